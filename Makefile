@@ -1,0 +1,92 @@
+# The first command ever typed may be `make demo` or `make test`. Each step is a file target, so that a second run
+# does nothing twice: system packages -> .venv -> the project -> what was asked for.
+
+TORCH_INDEX    ?= https://download.pytorch.org/whl/cpu
+PYTEST_WORKERS ?= auto
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3` overrides it.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format wheel torch clean distclean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to demo/
+	@$(BIN)/inmateria learn XOR --out demo; status=$$?; \
+	for figure in $$(find demo -name '*.png' -o -name '*.svg' -o -name '*.pdf' 2>/dev/null); do \
+		echo "Figure: $(CURDIR)/$$figure"; done; exit $$status
+
+test: lint ## lint, check types and layers, run the tests
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+
+lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+wheel: $(VENV)/.installed-dev ## build dist/inmateria-*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+torch: $(VENV)/.installed ## add PyTorch, CPU build (TORCH_INDEX=... for another)
+	$(BIN)/python -m pip install --disable-pip-version-check --index-url $(TORCH_INDEX) torch
+
+clean: ## remove what was built, keep .venv
+	rm -rf build dist demo out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -print | xargs rm -rf
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
+
+# ----------------------------------------------------------------------------------------------------- installation
+# Two stamps: the demo needs only what the command needs, the tests need the tools as well.
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# Where PySpice's own variable, the system, conda and Homebrew have it (the last two are not on the system's path).
+FIND_LIBNGSPICE := import ctypes.util, glob, os, sys; \
+	places = [p + "/lib/libngspice.*" for p in (sys.base_prefix, "/opt/homebrew", "/usr/local")]; \
+	sys.exit(not (os.environ.get("NGSPICE_LIBRARY_PATH") or ctypes.util.find_library("ngspice") \
+	or any(map(glob.glob, places))))
+
+# The stamp, not pyvenv.cfg: a venv interrupted halfway has that file, but no pip.
+$(VENV)/.made: | $(VENV)/.system
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.system:
+	@python='$(PYTHON)'; \
+	if [ -z "$$python" ]; then \
+		echo "inmateria needs Python 3.11 or newer (python3 here: $$(python3 --version 2>&1)): install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	missing() { \
+		command -v ngspice >/dev/null || printf 'ngspice '; \
+		$$python -c '$(FIND_LIBNGSPICE)' || printf 'libngspice0 '; \
+		$$python -c 'import ensurepip, venv' 2>/dev/null || printf '%s-venv ' "$${python##*/}"; }; \
+	need=$$(missing); \
+	if [ -n "$$need" ] && command -v apt-get >/dev/null; then \
+		if [ "$$(id -u)" = 0 ]; then root="env"; elif sudo -n true 2>/dev/null; then root="sudo -n env"; else root=; fi; \
+		if [ -n "$$root" ]; then \
+			echo "Installing $$need"; \
+			$$root apt-get update -qq && $$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need; \
+			need=$$(missing); fi; fi; \
+	if [ -n "$$need" ]; then \
+		echo "inmateria lacks: $$need- install with 'sudo apt-get install ngspice libngspice0 python3-venv', 'brew install ngspice libngspice' or 'conda install -c conda-forge ngspice ngspice-lib', then run make again" >&2; exit 1; fi
+	@mkdir -p $(VENV) && touch $@

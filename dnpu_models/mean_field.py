@@ -1,0 +1,238 @@
+"""The mean field: stationary occupations and currents from rate equations with Hartree energies.
+
+Equations in `mean_field_kernel`. Smooth up to the kinks of the hop rates, with exact derivatives; compared with kinetic
+Monte Carlo in the tests. Self-exclusion (a hole does not repel itself) makes it agree with Monte Carlo; it also breaks
+detailed balance a little, so a small current flows at equal voltages: the bound is in docs/decisions.md and tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnpu_models import mean_field_kernel as kernel_module
+from dnpu_models.constants import ELEMENTARY_CHARGE
+from dnpu_models.geometry import FloatArray
+from dnpu_models.network import DopantNetwork
+from dnpu_models.steppable import SteppableKernel
+from inmateria.errors import ConvergenceError, InputError
+
+_STEP_DONE = 1e-11  # largest change of an occupation in a Newton step that ends the iteration
+_MAX_NEWTON = 12
+
+
+@dataclass(frozen=True, eq=False)
+class MeanFieldSolution:
+    """Stationary state at one set of voltages.
+
+    Attributes
+    ----------
+    occupations : ndarray, shape (n_sites,)
+    currents_A : ndarray, shape (n_electrodes,)
+        Into the device.
+    imbalance : float
+        Largest |dp/dt| left, in units of nu_0.
+    jacobians : int
+        Jacobians that were computed.
+    """
+
+    occupations: FloatArray
+    currents_A: FloatArray
+    imbalance: float
+    jacobians: int
+
+
+class MeanField:
+    """Mean-field model of a dopant network: currents, exact conductances, and a kernel for co-simulation.
+
+    Parameters
+    ----------
+    network : DopantNetwork
+    tolerance : float
+        Error of a current followed inside a transient, as a fraction of the largest electrode current.
+    """
+
+    def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6) -> None:
+        if not 0 < tolerance < 1:
+            raise InputError("tolerance", tolerance, "must lie between 0 and 1", "1e-6 suits most circuits")
+        self.network = network
+        self.tolerance = tolerance
+        kt = network.thermal_energy_eV
+        i, j = np.nonzero(np.triu(network.hop_prefactors_Hz))
+        site, electrode = np.nonzero(network.electrode_prefactors_Hz)
+        self._coulomb = np.ascontiguousarray(network.coulomb_eV / kt)
+        self._fixed = network.fixed_energies_eV / kt - self._coulomb.sum(axis=1)
+        self._phi = np.ascontiguousarray(network.unit_potentials)
+        self._hops = (
+            i.astype(np.uint64),
+            j.astype(np.uint64),
+            network.hop_prefactors_Hz[i, j] / network.attempt_rate_Hz,
+            self._coulomb[i, j].copy(),
+            site.astype(np.uint64),
+            electrode.astype(np.uint64),
+            network.electrode_prefactors_Hz[site, electrode] / network.attempt_rate_Hz,
+        )
+        self._current_A = ELEMENTARY_CHARGE * network.attempt_rate_Hz
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the electrodes."""
+        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
+
+    @property
+    def limit_V(self) -> float:
+        """Largest electrode voltage, V."""
+        return self.network.limit_V
+
+    def _scratch(self) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+        entries = len(self._hops[0]) + len(self._hops[4])
+        return np.empty(entries), np.empty(entries), np.empty(entries, dtype=np.int64)
+
+    def _balance(self, volts: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        energy = self._fixed + self._phi @ volts + self._coulomb @ p
+        rate, current = np.empty(len(p)), np.empty(len(volts))
+        kernel_module.balance(*self._hops, energy, volts, p, rate, current, *self._scratch())
+        return rate, current, energy
+
+    def _jacobian(self, volts: FloatArray, p: FloatArray, energy: FloatArray) -> tuple[FloatArray, ...]:
+        derivatives: tuple[FloatArray, ...] = kernel_module.jacobian(
+            *self._hops, self._coulomb, self._phi, energy, volts, p
+        )
+        return derivatives
+
+    def solve(self, voltages: Any, *, start: FloatArray | None = None) -> MeanFieldSolution:
+        """Stationary state at one set of electrode voltages.
+
+        Newton's method with the analytic Jacobian from `start`, if given; else, or where that fails, pseudo-time
+        continuation (implicit Euler steps that grow as the relaxation ends) from a uniform occupation.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,)
+            V.
+        start : ndarray, shape (n_sites,), optional
+            Occupations to start from, e.g. those of a neighbouring solution.
+
+        Raises
+        ------
+        InputError
+            For voltages of the wrong shape, not finite or beyond the limit.
+        ConvergenceError
+            If no stationary state is found.
+        """
+        volts = self.network.check_voltages(voltages) / self.network.thermal_energy_eV
+        if volts.ndim != 1:
+            raise InputError("voltages", volts.shape, "one setting at a time", "use currents() for many")
+        count = 0
+        if start is not None:
+            solution = self._newton(volts, np.clip(np.asarray(start, dtype=float), 0.0, 1.0))
+            if solution is not None:
+                return solution
+            count = _MAX_NEWTON
+        holes = max(self.network.n_sites - len(self.network.donors_m), 1)
+        p = np.full(self.network.n_sites, holes / (self.network.n_sites + 1))
+        rate, current = np.empty(len(p)), np.empty(len(volts))
+        bare = self._fixed + self._phi @ volts
+        steps = kernel_module.relax(
+            *self._hops, self._coulomb, self._phi, bare, volts, p, rate, current, *self._scratch()
+        )
+        count += abs(steps)
+        if steps > 0:
+            return MeanFieldSolution(p, current * self._current_A, float(np.abs(rate).max()), count)
+        raise ConvergenceError(
+            "voltages",
+            np.round(np.asarray(voltages, dtype=float), 4).tolist(),
+            f"the mean field found no stationary state (imbalance {np.abs(rate).max():.1e} nu_0 after {count} Jacobians)",
+            "try a nearby setting, a higher temperature, or KineticMonteCarlo",
+        )
+
+    def _newton(self, volts: FloatArray, p: FloatArray) -> MeanFieldSolution | None:
+        rate, current, energy = self._balance(volts, p)
+        for count in range(1, _MAX_NEWTON + 1):
+            try:
+                step = np.linalg.solve(self._jacobian(volts, p, energy)[0], -rate)
+            except np.linalg.LinAlgError:
+                return None
+            largest = float(np.abs(step).max())
+            if not largest < 0.5:
+                return None
+            p = np.clip(p + step, 0.0, 1.0)
+            rate, current, energy = self._balance(volts, p)
+            if largest < _STEP_DONE:
+                return MeanFieldSolution(p, current * self._current_A, float(np.abs(rate).max()), count)
+        return None
+
+    def currents(self, voltages: Any) -> FloatArray:
+        """Electrode currents (A, into the device) for voltages (..., n_electrodes) in V; same shape.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`.
+        """
+        volts = self.network.check_voltages(voltages)
+        result = np.empty(volts.shape)
+        start = None
+        for index in np.ndindex(volts.shape[:-1]):
+            solution = self.solve(volts[index], start=start)
+            result[index], start = solution.currents_A, solution.occupations
+        return result
+
+    def conductances(self, voltages: Any) -> FloatArray:
+        """Exact small-signal conductances dI_j/dV_k by implicit differentiation.
+
+        With F(p, V) = 0:  dI/dV = dI/dV|_p - (dI/dp) (dF/dp)^-1 (dF/dV).
+
+        Parameters
+        ----------
+        voltages : array_like, shape (..., n_electrodes)
+            V.
+
+        Returns
+        -------
+        ndarray, shape (..., n_electrodes, n_electrodes)
+            S.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`.
+        """
+        volts = self.network.check_voltages(voltages)
+        result = np.empty((*volts.shape, volts.shape[-1]))
+        start = None
+        for index in np.ndindex(volts.shape[:-1]):
+            start = self.solve(volts[index], start=start).occupations
+            scaled = volts[index] / self.network.thermal_energy_eV
+            energy = self._balance(scaled, start)[2]
+            rate_p, rate_v, current_p, current_v = self._jacobian(scaled, start, energy)
+            total = current_v - current_p @ np.linalg.solve(rate_p, rate_v)
+            result[index] = total * self._current_A / self.network.thermal_energy_eV
+        return result
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)); `seed` is not needed."""
+        net = self.network
+        n, k = net.n_sites, net.n_electrodes
+        pairs, leads = len(self._hops[0]), len(self._hops[4])
+        header = np.zeros(kernel_module.HEADER)
+        header[kernel_module.N_SITES] = n
+        header[kernel_module.N_ELECTRODES] = k
+        header[kernel_module.N_PAIRS] = pairs
+        header[kernel_module.N_LEADS] = leads
+        header[kernel_module.TOLERANCE] = self.tolerance
+        header[kernel_module.THERMAL_V] = net.thermal_energy_eV
+        header[kernel_module.CURRENT_A] = self._current_A
+        hops = [a.view(np.float64) if a.dtype == np.uint64 else a for a in self._hops]
+        params = np.concatenate([header, *hops, self._fixed, self._phi.ravel(), self._coulomb.ravel()])
+        state = np.zeros(kernel_module.state_size(n, k, pairs, leads))
+        at = kernel_module.STATE_HEADER
+        volts = net.check_voltages(voltages)
+        state[at : at + n] = self.solve(volts).occupations
+        state[at + 4 * n : at + 4 * n + k] = volts / net.thermal_energy_eV
+        return SteppableKernel(
+            kernel_module.evaluate, kernel_module.advance, params, state, self.conductances(volts)
+        )

@@ -1,0 +1,74 @@
+"""What a device must offer to be stepped by a circuit simulator: two compiled functions and two flat arrays.
+
+The functions run inside ngspice's callbacks, without Python, so they are Numba-compiled and see only float64 arrays:
+
+    evaluate(t, voltages, params, state, out)   currents `out` (A, into the terminals) at time t (s) for terminal
+                                                `voltages` (V); may be asked many times per step; its result must not
+                                                depend on how often (scratch space in `state` may change);
+    advance(dt, voltages, params, state)        the step of `dt` (s) ending at `voltages` was accepted.
+
+`params` is constant; everything that changes, random-generator words included, lies in `state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from dnpu_models.geometry import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class SteppableKernel:
+    """Compiled device, ready to be stepped.
+
+    Attributes
+    ----------
+    evaluate, advance : Numba dispatchers
+        As the module's docstring says.
+    params : ndarray, float64
+        Constant parameters.
+    state : ndarray, float64
+        Initial state; a run works on a copy.
+    conductances_S : ndarray, shape (n_terminals, n_terminals)
+        Small-signal conductances where the run starts, for the check of the loop gain.
+    """
+
+    evaluate: Callable[..., Any]
+    advance: Callable[..., Any]
+    params: FloatArray
+    state: FloatArray
+    conductances_S: FloatArray
+
+
+@runtime_checkable
+class Device(Protocol):
+    """Voltages in, currents out."""
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the terminals, in the order of all arrays."""
+
+    @property
+    def limit_V(self) -> float:
+        """Largest voltage magnitude allowed at any terminal, V."""
+
+    def currents(self, voltages: FloatArray) -> FloatArray:
+        """Currents (A, into the terminals) at `voltages` (V), both (..., n_terminals)."""
+
+
+@runtime_checkable
+class Differentiable(Device, Protocol):
+    """A device with exact small-signal conductances."""
+
+    def conductances(self, voltages: FloatArray) -> FloatArray:
+        """dI_j/dV_k in S, (..., n_terminals, n_terminals)."""
+
+
+@runtime_checkable
+class Steppable(Device, Protocol):
+    """A device that a circuit can step through time."""
+
+    def kernel(self, voltages: FloatArray, *, seed: int) -> SteppableKernel:
+        """Compiled form, settled at `voltages` (V, (n_terminals,))."""

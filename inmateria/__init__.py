@@ -1,0 +1,1 @@
+"""inmateria: SPICE-level simulation of circuits that learn."""

@@ -1,0 +1,53 @@
+"""Homodyne detection as mathematics: frequency plans, demodulators, error theory. Knows no SPICE.
+
+A `DitherPlan` says which tone is applied to which terminal; `plan_frequencies` finds tones that no product up
+to third order meets, `collisions` lists those that one does. `LockInSettings` describes an instrument in its
+own words; `demodulate` reads a recorded signal with it (`LockInReading`, rms), `gradient` turns a record into
+dy/dV for all tones at once, `calibrate_phase` finds the phase to project on. The theory computes what to
+expect before a run: `enbw_hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
+amplitude gradient by `dither_average` or `common_period_average`.
+
+Units are SI; amplitudes of a plan are PEAK volts, readings of a lock-in are RMS; `LockInSettings.phase` is in
+degrees, phases of a plan in radians. Filters start empty at the first sample.
+"""
+
+from lockin.averages import DitherAverage, common_period_average, dither_average
+from lockin.collisions import Collision, collisions
+from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
+from lockin.filters import rc_filter
+from lockin.plan import DitherPlan, plan_frequencies
+from lockin.rulers import golomb_ruler, is_golomb
+from lockin.settings import LockInReading, LockInSettings
+from lockin.theory import (
+    enbw_hz,
+    noise_variance,
+    settled_fraction,
+    settling_time,
+    stability_limit,
+    stability_margin,
+)
+
+__all__ = [
+    "Collision",
+    "DitherAverage",
+    "DitherPlan",
+    "LockInReading",
+    "LockInSettings",
+    "calibrate_phase",
+    "collisions",
+    "common_period_average",
+    "demodulate",
+    "demodulate_trace",
+    "dither_average",
+    "enbw_hz",
+    "golomb_ruler",
+    "gradient",
+    "is_golomb",
+    "noise_variance",
+    "plan_frequencies",
+    "rc_filter",
+    "settled_fraction",
+    "settling_time",
+    "stability_limit",
+    "stability_margin",
+]

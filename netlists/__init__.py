@@ -1,0 +1,39 @@
+"""SPICE parts as files: one part a file, each with a deck beside it that checks it.
+
+A part is a subcircuit at a level of realism. ``netlists/LEVEL/NAME.lib`` holds it,
+``netlists/LEVEL/NAME.cir`` is its self-checking deck: plain ``ngspice -b NAME.cir`` exits with 0 when the
+part agrees with its closed form and with another code when it does not. A part's numbers live in its file and
+nowhere else: the comment header states pins, parameters with units and defaults, the equation and where it
+comes from, and `load_part` turns that header into data.
+
+Start here: ``load_part("integrator").instance("w1", {"in": "grad", "gate": "on", "out": "w1"}, rate=-50.0)``
+gives the ``X`` line, and ``Part.text`` the library text for the deck. `available` lists what there is,
+`parse_part` reads a user's own file, `run_deck` runs a part's check. Levels: ``ideal`` (behavioural sources,
+no XSPICE).
+"""
+
+from netlists.check import CheckResult, run_deck, run_deck_file
+from netlists.reader import (
+    Parameter,
+    Part,
+    Pin,
+    available,
+    format_number,
+    load_part,
+    parse_number,
+    parse_part,
+)
+
+__all__ = [
+    "CheckResult",
+    "Parameter",
+    "Part",
+    "Pin",
+    "available",
+    "format_number",
+    "load_part",
+    "parse_number",
+    "parse_part",
+    "run_deck",
+    "run_deck_file",
+]

@@ -1,0 +1,115 @@
+"""Run a part's self-checking deck with plain ``ngspice -b``."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from inmateria.errors import EngineError, InputError
+from netlists.reader import load_part
+
+__all__ = ["CheckResult", "run_deck", "run_deck_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a deck answered.
+
+    Attributes
+    ----------
+    name, level : str
+        The part; for a file of one's own its stem and folder.
+    exit_code : int
+        Exit code of ngspice: 0 when the part is right; negative when a signal ended it.
+    output : str
+        Standard output and error together, with the measured deviations.
+    """
+
+    name: str
+    level: str
+    exit_code: int
+    output: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deck found its part right."""
+        return self.exit_code == 0
+
+
+def run_deck(name: str, level: str = "ideal", *, timeout: float = 60.0) -> CheckResult:
+    """Run the deck that stands beside a part of the package.
+
+    Parameters
+    ----------
+    name, level : str
+        The part.
+    timeout : float, optional
+        Longest run, s.
+
+    Returns
+    -------
+    CheckResult
+        Exit code and output.
+
+    Raises
+    ------
+    InputError
+        If there is no such part or `timeout` is not positive.
+    NetlistError
+        If the part's file is malformed.
+    EngineError
+        If ngspice is missing or does not end in time.
+    """
+    load_part(name, level)
+    with as_file(files("netlists") / level) as folder:
+        return run_deck_file(folder / f"{name}.cir", timeout=timeout)
+
+
+def run_deck_file(path: Path, *, timeout: float = 60.0) -> CheckResult:
+    """Run any self-checking deck.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The deck; ngspice finds what it includes beside it. It runs in an empty folder.
+    timeout : float, optional
+        Longest run, s.
+
+    Returns
+    -------
+    CheckResult
+        Exit code and output.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or `timeout` is not positive.
+    EngineError
+        If ngspice is missing or does not end in time.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise InputError("deck", str(path), "is no file", "put the deck beside its part")
+    if not timeout > 0.0:
+        raise InputError("timeout", timeout, "is not positive", "give a time in seconds, such as 60")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            done = subprocess.run(
+                ["ngspice", "-b", str(path)],
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            fix = "install it (Debian: apt install ngspice)"
+            raise EngineError("ngspice", None, "was not found", fix) from error
+        except subprocess.TimeoutExpired as error:
+            fix = "look for a step that shrinks, or give more time"
+            raise EngineError("deck", str(path), f"ngspice did not end within {timeout} s", fix) from error
+    return CheckResult(path.stem, path.parent.name, done.returncode, done.stdout.decode(errors="replace"))

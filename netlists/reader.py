@@ -1,0 +1,348 @@
+"""Read a part's file: its comment header as data, checked against its ``.subckt`` line.
+
+The header is the run of comment lines at the top of the file. A line ``* key: text`` opens an entry; a
+comment line indented by three blanks or more continues it. Keys: ``part``, ``level``, ``summary``,
+``equation``, ``source`` (each once), ``pin NAME`` and ``param NAME [unit] = default`` (one per pin and
+parameter, in the order of the ``.subckt`` line) and ``note`` (any number).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from inmateria.errors import InputError, NetlistError
+from netlists.spice_numbers import format_number, parse_number
+
+__all__ = [
+    "Parameter",
+    "Part",
+    "Pin",
+    "available",
+    "format_number",
+    "load_part",
+    "parse_number",
+    "parse_part",
+]
+
+_KEYS = ("part", "level", "summary", "equation", "source")
+_PARAM = re.compile(r"param\s+(\w+)\s*\[([^\]]*)\]\s*=\s*([^\s:]+)\s*:\s*(.+)", re.DOTALL)
+_PIN = re.compile(r"pin\s+(\w+)\s*:\s*(.+)", re.DOTALL)
+_TEXT = re.compile(r"(\w+)\s*:\s*(.+)", re.DOTALL)
+_REF = re.compile(r"\w+", re.ASCII)
+_NODE = re.compile(r"[\w.#]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One terminal of a part.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the ``.subckt`` line.
+    description : str
+        What it carries, with the unit.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a part.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the ``.subckt`` line.
+    default : float
+        Value when an instance gives none, in `unit`.
+    unit : str
+        SI unit as the header writes it, such as ``'1/s'``.
+    description : str
+        What it sets.
+    """
+
+    name: str
+    default: float
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A subcircuit with its header as data.
+
+    Attributes
+    ----------
+    name, level : str
+        What it does (``'integrator'``) and at which realism (``'ideal'``).
+    summary, equation, source : str
+        One line on its use; the equation it obeys; where the equation and this form of it come from.
+    pins : tuple of Pin
+        Terminals in the order of the ``.subckt`` line.
+    parameters : tuple of Parameter
+        Parameters in the order of the ``.subckt`` line.
+    subckt : str
+        Name of the subcircuit.
+    text : str
+        The whole file, to be put into a deck once.
+    notes : tuple of str
+        Limits of validity and what to know before use.
+    """
+
+    name: str
+    level: str
+    summary: str
+    equation: str
+    source: str
+    pins: tuple[Pin, ...]
+    parameters: tuple[Parameter, ...]
+    subckt: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Default of every parameter, in its own unit, as a new dict."""
+        return {parameter.name: parameter.default for parameter in self.parameters}
+
+    def instance(self, ref: str, nodes: Mapping[str, str], **params: float) -> str:
+        """Write the line that places this part in a netlist.
+
+        Parameters
+        ----------
+        ref : str
+            Name of the instance; an ``X`` is put before it unless it starts with one.
+        nodes : mapping of str to str
+            Net for every pin, by pin name, in any order.
+        **params : float
+            Parameters that differ from their defaults, in the units of `parameters`.
+
+        Returns
+        -------
+        str
+            The ``X`` line, without a line end.
+
+        Raises
+        ------
+        InputError
+            If a pin is missing or unknown, a name cannot stand in a netlist, a parameter is unknown or its
+            value not a finite number.
+        """
+        names = [pin.name for pin in self.pins]
+        for name in nodes:
+            if name not in names:
+                raise InputError(f"{self.subckt} pin", name, "is unknown", _choose(name, names))
+        for name in names:
+            if name not in nodes:
+                fix = f"connect all of: {', '.join(names)}"
+                raise InputError(f"{self.subckt} pins", sorted(nodes), f"pin {name!r} is missing", fix)
+            if not isinstance(nodes[name], str) or not _NODE.fullmatch(nodes[name]):
+                field, fix = f"{self.subckt} node of pin {name!r}", "use letters, digits, '_', '.' and '#'"
+                raise InputError(field, nodes[name], "cannot name a node in a B source", fix)
+        if not isinstance(ref, str) or not _REF.fullmatch(ref):
+            raise InputError("ref", ref, "cannot name an instance", "use letters, digits and '_'")
+        values = []
+        for name, value in params.items():
+            if name not in self.defaults:
+                raise InputError(f"{self.subckt} parameter", name, "is unknown", _choose(name, self.defaults))
+            try:
+                values.append(f"{name}={format_number(value)}")
+            except InputError as error:
+                raise InputError(f"{self.subckt} {name}", value, error.problem, error.fix) from error
+        head = ref if ref[0] in "xX" else f"X{ref}"
+        return " ".join([head, *(nodes[name] for name in names), self.subckt, *values])
+
+
+def available() -> tuple[tuple[str, str], ...]:
+    """Name and level of every part that comes with the package, sorted by level, then name."""
+    found = [
+        (entry.name.removesuffix(".lib"), level.name)
+        for level in files("netlists").iterdir()
+        if level.is_dir()
+        for entry in level.iterdir()
+        if entry.name.endswith(".lib")
+    ]
+    return tuple(sorted(found, key=lambda item: (item[1], item[0])))
+
+
+@cache
+def load_part(name: str, level: str = "ideal") -> Part:
+    """Read one of the package's parts; each file is read once.
+
+    Parameters
+    ----------
+    name : str
+        Name of the part, such as ``'integrator'``.
+    level : str, optional
+        Level of realism.
+
+    Returns
+    -------
+    Part
+        The part.
+
+    Raises
+    ------
+    InputError
+        If there is no such part.
+    NetlistError
+        If its file is malformed.
+    """
+    known = available()
+    if (name, level) not in known:
+        names = [part for part, at in known if at == level]
+        if not names:
+            levels = sorted({at for _, at in known})
+            raise InputError("level", level, "is unknown", f"use one of: {', '.join(levels)}")
+        raise InputError("part", name, f"does not exist at level {level!r}", _choose(name, names))
+    path = files("netlists") / level / f"{name}.lib"
+    part = parse_part(path.read_text(encoding="utf-8"), f"netlists/{level}/{name}.lib")
+    if (part.name, part.level) != (name, level):
+        fix = f"write part {name!r}, level {level!r}"
+        raise NetlistError(str(path), (part.name, part.level), "header names another part", fix)
+    return part
+
+
+def parse_part(text: str, origin: str) -> Part:
+    """Read a part from the text of its file, such as a user's own.
+
+    Parameters
+    ----------
+    text : str
+        The whole file: header, then at least one ``.subckt``. With several, the part is the one named
+        ``NAME_LEVEL``, else the first.
+    origin : str
+        Where the text comes from; named in errors.
+
+    Returns
+    -------
+    Part
+        The part.
+
+    Raises
+    ------
+    NetlistError
+        If a header entry is missing, given twice or malformed, if pins, parameters or defaults differ from
+        those of the ``.subckt`` line, or if ``.ends`` is missing.
+    """
+    fields: dict[str, str] = {}
+    pins: list[Pin] = []
+    parameters: list[Parameter] = []
+    notes: list[str] = []
+    for entry in _header_entries(text):
+        if match := _PIN.fullmatch(entry):
+            pins.append(Pin(match[1], match[2]))
+        elif match := _PARAM.fullmatch(entry):
+            parameters.append(Parameter(match[1], _header_default(match, origin), match[2].strip(), match[4]))
+        elif (match := _TEXT.fullmatch(entry)) and match[1] in _KEYS:
+            if match[1] in fields:
+                raise NetlistError(origin, entry, f"header gives {match[1]!r} twice", "keep one")
+            fields[match[1]] = match[2]
+        elif match and match[1] == "note":
+            notes.append(match[2])
+        else:
+            fix = "write '* KEY: text', '* pin NAME: text' or '* param NAME [unit] = number: text'"
+            raise NetlistError(origin, entry, "is no header entry", fix)
+    for key in _KEYS:
+        if key not in fields:
+            fix = f"add a line '* {key}: ...' on top"
+            raise NetlistError(origin, sorted(fields), f"header has no {key!r}", fix)
+    subckt, nodes, defaults = _subckt_line(text, f"{fields['part']}_{fields['level']}", origin)
+    _agree("pins", [pin.name for pin in pins], nodes, origin)
+    _agree("parameters", [parameter.name for parameter in parameters], list(defaults), origin)
+    for parameter in parameters:
+        if not math.isclose(parameter.default, defaults[parameter.name], rel_tol=1e-12, abs_tol=0.0):
+            field, fix = f"{origin} default of {parameter.name}", "make header and .subckt line agree"
+            problem = f"differs from the .subckt line's {defaults[parameter.name]!r}"
+            raise NetlistError(field, parameter.default, problem, fix)
+    return Part(
+        name=fields["part"],
+        level=fields["level"],
+        summary=fields["summary"],
+        equation=fields["equation"],
+        source=fields["source"],
+        pins=tuple(pins),
+        parameters=tuple(parameters),
+        subckt=subckt,
+        text=text,
+        notes=tuple(notes),
+    )
+
+
+def _choose(name: object, names: Iterable[str]) -> str:
+    """End an error with the names that would do, the closest one first where there is one."""
+    options = list(names)
+    if not options:
+        return "leave it out, there are none"
+    close = difflib.get_close_matches(str(name), options, n=1)
+    return (f"did you mean {close[0]!r}? " if close else "") + f"use one of: {', '.join(options)}"
+
+
+def _header_entries(text: str) -> list[str]:
+    """Join the leading comment lines into entries, each without its asterisk."""
+    entries: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("*"):
+            if line.strip():
+                break
+            continue
+        body = line[1:]
+        if body.startswith("   ") and entries:
+            entries[-1] += " " + body.strip()
+        elif body.strip():
+            entries.append(body.strip())
+    return entries
+
+
+def _header_default(match: re.Match[str], origin: str) -> float:
+    """Read a parameter's default from its header entry, as a plain finite number."""
+    try:
+        value = float(match[3])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        fix = "write it like 1e-3, without a suffix"
+        raise NetlistError(f"{origin} default of {match[1]}", match[3], "is not a plain number", fix)
+    return value
+
+
+def _subckt_line(text: str, preferred: str, origin: str) -> tuple[str, list[str], dict[str, float]]:
+    """Name, pins and defaults of the part's own ``.subckt`` line, continuation lines joined."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("*")]
+    joined = re.sub(r"\n[ \t]*\+", " ", "\n".join(lines)).splitlines()
+    found = [line for line in joined if line.lower().startswith(".subckt")]
+    if not found:
+        raise NetlistError(origin, None, "has no .subckt line", "define the part as a subcircuit")
+    if sum(line.lower().startswith(".ends") for line in joined) != len(found):
+        raise NetlistError(origin, found[0], ".subckt and .ends do not pair", "end every .subckt with .ends")
+    line = next((line for line in found if line.split()[1:2] == [preferred]), found[0])
+    words = re.sub(r"\s*=\s*", "=", line).split()[1:]
+    words = [word for word in words if word.lower() != "params:"]
+    if not words:
+        raise NetlistError(origin, line, ".subckt has no name", "write .subckt NAME pins ... params: ...")
+    defaults: dict[str, float] = {}
+    for word in words:
+        if "=" in word:
+            name, value = word.split("=", 1)
+            try:
+                defaults[name] = parse_number(value.strip("{}"))
+            except InputError as error:
+                fix = "write a number; put expressions in .param"
+                raise NetlistError(f"{origin} default of {name}", value, "is not a number", fix) from error
+    return words[0], [word for word in words[1:] if "=" not in word], defaults
+
+
+def _agree(what: str, header: list[str], line: list[str], origin: str) -> None:
+    """Refuse a header whose names or order differ from the ``.subckt`` line's."""
+    if header != line:
+        fix = "make them agree, in order"
+        raise NetlistError(f"{origin} {what}", header, f"differ from the .subckt line's {line}", fix)

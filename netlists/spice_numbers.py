@@ -1,0 +1,78 @@
+"""Numbers as SPICE writes and reads them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from inmateria.errors import InputError
+
+__all__ = ["format_number", "parse_number"]
+
+_SUFFIXES = {
+    "t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "mil": 25.4e-6,
+    "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
+}  # fmt: skip
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(meg|mil|[tgkmunpfa])?[a-z]*", re.IGNORECASE)
+
+
+def format_number(x: float) -> str:
+    """Write a number so that SPICE reads back the same value.
+
+    Parameters
+    ----------
+    x : float
+        A finite number, in any unit. NumPy scalars are accepted.
+
+    Returns
+    -------
+    str
+        The shortest decimal literal that gives the same float64, without any suffix: ``'1e-05'``, ``'0.01'``.
+        A bare exponent cannot be mistaken for ``M`` (1e-3 in SPICE) or ``MEG``.
+
+    Raises
+    ------
+    InputError
+        If `x` is not a number or not finite.
+
+    Notes ----- ngspice 39 keeps a subcircuit's parameters to about 16 digits, so the value may change by one
+    unit in the last place on its way into a B source.
+    """
+    fix = "give a finite number in SI units"
+    if isinstance(x, (bool, str, bytes)):
+        raise InputError("x", x, "is not a number", fix)
+    try:
+        value = float(x)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("x", x, "is not a number", fix) from error
+    if not math.isfinite(value):
+        raise InputError("x", x, "is not finite", fix)
+    return repr(value)
+
+
+def parse_number(text: str) -> float:
+    """Read a number as SPICE does.
+
+    Parameters
+    ----------
+    text : str
+        A literal such as ``1e-5``, ``4.7k``, ``10meg``, ``1uF``: a suffix scales (``m`` and ``M`` are both
+        1e-3, ``meg`` is 1e6), letters after it are a unit and ignored.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    InputError
+        If `text` is not such a literal; expressions are not.
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    value = math.nan
+    if match is not None:
+        value = float(match[1]) * _SUFFIXES.get((match[2] or "").lower(), 1.0)
+    if not math.isfinite(value):
+        raise InputError("text", text, "is not a SPICE number", "write a literal such as 1e-5, 4.7k or 10meg")
+    return value

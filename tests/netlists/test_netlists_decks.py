@@ -1,0 +1,124 @@
+"""Every deck passes as shipped, and fails when its part is spoilt in any of many ways."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from netlists import available, load_part, run_deck, run_deck_file
+
+FOLDER = Path(str(files("netlists")))
+PARTS = [pytest.param(name, level, id=f"{level}-{name}") for name, level in available()]
+
+
+def _body(text: str) -> tuple[str, str]:
+    """Split a part into header and what ngspice reads."""
+    start = text.index(".subckt")
+    return text[:start], text[start:]
+
+
+def _mutants() -> list[object]:
+    """Wrong variants of every part: defaults, unwired parameters, dead or swapped pins, an empty part."""
+    cases = []
+    for name, level in available():
+        part = load_part(name, level)
+        header, body = _body(part.text)
+        line, rest = body.split("\n", 1)
+        variants = {}
+        for parameter in part.parameters:
+            wrong = parameter.default * 1.25 if parameter.default else 0.1
+            variants[f"default-{parameter.name}"] = (
+                re.sub(rf"\b{parameter.name}=\S+", f"{parameter.name}={wrong!r}", line) + "\n" + rest
+            )
+            literal = re.sub(
+                r"\{[^}]*\}",
+                lambda m, p=parameter: re.sub(rf"\b{p.name}\b", f"({p.default!r})", m[0]),
+                rest,
+            )
+            assert literal != rest
+            variants[f"unwired-{parameter.name}"] = line + "\n" + literal
+        for pin in part.pins[:-1]:
+            dead = re.sub(rf"V\({pin.name}\)", "0.123", rest)
+            if dead != rest:
+                variants[f"dead-{pin.name}"] = line + "\n" + dead
+        first, second = part.pins[0].name, part.pins[1].name
+        if name not in {"mixer", "dither_sum", "hinge", "integrator"}:  # there the first two pins commute
+            variants["swapped"] = line.replace(f" {first} {second} ", f" {second} {first} ") + "\n" + rest
+        variants["empty"] = line + f"\n.ends {part.subckt}\n"
+        variants["renamed"] = body.replace(part.subckt, "someone_else")
+        variants["singular"] = line + "\nVzz out 0 0.7\n" + rest
+        cases += [pytest.param(name, level, header + v, id=f"{name}-{k}") for k, v in variants.items()]
+    return cases
+
+
+SIGNS = [
+    ("dither_sum", "V(bias)+V(signal)", "V(bias)-V(signal)"),
+    ("dither_sum", "V(scale)*V(ref)", "V(ref)"),
+    ("transimpedance", "Vsense in 0 0", "Vsense in 0 1m"),
+    ("transimpedance", "Vsense {rf}", "Vsense -{rf}"),
+    ("gain_offset", "V(in)-V(offset)", "V(in)+V(offset)"),
+    ("gain_offset", "{gain}*V(in)-V(offset)", "{gain}*(V(in)-V(offset))"),
+    ("difference", "a b {gain}", "b a {gain}"),
+    ("squared_error", "V(error)*V(error)", "V(error)"),
+    ("squared_error", "V(error)*V(error)", "V(error)*abs(V(error))"),
+    ("hinge", "{margin}-V(side)", "{margin}+V(side)"),
+    ("hinge", "ln(1+exp(min(V(x),30)))+max(V(x)-30,0)", "ln(1+exp(V(x)))"),
+    ("hinge", "ln(1+exp(min(V(x),30)))+max(V(x)-30,0)", "max(V(x),0)"),
+    ("mixer", "V(a)*V(b)", "abs(V(a)*V(b))"),
+    ("mixer", "V(a)*V(b)", "(V(a)+1m)*V(b)"),
+    ("lowpass", "Gin 0 x", "Gin x 0"),
+    ("lowpass", "Gin 0 x in 0 1", "Gin 0 x in 0 1\nRload in 0 1e9"),
+    ("lowpass", "ic=0", "ic=0.1"),
+    ("lowpass", "Eout out 0 x 0 1", "Rout out x 1"),
+    ("integrator", "Bin 0 x", "Bin x 0"),
+    ("integrator", "Bclamp x 0", "Bclamp 0 x"),
+    ("integrator", "Bclamp", "*Bclamp"),
+    ("integrator", "+min(V(x)+0.5,0)", ""),
+    ("integrator", "max(V(x)-0.5,0)+", ""),
+    ("integrator", "ic={x0}", "ic=0"),
+    ("integrator", "Bforce", "*Bforce"),
+    ("integrator", "Cx x 0 1", "Rleak x 0 100\nCx x 0 1"),
+    ("track_hold", "V(in)-V(x)", "V(x)-V(in)"),
+    ("track_hold", "max(V(gate),0)", "V(gate)"),
+    ("track_hold", "max(V(gate),0)", "(V(gate) > 0.1 ? 1 : 0)"),
+    ("track_hold", "Rleak x 0 1e12", "Rleak x 0 1e4"),
+    ("track_hold", "Rleak x 0 1e12", "Rleak x 0 1e12\nRload in 0 1e9"),
+]
+
+
+@pytest.mark.parametrize(("name", "level"), PARTS)
+def test_deck_passes(name, level):
+    result = run_deck(name, level)
+    assert result.passed, result.output
+    assert "PASS" in result.output
+    assert (result.name, result.level) == (name, level)
+
+
+def _run_spoilt(tmp_path, name, level, text):
+    (tmp_path / f"{name}.lib").write_text(text)
+    deck = tmp_path / f"{name}.cir"
+    deck.write_text((FOLDER / level / f"{name}.cir").read_text())
+    return run_deck_file(deck)
+
+
+@pytest.mark.parametrize(("name", "level", "text"), _mutants())
+def test_deck_fails_on_mutant(tmp_path, name, level, text):
+    result = _run_spoilt(tmp_path, name, level, text)
+    assert result.exit_code > 0, result.output
+    assert "PASS" not in result.output
+
+
+@pytest.mark.parametrize(("name", "old", "new"), SIGNS)
+def test_deck_fails_on_wrong_equation(tmp_path, name, old, new):
+    header, body = _body(load_part(name).text)
+    assert body.count(old) == 1
+    result = _run_spoilt(tmp_path, name, "ideal", header + body.replace(old, new))
+    assert result.exit_code > 0, result.output
+
+
+@pytest.mark.parametrize(("name", "level"), PARTS)
+def test_deck_fails_without_its_part(tmp_path, name, level):
+    deck = tmp_path / f"{name}.cir"
+    deck.write_text((FOLDER / level / f"{name}.cir").read_text())
+    assert run_deck_file(deck).exit_code > 0

@@ -1,0 +1,255 @@
+"""The reader: headers as data, instances, numbers, and what it says about bad input."""
+
+import math
+import re
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inmateria.errors import EngineError, InputError, NetlistError
+from netlists import (
+    available,
+    format_number,
+    load_part,
+    parse_number,
+    parse_part,
+    run_deck,
+    run_deck_file,
+)
+
+FOLDER = Path(str(files("netlists")))
+INTERFACES = {  # pins in order and parameters: other rooms and users' files rely on them
+    "dither_sum": ("bias signal ref scale out", {"amplitude": 0.01}),
+    "transimpedance": ("in out", {"rf": 1e7}),
+    "gain_offset": ("in offset out", {"gain": 1.0}),
+    "difference": ("a b out", {"gain": 1.0}),
+    "squared_error": ("error gate out", {"vscale": 1.0}),
+    "hinge": ("error side gate out", {"margin": 1.0, "knee": 0.05}),
+    "mixer": ("a b out", {"gain": 1.0, "vscale": 1.0}),
+    "lowpass": ("in out", {"tau": 1e-3}),
+    "integrator": (
+        "in gate out",
+        {"rate": 1.0, "vmin": -1.0, "vmax": 1.0, "v0": 0.0, "tclamp": 1e-6},
+    ),
+    "track_hold": ("in gate out", {"tau": 1e-5}),
+}
+GOOD = """* part: amp
+* level: mine
+* summary: An amplifier,
+*    in two lines.
+* equation: V(out) = g * V(in)
+* pin in: input, V
+* pin out: output, V
+* param g [V/V] = 1e3 : gain: of the input
+* param rin [ohm] = 1e6 : input resistance
+* note: first
+* note: second
+* source: definition
+
+.subckt helper a
+R1 a 0 1
+.ends
+.SUBCKT amp_mine in out
++ params: g = 1k
++ rin={1meg}
+* a remark, not a header: entry
+E1 out 0 in 0 {g}
+R1 in 0 {rin}
+.ends
+"""
+
+
+@pytest.mark.parametrize("name", sorted(INTERFACES))
+def test_interface_is_the_agreed_one(name):
+    part = load_part(name, "ideal")
+    pins, defaults = INTERFACES[name]
+    assert part.subckt == f"{name}_ideal"
+    assert [pin.name for pin in part.pins] == pins.split()
+    assert part.defaults == defaults
+
+
+def test_available_lists_every_file_and_each_has_a_deck():
+    assert available() == tuple((name, "ideal") for name in sorted(INTERFACES))
+    for name, level in available():
+        assert (FOLDER / level / f"{name}.cir").is_file()
+
+
+@pytest.mark.parametrize(("name", "level"), available())
+def test_header_describes_everything(name, level):
+    part = load_part(name, level)
+    for text in (part.summary, part.equation, part.source, *part.notes):
+        assert len(text) > 9
+    assert all(pin.description for pin in part.pins)
+    assert all(parameter.unit and parameter.description for parameter in part.parameters)
+    for parameter in part.parameters:  # each default stands in the file once more, in the .subckt line
+        assert re.search(rf"^\.subckt .*\b{parameter.name}=", part.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "level"), available())
+def test_expressions_in_b_sources_hold_one_name_per_brace(name, level):
+    # ngspice 39 drops the braces of an expression there: {a-b}*c is read as a-b*c
+    lines = [line for line in load_part(name, level).text.splitlines() if line.startswith("B")]
+    for braces in re.findall(r"\{([^}]*)\}", " ".join(lines)):
+        assert re.fullmatch(r"\w+", braces)
+
+
+def test_part_is_read_once():
+    assert load_part("mixer", "ideal") is load_part("mixer", "ideal")
+
+
+def test_parse_of_a_users_part():
+    part = parse_part(GOOD, "amp.lib")
+    assert (part.name, part.level, part.subckt) == ("amp", "mine", "amp_mine")
+    assert part.summary == "An amplifier, in two lines."
+    assert part.notes == ("first", "second")
+    assert part.parameters[0].unit == "V/V"
+    assert part.parameters[0].description == "gain: of the input"
+    assert part.defaults == {"g": 1e3, "rin": 1e6}
+    assert part.text == GOOD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("* source: definition\n", "", "header has no 'source'"),
+        ("* part: amp\n", "* part: amp\n* part: amp\n", "gives 'part' twice"),
+        ("* note: second", "* remark: second", "is no header entry"),
+        ("* note: second", "* param x = 3 : no unit", "is no header entry"),
+        ("= 1e3 :", "= 1e4 :", "differs from the .subckt line's 1000.0"),
+        ("= 1e3 :", "= 1k :", "is not a plain number"),
+        ("= 1e3 :", "= nan :", "is not a plain number"),
+        ("g = 1k", "g={2*500}", "is not a number"),
+        ("* pin out: output, V\n", "", "differ from the .subckt line's ['in', 'out']"),
+        ("amp_mine in out", "amp_mine out in", "differ from the .subckt line's ['out', 'in']"),
+        ("* param rin [ohm] = 1e6 : input resistance\n", "", "differ from the .subckt line's ['g', 'rin']"),
+        ("{rin}\n.ends\n", "{rin}\n", "do not pair"),
+    ],
+)
+def test_malformed_part_is_refused(old, new, message):
+    assert GOOD.count(old) == 1
+    with pytest.raises(NetlistError, match=re.escape(message)) as caught:
+        parse_part(GOOD.replace(old, new), "amp.lib")
+    assert "amp.lib" in str(caught.value)
+
+
+def test_part_without_subcircuit_is_refused():
+    with pytest.raises(NetlistError, match=r"no \.subckt"):
+        parse_part(GOOD[: GOOD.index(".subckt")], "amp.lib")
+
+
+def test_unknown_part_and_level_name_what_there_is():
+    with pytest.raises(InputError, match="did you mean 'integrator'"):
+        load_part("integrater")
+    with pytest.raises(InputError, match="use one of: ideal"):
+        load_part("integrator", "imaginary")
+
+
+def test_instance_orders_pins_and_writes_numbers():
+    part = load_part("integrator")
+    nodes = {"out": "w1", "gate": "on", "in": "x1.g#2"}
+    assert part.instance("w1", nodes) == "Xw1 x1.g#2 on w1 integrator_ideal"
+    assert (
+        part.instance("Xw1", nodes, vmin=-0.25, rate=np.float64(1e-5))
+        == "Xw1 x1.g#2 on w1 integrator_ideal vmin=-0.25 rate=1e-05"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ref", "nodes", "params", "message"),
+    [
+        ("1", {"in": "a", "out": "b"}, {}, "pin 'gate' is missing"),
+        ("1", {"in": "a", "gate": "1", "out": "b", "ot": "c"}, {}, "did you mean 'out'"),
+        ("1", {"in": "a b", "gate": "1", "out": "b"}, {}, "cannot name a node"),
+        ("1", {"in": 3, "gate": "1", "out": "b"}, {}, "cannot name a node"),
+        ("w 1", {"in": "a", "gate": "1", "out": "b"}, {}, "cannot name an instance"),
+        ("", {"in": "a", "gate": "1", "out": "b"}, {}, "cannot name an instance"),
+        ("1", {"in": "a", "gate": "1", "out": "b"}, {"v_max": 1.0}, "did you mean 'vmax'"),
+        ("1", {"in": "a", "gate": "1", "out": "b"}, {"rate": math.nan}, "rate = nan: is not finite"),
+        ("1", {"in": "a", "gate": "1", "out": "b"}, {"rate": "1k"}, "rate = '1k': is not a number"),
+    ],
+)
+def test_bad_instance_is_refused(ref, nodes, params, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_part("integrator").instance(ref, nodes, **params)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.0, -0.0, 1.0, -1e-5, 1e7, 1 / 3, math.pi * 1e-12, 1e22, 5e-324, 1.7976931348623157e308],
+)
+def test_numbers_survive_the_round_trip(value):
+    text = format_number(value)
+    assert float(text) == value
+    assert parse_number(text) == value
+    assert re.fullmatch(r"-?\d+(\.\d+)?(e[+-]\d+)?", text)
+
+
+def test_format_number_examples():
+    assert format_number(1e-5) == "1e-05"
+    assert format_number(np.float64(0.01)) == "0.01"
+    assert format_number(3) == "3.0"
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, True, "1", None, 1j, 10**400])
+def test_format_number_refuses(value):
+    with pytest.raises(InputError, match="give a finite number"):
+        format_number(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1meg", 1e6),
+        ("1M", 1e-3),
+        ("4.7kohm", 4.7e3),
+        ("10uF", 10e-6),
+        ("-.5", -0.5),
+        ("1e-3", 1e-3),
+        ("2T", 2e12),
+        ("5V", 5.0),
+    ],
+)
+def test_parse_number_follows_spice(text, value):
+    assert parse_number(text) == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["", "k", "1+1", "{a}", "nan", "1e999"])
+def test_parse_number_refuses(text):
+    with pytest.raises(InputError, match="is not a SPICE number"):
+        parse_number(text)
+
+
+def test_ngspice_reads_an_instance_line_as_meant(tmp_path):
+    part = load_part("difference")
+    gain = -0.12345678901234567
+    line = part.instance("d", {"a": "n.1#b", "b": "0", "out": "o"}, gain=gain)
+    deck = tmp_path / "deck.cir"
+    deck.write_text(
+        f"deck\n{part.text}V1 n.1#b 0 1\n{line}\n.control\nset numdgt=16\nop\nprint v(o)\nquit 0\n.endc\n"
+    )
+    found = re.search(r"v\(o\) = (\S+)", run_deck_file(deck).output)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(gain, rel=1e-14)
+
+
+def test_run_deck_says_what_is_wrong(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="does not exist"):
+        run_deck("nothing")
+    with pytest.raises(InputError, match="is no file"):
+        run_deck_file(tmp_path / "nothing.cir")
+    with pytest.raises(InputError, match="is not positive"):
+        run_deck("mixer", timeout=0.0)
+
+    def slow(*args, **kwargs):
+        raise subprocess.TimeoutExpired("ngspice", kwargs["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    with pytest.raises(EngineError, match="did not end within 3 s"):
+        run_deck("mixer", timeout=3)
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match="apt install ngspice"):
+        run_deck("mixer")
