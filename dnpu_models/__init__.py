@@ -1,0 +1,32 @@
+"""What the material does: voltages in, currents out. Knows no circuit.
+
+A device is a `DopantNetwork` (positions, energies, electrodes, physical parameters; frozen) seen through a model:
+`MeanField` solves stationary rate equations with Hartree energies, fast and with exact derivatives;
+`KineticMonteCarlo` follows single hops exactly and gives currents with standard errors. Both take electrode voltages
+in volts and return currents into the device in amperes. The electrodes' potential comes from finite elements
+(`unit_potentials`), solved once per geometry and cached on disk.
+
+What a circuit needs to step a device through time is in `steppable`: two compiled functions and two flat arrays.
+"""
+
+from dnpu_models.electrostatics import UnitPotentials, unit_potentials
+from dnpu_models.geometry import Disc, Electrode, Rectangle
+from dnpu_models.mean_field import MeanField, MeanFieldSolution
+from dnpu_models.network import PRESETS, DopantNetwork
+from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKernel
+
+__all__ = [
+    "PRESETS",
+    "Device",
+    "Differentiable",
+    "Disc",
+    "DopantNetwork",
+    "Electrode",
+    "MeanField",
+    "MeanFieldSolution",
+    "Rectangle",
+    "Steppable",
+    "SteppableKernel",
+    "UnitPotentials",
+    "unit_potentials",
+]

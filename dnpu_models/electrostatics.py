@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def _coarse_mesh(shape: Shape, ends: FloatArray, scale: float) -> tuple[FloatArr
     from scipy.spatial import Delaunay
 
     perimeter = shape.perimeter_m
-    knots = np.unique(np.concatenate([ends % perimeter, shape.corners()]))
+    knots = np.sort(np.concatenate([ends, shape.corners()]) % perimeter)
+    knots = knots[np.diff(knots, append=knots[0] + perimeter) > 1e-9 * perimeter]  # an end may lie on a corner
     pieces = []
     for start, stop in zip(knots, np.append(knots[1:], knots[0] + perimeter), strict=True):
         count = max(2, int(np.ceil((stop - start) / perimeter * _SEGMENTS)))
@@ -204,11 +206,11 @@ def unit_potentials(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPote
     key = hashlib.sha256(repr((_FORMAT, _SEGMENTS, _REFINEMENTS, shape, electrodes)).encode()).hexdigest()[:32]
     path = cache_directory() / f"unit-potentials-{key}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             return UnitPotentials(
                 stored["points"], stored["triangles"], stored["solutions"], float(stored["scale_m"])
             )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         pass  # not solved yet, or a damaged file: solve (again)
     result = _solve(shape, electrodes)
     _store(path, result)

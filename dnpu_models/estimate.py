@@ -19,9 +19,9 @@ class Estimate:
     value : ndarray, shape (..., n_electrodes)
         Mean currents, A, positive into the device.
     stderr : ndarray, shape (..., n_electrodes)
-        Standard error of each, A. From `batches` batch means, so (value - truth)/stderr follows Student's t with
-        `batches - 1` degrees of freedom, not a normal distribution: with 32 batches a 95 % interval is +-2.04 stderr,
-        a 99.9 % interval +-3.63.
+        Standard error of each, A. From `batches` batch means, so (value - truth)/stderr follows Student's t
+        with `batches - 1` degrees of freedom, not a normal distribution: with 32 batches a 95 % interval is
+        +-2.04 stderr, a 99.9 % interval +-3.63.
     batches : int
         Batches behind each standard error.
     hops : int

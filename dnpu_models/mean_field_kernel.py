@@ -32,7 +32,7 @@ REFRESH_COST = 80.0
 """A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
 MAX_REFRESH = 6
 """Jacobians per solution before the kernel relaxes from where it stands."""
-MAX_RELAXATION = 400
+MAX_RELAXATION = 1000
 """Steps of the relaxation before it is given up."""
 
 _LOG2E = 1.4426950408889634
@@ -171,6 +171,8 @@ def relax(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, 
     dt = 1.0
     energy = bare + np.dot(coulomb, p)
     balance(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, energy, volts, p, rate, current, x, boltzmann, bits)
+    previous = np.zeros(n)
+    careful = 0
     for count in range(1, MAX_RELAXATION + 1):
         system = -jacobian(
             pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p
@@ -190,9 +192,19 @@ def relax(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, 
         balance(
             pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, energy, volts, p, rate, current, x, boltzmann, bits
         )
-        if largest < 1e-11 and dt > 1e6:
+        if dt > 1e6 and (largest < 1e-11 or (largest < 1e-7 and np.max(np.abs(rate)) < 1e-15)):
             return count
-        dt = min(dt * min(max(0.15 / max(largest, 1e-300), 0.3), 10.0), 1e14)
+        turn = np.dot(step, previous)
+        growth = min(max(0.15 / max(largest, 1e-300), 0.3), 10.0)
+        if largest > 1e-7 and turn < -0.2 * np.sqrt(np.dot(step, step) * np.dot(previous, previous)):
+            # Just past a fold the flow creeps through a bottleneck, where long steps would only jump to and fro.
+            growth = min(0.1, 1e4 / dt)
+            careful = 20
+        elif careful > 0:
+            growth = min(growth, 1.2)
+            careful -= 1
+        dt = min(dt * growth, 1e14)
+        previous[:] = step
     return -MAX_RELAXATION
 
 

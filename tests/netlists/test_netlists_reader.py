@@ -25,6 +25,7 @@ INTERFACES = {  # pins in order and parameters: other rooms and users' files rel
     "dither_sum": ("bias signal ref scale out", {"amplitude": 0.01}),
     "transimpedance": ("in out", {"rf": 1e7}),
     "gain_offset": ("in offset out", {"gain": 1.0}),
+    "variable_gain": ("in control out", {"gain": 1.0, "vscale": 1.0}),
     "difference": ("a b out", {"gain": 1.0}),
     "squared_error": ("error gate out", {"vscale": 1.0}),
     "hinge": ("error side gate out", {"margin": 1.0, "knee": 0.05}),

@@ -1,0 +1,30 @@
+"""Circuits around devices: the ngspice engine, co-simulation, pattern sequences, and the closed loop with its twin.
+
+`Engine` runs decks in a worker process of its own; a crash inside ngspice ends that process and becomes an exception
+here. `CoSimulation` couples a device's compiled kernel to circuit nodes: no Python runs per time-point.
+`PatternSequence` says which input levels stand when, and when the lock-ins listen. `HomodyneLoop` puts device, dither,
+lock-ins, output stage and integrators together: `deck()` is the netlist, `run()` the ngspice transient, `twin()` the
+same equations in compiled code, `opened()` the same circuit with frozen controls, reading gradients.
+
+Circuits may be scaled in time against a real bench; the default windows are the published 0.1 s, unscaled.
+"""
+
+from circuits.cosimulation import CoSimulation, Drive, Sine, Table
+from circuits.engine import OPTIONS, Engine, Transient
+from circuits.homodyne_loop import HomodyneLoop, OutputStage
+from circuits.library import find_ngspice_library
+from circuits.patterns import PatternSequence
+
+__all__ = [
+    "OPTIONS",
+    "CoSimulation",
+    "Drive",
+    "Engine",
+    "HomodyneLoop",
+    "OutputStage",
+    "PatternSequence",
+    "Sine",
+    "Table",
+    "Transient",
+    "find_ngspice_library",
+]

@@ -1,0 +1,301 @@
+"""What ngspice calls while it runs, compiled: the device's currents, and the record of accepted points.
+
+ngspice asks an external current source for its value on every Newton iteration, also for steps it rejects later, and
+tells the node voltages only when a point is accepted. So at any time t the terminal voltages are
+
+    V_m(t) = drive_m(t) + r_m + s_m (t - t_n),     r_m = V_m(t_n) - drive_m(t_n) at the last accepted point t_n,
+
+where `drive` is the known part of the terminal's waveform (dither, pattern sequence) and r_m moves slowly (the
+control); s_m is its slope over the points before. The device is evaluated once for each t, and advanced on accepted
+points only.
+
+All addresses and sizes come through the one `void*`: an int64 array laid out as below.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+
+from circuits.pointers import (
+    as_float_pointer,
+    as_int_pointer,
+    call_device,
+    load_byte,
+    load_float,
+    load_int,
+    store_float,
+)
+
+# int64 control block
+(
+    EVALUATE,
+    ADVANCE,
+    TERMINALS,
+    PARAMS,
+    N_PARAMS,
+    STATE,
+    N_STATE,
+    RECORD,
+    CAPACITY,
+    COLUMNS,
+    N_COLUMNS,
+    SENSE,
+    TIME_INDEX,
+    WORK,
+    DRIVE,
+    N_DRIVE,
+    CLOCK,
+    CONTROL_WORDS,
+) = range(18)
+
+# float64 header of the shared record
+(
+    H_TIME,
+    H_POINTS,
+    H_ROWS,
+    H_EVALUATIONS,
+    H_CALLS,
+    H_BAD_TIME,
+    H_OVERFLOW,
+    H_PREDICTION_ERROR,
+    H_DEVICE_SECONDS,
+    H_RUNNING,
+    HEADER_WORDS,
+) = range(11)
+
+# float64 work block: scalars, then five arrays over the terminals
+W_LAST, W_ANCHOR, W_EVALUATED, W_MIN_STEP, W_SCALARS = range(5)
+
+# rows of the packed drive: see `cosimulation.Drive.pack`
+D_SINES, D_WAVES, D_TABLES, DRIVE_HEADER = range(4)
+SINE_WORDS, WAVE_WORDS, TABLE_WORDS = 5, 3, 3
+
+DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
+_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
+
+
+@njit(cache=True)
+def table_value(drive, table, t):  # type: ignore[no-untyped-def]
+    """Piecewise-linear table number `table` at time t; repeats with its period, holds its ends otherwise."""
+    head = DRIVE_HEADER + SINE_WORDS * int(drive[D_SINES]) + WAVE_WORDS * int(drive[D_WAVES]) + TABLE_WORDS * table
+    start = int(drive[head])
+    count = int(drive[head + 1])
+    period = drive[head + 2]
+    if period > 0.0:
+        t = t - period * math.floor(t / period)
+    times = drive[start : start + count]
+    values = drive[start + count : start + 2 * count]
+    if t <= times[0]:
+        return values[0]
+    if t >= times[count - 1]:
+        return values[count - 1]
+    low = 0
+    high = count - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if times[middle] <= t:
+            low = middle
+        else:
+            high = middle
+    return values[low] + (values[high] - values[low]) * (t - times[low]) / (times[high] - times[low])
+
+
+@njit(cache=True)
+def drive_voltages(drive, t, out):  # type: ignore[no-untyped-def]
+    """Known part of every terminal's voltage at time t, V."""
+    out[:] = 0.0
+    if drive.size == 0:
+        return
+    sines = int(drive[D_SINES])
+    for m in range(sines):
+        at = DRIVE_HEADER + SINE_WORDS * m
+        value = drive[at + 1] * math.sin(drive[at + 2] * t + drive[at + 3])
+        envelope = int(drive[at + 4])
+        if envelope >= 0:
+            value *= table_value(drive, envelope, t)
+        out[int(drive[at])] += value
+    for m in range(int(drive[D_WAVES])):
+        at = DRIVE_HEADER + SINE_WORDS * sines + WAVE_WORDS * m
+        out[int(drive[at])] += drive[at + 1] * table_value(drive, int(drive[at + 2]), t)
+
+
+@njit(cache=True)
+def _seconds(clock, scratch_address, scratch):  # type: ignore[no-untyped-def]
+    _clock_gettime(np.int32(clock), scratch_address)
+    return float(scratch[0]) + 1e-9 * float(scratch[1])
+
+
+@njit(cache=True)
+def _currents_at(control, t):  # type: ignore[no-untyped-def]
+    """Make the cached device currents those of time t."""
+    terminals = control[TERMINALS]
+    work = carray(as_float_pointer(control[WORK]), W_SCALARS + 5 * terminals + 2)
+    if t == work[W_EVALUATED]:
+        return
+    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
+    residual = work[W_SCALARS : W_SCALARS + terminals]
+    slope = work[W_SCALARS + terminals : W_SCALARS + 2 * terminals]
+    volts = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
+    current = work[W_SCALARS + 3 * terminals : W_SCALARS + 4 * terminals]
+    drive = carray(as_float_pointer(control[DRIVE]), control[N_DRIVE])
+    drive_voltages(drive, t, volts)
+    ahead = t - work[W_LAST]
+    for m in range(terminals):
+        volts[m] += residual[m] + slope[m] * ahead
+    stamp_address = control[WORK] + 8 * (W_SCALARS + 5 * terminals)
+    stamp = carray(as_int_pointer(stamp_address), 2)
+    begin = _seconds(control[CLOCK], stamp_address, stamp)
+    call_device(
+        control[EVALUATE],
+        t,
+        control[WORK] + 8 * (W_SCALARS + 2 * terminals),
+        control[PARAMS],
+        control[N_PARAMS],
+        control[STATE],
+        control[N_STATE],
+        control[WORK] + 8 * (W_SCALARS + 3 * terminals),
+    )
+    header[H_DEVICE_SECONDS] += _seconds(control[CLOCK], stamp_address, stamp) - begin
+    header[H_EVALUATIONS] += 1.0
+    work[W_EVALUATED] = t
+    for m in range(terminals):
+        if not math.isfinite(current[m]):
+            # The parent sees the time and ends the run; zeros keep ngspice out of the way until then.
+            if math.isnan(header[H_BAD_TIME]):
+                header[H_BAD_TIME] = t
+            current[m] = 0.0
+
+
+@cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
+def current_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def]
+    """GetISRCData: current of the external source whose name ends with the terminal's number."""
+    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    number = 0
+    place = name
+    while True:
+        byte = load_byte(place)
+        if byte == 0:
+            break
+        if 48 <= byte <= 57:
+            number = number * 10 + byte - 48
+        else:
+            number = 0
+        place += 1
+    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
+    header[H_CALLS] += 1.0
+    if control[EVALUATE] == 0 or number >= control[TERMINALS]:
+        store_float(value, 0.0)
+        return 0
+    _currents_at(control, t)
+    store_float(value, load_float(control[WORK] + 8 * (W_SCALARS + 3 * control[TERMINALS] + number)))
+    return 0
+
+
+@cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
+def voltage_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def]
+    """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
+    store_float(value, 0.0)
+    return 0
+
+
+@cfunc(types.int32(types.int64, types.int32, types.int32, types.int64), cache=True)
+def accepted_point(data, _count, _ident, user):  # type: ignore[no-untyped-def]
+    """SendData: an accepted point. Record it, learn the terminal voltages, advance the device."""
+    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    if control[RECORD] == 0 or control[TIME_INDEX] < 0:
+        return 0
+    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
+    vectors = load_int(data + 8)  # pvecvalues *vecsa; each value has its double at offset 8
+    t = load_float(load_int(vectors + 8 * control[TIME_INDEX]) + 8)
+    header[H_TIME] = t
+    header[H_POINTS] += 1.0
+    terminals = control[TERMINALS]
+    columns = carray(as_int_pointer(control[COLUMNS]), control[N_COLUMNS])
+    live = control[EVALUATE] != 0
+    if live:
+        work = carray(as_float_pointer(control[WORK]), W_SCALARS + 5 * terminals + 2)
+        _currents_at(control, t)
+    row = int(header[H_ROWS])
+    if row < control[CAPACITY]:
+        width = 1 + control[N_COLUMNS] + terminals
+        place = control[RECORD] + 8 * (HEADER_WORDS + row * width)
+        store_float(place, t)
+        for c in range(control[N_COLUMNS]):
+            store_float(place + 8 * (1 + c), load_float(load_int(vectors + 8 * columns[c]) + 8))
+        for m in range(terminals):
+            store_float(
+                place + 8 * (1 + control[N_COLUMNS] + m),
+                load_float(control[WORK] + 8 * (W_SCALARS + 3 * terminals + m)),
+            )
+        header[H_ROWS] = row + 1.0
+    else:
+        header[H_OVERFLOW] += 1.0
+    if not live:
+        return 0
+    sense = carray(as_int_pointer(control[SENSE]), terminals)
+    residual = work[W_SCALARS : W_SCALARS + terminals]
+    slope = work[W_SCALARS + terminals : W_SCALARS + 2 * terminals]
+    predicted = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
+    anchor = work[W_SCALARS + 4 * terminals : W_SCALARS + 5 * terminals]
+    first = work[W_LAST] < 0.0
+    dt = t - work[W_LAST]
+    renew = first or t - work[W_ANCHOR] >= work[W_MIN_STEP]
+    for m in range(terminals):  # what the nodes really did, against what the device was told
+        actual = load_float(load_int(vectors + 8 * sense[m]) + 8)
+        if not first:
+            header[H_PREDICTION_ERROR] = max(header[H_PREDICTION_ERROR], abs(actual - predicted[m]))
+        residual[m] = actual
+    actual_address = control[WORK] + 8 * W_SCALARS
+    if not first and dt > 0.0:
+        call_device(
+            control[ADVANCE],
+            dt,
+            actual_address,
+            control[PARAMS],
+            control[N_PARAMS],
+            control[STATE],
+            control[N_STATE],
+            0,
+        )
+    drive = carray(as_float_pointer(control[DRIVE]), control[N_DRIVE])
+    drive_voltages(drive, t, predicted)
+    for m in range(terminals):
+        residual[m] -= predicted[m]
+        if renew:
+            slope[m] = 0.0 if first else (residual[m] - anchor[m]) / (t - work[W_ANCHOR])
+            anchor[m] = residual[m]
+    if renew:
+        work[W_ANCHOR] = t
+    work[W_LAST] = t
+    return 0
+
+
+def device_functions(evaluate, advance):  # type: ignore[no-untyped-def]
+    """C functions around a device's two compiled functions; keep them alive as long as they may be called."""
+
+    @cfunc(DEVICE_SIGNATURE)
+    def c_evaluate(t, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+        # The number of terminals is the first word behind the state: both arrays are as long as the caller says.
+        terminals = int(load_float(state + 8 * n_state))
+        evaluate(
+            t,
+            carray(as_float_pointer(voltages), terminals),
+            carray(as_float_pointer(params), n_params),
+            carray(as_float_pointer(state), n_state),
+            carray(as_float_pointer(out), terminals),
+        )
+
+    @cfunc(DEVICE_SIGNATURE)
+    def c_advance(dt, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+        terminals = int(load_float(state + 8 * n_state))
+        advance(
+            dt,
+            carray(as_float_pointer(voltages), terminals),
+            carray(as_float_pointer(params), n_params),
+            carray(as_float_pointer(state), n_state),
+        )
+
+    return c_evaluate, c_advance

@@ -1,0 +1,512 @@
+"""The closed loop of homodyne gradient extraction: a device, its dither, lock-ins and integrators as one circuit.
+
+Signal path (every block a part of `netlists`, levels chosen per part):
+
+    control w_k -+-> dither_sum -> electrode k   device   electrode out -> transimpedance -> v(tia)
+    pattern   ---+   alpha_k(t) sin(2 pi f_k t + phi_k)
+    v(tia) - baseline -> variable_gain (automatic) -> y -> y - target -> squared, gated: loss E
+    E x sin(2 pi f_k t + phi_k) -> low-pass -> integrator -> w_k,   dw_k/dt = -rate_k LPF[E sin],
+    rate_k = (2/alpha_k) learning_rate / (patterns x window)
+
+so that one sequence of all patterns moves w_k by -learning_rate times the mean of dE/dw_k over the patterns.
+
+Two slow integrators make the output stage independent of the device's background and scale: the baseline follows the
+mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
+settled the descent direction on the mean squared error is that of the correlation of output and target.
+
+Opened (`opened`), the same front end is driven by fixed controls and the integrators only read: each ends at the
+lock-in's estimate of the mean of dE/dw_k, or of d v(tia)/dw_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PySpice.Spice.Netlist import Circuit
+
+from circuits.cosimulation import CoSimulation, Drive, Sine, Table
+from circuits.engine import OPTIONS, Engine, Progress, Transient
+from circuits.patterns import PatternSequence
+from dnpu_models.geometry import FloatArray
+from dnpu_models.steppable import SteppableKernel
+from inmateria.errors import InputError
+from lockin import DitherPlan, LockInSettings, gradient, stability_limit
+from netlists import Part, format_number, load_part
+
+Mode = Literal["learn", "loss", "output"]
+POINTS_PER_CYCLE_MIN = 8
+
+
+class LoopDevice(Protocol):
+    """What the loop asks of a device: terminals with a limit, static currents, and a compiled kernel."""
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the terminals."""
+
+    @property
+    def limit_V(self) -> float:
+        """Largest terminal voltage, V."""
+
+    def currents(self, voltages: Any) -> FloatArray:
+        """Static currents into the terminals, A."""
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        """Compiled form for co-simulation."""
+
+
+@dataclass(frozen=True)
+class OutputStage:
+    """From the output electrode to the normalised output y.
+
+    Parameters
+    ----------
+    transimpedance_ohm : float
+        v(tia) = R I, I the current out of the device.
+    polarity : float
+        +1 or -1.
+    level_V : float
+        Root mean square that the automatic gain gives y over a sequence.
+    baseline_V, gain_log : float
+        Starting values of the two integrators: the baseline, and c with gain e^c.
+    baseline_rate, gain_rate : float
+        Fraction of the deviation that each takes back per sequence; 0 holds it.
+    gain_limits : tuple of float
+        Rails of c.
+    """
+
+    transimpedance_ohm: float = 1e7
+    polarity: float = 1.0
+    level_V: float = 0.5
+    baseline_V: float = 0.0
+    gain_log: float = 0.0
+    baseline_rate: float = 0.5
+    gain_rate: float = 0.5
+    gain_limits: tuple[float, float] = (-3.0, 6.0)
+
+    def __post_init__(self) -> None:
+        if self.polarity not in (1.0, -1.0):
+            raise InputError("polarity", self.polarity, "is no polarity", "give +1 or -1")
+        for name in ("transimpedance_ohm", "level_V"):
+            if not getattr(self, name) > 0:
+                raise InputError(name, getattr(self, name), "must be positive", "change it")
+
+    def measured_at(self, outputs_V: FloatArray) -> OutputStage:
+        """The same stage with baseline and gain set as an operator sets them before a run: from v(tia) per pattern."""
+        spread = float(np.std(outputs_V))
+        low, high = self.gain_limits
+        gain = np.log(self.level_V / max(spread, 1e-12))
+        return replace(
+            self, baseline_V=float(np.mean(outputs_V)), gain_log=float(np.clip(gain, low, high)) if spread else self.gain_log
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HomodyneLoop:
+    """Device, pattern sequence, dither, lock-ins and integrators.
+
+    Parameters
+    ----------
+    device : LoopDevice
+    output : int
+        Terminal whose current is the output; held at 0 V by the transimpedance amplifier.
+    inputs : tuple of int
+        Terminals that get the pattern's levels, on top of their trained bias.
+    trained : tuple of int
+        Terminals whose voltage is trained, each with its own tone.
+    start_V : ndarray, shape (n_trained,)
+        Control voltages at the start.
+    dither : DitherPlan
+        One tone per trained terminal; peak amplitudes.
+    sequence : PatternSequence
+    sequences : int
+        Passes through all patterns while learning.
+    learning_rate : float
+        V per (V/V): step of a control per sequence for a unit mean slope of the loss.
+    anneal_to : float
+        Envelope of the dither in the last sequence; it falls linearly from 1. The learning rate falls with it.
+    stage : OutputStage
+    filter_s, filter_poles : float, int
+        Low-pass after each mixer.
+    points_per_cycle : float
+        Time-points per cycle of the highest tone.
+    fixed_V : mapping
+        Voltage of terminals that are neither trained nor the output; 0 V by default.
+    mode : {"learn", "loss", "output"}
+        Closed loop, or opened: reading the slope of the loss, or of v(tia).
+    parts : mapping of str to Part
+        Parts that take the place of the ideal ones, by name.
+
+    Raises
+    ------
+    InputError
+        For wrong terminals, a dither that leaves the device's range, colliding tones, a step too coarse for the
+        highest tone, a loop that is not stable.
+    """
+
+    device: LoopDevice
+    output: int
+    inputs: tuple[int, ...]
+    trained: tuple[int, ...]
+    start_V: FloatArray
+    dither: DitherPlan
+    sequence: PatternSequence
+    sequences: int = 30
+    learning_rate: float = 0.02
+    anneal_to: float = 0.1
+    stage: OutputStage = field(default_factory=OutputStage)
+    filter_s: float = 10e-3
+    filter_poles: int = 1
+    points_per_cycle: float = 12.0
+    fixed_V: Mapping[int, float] = field(default_factory=dict)
+    mode: Mode = "learn"
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.device.terminals)
+        start = np.array(self.start_V, dtype=float)
+        object.__setattr__(self, "start_V", start)
+        used = (self.output, *self.trained)
+        if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
+            raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
+        if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
+            raise InputError("inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are wanted", "change it")
+        if start.shape != (len(self.trained),) or self.dither.n != len(self.trained):
+            raise InputError("start_V", start.shape, f"{len(self.trained)} trained terminals want as many values", "check it")
+        if not np.all(np.isfinite(start)):
+            raise InputError("start_V", start.tolist(), "must be finite", "check it")
+        if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
+            raise InputError(
+                "max_step_s",
+                self.max_step_s,
+                f"is too coarse for the highest tone of {max(self.dither.frequencies_hz):g} Hz "
+                f"({self.points_per_cycle:.3g} points a cycle)",
+                f"take at most {1 / (POINTS_PER_CYCLE_MIN * max(self.dither.frequencies_hz)):.3g} s",
+            )
+        low, high = self.control_limits_V
+        if np.any(low >= high):
+            raise InputError(
+                "amplitude",
+                max(self.dither.amplitudes_v),
+                f"dither and logic swing leave no room within the device's +-{self.device.limit_V:g} V",
+                "lower the amplitude or the swing",
+            )
+        outside = (start < low - 1e-12) | (start > high + 1e-12)
+        if np.any(outside):
+            k = int(np.nonzero(outside)[0][0])
+            raise InputError(
+                f"start_V[{k}]",
+                float(start[k]),
+                f"leaves no room for dither and logic swing within +-{self.device.limit_V:g} V",
+                f"stay within {low[k]:.4g} to {high[k]:.4g} V",
+            )
+        self.dither.check(0.5 / self.sequence.window_s)
+        cycles = np.array(self.dither.frequencies_hz) * self.sequence.window_s
+        if np.max(np.abs(cycles - np.round(cycles))) > 1e-6:
+            raise InputError(
+                "window_s",
+                self.sequence.window_s,
+                "is no whole number of cycles of every tone, so their references are not orthogonal",
+                "take multiples of the tones' common period",
+            )
+
+    @property
+    def max_step_s(self) -> float:
+        """Largest time step, s."""
+        return 1.0 / (self.points_per_cycle * max(self.dither.frequencies_hz))
+
+    @property
+    def stop_s(self) -> float:
+        """Length of the transient, s: measuring, learning, measuring; or one sequence and the filters' tail."""
+        if self.mode == "learn":
+            return (self.sequences + 2) * self.sequence.period_s
+        return self.sequence.period_s + 12 * self.filter_poles * self.filter_s
+
+    @cached_property
+    def control_limits_V(self) -> tuple[FloatArray, FloatArray]:
+        """Rails of the integrators, each (n_trained,): what the device allows less dither and logic swing."""
+        high = np.full(len(self.trained), self.device.limit_V) - np.array(self.dither.amplitudes_v)
+        low = -high.copy()
+        for position, terminal in enumerate(self.trained):
+            if terminal in self.inputs:
+                levels = [pattern[self.inputs.index(terminal)] for pattern in self.sequence.levels_V]
+                high[position] -= max(0.0, *levels)
+                low[position] -= min(0.0, *levels)
+        return low, high
+
+    @property
+    def stability(self) -> dict[str, float]:
+        """Stability margin of the loop, for the steepest curvature the normalised output allows.
+
+        Near a minimum with y following the target (rms `level_V`), a control that moves y by its whole rms over a
+        thermal scale of 50 mV bounds the curvature of the loss: lambda = 2 (level/50 mV)^2. Gain per sequence must stay
+        below 2 (one update per sequence), and eta lambda tau below `lockin.stability_limit` for the filter's poles.
+        """
+        curvature = 2.0 * (self.stage.level_V / 0.05) ** 2
+        per_sequence = self.learning_rate * curvature
+        duty = self.sequence.patterns * self.sequence.window_s
+        continuous = per_sequence / duty * self.filter_s
+        limit = stability_limit(self.filter_poles) if self.filter_poles > 1 else float("inf")
+        return {
+            "curvature_per_V": curvature,
+            "gain_per_sequence": per_sequence,
+            "gain_per_sequence_limit": 2.0,
+            "eta_lambda_tau": continuous,
+            "eta_lambda_tau_limit": limit,
+        }
+
+    def opened(self, controls_V: FloatArray, amplitude_V: float, mode: Mode, points_per_cycle: float = 24.0) -> HomodyneLoop:
+        """The same circuit with frozen controls and the stated dither amplitude, reading slopes."""
+        plan = DitherPlan(
+            self.dither.frequencies_hz, (float(amplitude_V),) * self.dither.n, self.dither.phases_rad
+        )
+        return replace(
+            self,
+            start_V=np.asarray(controls_V, dtype=float),
+            dither=plan,
+            mode=mode,
+            stage=replace(self.stage, baseline_rate=0.0, gain_rate=0.0),
+            points_per_cycle=points_per_cycle,
+        )
+
+    # -- waveforms -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def envelope(self) -> Table:
+        """Scale of the dither over time: off, falling in steps from 1 to `anneal_to`, off."""
+        if self.mode != "learn":
+            return Table((0.0, self.stop_s), (1.0, 1.0))
+        period, ramp = self.sequence.period_s, self.sequence.ramp_s
+        scales = np.linspace(1.0, self.anneal_to, self.sequences) if self.sequences > 1 else np.ones(1)
+        times, values = [0.0], [0.0]
+        before = 0.0
+        for k, scale in enumerate([*scales, 0.0]):
+            times += [(k + 1) * period, (k + 1) * period + ramp]
+            values += [before, float(scale)]
+            before = float(scale)
+        return Table(tuple(times), tuple(values))
+
+    @cached_property
+    def learning(self) -> Table:
+        """Gate of the integrators over time."""
+        if self.mode != "learn":
+            return Table((0.0, self.stop_s), (1.0, 1.0))
+        begin, end, edge = self.sequence.period_s, (self.sequences + 1) * self.sequence.period_s, self.sequence.edge_s
+        return Table((0.0, begin, begin + edge, end, end + edge), (0.0, 0.0, 1.0, 1.0, 0.0))
+
+    @cached_property
+    def start_terminals_V(self) -> FloatArray:
+        """Terminal voltages at time 0 without dither, V."""
+        volts = np.zeros(len(self.device.terminals))
+        for terminal, value in self.fixed_V.items():
+            volts[terminal] = value
+        volts[list(self.trained)] = self.start_V
+        for which, terminal in enumerate(self.inputs):
+            volts[terminal] += self.sequence.level_table(which).values[0]
+        return volts
+
+    @cached_property
+    def drive(self) -> Drive:
+        """The known part of the terminal voltages."""
+        plan = self.dither
+        sines = {
+            terminal: [Sine(plan.amplitudes_v[k], plan.frequencies_hz[k], plan.phases_rad[k], self.envelope)]
+            for k, terminal in enumerate(self.trained)
+        }
+        waves = {terminal: [(1.0, self.sequence.level_table(w))] for w, terminal in enumerate(self.inputs)}
+        return Drive(sines, waves)
+
+    # -- circuit ---------------------------------------------------------------------------------------------------
+
+    def circuit(self) -> Circuit:
+        """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents."""
+        circuit = Circuit("homodyne gradient extraction, " + ("closed loop" if self.mode == "learn" else f"open, {self.mode}"))
+        used: dict[str, Part] = {}
+
+        def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
+            part = self.parts.get(name) or load_part(name)
+            used[part.subckt] = part
+            part.instance(reference, nodes, **values)  # checks pins and values
+            order = [nodes[pin.name] for pin in part.pins]
+            circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
+
+        def source(name: str, node: str, value: str | float) -> None:
+            circuit.V(name, node, circuit.gnd, value if isinstance(value, str) else format_number(value))
+
+        sequence, stage, plan = self.sequence, self.stage, self.dither
+        duty = sequence.patterns * sequence.window_s
+        gate = sequence.gate_table()
+        if self.mode != "learn":  # one sequence only: what follows is the filters' tail
+            gate = replace(gate, period_s=0.0)
+        source("gate", "gate", gate.source())
+        source("target", "target", sequence.target_table().source())
+        source("envelope", "envelope", self.envelope.source())
+        source("learning", "learning", self.learning.source())
+        for which in range(sequence.inputs):
+            source(f"level{which}", f"level{which}", sequence.level_table(which).source())
+        for terminal in range(len(self.device.terminals)):
+            if terminal not in (self.output, *self.trained):
+                source(f"fixed{terminal}", f"fixed{terminal}", self.fixed_V.get(terminal, 0.0))
+        low, high = self.control_limits_V
+        for k, terminal in enumerate(self.trained):
+            degrees = np.degrees(plan.phases_rad[k])
+            source(f"ref{k}", f"ref{k}", f"SIN(0 1 {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
+            signal = f"level{self.inputs.index(terminal)}" if terminal in self.inputs else "0"
+            bias = f"w{k}"
+            if self.mode != "learn":
+                bias = f"bias{k}"
+                source(bias, bias, float(self.start_V[k]))
+            nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
+            add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k])
+        add("transimpedance", "tia", {"in": f"el{self.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
+        add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
+        gains = {"in": "u", "control": "gainlog", "out": "y"}
+        add("variable_gain", "vga", gains, gain=stage.polarity)
+        reach = 4.0 * stage.transimpedance_ohm * 1e-7
+        baseline = {"in": "u", "gate": "gate", "out": "baseline"}
+        add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
+            v0=stage.baseline_V)  # fmt: skip
+        source("level", "level", stage.level_V**2)
+        add("mixer", "power", {"a": "y", "b": "y", "out": "power"})
+        add("difference", "short", {"a": "level", "b": "power", "out": "short"})
+        add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
+            rate=stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0], vmax=stage.gain_limits[1],
+            v0=stage.gain_log)  # fmt: skip
+        add("difference", "error", {"a": "y", "b": "target", "out": "error"})
+        add("squared_error", "loss", {"error": "error", "gate": "gate", "out": "loss"})
+        signal = "loss"
+        if self.mode == "output":
+            signal = "listen"
+            add("mixer", "listen", {"a": "u", "b": "gate", "out": "listen"})
+        for k in range(plan.n):
+            add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"})
+            for pole in range(self.filter_poles):
+                add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=self.filter_s)
+            nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
+            rate = 2.0 / plan.amplitudes_v[k] / duty
+            if self.mode == "learn":
+                add("integrator", f"w{k}", nodes, rate=-rate * self.learning_rate, vmin=float(low[k]),
+                    vmax=float(high[k]), v0=float(self.start_V[k]))  # fmt: skip
+            else:
+                span = self.readout_span
+                add("integrator", f"w{k}", nodes, rate=rate, vmin=-span, vmax=span, v0=0.0)
+        circuit.raw_spice = "\n".join(part.text.strip() for part in used.values()) + "\n" + OPTIONS + "\n"
+        return circuit
+
+    @property
+    def readout_span(self) -> float:
+        """Rails of the reading integrators of an opened loop, V/V: far above any slope, and no more."""
+        if self.mode == "output":
+            return 1e-6 * self.stage.transimpedance_ohm
+        return 4.0 * float(np.exp(self.stage.gain_log)) * 1e-6 * self.stage.transimpedance_ohm
+
+    @property
+    def nodes(self) -> list[str]:
+        """Circuit node of each device terminal."""
+        named = {self.output: f"el{self.output}", **{t: f"el{t}" for t in self.trained}}
+        return [named.get(t, f"fixed{t}") for t in range(len(self.device.terminals))]
+
+    @property
+    def saved(self) -> list[str]:
+        """Vectors kept of a transient beside the terminal voltages."""
+        names = ["tia", "y", "loss", "baseline", "gainlog", "target", "gate"]
+        names += [f"w{k}" for k in range(self.dither.n)]
+        names += [f"m{k}_{self.filter_poles}" for k in range(self.dither.n)]
+        return [f"v({name})" for name in names]
+
+    def cosimulation(self, seed: int = 0) -> CoSimulation:
+        """The device, coupled to this circuit's nodes; every terminal is driven by an ideal source."""
+        return CoSimulation(
+            self.device.kernel(self.start_terminals_V, seed=seed), self.nodes, self.start_terminals_V, self.drive, 0.0
+        )
+
+    def deck(self, recorded: Transient | None = None) -> str:
+        """The netlist: title and circuit. With `recorded`, a whole deck for plain ``ngspice -b``.
+
+        Parameters
+        ----------
+        recorded : Transient, optional
+            A run of this loop, whose device currents take the device's place as piecewise-linear sources.
+        """
+        text = str(self.circuit())
+        if recorded is None:
+            return text
+        from circuits.export import standalone_deck
+
+        return standalone_deck(self, text, recorded)
+
+    def run(
+        self, engine: Engine, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
+    ) -> Transient:
+        """One ngspice transient of the whole circuit.
+
+        Raises
+        ------
+        NetlistError, ConvergenceError, EngineError, Interrupted
+            As `Engine.transient`; on Ctrl-C the exception's ``partial`` holds the waveforms so far.
+        """
+        return engine.transient(
+            self.deck(),
+            stop_s=self.stop_s,
+            max_step_s=self.max_step_s,
+            save=self.saved,
+            cosimulation=self.cosimulation(seed),
+            progress=progress,
+            folder=folder,
+        )
+
+    def twin(self, *, seed: int = 0, points_per_cycle: float | None = None) -> Transient:
+        """The same equations integrated in compiled code; for speed, and as a cross-check.
+
+        Raises
+        ------
+        InputError
+            If a part was replaced: the twin knows the equations of the ideal parts only.
+        ConvergenceError
+            If the device gives no current.
+        """
+        from circuits.twin import run_twin
+
+        return run_twin(self, seed=seed, points_per_cycle=points_per_cycle)
+
+    # -- readings --------------------------------------------------------------------------------------------------
+
+    def outputs_V(self, run: Transient, sequence: int) -> FloatArray:
+        """Mean of v(tia) over each pattern's window of one sequence, V, (n_patterns,)."""
+        return self.window_means(run.time_s, run["v(tia)"], sequence)
+
+    def window_means(self, time_s: FloatArray, signal: FloatArray, sequence: int) -> FloatArray:
+        """Mean of a waveform over each pattern's window of one sequence, (n_patterns,)."""
+        means = np.full(self.sequence.patterns, np.nan)
+        for p, (start, stop) in enumerate(self.sequence.windows(sequence)):
+            if len(time_s) and time_s[-1] >= stop:
+                inside = (time_s > start) & (time_s < stop)
+                t = np.concatenate([[start], time_s[inside], [stop]])
+                v = np.interp(t, time_s, signal)
+                means[p] = np.trapezoid(v, t) / (stop - start)
+        return means
+
+    def gradient(self, run: Transient) -> FloatArray:
+        """What the reading integrators of an opened loop ended at: V/V, (n_trained,)."""
+        if self.mode == "learn":
+            raise InputError("mode", self.mode, "a closed loop holds no reading", "open it first")
+        return np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
+
+    def digital_gradient(self, run: Transient) -> FloatArray:
+        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,)."""
+        start, stop = self.sequence.windows()[-1]
+        signal = run["v(tia)"] - run["v(baseline)"]
+        inside = (run.time_s >= start - 2 * self.max_step_s) & (run.time_s < stop * (1 - 1e-12))
+        time = np.append(run.time_s[inside], stop)
+        values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
+        settings = LockInSettings(self.sequence.window_s, window="boxcar")
+        return np.asarray(gradient(self.dither, time, values, settings))
+
+    def controls_V(self, run: Transient) -> FloatArray:
+        """Control voltages over time, V, (n, n_trained)."""
+        return np.stack([run[f"v(w{k})"] for k in range(self.dither.n)], axis=1)

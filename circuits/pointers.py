@@ -1,0 +1,87 @@
+"""Raw memory in compiled code: read a word at an address, see an address as an array, call a function at an address.
+
+Compiled callbacks reach everything through the `void*` that ngspice hands back, never through globals: compiled code
+keeps the value a global had, and could then not be cached on disk either.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def as_float_pointer(typingctx, address):  # type: ignore[no-untyped-def]
+    """Address (int64) as a pointer to float64, for `numba.carray`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float64)(address), codegen
+
+
+@intrinsic
+def as_int_pointer(typingctx, address):  # type: ignore[no-untyped-def]
+    """Address (int64) as a pointer to int64, for `numba.carray`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int64)(address), codegen
+
+
+@intrinsic
+def load_float(typingctx, address):  # type: ignore[no-untyped-def]
+    """float64 at an address."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load(builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
+
+    return types.float64(types.int64), codegen
+
+
+@intrinsic
+def load_int(typingctx, address):  # type: ignore[no-untyped-def]
+    """int64 at an address."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def load_byte(typingctx, address):  # type: ignore[no-untyped-def]
+    """Unsigned byte at an address, as int64."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        byte = builder.load(builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
+        return builder.zext(byte, ir.IntType(64))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def store_float(typingctx, address, value):  # type: ignore[no-untyped-def]
+    """Write a float64 at an address."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.store(args[1], builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float64), codegen
+
+
+@intrinsic
+def call_device(typingctx, function, scalar, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+    """Call ``void f(double, i64, i64, i64, i64, i64, i64)`` at the address `function`."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [ir.DoubleType(), word, word, word, word, word, word])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    word = types.int64
+    return types.void(word, types.float64, word, word, word, word, word, word), codegen

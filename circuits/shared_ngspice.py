@@ -1,0 +1,136 @@
+"""PySpice's libngspice wrapper with compiled callbacks.
+
+`SharedNgSpice` is PySpice's `NgSpiceShared` with its own registration: PySpice passes no GetSyncData and Python
+callbacks for the sources and the data, which cost 6-16 us a point; here they are Numba functions that get one control
+block (see `callbacks`). It also reads ngspice's messages itself: PySpice takes every line on stderr that is no
+"Warning:" for an error, which breaks on ngspice 42 and later.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySpice.Spice.NgSpice.Shared import FFI, NgSpiceShared, ffi
+
+from circuits import callbacks
+from circuits.library import find_ngspice_library
+
+
+class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
+    """One libngspice in this process, with compiled callbacks around a control block.
+
+    Only one may live in a process: libngspice keeps its state in globals.
+
+    Attributes
+    ----------
+    control : ndarray of int64
+        The control block of `callbacks`; all zero means no device and no record.
+    messages : list of str
+        What ngspice said since the last `clear`, streams marked ``stdout``/``stderr``.
+    vector_names : list of str
+        Vectors of the analysis that runs, in the order of the data.
+    """
+
+    def __init__(self) -> None:
+        type(self).LIBRARY_PATH = find_ngspice_library()
+        self.control: NDArray[np.int64] = np.zeros(callbacks.CONTROL_WORDS, dtype=np.int64)
+        self.messages: list[str] = []
+        self.vector_names: list[str] = []
+        self.on_vectors: Any = None
+        self.exited: int | None = None
+        super().__init__(send_data=True)
+
+    def _init_ngspice(self, send_data: bool) -> None:
+        """Register the callbacks, all of them with the control block as user data."""
+        self._send_char_c = ffi.callback("int (char *, int, void *)", self._on_char)
+        self._send_stat_c = ffi.callback("int (char *, int, void *)", lambda *_: 0)
+        self._exit_c = ffi.callback("int (int, bool, bool, int, void *)", self._on_exit)
+        self._send_init_data_c = ffi.callback("int (pvecinfoall, int, void *)", self._on_vectors)
+        self._background_thread_running_c = ffi.callback("int (bool, int, void *)", lambda *_: 0)
+        user = ffi.cast("void *", self.control.ctypes.data)
+        self._ngspice_shared.ngSpice_Init(
+            self._send_char_c,
+            self._send_stat_c,
+            self._exit_c,
+            ffi.cast("SendData *", callbacks.accepted_point.address),
+            self._send_init_data_c,
+            self._background_thread_running_c,
+            user,
+        )
+        self._ident_c = ffi.new("int *", 0)
+        self._ngspice_shared.ngSpice_Init_Sync(
+            ffi.cast("GetVSRCData *", callbacks.voltage_source.address),
+            ffi.cast("GetISRCData *", callbacks.current_source.address),
+            FFI.NULL,
+            self._ident_c,
+            user,
+        )
+        self.command("set nomoremode")
+        self.version_lines = self._ask_version()
+
+    def _ask_version(self) -> list[str]:
+        self.messages.clear()
+        self.command("version -f")
+        lines = [line.partition(" ")[2] for line in self.messages]
+        self.messages.clear()
+        found = re.search(r"ngspice-([\w.+]+)", "\n".join(lines))
+        self.version = found.group(1) if found else "unknown"
+        self._has_xspice = any("XSPICE" in line for line in lines)
+        return lines
+
+    def _on_char(self, text: Any, _ident: int, _user: Any) -> int:
+        self.messages.append(ffi.string(text).decode("utf-8", "replace"))
+        return 0
+
+    def _on_exit(self, status: int, _unload: bool, _quit: bool, _ident: int, _user: Any) -> int:
+        self.exited = int(status)
+        return 0
+
+    def _on_vectors(self, data: Any, _ident: int, _user: Any) -> int:
+        self.vector_names = [
+            ffi.string(data.vecs[k].vecname).decode("utf-8", "replace").lower() for k in range(data.veccount)
+        ]
+        if self.on_vectors is not None:
+            self.on_vectors(self.vector_names)
+        return 0
+
+    def command(self, text: str) -> int:
+        """Run one ngspice command; returns ngspice's code (0 is no proof of success)."""
+        return int(self._ngspice_shared.ngSpice_Command(text.encode("utf-8")))
+
+    def load(self, deck: str) -> int:
+        """Load a deck, line by line; returns ngspice's code."""
+        lines = [ffi.new("char[]", line.encode("utf-8")) for line in deck.splitlines() if line.strip()]
+        array = ffi.new("char *[]", [*lines, FFI.NULL])
+        return int(self._ngspice_shared.ngSpice_Circ(array))
+
+    def vectors(self) -> dict[str, NDArray[Any]]:
+        """All vectors of the current plot, copied; complex ones complex."""
+        plot = self._ngspice_shared.ngSpice_CurPlot()
+        if plot == FFI.NULL:
+            return {}
+        title = ffi.string(plot).decode()
+        names = self._ngspice_shared.ngSpice_AllVecs(plot)
+        result: dict[str, NDArray[Any]] = {}
+        k = 0
+        while names != FFI.NULL and names[k] != FFI.NULL:
+            name = ffi.string(names[k]).decode("utf-8", "replace")
+            k += 1
+            info = self._ngspice_shared.ngGet_Vec_Info(f"{title}.{name}".encode())
+            if info == FFI.NULL or info.v_length <= 0:
+                continue
+            if info.v_realdata != FFI.NULL:
+                raw = ffi.buffer(info.v_realdata, 8 * info.v_length)
+                result[name.lower()] = np.frombuffer(raw, dtype=float).copy()
+            elif info.v_compdata != FFI.NULL:
+                raw = ffi.buffer(info.v_compdata, 16 * info.v_length)
+                result[name.lower()] = np.frombuffer(raw, dtype=complex).copy()
+        return result
+
+    def forget(self) -> None:
+        """Drop all results and the circuit: each run leaks otherwise."""
+        self.command("destroy all")
+        self.command("remcirc")

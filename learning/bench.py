@@ -1,0 +1,120 @@
+"""The experiment on the table: a device, which terminals are output, inputs and trained, and the signal timing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from circuits import PatternSequence
+from circuits.homodyne_loop import LoopDevice
+from dnpu_models import DopantNetwork, MeanField
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError
+from learning.tasks import BooleanTask
+from lockin import DitherPlan, plan_frequencies
+
+DEFAULT_DEVICE_SEED = 0
+DEFAULT_OUTPUT = 0
+DEFAULT_INPUTS = (2, 6)
+SPACING_HZ = 10.0
+NOISE_A2_PER_HZ = 1e-23
+"""Published white noise of a DNPU's output, 1e-5 nA^2/Hz (Boon et al. 2025): the yardstick for separations."""
+
+
+class TrainableDevice(LoopDevice, Protocol):
+    """A device with exact conductances beside what the loop asks."""
+
+    def conductances(self, voltages: Any) -> FloatArray:
+        """dI_j/dV_k, S."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Device and wiring.
+
+    Parameters
+    ----------
+    device : TrainableDevice
+    output : int
+        Terminal at the transimpedance amplifier.
+    inputs : tuple of int
+        Terminals of the two logic inputs; their biases are trained too.
+    frequencies_Hz : sequence of float, optional
+        One tone per trained terminal; by default tones on a Golomb ruler of 10 Hz.
+    window_s : float, optional
+        How long the lock-ins listen to a pattern; by default the tones' common period.
+
+    Raises
+    ------
+    InputError
+        For terminals that do not fit the device, or a wrong number of tones.
+    """
+
+    device: TrainableDevice
+    output: int = DEFAULT_OUTPUT
+    inputs: tuple[int, int] = DEFAULT_INPUTS
+    frequencies_Hz: Sequence[float] | None = None
+    window_s: float | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.device.terminals)
+        used = (self.output, *self.inputs)
+        if len(set(used)) != 3 or not all(0 <= k < count for k in used):
+            raise InputError("electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them")
+        tones = self.frequencies_Hz
+        if tones is not None and len(tones) != count - 1:
+            raise InputError("frequencies", list(tones), f"{count - 1} trained electrodes want a tone each", "give as many")
+
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """Terminals whose voltage is trained: all but the output."""
+        return tuple(k for k in range(len(self.device.terminals)) if k != self.output)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the trained terminals."""
+        return tuple(self.device.terminals[k] for k in self.trained)
+
+    def plan(self, amplitude_V: float) -> DitherPlan:
+        """The dither: tones of equal peak amplitude (V)."""
+        count = len(self.trained)
+        if self.frequencies_Hz is None:
+            return plan_frequencies(count, None, SPACING_HZ, amplitude_v=amplitude_V)
+        return DitherPlan(tuple(map(float, self.frequencies_Hz)), (amplitude_V,) * count)
+
+    def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:
+        """Timing: windows of the common period of the tones, ramps and waiting of a twentieth of it."""
+        window = self.plan(1e-3).common_period_s if self.window_s is None else self.window_s
+        return PatternSequence(levels_V, targets_V, window, window / 20, window / 20, window / 2000)
+
+    def terminal_voltages(self, controls_V: FloatArray, levels_V: Sequence[float] = (0.0, 0.0)) -> FloatArray:
+        """Terminal voltages (V) for controls (..., n_trained) and logic levels on the inputs."""
+        controls = np.asarray(controls_V, dtype=float)
+        volts = np.zeros((*controls.shape[:-1], len(self.device.terminals)))
+        volts[..., list(self.trained)] = controls
+        for terminal, level in zip(self.inputs, levels_V, strict=True):
+            volts[..., terminal] += level
+        return volts
+
+    def outputs_A(self, controls_V: FloatArray, task: BooleanTask) -> FloatArray:
+        """Static output currents (A, out of the device) for the task's patterns, (n_patterns,)."""
+        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V])
+        return np.asarray(-self.device.currents(volts)[:, self.output])
+
+    def noise_A(self) -> float:
+        """Standard deviation of a window's mean for the published noise density, A: sqrt(S/(2T))."""
+        return float(np.sqrt(0.5 * NOISE_A2_PER_HZ / self.sequence(((0.0, 0.0),), (0.0,)).window_s))
+
+
+def default_bench(
+    device_seed: int = DEFAULT_DEVICE_SEED, *, tolerance: float = 1e-6, frequencies_Hz: Sequence[float] | None = None
+) -> Bench:
+    """The default experiment: `MeanField` of a random network, preset ``tertilt2022``, output e0, inputs e2 and e6.
+
+    How seed and electrodes were chosen is told in docs/decisions.md.
+    """
+    network = DopantNetwork.random(seed=device_seed, preset="tertilt2022")
+    return Bench(MeanField(network, tolerance=tolerance), frequencies_Hz=frequencies_Hz)

@@ -1,0 +1,266 @@
+"""Homodyne gradient extraction as a trainer: restarts of the closed loop until a gate is learned.
+
+One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
+correlate best with the wanted ones, sets polarity, baseline and gain of the output stage by it, and lets the circuit
+learn. A setting that fulfils the gate already is never taken. The attempt is judged by the outputs that stand at the
+end of the same transient, with dither and learning off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError
+from learning.bench import Bench
+from learning.tasks import BooleanTask, Score
+
+EngineName = Literal["ngspice", "twin"]
+TrainingProgress = Callable[[int, str, float, float], None]
+"""Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
+
+
+@dataclass(frozen=True)
+class HgeSettings:
+    """How the loop learns.
+
+    Parameters
+    ----------
+    amplitude_V : float
+        Peak dither at the start.
+    sequences : int
+        Passes through the four patterns per attempt.
+    learning_rate : float
+        V per (V/V) and sequence.
+    anneal_to : float
+        Dither at the end, as a fraction.
+    looks : int
+        Random settings looked at before an attempt.
+    spread_V : float
+        Settings are uniform within +- this.
+    restarts : int
+        Attempts at most.
+    max_step_s : float, optional
+        Largest time step; by default 12 points per cycle of the highest tone.
+    """
+
+    amplitude_V: float = 0.01
+    sequences: int = 30
+    learning_rate: float = 0.02
+    anneal_to: float = 0.1
+    looks: int = 16
+    spread_V: float = 0.6
+    restarts: int = 20
+    max_step_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("amplitude_V", "learning_rate", "spread_V"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(name, value, "must be positive", "change it")
+        for name in ("sequences", "looks", "restarts"):
+            if getattr(self, name) < 1:
+                raise InputError(name, getattr(self, name), "must be at least 1", "raise it")
+        if not 0 < self.anneal_to <= 1:
+            raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One start of the loop.
+
+    Attributes
+    ----------
+    loop : HomodyneLoop
+    run : Transient
+    initial_A, final_A : ndarray, shape (4,)
+        Output currents before and after, dither off, as the circuit measured them.
+    initial, final : Score
+    device_evaluations : int
+        Pattern presentations: four for every setting looked at, and every window of the transient.
+    """
+
+    loop: HomodyneLoop
+    run: Transient
+    initial_A: FloatArray
+    final_A: FloatArray
+    initial: Score
+    final: Score
+    device_evaluations: int
+
+    @property
+    def controls_V(self) -> FloatArray:
+        """Control voltages at the end, V."""
+        return self.loop.controls_V(self.run)[-1]
+
+    def loss(self, sequence: int) -> float:
+        """Mean squared error over the windows of a sequence, V^2."""
+        return float(np.mean(self.loop.window_means(self.run.time_s, self.run["v(loss)"], sequence)))
+
+
+@dataclass(frozen=True, eq=False)
+class GateResult:
+    """All attempts at a gate; the last one decides."""
+
+    task: BooleanTask
+    bench: Bench
+    settings: HgeSettings
+    engine: str
+    attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+
+    @property
+    def success(self) -> bool:
+        """Whether the last attempt learned the gate."""
+        return bool(self.attempts) and self.attempts[-1].final.learned
+
+    @property
+    def best(self) -> Attempt:
+        """The attempt with the largest margin at its end."""
+        return max(self.attempts, key=lambda a: (a.final.learned, a.final.margin))
+
+
+def choose_start(
+    bench: Bench, task: BooleanTask, settings: HgeSettings, rng: np.random.Generator
+) -> tuple[FloatArray, float, FloatArray, int]:
+    """Look at random settings; return the most promising: controls (V), polarity, outputs (A), evaluations used.
+
+    Raises
+    ------
+    InputError
+        If no setting was found that does not fulfil the gate already.
+    """
+    best: tuple[float, FloatArray, float, FloatArray] | None = None
+    used = 0
+    for _ in range(settings.looks * 20):
+        if best is not None and used >= 4 * settings.looks:
+            break
+        controls = rng.uniform(-settings.spread_V, settings.spread_V, len(bench.trained))
+        outputs = bench.outputs_A(controls, task)
+        used += 4
+        if any(task.score(outputs, polarity, bench.noise_A()).learned for polarity in (1.0, -1.0)):
+            continue
+        correlation = task.score(outputs).correlation
+        if best is None or abs(correlation) > best[0]:
+            best = abs(correlation), controls, 1.0 if correlation >= 0 else -1.0, outputs
+    if best is None:
+        raise InputError("looks", settings.looks, "every setting fulfils the gate already", "there is nothing to learn")
+    return best[1], best[2], best[3], used
+
+
+def build_loop(
+    bench: Bench, task: BooleanTask, settings: HgeSettings, controls_V: FloatArray, polarity: float, outputs_A: FloatArray
+) -> HomodyneLoop:
+    """The closed loop for a task, its output stage set by the outputs (A) at the start."""
+    stage = OutputStage(polarity=polarity)
+    loop = HomodyneLoop(
+        device=bench.device,
+        output=bench.output,
+        inputs=bench.inputs,
+        trained=bench.trained,
+        start_V=controls_V,
+        dither=bench.plan(settings.amplitude_V),
+        sequence=bench.sequence(task.levels_V, task.targets_V),
+        sequences=settings.sequences,
+        learning_rate=settings.learning_rate,
+        anneal_to=settings.anneal_to,
+        stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
+    )
+    if settings.max_step_s is None:
+        return loop
+    if not settings.max_step_s > 0:
+        raise InputError("max_step_s", settings.max_step_s, "must be a positive time in seconds", "change it")
+    return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_hz)))
+
+
+def learn_gate(
+    bench: Bench,
+    task: BooleanTask,
+    settings: HgeSettings | None = None,
+    *,
+    rng: np.random.Generator,
+    engine: EngineName = "ngspice",
+    progress: TrainingProgress | None = None,
+    on_attempt: Callable[[Attempt], None] | None = None,
+    folder: Path | None = None,
+) -> GateResult:
+    """Learn a gate by homodyne gradient extraction, restarting until it is learned.
+
+    Parameters
+    ----------
+    bench : Bench
+    task : BooleanTask
+    settings : HgeSettings, optional
+    rng : numpy.random.Generator
+        Decides the starts.
+    engine : {"ngspice", "twin"}
+        The circuit in ngspice, or its compiled twin.
+    progress, on_attempt : callable, optional
+    folder : Path, optional
+        Where a failing deck is kept.
+
+    Returns
+    -------
+    GateResult
+
+    Raises
+    ------
+    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+        As `HomodyneLoop`; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
+    """
+    settings = HgeSettings() if settings is None else settings
+    if engine not in ("ngspice", "twin"):
+        raise InputError("engine", engine, "is unknown", "choose ngspice or twin")
+    result = GateResult(task, bench, settings, engine)
+    ngspice = Engine() if engine == "ngspice" else None
+    try:
+        for number in range(settings.restarts):
+            controls, polarity, outputs, looked = choose_start(bench, task, settings, rng)
+            loop = build_loop(bench, task, settings, controls, polarity, outputs)
+
+            def report(phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop) -> None:
+                if progress is not None:
+                    progress(number, phase, simulated / loop.stop_s, wall)
+
+            if ngspice is None:
+                report("twin", 0.0, 0.0)
+                run = loop.twin()
+            else:
+                try:
+                    run = loop.run(ngspice, progress=report, folder=folder)
+                except KeyboardInterrupt as interruption:
+                    if getattr(interruption, "partial", None) is not None:
+                        interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
+                    raise
+            attempt = judge(bench, task, loop, run, looked)
+            result = replace(result, attempts=(*result.attempts, attempt))
+            if on_attempt is not None:
+                on_attempt(attempt)
+            if attempt.final.learned:
+                break
+    finally:
+        if ngspice is not None:
+            ngspice.close()
+    return result
+
+
+def judge(bench: Bench, task: BooleanTask, loop: HomodyneLoop, run: Transient, looked: int) -> Attempt:
+    """Score a finished transient by what the circuit measured before and after learning."""
+    scale = loop.stage.transimpedance_ohm
+    initial = loop.outputs_V(run, 0) / scale
+    final = loop.outputs_V(run, loop.sequences + 1) / scale
+    noise, polarity = bench.noise_A(), loop.stage.polarity
+    return Attempt(
+        loop,
+        run,
+        initial,
+        final,
+        task.score(initial, polarity, noise),
+        task.score(final, polarity, noise),
+        looked + 4 * (loop.sequences + 2),
+    )
