@@ -78,7 +78,7 @@ _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32
 
 
 @njit(cache=True)
-def table_value(drive, table, t):  # type: ignore[no-untyped-def]
+def table_value(drive, table, t):
     """Piecewise-linear table number `table` at time t; repeats with its period, holds its ends otherwise."""
     head = DRIVE_HEADER + SINE_WORDS * int(drive[D_SINES]) + WAVE_WORDS * int(drive[D_WAVES]) + TABLE_WORDS * table
     start = int(drive[head])
@@ -104,7 +104,7 @@ def table_value(drive, table, t):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def drive_voltages(drive, t, out):  # type: ignore[no-untyped-def]
+def drive_voltages(drive, t, out):
     """Known part of every terminal's voltage at time t, V."""
     out[:] = 0.0
     if drive.size == 0:
@@ -123,13 +123,13 @@ def drive_voltages(drive, t, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _seconds(clock, scratch_address, scratch):  # type: ignore[no-untyped-def]
+def _seconds(clock, scratch_address, scratch):
     _clock_gettime(np.int32(clock), scratch_address)
     return float(scratch[0]) + 1e-9 * float(scratch[1])
 
 
 @njit(cache=True)
-def _currents_at(control, t):  # type: ignore[no-untyped-def]
+def _currents_at(control, t):
     """Make the cached device currents those of time t."""
     terminals = control[TERMINALS]
     work = carray(as_float_pointer(control[WORK]), W_SCALARS + 5 * terminals + 2)
@@ -170,7 +170,7 @@ def _currents_at(control, t):  # type: ignore[no-untyped-def]
 
 
 @cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
-def current_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def]
+def current_source(value, t, name, _ident, user):
     """GetISRCData: current of the external source whose name ends with the terminal's number."""
     control = carray(as_int_pointer(user), CONTROL_WORDS)
     number = 0
@@ -179,10 +179,7 @@ def current_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def
         byte = load_byte(place)
         if byte == 0:
             break
-        if 48 <= byte <= 57:
-            number = number * 10 + byte - 48
-        else:
-            number = 0
+        number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
         place += 1
     header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
     header[H_CALLS] += 1.0
@@ -195,14 +192,14 @@ def current_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def
 
 
 @cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
-def voltage_source(value, t, name, _ident, user):  # type: ignore[no-untyped-def]
+def voltage_source(value, t, name, _ident, user):
     """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
     store_float(value, 0.0)
     return 0
 
 
 @cfunc(types.int32(types.int64, types.int32, types.int32, types.int64), cache=True)
-def accepted_point(data, _count, _ident, user):  # type: ignore[no-untyped-def]
+def accepted_point(data, _count, _ident, user):
     """SendData: an accepted point. Record it, learn the terminal voltages, advance the device."""
     control = carray(as_int_pointer(user), CONTROL_WORDS)
     if control[RECORD] == 0 or control[TIME_INDEX] < 0:
@@ -273,11 +270,11 @@ def accepted_point(data, _count, _ident, user):  # type: ignore[no-untyped-def]
     return 0
 
 
-def device_functions(evaluate, advance):  # type: ignore[no-untyped-def]
+def device_functions(evaluate, advance):
     """C functions around a device's two compiled functions; keep them alive as long as they may be called."""
 
     @cfunc(DEVICE_SIGNATURE)
-    def c_evaluate(t, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+    def c_evaluate(t, voltages, params, n_params, state, n_state, out):
         # The number of terminals is the first word behind the state: both arrays are as long as the caller says.
         terminals = int(load_float(state + 8 * n_state))
         evaluate(
@@ -289,7 +286,7 @@ def device_functions(evaluate, advance):  # type: ignore[no-untyped-def]
         )
 
     @cfunc(DEVICE_SIGNATURE)
-    def c_advance(dt, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+    def c_advance(dt, voltages, params, n_params, state, n_state, out):
         terminals = int(load_float(state + 8 * n_state))
         advance(
             dt,

@@ -42,7 +42,9 @@ class Table:
 
     def source(self) -> str:
         """The waveform as ngspice writes it."""
-        points = " ".join(f"{t!r} {v!r}" for t, v in zip(map(float, self.times_s), map(float, self.values), strict=True))
+        points = " ".join(
+            f"{t!r} {v!r}" for t, v in zip(map(float, self.times_s), map(float, self.values), strict=True)
+        )
         return f"PWL({points})" + (" r=0" if self.period_s > 0 else "")
 
 
@@ -60,8 +62,8 @@ class Sine:
 class Drive:
     """The known part of each terminal's voltage: sines and scaled tables.
 
-    It is a prediction, not a source: ngspice's own nodes decide. What the drive leaves out is extrapolated linearly from
-    accepted points, so a complete drive makes the device see the true voltage of the time-point being solved.
+    It is a prediction, not a source: ngspice's own nodes decide. What the drive leaves out is extrapolated
+    linearly from accepted points, so a complete drive makes the device see the true voltage of the time-point being solved.
     """
 
     sines: Mapping[int, Sequence[Sine]] = field(default_factory=dict)
@@ -145,14 +147,17 @@ class CoSimulation:
         count = len(self.nodes)
         if len(self.start_V) != count or self.kernel.conductances_S.shape != (count, count):
             raise InputError(
-                "nodes", list(self.nodes), f"{self.kernel.conductances_S.shape[0]} terminals want a node each", "check it"
+                "nodes",
+                list(self.nodes),
+                f"{self.kernel.conductances_S.shape[0]} terminals want a node each",
+                "check it",
             )
         gain = self.loop_gain
         if not gain <= LOOP_GAIN_LIMIT:
             raise InputError(
                 "source_ohm",
                 self.source_ohm,
-                f"the loop gain G R is {gain:.3g}, above {LOOP_GAIN_LIMIT}: explicit feedback would be wrong or unstable",
+                f"the loop gain G R is {gain:.3g}, above {LOOP_GAIN_LIMIT}: explicit feedback would be unstable",
                 "drive the device from a lower resistance",
             )
 

@@ -34,10 +34,12 @@ from inmateria.errors import ConvergenceError, EngineError, Interrupted, Netlist
 Progress = Callable[[str, float, float], None]
 """Called as progress(phase, simulated seconds, wall seconds of this run)."""
 
-OPTIONS = ".options reltol=1e-9 vntol=1e-12 abstol=1e-15 trtol=7e6 method=trap"
+OPTIONS = ".options reltol=1e-9 vntol=1e-12 abstol=1e-15 trtol=7e6 chgtol=1 method=trap"
 """Tolerances of lock-in circuits. At ngspice's defaults a product of two waveforms lags by dA dB of the step (an error
 of 7.5 % at 20 points a period); tight Newton tolerances remove it, and the raised trtol cancels them in the step
-control, so that the maximum step alone sets the number of points."""
+control, so that the maximum step alone sets the number of points. It does so only with the raised chgtol: wherever a
+capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
+steps were rejected there."""
 
 _ERROR_WORDS = re.compile(
     r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such",
@@ -117,7 +119,9 @@ class Engine:
         """Return the engine."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the worker."""
         self.close()
 
@@ -216,7 +220,9 @@ class Engine:
             On Ctrl-C; ``partial`` is the Transient so far.
         """
         if not (0 < max_step_s < stop_s < np.inf):
-            raise NetlistError("max_step_s", max_step_s, f"must lie between 0 and the stop time {stop_s:g} s", "change it")
+            raise NetlistError(
+                "max_step_s", max_step_s, f"must lie between 0 and the stop time {stop_s:g} s", "change it"
+            )
         nodes = [] if cosimulation is None else [f"v({node})" for node in cosimulation.nodes]
         columns = [v.lower() for v in dict.fromkeys([*save, *nodes])]
         body = [deck.rstrip("\n")]
@@ -347,7 +353,10 @@ class Engine:
                     if now - last_change > self.timeout_s:
                         self.close()
                         raise EngineError(
-                            "ngspice", f"{self.timeout_s:g} s", "accepted no time-point for so long", _kept(deck, folder)
+                            "ngspice",
+                            f"{self.timeout_s:g} s",
+                            "accepted no time-point for so long",
+                            _kept(deck, folder),
                         ) from None
                     continue
                 if line is None:

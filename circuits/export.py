@@ -127,9 +127,7 @@ def recorded_source(name: str, node: str, time_s: FloatArray, current_A: FloatAr
     return "\n".join(lines)
 
 
-def _head(
-    loop: HomodyneLoop, recorded: Transient, terminals: list[int], provenance: Mapping[str, Any]
-) -> list[str]:
+def _head(loop: HomodyneLoop, recorded: Transient, terminals: list[int], provenance: Mapping[str, Any]) -> list[str]:
     try:
         made = version("inmateria")
     except PackageNotFoundError:

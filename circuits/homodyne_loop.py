@@ -5,10 +5,15 @@ Signal path (every block a part of `netlists`, levels chosen per part):
     control w_k -+-> dither_sum -> electrode k   device   electrode out -> transimpedance -> v(tia)
     pattern   ---+   alpha_k(t) sin(2 pi f_k t + phi_k)
     v(tia) - baseline -> variable_gain (automatic) -> y -> y - target -> squared, gated: loss E
-    E x sin(2 pi f_k t + phi_k) -> low-pass -> integrator -> w_k,   dw_k/dt = -rate_k LPF[E sin],
-    rate_k = (2/alpha_k) learning_rate / (patterns x window)
+    E x sin(2 pi f_k t + phi_k) -> low-pass -> averager -> limiter -> integrator -> w_k
 
-so that one sequence of all patterns moves w_k by -learning_rate times the mean of dE/dw_k over the patterns.
+The lock-in's low-pass is followed by a slow pole that averages over the sequence of patterns, so that the limiter sees
+the slope of the whole loss, g_k ~ mean over the patterns of dE/dw_k, and not one pattern's:
+
+    dw_k/dt = -(rate(t)/period) V_step tanh(learning_rate g_k / V_step)
+
+Small slopes move w_k by learning_rate g_k per sequence, large ones by no more than V_step: slopes differ by orders of
+magnitude over a device's settings, and the limiter is what electronics does about it.
 
 Two slow integrators make the output stage independent of the device's background and scale: the baseline follows the
 mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
@@ -82,7 +87,7 @@ class OutputStage:
 
     transimpedance_ohm: float = 1e7
     polarity: float = 1.0
-    level_V: float = 0.5
+    level_V: float = 1.0
     baseline_V: float = 0.0
     gain_log: float = 0.0
     baseline_rate: float = 0.5
@@ -96,13 +101,20 @@ class OutputStage:
             if not getattr(self, name) > 0:
                 raise InputError(name, getattr(self, name), "must be positive", "change it")
 
+    @property
+    def reach_V(self) -> float:
+        """Rails of the baseline: what 400 nA give."""
+        return 4e-7 * self.transimpedance_ohm
+
     def measured_at(self, outputs_V: FloatArray) -> OutputStage:
         """The same stage with baseline and gain set as an operator sets them before a run: from v(tia) per pattern."""
         spread = float(np.std(outputs_V))
         low, high = self.gain_limits
         gain = np.log(self.level_V / max(spread, 1e-12))
         return replace(
-            self, baseline_V=float(np.mean(outputs_V)), gain_log=float(np.clip(gain, low, high)) if spread else self.gain_log
+            self,
+            baseline_V=float(np.mean(outputs_V)),
+            gain_log=float(np.clip(gain, low, high)) if spread else self.gain_log,
         )
 
 
@@ -127,12 +139,16 @@ class HomodyneLoop:
     sequences : int
         Passes through all patterns while learning.
     learning_rate : float
-        V per (V/V): step of a control per sequence for a unit mean slope of the loss.
+        V per (V/V): step of a control per sequence for a unit mean slope of the loss, where the limiter is linear.
+    step_V : float
+        Largest step of a control per sequence, V.
     anneal_to : float
-        Envelope of the dither in the last sequence; it falls linearly from 1. The learning rate falls with it.
+        Scale of dither and steps in the last sequence; they fall linearly from 1.
     stage : OutputStage
     filter_s, filter_poles : float, int
         Low-pass after each mixer.
+    averaged_sequences : float
+        Time constant of the averager, in sequences.
     points_per_cycle : float
         Time-points per cycle of the highest tone.
     fixed_V : mapping
@@ -157,11 +173,13 @@ class HomodyneLoop:
     dither: DitherPlan
     sequence: PatternSequence
     sequences: int = 30
-    learning_rate: float = 0.02
+    learning_rate: float = 0.1
+    step_V: float = 0.05
     anneal_to: float = 0.1
     stage: OutputStage = field(default_factory=OutputStage)
     filter_s: float = 10e-3
     filter_poles: int = 1
+    averaged_sequences: float = 1.0
     points_per_cycle: float = 12.0
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
@@ -175,9 +193,13 @@ class HomodyneLoop:
         if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
             raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
         if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
-            raise InputError("inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are wanted", "change it")
+            raise InputError(
+                "inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are wanted", "change it"
+            )
         if start.shape != (len(self.trained),) or self.dither.n != len(self.trained):
-            raise InputError("start_V", start.shape, f"{len(self.trained)} trained terminals want as many values", "check it")
+            raise InputError(
+                "start_V", start.shape, f"{len(self.trained)} trained terminals want as many values", "check it"
+            )
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
@@ -241,30 +263,27 @@ class HomodyneLoop:
 
     @property
     def stability(self) -> dict[str, float]:
-        """Stability margin of the loop, for the steepest curvature the normalised output allows.
+        """Stability of the loop.
 
-        Near a minimum with y following the target (rms `level_V`), a control that moves y by its whole rms over a
-        thermal scale of 50 mV bounds the curvature of the loss: lambda = 2 (level/50 mV)^2. Gain per sequence must stay
-        below 2 (one update per sequence), and eta lambda tau below `lockin.stability_limit` for the filter's poles.
+        The slow poles in the loop are the averager (tau) and the lock-in's low-pass, at worst like two equal poles behind
+        an integrator: eta lambda tau < `lockin.stability_limit(2)` = 2, with eta = learning_rate/period and
+        lambda the curvature of the loss. The limiter bounds what a violation does: the control then hunts with at most
+        `step_V` per sequence, which the annealing takes to `anneal_to` of it. So the margin is stated the other way
+        round: the largest curvature up to which the loop is stable without the limiter, and the largest hunting.
         """
-        curvature = 2.0 * (self.stage.level_V / 0.05) ** 2
-        per_sequence = self.learning_rate * curvature
-        duty = self.sequence.patterns * self.sequence.window_s
-        continuous = per_sequence / duty * self.filter_s
-        limit = stability_limit(self.filter_poles) if self.filter_poles > 1 else float("inf")
+        limit = stability_limit(2)
         return {
-            "curvature_per_V": curvature,
-            "gain_per_sequence": per_sequence,
-            "gain_per_sequence_limit": 2.0,
-            "eta_lambda_tau": continuous,
             "eta_lambda_tau_limit": limit,
+            "curvature_limit_per_V": limit / (self.learning_rate * max(self.averaged_sequences, 1.0)),
+            "hunting_V_start": self.step_V,
+            "hunting_V_end": self.step_V * self.anneal_to,
         }
 
-    def opened(self, controls_V: FloatArray, amplitude_V: float, mode: Mode, points_per_cycle: float = 24.0) -> HomodyneLoop:
+    def opened(
+        self, controls_V: FloatArray, amplitude_V: float, mode: Mode, points_per_cycle: float = 24.0
+    ) -> HomodyneLoop:
         """The same circuit with frozen controls and the stated dither amplitude, reading slopes."""
-        plan = DitherPlan(
-            self.dither.frequencies_hz, (float(amplitude_V),) * self.dither.n, self.dither.phases_rad
-        )
+        plan = DitherPlan(self.dither.frequencies_hz, (float(amplitude_V),) * self.dither.n, self.dither.phases_rad)
         return replace(
             self,
             start_V=np.asarray(controls_V, dtype=float),
@@ -281,6 +300,10 @@ class HomodyneLoop:
         """Scale of the dither over time: off, falling in steps from 1 to `anneal_to`, off."""
         if self.mode != "learn":
             return Table((0.0, self.stop_s), (1.0, 1.0))
+        return self._staircase
+
+    @cached_property
+    def _staircase(self) -> Table:
         period, ramp = self.sequence.period_s, self.sequence.ramp_s
         scales = np.linspace(1.0, self.anneal_to, self.sequences) if self.sequences > 1 else np.ones(1)
         times, values = [0.0], [0.0]
@@ -293,11 +316,10 @@ class HomodyneLoop:
 
     @cached_property
     def learning(self) -> Table:
-        """Gate of the integrators over time."""
+        """Scale of the integrators' rate over time: off, falling with the dither, off."""
         if self.mode != "learn":
             return Table((0.0, self.stop_s), (1.0, 1.0))
-        begin, end, edge = self.sequence.period_s, (self.sequences + 1) * self.sequence.period_s, self.sequence.edge_s
-        return Table((0.0, begin, begin + edge, end, end + edge), (0.0, 0.0, 1.0, 1.0, 0.0))
+        return self._staircase
 
     @cached_property
     def start_terminals_V(self) -> FloatArray:
@@ -325,7 +347,9 @@ class HomodyneLoop:
 
     def circuit(self) -> Circuit:
         """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents."""
-        circuit = Circuit("homodyne gradient extraction, " + ("closed loop" if self.mode == "learn" else f"open, {self.mode}"))
+        circuit = Circuit(
+            "homodyne gradient extraction, " + ("closed loop" if self.mode == "learn" else f"open, {self.mode}")
+        )
         used: dict[str, Part] = {}
 
         def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
@@ -367,8 +391,8 @@ class HomodyneLoop:
         add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
         gains = {"in": "u", "control": "gainlog", "out": "y"}
         add("variable_gain", "vga", gains, gain=stage.polarity)
-        reach = 4.0 * stage.transimpedance_ohm * 1e-7
         baseline = {"in": "u", "gate": "gate", "out": "baseline"}
+        reach = stage.reach_V
         add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
             v0=stage.baseline_V)  # fmt: skip
         source("level", "level", stage.level_V**2)
@@ -387,16 +411,33 @@ class HomodyneLoop:
             add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"})
             for pole in range(self.filter_poles):
                 add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=self.filter_s)
-            nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
-            rate = 2.0 / plan.amplitudes_v[k] / duty
+            gain = float(self.channel_gains[k])
             if self.mode == "learn":
-                add("integrator", f"w{k}", nodes, rate=-rate * self.learning_rate, vmin=float(low[k]),
-                    vmax=float(high[k]), v0=float(self.start_V[k]))  # fmt: skip
+                add("lowpass", f"avg{k}", {"in": f"m{k}_{self.filter_poles}", "out": f"a{k}"}, tau=self.average_s)
+                add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=self.step_V)
+                add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
+                    rate=-1.0 / sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
+                    v0=float(self.start_V[k]))  # fmt: skip
             else:
-                span = self.readout_span
-                add("integrator", f"w{k}", nodes, rate=rate, vmin=-span, vmax=span, v0=0.0)
+                nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
+                add("integrator", f"w{k}", nodes, rate=gain, vmin=-self.readout_span, vmax=self.readout_span, v0=0.0)
         circuit.raw_spice = "\n".join(part.text.strip() for part in used.values()) + "\n" + OPTIONS + "\n"
         return circuit
+
+    @property
+    def average_s(self) -> float:
+        """Time constant of the averager, s."""
+        return self.averaged_sequences * self.sequence.period_s
+
+    @property
+    def channel_gains(self) -> FloatArray:
+        """Gain behind each lock-in: (2/alpha_k) over the windows' share, times the learning rate in the closed loop.
+
+        The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
+        """
+        duty = self.sequence.patterns * self.sequence.window_s
+        per_slope = 2.0 / np.array(self.dither.amplitudes_v) / duty
+        return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 
     @property
     def readout_span(self) -> float:

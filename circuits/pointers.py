@@ -12,50 +12,50 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def as_float_pointer(typingctx, address):  # type: ignore[no-untyped-def]
+def as_float_pointer(typingctx, address):
     """Address (int64) as a pointer to float64, for `numba.carray`."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.float64)(address), codegen
 
 
 @intrinsic
-def as_int_pointer(typingctx, address):  # type: ignore[no-untyped-def]
+def as_int_pointer(typingctx, address):
     """Address (int64) as a pointer to int64, for `numba.carray`."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.int64)(address), codegen
 
 
 @intrinsic
-def load_float(typingctx, address):  # type: ignore[no-untyped-def]
+def load_float(typingctx, address):
     """float64 at an address."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         return builder.load(builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
 
     return types.float64(types.int64), codegen
 
 
 @intrinsic
-def load_int(typingctx, address):  # type: ignore[no-untyped-def]
+def load_int(typingctx, address):
     """int64 at an address."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
 
     return types.int64(types.int64), codegen
 
 
 @intrinsic
-def load_byte(typingctx, address):  # type: ignore[no-untyped-def]
+def load_byte(typingctx, address):
     """Unsigned byte at an address, as int64."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         byte = builder.load(builder.inttoptr(args[0], ir.IntType(8).as_pointer()))
         return builder.zext(byte, ir.IntType(64))
 
@@ -63,10 +63,10 @@ def load_byte(typingctx, address):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store_float(typingctx, address, value):  # type: ignore[no-untyped-def]
+def store_float(typingctx, address, value):
     """Write a float64 at an address."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         builder.store(args[1], builder.inttoptr(args[0], ir.DoubleType().as_pointer()))
         return context.get_dummy_value()
 
@@ -74,10 +74,10 @@ def store_float(typingctx, address, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def call_device(typingctx, function, scalar, voltages, params, n_params, state, n_state, out):  # type: ignore[no-untyped-def]
+def call_device(typingctx, function, scalar, voltages, params, n_params, state, n_state, out):
     """Call ``void f(double, i64, i64, i64, i64, i64, i64)`` at the address `function`."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):
         word = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [ir.DoubleType(), word, word, word, word, word, word])
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])

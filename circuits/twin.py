@@ -1,13 +1,13 @@
 """The closed loop's compiled twin: the equations of the ideal parts, integrated without ngspice.
 
-Between time-points the loss is a straight line; then every block has an exact step:
+Between time-points the mixers' outputs are straight lines; then every block has its step:
 
-    low-pass    dm/dt = (x - m)/tau, x linear in time                exact exponential step, pole after pole
-    integrator  dw/dt = rate gate m, held within its rails           trapezoid rule, clipped
-    baseline, gain control                                           trapezoid rule, clipped
+    low-pass, averager     dm/dt = (x - m)/tau      exact exponential step, pole after pole
+    limiter, integrators   dw/dt = -rate(t) V_step tanh(gain m/V_step), within its rails: trapezoid rule, clipped
+    baseline, gain control                                                    trapezoid rule, clipped
 
 The windows have a whole number of equal steps, so that references stay orthogonal on the grid. Outside the windows the
-loss is gated off: the filters decay exactly, nothing asks the device, and only the ends of the gap are recorded.
+loss is gated off: only the filters and integrators run on, nothing asks the device, and nothing is recorded.
 A control is needed at the new time to know the new loss; it is taken from a straight line through its last two values
 (it moves slowly), which makes the method second order with one evaluation of the device per step.
 """
@@ -28,66 +28,81 @@ if TYPE_CHECKING:
     from circuits.homodyne_loop import HomodyneLoop
 
 
+# words of the packed constants
+OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP, WORDS = range(12)
+
+
+_GAP_STEPS = 32
+
+
+@njit(cache=True, error_model="numpy")
+def _pole(value, old, new, h, tau):
+    """dm/dt = (x - m)/tau over h with x a straight line from old to new: m = s + (m_0 - s_0) e^(-h/tau)."""
+    lag = (new - old) / h * tau
+    return (new - lag) + (value - (old - lag)) * math.exp(-h / tau)
+
+
+@njit(cache=True, error_model="numpy")
+def _filters(h, x_old, x_new, control, filters, averages, rate_old, rate_new, gains, low, high, poles, words, closed):
+    """Low-passes, averagers, limiters and integrators of all channels over one step."""
+    for k in range(control.size):
+        old, new = x_old[k], x_new[k]
+        for p in range(poles):
+            value = filters[k, p]
+            filters[k, p] = _pole(value, old, new, h, words[TAU])
+            old, new = value, filters[k, p]
+        if closed:
+            value = averages[k]
+            averages[k] = _pole(value, old, new, h, words[AVERAGE])
+            old = words[STEP] * math.tanh(gains[k] * value / words[STEP])
+            new = words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+            moved = control[k] - 0.5 * h * (rate_old * old + rate_new * new)
+        else:
+            moved = control[k] + 0.5 * h * gains[k] * (old + new)
+        control[k] = min(max(moved, low[k]), high[k])
+
+
 @njit(cache=True, error_model="numpy")
 def _window(
-    evaluate, params, state, volts, out, start, h, steps, record, row, control, filters, slow, fixed, signals, trained,
-    output, tones, phases, amplitudes, scale, target, learn, rates, low, high, poles, tau, stage, closed, loss_mode,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    evaluate, params, state, volts, out, start, h, steps, record, row, control, filters, averages, slow, signals,
+    trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed, loss_mode,
+):  # fmt: skip
     """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed."""
     n = tones.size
-    # stage: ohm, polarity, level^2, baseline rate, gain rate, gain low, gain high, baseline reach
-    decay = math.exp(-h / tau)
-    w = control.copy()
-    before = w.copy()
+    before = control.copy()
+    kept = control.copy()
     x_old = np.zeros(n)
     x_new = np.zeros(n)
-    chain_old = filters.copy()
-    du = 0.0
-    dg = 0.0
+    u_old = 0.0
+    short_old = 0.0
     for s in range(steps + 1):
         t = start + s * h
-        ahead = w if s == 0 else 2.0 * w - before
-        for m in range(volts.size):
-            volts[m] = fixed[m] + signals[m]
+        volts[:] = signals
         for k in range(n):
-            wave = math.sin(tones[k] * t + phases[k])
-            x_new[k] = wave
-            volts[trained[k]] += amplitudes[k] * scale * wave
-            if closed:
-                volts[trained[k]] += ahead[k]
+            x_new[k] = math.sin(tones[k] * t + phases[k])
+            volts[trained[k]] += amplitudes[k] * x_new[k]
+            if closed:  # an opened loop has its frozen controls in `signals`, and only reads
+                volts[trained[k]] += control[k] if s == 0 else 2.0 * control[k] - before[k]
         evaluate(t, volts, params, state, out)
-        tia = -stage[0] * out[output]
+        tia = -words[OHM] * out[output]
         if not math.isfinite(tia):
             return -1
         u = tia - slow[0]
-        y = stage[1] * math.exp(slow[1]) * u
+        y = words[POLARITY] * math.exp(slow[1]) * u
         loss = (y - target) * (y - target)
-        signal = loss if loss_mode else u
+        short = words[LEVEL2] - y * y
         for k in range(n):
-            x_new[k] *= signal
+            x_new[k] *= loss if loss_mode else u
         if s > 0:
-            before[:] = w
-            for k in range(n):
-                old = x_old[k]
-                new = x_new[k]
-                last = filters[k, 0]
-                for p in range(poles):
-                    # dm/dt = (x - m)/tau with x a straight line from old to new
-                    slope = (new - old) / h
-                    last = filters[k, p]
-                    steady = new - slope * tau
-                    value = steady + (last - (old - slope * tau)) * decay
-                    filters[k, p] = value
-                    old = last
-                    new = value
-                moved = w[k] + rates[k] * learn * 0.5 * h * (old + new)
-                w[k] = min(max(moved, low[k]), high[k])
-            slow[0] += stage[3] * 0.5 * h * (du + u)
-            slow[1] += stage[4] * 0.5 * h * (dg + stage[2] - y * y)
-            slow[0] = min(max(slow[0], -stage[7]), stage[7])
-            slow[1] = min(max(slow[1], stage[5]), stage[6])
-        du = u
-        dg = stage[2] - y * y
+            kept[:] = control
+            _filters(h, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
+            before[:] = kept
+            slow[0] += words[BASE_RATE] * 0.5 * h * (u_old + u)
+            slow[1] += words[GAIN_RATE] * 0.5 * h * (short_old + short)
+            slow[0] = min(max(slow[0], -words[REACH]), words[REACH])
+            slow[1] = min(max(slow[1], words[GAIN_LOW]), words[GAIN_HIGH])
+        u_old = u
+        short_old = short
         x_old[:] = x_new
         record[row, 0] = t
         record[row, 1] = tia
@@ -97,38 +112,24 @@ def _window(
         record[row, 5] = slow[1]
         record[row, 6] = target
         record[row, 7] = 1.0
-        record[row, 8 : 8 + n] = w
+        record[row, 8 : 8 + n] = control
         for k in range(n):
             record[row, 8 + n + k] = filters[k, poles - 1]
         record[row, 8 + 2 * n : 8 + 2 * n + volts.size] = volts
         record[row, 8 + 2 * n + volts.size :] = out
         row += 1
-    control[:] = w
     return row
 
 
 @njit(cache=True)
-def _gap(length, control, filters, learn, rates, low, high, poles, tau):  # type: ignore[no-untyped-def]
-    """Let the filters decay for `length` seconds with nothing at their inputs, the integrators listening.
-
-    Pole after pole, with m_p(t) = e^(-t/tau) sum_q m_q (t/tau)^(p-q)/(p-q)!; the integral of the last follows from
-    tau dm_p/dt = m_(p-1) - m_p, so that the integral of m_p is that of m_(p-1) plus tau (m_p(0) - m_p(end)).
-    """
-    r = length / tau
-    fade = math.exp(-r)
-    for k in range(control.size):
-        start = filters[k].copy()
-        total = 0.0
-        for p in range(poles):
-            value = 0.0
-            term = 1.0
-            for q in range(p, -1, -1):
-                value += start[q] * term
-                term *= r / (p - q + 1)
-            filters[k, p] = value * fade
-            total += tau * (start[p] - filters[k, p])
-        moved = control[k] + rates[k] * learn * total
-        control[k] = min(max(moved, low[k]), high[k])
+def _gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, poles, words, closed):
+    """`length` seconds outside the windows: nothing comes from the mixers, the filters run on."""
+    nothing = np.zeros(control.size)
+    h = length / steps
+    for s in range(steps):
+        a = rate_old + (rate_new - rate_old) * s / steps
+        b = rate_old + (rate_new - rate_old) * (s + 1) / steps
+        _filters(h, nothing, nothing, control, filters, averages, a, b, gains, low, high, poles, words, closed)
 
 
 def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | None = None) -> Transient:
@@ -147,58 +148,48 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
     record = np.zeros((rows, 1 + len(names) + terminals))
     kernel = loop.device.kernel(loop.start_terminals_V, seed=seed)
     state = kernel.state.copy()
-    low, high = loop.control_limits_V
-    rates = 2.0 / np.array(plan.amplitudes_v) / duty
-    if loop.mode == "learn":
-        rates = -rates * loop.learning_rate
-        control = loop.start_V.copy()
+    closed = loop.mode == "learn"
+    gains = loop.channel_gains
+    if closed:
+        control, (low, high) = loop.start_V.copy(), loop.control_limits_V
     else:  # the controls stand still; the integrators read
         control, low, high = np.zeros(n), np.full(n, -loop.readout_span), np.full(n, loop.readout_span)
-    reach = 4.0 * stage.transimpedance_ohm * 1e-7
-    stage_words = np.array(
-        [
-            stage.transimpedance_ohm,
-            stage.polarity,
-            stage.level_V**2,
-            stage.baseline_rate / duty,
-            stage.gain_rate / duty / stage.level_V**2,
-            *stage.gain_limits,
-            reach,
-        ]
-    )
+    words = np.zeros(WORDS)
+    words[[OHM, POLARITY, LEVEL2]] = stage.transimpedance_ohm, stage.polarity, stage.level_V**2
+    words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / duty, stage.gain_rate / duty / stage.level_V**2
+    words[[GAIN_LOW, GAIN_HIGH, REACH]] = *stage.gain_limits, stage.reach_V
+    words[[TAU, AVERAGE, STEP]] = loop.filter_s, loop.average_s, loop.step_V
     slow = np.array([stage.baseline_V, stage.gain_log])
-    filters = np.zeros((n, loop.filter_poles))
-    fixed = np.zeros(terminals)
-    for terminal, value in loop.fixed_V.items():
-        fixed[terminal] = value
+    filters, averages = np.zeros((n, loop.filter_poles)), np.zeros(n)
     trained = np.array(loop.trained, dtype=np.int64)
-    if loop.mode != "learn":
-        fixed[trained] = loop.start_V
     tones, phases = 2 * np.pi * np.array(plan.frequencies_hz), np.array(plan.phases_rad)
-    amplitudes = np.array(plan.amplitudes_v)
     volts, out = np.zeros(terminals), np.zeros(terminals)
-    row, now, points = 0, 0.0, 0
+    row, now, points, rate = 0, 0.0, 0, 0.0
     begin = time.perf_counter()
     for s in range(sequences):
-        learn = 1.0 if loop.mode != "learn" or 0 < s <= loop.sequences else 0.0
         for p, (start, stop) in enumerate(sequence.windows(s)):
-            _gap(start - now, control, filters, learn, rates, low, high, loop.filter_poles, loop.filter_s)
-            signals = np.zeros(terminals)
+            middle = np.array([0.5 * (start + stop)])
+            previous, rate = rate, float(loop.learning.at(middle)[0]) / sequence.period_s
+            # The rate steps within the ramp of a sequence's first slot; afterwards it stands.
+            _gap(start - now, _GAP_STEPS, control, filters, averages, previous, rate, gains, low, high,
+                 loop.filter_poles, words, closed)  # fmt: skip
+            signals = loop.start_terminals_V.copy()
             for which, terminal in enumerate(loop.inputs):
-                signals[terminal] = sequence.levels_V[p][which]
-            scale = float(loop.envelope.at(np.array([0.5 * (start + stop)]))[0])
+                signals[terminal] += sequence.levels_V[p][which] - sequence.level_table(which).values[0]
+            if closed:
+                signals[trained] -= loop.start_V
+            amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
             row = _window(
                 kernel.evaluate, kernel.params, state, volts, out, float(start), h, steps, record, row, control,
-                filters, slow, fixed, signals, trained, loop.output,
-                tones, phases, amplitudes, scale, sequence.targets_V[p], learn, rates, low, high, loop.filter_poles,
-                loop.filter_s, stage_words, loop.mode == "learn", loop.mode != "output",
+                filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
+                sequence.targets_V[p], rate, gains, low, high, loop.filter_poles, words, closed, loop.mode != "output",
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
             points += steps + 1
             now = float(stop)
-    _gap(loop.stop_s - now, control, filters, 1.0 if loop.mode != "learn" else 0.0, rates, low, high,
-         loop.filter_poles, loop.filter_s)  # fmt: skip
+    _gap(loop.stop_s - now, _GAP_STEPS * (1 if closed else 12), control, filters, averages, rate, rate, gains, low,
+         high, loop.filter_poles, words, closed)  # fmt: skip
     if row:
         record[row] = record[row - 1]
         record[row, 0] = loop.stop_s
@@ -211,8 +202,12 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
         {name: table[:, 1 + k].copy() for k, name in enumerate(names)},
         table[:, 1 + len(names) :].copy(),
         True,
-        {"points": float(points), "evaluations": float(points), "rejected": 0.0, "seconds": time.perf_counter() - begin},
+        {
+            "points": float(points),
+            "evaluations": float(points),
+            "rejected": 0.0,
+            "seconds": time.perf_counter() - begin,
+        },
         (),
         "",
     )
-

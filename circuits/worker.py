@@ -54,6 +54,7 @@ class Worker:
         self.keep: list[Any] = []
         self.device: tuple[Any, Any] | None = None
         self.device_key: Any = None
+        self.missing: list[str] = []
 
     def _prepare(self, request: dict[str, Any]) -> None:
         """Fill the control block for a recorded run, with a device if one is asked for."""
@@ -87,7 +88,6 @@ class Worker:
             sensed[: len(sense)] = [index[name] for name in sense]
             control[callbacks.TIME_INDEX] = index["time"]
 
-        self.missing: list[str] = []
         self.ngspice.on_vectors = on_vectors
         control[callbacks.RECORD] = shared.ctypes.data
         control[callbacks.CAPACITY] = request["capacity"]
@@ -153,7 +153,8 @@ class Worker:
                 reply["statistics"] = self._statistics()
                 if request.get("vectors"):
                     arrays = ngspice.vectors()
-                    np.savez(request["vectors"], **{f"v{k}": a for k, a in enumerate(arrays.values())})
+                    named: dict[str, Any] = {f"v{k}": a for k, a in enumerate(arrays.values())}
+                    np.savez(request["vectors"], **named)
                     reply["names"] = list(arrays)
                 ngspice.forget()
             reply["exited"] = ngspice.exited

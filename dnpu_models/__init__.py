@@ -10,7 +10,9 @@ What a circuit needs to step a device through time is in `steppable`: two compil
 """
 
 from dnpu_models.electrostatics import UnitPotentials, unit_potentials
+from dnpu_models.estimate import Estimate
 from dnpu_models.geometry import Disc, Electrode, Rectangle
+from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.mean_field import MeanField, MeanFieldSolution
 from dnpu_models.network import PRESETS, DopantNetwork
 from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKernel
@@ -22,6 +24,8 @@ __all__ = [
     "Disc",
     "DopantNetwork",
     "Electrode",
+    "Estimate",
+    "KineticMonteCarlo",
     "MeanField",
     "MeanFieldSolution",
     "Rectangle",

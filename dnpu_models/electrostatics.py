@@ -154,9 +154,7 @@ def _solve(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPotentials:
     free = np.setdiff1d(np.arange(basis.N), fixed)
     solver = splu(stiffness[free][:, free])
     solutions[free] = solver.solve(-(stiffness[free][:, fixed] @ solutions[fixed]))
-    return UnitPotentials(
-        np.ascontiguousarray(mesh.p), np.ascontiguousarray(mesh.t, dtype=np.int64), solutions, scale
-    )
+    return UnitPotentials(np.ascontiguousarray(mesh.p), np.ascontiguousarray(mesh.t, dtype=np.int64), solutions, scale)
 
 
 def _check(shape: Shape, electrodes: tuple[Electrode, ...]) -> None:
@@ -207,9 +205,7 @@ def unit_potentials(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPote
     path = cache_directory() / f"unit-potentials-{key}.npz"
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            return UnitPotentials(
-                stored["points"], stored["triangles"], stored["solutions"], float(stored["scale_m"])
-            )
+            return UnitPotentials(stored["points"], stored["triangles"], stored["solutions"], float(stored["scale_m"]))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         pass  # not solved yet, or a damaged file: solve (again)
     result = _solve(shape, electrodes)

@@ -145,7 +145,7 @@ class MeanField:
         raise ConvergenceError(
             "voltages",
             np.round(np.asarray(voltages, dtype=float), 4).tolist(),
-            f"the mean field found no stationary state (imbalance {np.abs(rate).max():.1e} nu_0 after {count} Jacobians)",
+            f"no stationary state found (imbalance {np.abs(rate).max():.1e} nu_0 after {count} Jacobians)",
             "try a nearby setting, a higher temperature, or KineticMonteCarlo",
         )
 
@@ -233,6 +233,4 @@ class MeanField:
         volts = net.check_voltages(voltages)
         state[at : at + n] = self.solve(volts).occupations
         state[at + 4 * n : at + 4 * n + k] = volts / net.thermal_energy_eV
-        return SteppableKernel(
-            kernel_module.evaluate, kernel_module.advance, params, state, self.conductances(volts)
-        )
+        return SteppableKernel(kernel_module.evaluate, kernel_module.advance, params, state, self.conductances(volts))

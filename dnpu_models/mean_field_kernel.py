@@ -9,9 +9,9 @@ With p_i the mean occupation of site i, E_i the Hartree energy and C_ij = K/(r_i
     J_ik = g_ik [ p_i min(1, e^-(V_k - E_i)) - (1 - p_i) min(1, e^(V_k - E_i)) ]   (site to electrode k),
     dp_i/dt = F_i = -sum_j J_ij - sum_k J_ik,                  I_k = -sum_i J_ik   (into the device).
 
-The stationary state F = 0 is followed along a waveform by a quasi-Newton iteration with a kept inverse Jacobian; currents
-are corrected by the adjoint of the remaining imbalance, I_k + lambda_k . F with lambda_k = -(dF/dp)^-T dI_k/dp, so that
-their error is of second order in what is left. `evaluate` is the co-simulation kernel built on it.
+The stationary state F = 0 is followed along a waveform by a quasi-Newton iteration with a kept inverse Jacobian;
+currents are corrected by the adjoint of the remaining imbalance, I_k + lambda_k . F with lambda_k = -(dF/dp)^-T dI_k/dp,
+so that their error is of second order in what is left. `evaluate` is the co-simulation kernel built on it.
 
 Everything a call needs lies in two flat float64 arrays, `params` (constant) and `state`; `LAYOUT_*` below say where.
 """
@@ -40,7 +40,7 @@ _LN2 = 0.6931471805599453
 
 
 @njit(cache=True, error_model="numpy")
-def _exp_of_negative(x, bits):  # type: ignore[no-untyped-def]
+def _exp_of_negative(x, bits):
     """Replace x <= 0 by exp(x), within 3e-16 relative; written so that the compiler vectorises it.
 
     exp(x) = 2^k e^f with k = round(x log2 e) and |f| <= ln(2)/2; the polynomial is Taylor's up to f^13/13!.
@@ -69,7 +69,9 @@ def _exp_of_negative(x, bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def balance(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, energy, volts, p, rate, current, x, boltzmann, bits):  # type: ignore[no-untyped-def]
+def balance(
+    pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, energy, volts, p, rate, current, x, boltzmann, bits
+):
     """Fill `rate` with F_i and `current` with the currents into the device; x, boltzmann, bits are scratch."""
     rate[:] = 0.0
     current[:] = 0.0
@@ -102,7 +104,7 @@ def balance(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, energy, volt
 
 
 @njit(cache=True, error_model="numpy")
-def jacobian(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p):  # type: ignore[no-untyped-def]
+def jacobian(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p):
     """Derivatives of the balance.
 
     Returns ``(dF/dp (n, n), dF/dV (n, k), dI/dp (k, n), dI/dV (k, k))`` for n sites and k electrodes.
@@ -160,7 +162,25 @@ def jacobian(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, ph
 
 
 @njit(cache=True, error_model="numpy")
-def relax(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, bare, volts, p, rate, current, x, boltzmann, bits):  # type: ignore[no-untyped-def]
+def relax(
+    pair_i,
+    pair_j,
+    pair_g,
+    pair_c,
+    lead_i,
+    lead_k,
+    lead_g,
+    coulomb,
+    phi,
+    bare,
+    volts,
+    p,
+    rate,
+    current,
+    x,
+    boltzmann,
+    bits,
+):
     """Follow dp/dt = F(p) from `p` to its end, by implicit Euler steps that grow as the relaxation dies.
 
     The steps stay short while occupations move: Newton's method alone can cycle around a kink of the rates. Leaves the
@@ -174,9 +194,7 @@ def relax(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, 
     previous = np.zeros(n)
     careful = 0
     for count in range(1, MAX_RELAXATION + 1):
-        system = -jacobian(
-            pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p
-        )[0]
+        system = -jacobian(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p)[0]
         for i in range(n):
             system[i, i] += 1.0 / dt
         step = np.linalg.solve(system, rate)
@@ -209,13 +227,13 @@ def relax(pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, 
 
 
 @njit(cache=True)
-def state_size(n, electrodes, pairs, leads):  # type: ignore[no-untyped-def]
+def state_size(n, electrodes, pairs, leads):
     """Length of `state` for `evaluate`."""
     return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 3 * (pairs + leads) + MAX_CHORD * n
 
 
 @njit(cache=True, error_model="numpy")
-def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
+def evaluate(t, voltages, params, state, out):
     """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
 
     Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
@@ -317,7 +335,7 @@ def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
                     out[:] = np.nan
                     return
                 energy[:] = bare + np.dot(coulomb, p)
-            rate_p, rate_v, current_p, current_v = jacobian(
+            rate_p, rate_v, current_p, _ = jacobian(
                 pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g, coulomb, phi, energy, volts, p
             )
             inverse[:, :] = np.linalg.inv(rate_p)
@@ -351,5 +369,5 @@ def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
+def advance(dt, voltages, params, state):
     """Nothing to advance: the device is quasi-static far beyond any lock-in's band."""

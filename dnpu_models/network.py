@@ -105,7 +105,8 @@ class DopantNetwork:
     temperature_K, localisation_m, relative_permittivity, attempt_rate_Hz : float
         T, a, eps_r and nu_0.
     hop_min_m, hop_max_m : float
-        Hops between acceptors shorter or longer than these, and hops to electrodes longer than `hop_max_m`, are left out.
+        Hops between acceptors shorter or longer than these are left out, as are hops to electrodes longer than
+        `hop_max_m`.
     limit_V : float
         Electrode voltages beyond +- this are refused.
     unit_potentials : ndarray, shape (n_sites, n_electrodes), optional
@@ -131,7 +132,7 @@ class DopantNetwork:
     hop_min_m: float = 0.0
     hop_max_m: float = float("inf")
     limit_V: float = float("inf")
-    unit_potentials: FloatArray = field(default=None)  # type: ignore[assignment]
+    unit_potentials: FloatArray = field(default=None)  # type: ignore[arg-type]
     preset: str | None = None
     seed: int | None = None
 
@@ -149,9 +150,7 @@ class DopantNetwork:
             if not value > 0 or (name != "limit_V" and not np.isfinite(value)):
                 raise InputError(name, value, "must be positive and finite", "give it in SI units")
         if not 0 <= self.hop_min_m < self.hop_max_m:
-            raise InputError(
-                "hop_min_m", self.hop_min_m, f"must lie in [0, hop_max_m = {self.hop_max_m})", "lower it"
-            )
+            raise InputError("hop_min_m", self.hop_min_m, f"must lie in [0, hop_max_m = {self.hop_max_m})", "lower it")
         outside = np.nonzero(~self.shape.contains(acceptors))[0]
         if len(outside):
             raise InputError(
@@ -204,7 +203,9 @@ class DopantNetwork:
         known = {f.name for f in fields(Preset)} - {"name", "source"}
         for name in changes:
             if name not in known:
-                raise InputError(name, changes[name], "is no field of a preset", f"choose from {', '.join(sorted(known))}")
+                raise InputError(
+                    name, changes[name], "is no field of a preset", f"choose from {', '.join(sorted(known))}"
+                )
         recipe = replace(PRESETS[preset], **changes)
         for name in ("acceptors", "donors"):
             count = getattr(recipe, name)

@@ -1,1 +1,61 @@
-"""inmateria: SPICE-level simulation of circuits that learn."""
+"""inmateria: SPICE-level simulation of circuits that learn.
+
+Everything a script needs is here: ``from inmateria import DopantNetwork, MeanField, HomodyneLoop, ...``. Names are
+loaded when first used, so that ``import inmateria`` is quick. The rooms behind it, from the top down: `analysis`,
+`learning`, `circuits`, and the leaves `dnpu_models`, `lockin`, `netlists`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from typing import Any
+
+from inmateria.rooms import shadowed_rooms
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "analysis": [
+        "Comparison", "PathCheck", "check_path", "compare", "loop_dataset", "loss_gradients", "save_dataset",
+    ],
+    "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
+    "learning": [
+        "GATES", "Attempt", "Bench", "BooleanTask", "GateResult", "HgeSettings", "Score", "adjoint",
+        "central_difference", "default_bench", "digital_lock_in", "exact_dither_average", "learn_gate",
+        "random_search", "spice_lock_in",
+    ],
+    "circuits": [
+        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
+        "Transient",
+    ],
+    "dnpu_models": [
+        "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MeanField", "Rectangle",
+        "SteppableKernel",
+    ],
+    "lockin": [
+        "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
+    ],
+    "netlists": ["Part", "load_part", "parse_part"],
+    "inmateria.errors": [
+        "ConvergenceError", "EngineError", "InMateriaError", "InputError", "Interrupted", "NetlistError",
+    ],
+}  # fmt: skip
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_WHERE)]
+
+for _room, _path in shadowed_rooms().items():
+    warnings.warn(f"{_path} shadows inmateria's room {_room!r}; rename it or start Python elsewhere", stacklevel=2)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'inmateria' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return list(__all__)

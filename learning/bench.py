@@ -63,10 +63,14 @@ class Bench:
         count = len(self.device.terminals)
         used = (self.output, *self.inputs)
         if len(set(used)) != 3 or not all(0 <= k < count for k in used):
-            raise InputError("electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them")
+            raise InputError(
+                "electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them"
+            )
         tones = self.frequencies_Hz
         if tones is not None and len(tones) != count - 1:
-            raise InputError("frequencies", list(tones), f"{count - 1} trained electrodes want a tone each", "give as many")
+            raise InputError(
+                "frequencies", list(tones), f"{count - 1} trained electrodes want a tone each", "give as many"
+            )
 
     @property
     def trained(self) -> tuple[int, ...]:

@@ -135,4 +135,3 @@ def spice_lock_in(
         run,
         loop,
     )
-

@@ -38,6 +38,8 @@ class HgeSettings:
         Passes through the four patterns per attempt.
     learning_rate : float
         V per (V/V) and sequence.
+    step_V : float
+        Largest step of a control per sequence, V.
     anneal_to : float
         Dither at the end, as a fraction.
     looks : int
@@ -52,7 +54,8 @@ class HgeSettings:
 
     amplitude_V: float = 0.01
     sequences: int = 30
-    learning_rate: float = 0.02
+    learning_rate: float = 0.1
+    step_V: float = 0.05
     anneal_to: float = 0.1
     looks: int = 16
     spread_V: float = 0.6
@@ -60,7 +63,7 @@ class HgeSettings:
     max_step_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("amplitude_V", "learning_rate", "spread_V"):
+        for name in ("amplitude_V", "learning_rate", "step_V", "spread_V"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(name, value, "must be positive", "change it")
@@ -97,7 +100,7 @@ class Attempt:
     @property
     def controls_V(self) -> FloatArray:
         """Control voltages at the end, V."""
-        return self.loop.controls_V(self.run)[-1]
+        return np.asarray(self.loop.controls_V(self.run)[-1])
 
     def loss(self, sequence: int) -> float:
         """Mean squared error over the windows of a sequence, V^2."""
@@ -154,7 +157,12 @@ def choose_start(
 
 
 def build_loop(
-    bench: Bench, task: BooleanTask, settings: HgeSettings, controls_V: FloatArray, polarity: float, outputs_A: FloatArray
+    bench: Bench,
+    task: BooleanTask,
+    settings: HgeSettings,
+    controls_V: FloatArray,
+    polarity: float,
+    outputs_A: FloatArray,
 ) -> HomodyneLoop:
     """The closed loop for a task, its output stage set by the outputs (A) at the start."""
     stage = OutputStage(polarity=polarity)
@@ -168,6 +176,7 @@ def build_loop(
         sequence=bench.sequence(task.levels_V, task.targets_V),
         sequences=settings.sequences,
         learning_rate=settings.learning_rate,
+        step_V=settings.step_V,
         anneal_to=settings.anneal_to,
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
     )
@@ -223,7 +232,9 @@ def learn_gate(
             controls, polarity, outputs, looked = choose_start(bench, task, settings, rng)
             loop = build_loop(bench, task, settings, controls, polarity, outputs)
 
-            def report(phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop) -> None:
+            def report(
+                phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop
+            ) -> None:
                 if progress is not None:
                     progress(number, phase, simulated / loop.stop_s, wall)
 

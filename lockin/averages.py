@@ -161,14 +161,10 @@ def common_period_average(
     return np.asarray(2.0 / peaks * sums / total)
 
 
-def _place(
-    voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None
-) -> tuple[Array, np.ndarray]:
+def _place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[Array, np.ndarray]:
     point = np.asarray(voltages, dtype=np.float64)
     if point.ndim != 1 or not np.all(np.isfinite(point)):
-        raise InputError(
-            "voltages", voltages, "is not a 1-D array of finite numbers", "give one voltage a terminal"
-        )
+        raise InputError("voltages", voltages, "is not a 1-D array of finite numbers", "give one voltage a terminal")
     if terminals is None:
         if point.size != plan.n:
             raise InputError(
@@ -180,9 +176,7 @@ def _place(
         return point, np.arange(plan.n)
     places = np.asarray(terminals)
     if places.shape != (plan.n,) or places.dtype.kind not in "iu" or np.unique(places).size != plan.n:
-        raise InputError(
-            "terminals", terminals, f"are not {plan.n} distinct whole numbers", "give one for each tone"
-        )
+        raise InputError("terminals", terminals, f"are not {plan.n} distinct whole numbers", "give one for each tone")
     if places.min() < 0 or places.max() >= point.size:
         raise InputError(
             "terminals", terminals, f"are not all within 0 to {point.size - 1}", "count the terminals from 0"

@@ -57,9 +57,7 @@ def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
             "give time_s and signal as 1-D arrays of floats",
         ) from None
     if time.ndim != 1 or time.size < 2:
-        raise InputError(
-            "time_s", time.shape, "is not a 1-D array of at least two points", "give the sampling times"
-        )
+        raise InputError("time_s", time.shape, "is not a 1-D array of at least two points", "give the sampling times")
     if values.shape != time.shape:
         raise InputError(
             "signal",

@@ -76,9 +76,7 @@ def collisions(frequencies: ArrayLike, bandwidth: float) -> list[Collision]:
         )
     width = finite("bandwidth", bandwidth, "Hz")
     if width < 0.0:
-        raise InputError(
-            "bandwidth", bandwidth, "is negative", "give the filter's half width in Hz, 0 or more"
-        )
+        raise InputError("bandwidth", bandwidth, "is negative", "give the filter's half width in Hz, 0 or more")
     order = np.argsort(tones, kind="stable")
     ranked = tones[order]
     tolerance = ROUNDING * 3.0 * ranked[-1]

@@ -139,9 +139,7 @@ def gradient(
             "give the calibrated phase in degrees, for all tones or for each",
         )
     omega = 2.0 * np.pi * np.asarray(plan.frequencies_hz)
-    mean = _means(
-        settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False
-    )
+    mean = _means(settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False)
     return np.asarray(2.0 / np.asarray(plan.amplitudes_v) * mean[:, 0])
 
 
@@ -211,17 +209,13 @@ def _pair(
 ) -> Array:
     """X and y, RMS: the means of the signal times sin and cos of the reference, times sqrt(2)."""
     omega = 2.0 * np.pi * settings.harmonic * positive("frequency_hz", frequency_hz, "Hz")
-    start = settings.harmonic * finite("reference_phase", reference_phase, "rad") + math.radians(
-        settings.phase
-    )
+    start = settings.harmonic * finite("reference_phase", reference_phase, "rad") + math.radians(settings.phase)
     time, values = record(time_s, signal)
     phases = np.array([start, start + 0.5 * np.pi])
     return math.sqrt(2.0) * _means(settings, time, values, np.array([omega, omega]), phases, trace)
 
 
-def _means(
-    settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool
-) -> Array:
+def _means(settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool) -> Array:
     if settings.window == "rc":
         return rc_means(time, values, omega, phase, settings.time_constant, settings.poles, trace)
     return window_means(time, values, omega, phase, settings.time_constant, settings.window == "hann", trace)

@@ -246,9 +246,7 @@ def window_means(
                 back = np.maximum(np.arange(time.size)[-ends.size :] - steps, 0)
                 return np.asarray(running[-ends.size :] - running[back])
             running = _running(time, u * weight, left, right, cubic=True)
-            return np.asarray(
-                running[-ends.size :] - _running_at(starts, time, u * weight, left, right, running)
-            )
+            return np.asarray(running[-ends.size :] - _running_at(starts, time, u * weight, left, right, running))
 
         ones, zeros = np.ones(time.size), np.zeros(time.size)
         mean = integral(ones, zeros) / length
@@ -267,9 +265,7 @@ def window_means(
 def _periodic_means(time: Array, signal: Array, omega: Array, phase: Array, hann: bool, trace: bool) -> Array:
     """Means over the one whole window of a periodic record whose closing sample was left out."""
     inner = time[:-1]
-    weight = (
-        1.0 - np.cos(2.0 * np.pi * (inner - time[0]) / (time[-1] - time[0])) if hann else np.ones(inner.size)
-    )
+    weight = 1.0 - np.cos(2.0 * np.pi * (inner - time[0]) / (time[-1] - time[0])) if hann else np.ones(inner.size)
     out = np.full((omega.size, inner.size if trace else 1), np.nan)
     for n in range(omega.size):
         out[n, -1] = np.mean(signal * weight * np.sin(omega[n] * inner + phase[n]))

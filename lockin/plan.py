@@ -66,9 +66,7 @@ class DitherPlan:
             finite(f"phases_rad[{index}]", phases[index], "rad")
         if len(set(tones)) != len(tones):
             twice = next(tone for tone in tones if tones.count(tone) > 1)
-            raise InputError(
-                "frequencies_hz", twice, "is there twice", "give each terminal a tone of its own"
-            )
+            raise InputError("frequencies_hz", twice, "is there twice", "give each terminal a tone of its own")
         object.__setattr__(self, "frequencies_hz", tones)
         object.__setattr__(self, "amplitudes_v", peaks)
         object.__setattr__(self, "phases_rad", phases)
@@ -174,8 +172,7 @@ class DitherPlan:
                 "frequencies_hz",
                 self.frequencies_hz,
                 f"{len(found)} products within {bandwidth_hz:g} Hz of a tone: {shown}{more}",
-                f"take plan_frequencies({self.n}, None, spacing_hz={bandwidth_hz or 1.0:g}) "
-                "or a narrower filter",
+                f"take plan_frequencies({self.n}, None, spacing_hz={bandwidth_hz or 1.0:g}) or a narrower filter",
             )
 
 
@@ -240,9 +237,7 @@ def plan_frequencies(
     n = count("n", n)
     spacing = positive("spacing_hz", spacing_hz, "Hz")
     off = tuple(positive(f"avoid[{i}]", a, "Hz") for i, a in enumerate(avoid))
-    clearance = (
-        spacing / 2.0 if avoid_within_hz is None else positive("avoid_within_hz", avoid_within_hz, "Hz")
-    )
+    clearance = spacing / 2.0 if avoid_within_hz is None else positive("avoid_within_hz", avoid_within_hz, "Hz")
     peaks = _amplitudes(amplitude_v, n)
     low, high = (0.0, math.inf) if band is None else _band(band)
     multiples = _place(n, low, high, spacing, off, clearance)
@@ -307,9 +302,7 @@ def _refusal(
     advice = []
     wide = _place(n, low, math.inf, spacing, off, clearance)
     if wide is not None and band is not None:
-        advice.append(
-            f"a band from {wide[0] * spacing!r} to {wide[-1] * spacing!r} Hz would do at this spacing"
-        )
+        advice.append(f"a band from {wide[0] * spacing!r} to {wide[-1] * spacing!r} Hz would do at this spacing")
     length = golomb_ruler(n)[-1]
     if band is not None and length > 0:
         fits_octave = low / (length + 1) <= high / (2 * length + 1)
@@ -347,9 +340,7 @@ def _band(band: tuple[float, float]) -> tuple[float, float]:
     try:
         low, high = band
     except (TypeError, ValueError):
-        raise InputError(
-            "band", band, "is not a pair", "give (lowest, highest) frequency in Hz, or None"
-        ) from None
+        raise InputError("band", band, "is not a pair", "give (lowest, highest) frequency in Hz, or None") from None
     low, high = finite("band[0]", low, "Hz"), finite("band[1]", high, "Hz")
     if not 0.0 <= low <= high:
         raise InputError(
@@ -363,9 +354,7 @@ def _amplitudes(amplitude: float | Sequence[float], n: int) -> tuple[float, ...]
     if peaks.ndim == 0:
         return (positive("amplitude_v", amplitude, "V"),) * n
     if peaks.shape != (n,):
-        raise InputError(
-            "amplitude_v", amplitude, f"has shape {peaks.shape} for {n} tones", "give one or n of them"
-        )
+        raise InputError("amplitude_v", amplitude, f"has shape {peaks.shape} for {n} tones", "give one or n of them")
     return tuple(positive(f"amplitude_v[{i}]", peak, "V") for i, peak in enumerate(peaks))
 
 
@@ -373,6 +362,4 @@ def _floats(field: str, values: Sequence[float], unit: str) -> tuple[float, ...]
     try:
         return tuple(float(value) for value in values)
     except (TypeError, ValueError):
-        raise InputError(
-            field, values, "is not a sequence of numbers", f"give a tuple of floats, in {unit}"
-        ) from None
+        raise InputError(field, values, "is not a sequence of numbers", f"give a tuple of floats, in {unit}") from None

@@ -46,9 +46,7 @@ def test_sampled_average_has_the_bessel_closed_form(function, exact):
     assert np.all(read.stderr < 1e-2 * np.abs(exact()).max())
     assert read.evaluations == 3 * 10 * 2048
     finite_difference = function(V + 1e-6 * np.eye(3)[0])[None] - function(V - 1e-6 * np.eye(3)[0])[None]
-    assert (
-        abs(finite_difference[0] / 2e-6 - exact()[0]) > 20 * read.stderr[0]
-    )  # the plain derivative is far off
+    assert abs(finite_difference[0] / 2e-6 - exact()[0]) > 20 * read.stderr[0]  # the plain derivative is far off
 
 
 def test_the_standard_error_shrinks_with_samples_and_is_honest():
@@ -57,8 +55,7 @@ def test_the_standard_error_shrinks_with_samples_and_is_honest():
     many = dither_average(exponential, V, PLAN, samples=8192, seed=1)
     assert np.all(many.stderr < few.stderr / 5.6)  # plain sampling would gain sqrt(32)
     ratios = [
-        (dither_average(exponential, V, PLAN, samples=256, seed=s).gradient - exact) / few.stderr
-        for s in range(30)
+        (dither_average(exponential, V, PLAN, samples=256, seed=s).gradient - exact) / few.stderr for s in range(30)
     ]
     rms = np.sqrt(np.mean(np.square(ratios)))
     assert 0.3 < rms < 3.0
@@ -104,9 +101,7 @@ def test_the_lowest_octave_leaves_fourth_order_collisions_and_a_higher_band_does
 def test_common_period_average_of_one_tone_is_exact_at_any_amplitude():
     plan = DitherPlan((7.0,), (0.9,), (0.6,))
     exact = 2 / 0.9 * iv(1, 2.0 * 0.9) * np.exp(2.0 * 0.3)
-    assert common_period_average(lambda v: np.exp(2.0 * v[:, 0]), [0.3], plan, 24) == pytest.approx(
-        [exact], rel=1e-12
-    )
+    assert common_period_average(lambda v: np.exp(2.0 * v[:, 0]), [0.3], plan, 24) == pytest.approx([exact], rel=1e-12)
     single = dither_average(lambda v: np.exp(2.0 * v[:, 0]), [0.3], plan, order=12)
     assert single.gradient == pytest.approx([exact], rel=1e-12)
     assert single.stderr == pytest.approx([0.0])

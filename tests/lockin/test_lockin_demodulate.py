@@ -27,9 +27,7 @@ def grid(kind, end, points, seed=1):
         return np.linspace(0.0, end, points)
     if kind == "random":
         return np.sort(np.r_[0.0, end, rng.uniform(0.0, end, points - 2)])
-    return np.linspace(0.0, end, points) + np.r_[0, rng.uniform(-0.3, 0.3, points - 2), 0] * end / (
-        points - 1
-    )
+    return np.linspace(0.0, end, points) + np.r_[0, rng.uniform(-0.3, 0.3, points - 2), 0] * end / (points - 1)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "random"])
@@ -90,9 +88,7 @@ def test_in_phase_readings_are_exact_over_a_common_period(window, closed):
     time = np.linspace(0.0, span, count + 1)[: None if closed else -1]
     v = plan.waveform(time)
     y = 7.0 + a1 @ v + np.einsum("ij,it,jt->t", a2, v, v) + np.einsum("ijk,it,jt,kt->t", a3, v, v, v)
-    full = sum(
-        np.transpose(a3, p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-    )
+    full = sum(np.transpose(a3, p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
     peaks = np.asarray(plan.amplitudes_v)
     exact = a1.copy()
     for k in range(5):
@@ -217,9 +213,7 @@ def test_phase_calibration_is_not_fooled_by_a_quadrature_leak(sign):
     assert known == pytest.approx(-17.0, abs=1e-9)
     # Maximum magnitude would have been off by the leak's angle.
     naive = calibrate_phase(setting, f, time, signal, 0.9, expected=sign)
-    assert naive == pytest.approx(
-        -17.0 + math.degrees(math.atan2(leak, g)) - (180.0 if sign < 0 else 0.0), abs=1e-9
-    )
+    assert naive == pytest.approx(-17.0 + math.degrees(math.atan2(leak, g)) - (180.0 if sign < 0 else 0.0), abs=1e-9)
     assert abs(naive - known) > 16.0
 
     other = 0.4 * np.sin(angle) + strays  # a weak response, read with the calibrated phase: the leak is gone
@@ -244,15 +238,11 @@ def test_phase_calibration_is_not_fooled_by_a_quadrature_leak(sign):
         ("frequency_hz", lambda: demodulate(LockInSettings(1.0), -1.0, [0.0, 0.5], [0.0] * 2)),
         (
             "harmonic",
-            lambda: gradient(
-                DitherPlan((1.0,), (1.0,)), [0.0, 1.0], [0.0] * 2, LockInSettings(1.0, harmonic=2)
-            ),
+            lambda: gradient(DitherPlan((1.0,), (1.0,)), [0.0, 1.0], [0.0] * 2, LockInSettings(1.0, harmonic=2)),
         ),
         (
             "phase",
-            lambda: gradient(
-                DitherPlan((1.0,), (1.0,)), [0.0, 1.0], [0.0] * 2, LockInSettings(1.0), [1.0, 2.0]
-            ),
+            lambda: gradient(DitherPlan((1.0,), (1.0,)), [0.0, 1.0], [0.0] * 2, LockInSettings(1.0), [1.0, 2.0]),
         ),
         (
             "signal",

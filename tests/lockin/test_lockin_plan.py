@@ -148,9 +148,7 @@ def test_planned_tones_meet_no_product_by_brute_force(n):
     assert brute_collisions([round(f) for f in plan.frequencies_hz], 5) == set()
 
 
-@given(
-    n=st.integers(2, 12), spacing=st.sampled_from([4.0, 7.0, 10.0, 40.0]), mains=st.sampled_from([50.0, 60.0])
-)
+@given(n=st.integers(2, 12), spacing=st.sampled_from([4.0, 7.0, 10.0, 40.0]), mains=st.sampled_from([50.0, 60.0]))
 @settings(max_examples=25, deadline=None)
 def test_plans_keep_off_the_harmonics_to_avoid(n, spacing, mains):
     try:

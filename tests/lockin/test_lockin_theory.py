@@ -41,22 +41,16 @@ def response(setting, f):
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: f"{s.window}{s.filter_slope}")
 def test_noise_bandwidth_is_the_integral_of_the_squared_response(setting):
     if setting.window == "rc":
-        integral = quad(
-            lambda u: response(setting, u / (1 - u)) ** 2 / (1 - u) ** 2, 0, 1, epsabs=1e-9, limit=500
-        )[0]
+        integral = quad(lambda u: response(setting, u / (1 - u)) ** 2 / (1 - u) ** 2, 0, 1, epsabs=1e-9, limit=500)[0]
         assert enbw_hz(setting) == pytest.approx(integral, rel=1e-8)
     else:
         f = np.linspace(0.0, 4000.0 / TAU, 400001)
         integral = np.trapezoid(response(setting, f) ** 2, f)
-        assert enbw_hz(setting) == pytest.approx(
-            integral, rel=2e-4
-        )  # the boxcar's tail beyond 4000 / T: 5e-5
+        assert enbw_hz(setting) == pytest.approx(integral, rel=2e-4)  # the boxcar's tail beyond 4000 / T: 5e-5
 
 
 def test_noise_bandwidths_of_the_design():
-    assert [enbw_hz(s) * TAU for s in SETTINGS[:4]] == pytest.approx(
-        [1 / 4, 1 / 8, 3 / 32, 5 / 64], rel=1e-14
-    )
+    assert [enbw_hz(s) * TAU for s in SETTINGS[:4]] == pytest.approx([1 / 4, 1 / 8, 3 / 32, 5 / 64], rel=1e-14)
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:4], ids=lambda s: str(s.filter_slope))
@@ -81,9 +75,7 @@ def test_hann_settles_as_the_integral_of_its_weight():
 @pytest.mark.parametrize("poles", range(1, 7))
 def test_stability_limit_against_the_eigenvalues_of_the_loop(poles):
     def growth(gain):
-        matrix = np.zeros(
-            (poles + 1, poles + 1)
-        )  # dw/dt = -gain x_n; dx_1/dt = w - x_1; dx_k/dt = x_{k-1} - x_k
+        matrix = np.zeros((poles + 1, poles + 1))  # dw/dt = -gain x_n; dx_1/dt = w - x_1; dx_k/dt = x_{k-1} - x_k
         matrix[0, poles] = -gain
         for k in range(1, poles + 1):
             matrix[k, k], matrix[k, k - 1] = -1.0, 1.0

@@ -79,6 +79,8 @@ SIGNS = [
     ("integrator", "ic={x0}", "ic=0"),
     ("integrator", "Bforce", "*Bforce"),
     ("integrator", "Cx x 0 1", "Rleak x 0 100\nCx x 0 1"),
+    ("limiter", "tanh({gain}*V(in)/{vlimit})", "({gain}*V(in)/{vlimit})"),
+    ("limiter", "tanh({gain}*V(in)/{vlimit})", "atan({gain}*V(in)/{vlimit})"),
     ("variable_gain", "exp(V(control)/{vscale})", "(1+V(control)/{vscale})"),
     ("variable_gain", "exp(V(control)/{vscale})", "exp(-V(control)/{vscale})"),
     ("track_hold", "V(in)-V(x)", "V(x)-V(in)"),

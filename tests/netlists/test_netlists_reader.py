@@ -25,6 +25,7 @@ INTERFACES = {  # pins in order and parameters: other rooms and users' files rel
     "dither_sum": ("bias signal ref scale out", {"amplitude": 0.01}),
     "transimpedance": ("in out", {"rf": 1e7}),
     "gain_offset": ("in offset out", {"gain": 1.0}),
+    "limiter": ("in out", {"gain": 1.0, "vlimit": 1.0}),
     "variable_gain": ("in control out", {"gain": 1.0, "vscale": 1.0}),
     "difference": ("a b out", {"gain": 1.0}),
     "squared_error": ("error gate out", {"vscale": 1.0}),
@@ -228,9 +229,7 @@ def test_ngspice_reads_an_instance_line_as_meant(tmp_path):
     gain = -0.12345678901234567
     line = part.instance("d", {"a": "n.1#b", "b": "0", "out": "o"}, gain=gain)
     deck = tmp_path / "deck.cir"
-    deck.write_text(
-        f"deck\n{part.text}V1 n.1#b 0 1\n{line}\n.control\nset numdgt=16\nop\nprint v(o)\nquit 0\n.endc\n"
-    )
+    deck.write_text(f"deck\n{part.text}V1 n.1#b 0 1\n{line}\n.control\nset numdgt=16\nop\nprint v(o)\nquit 0\n.endc\n")
     found = re.search(r"v\(o\) = (\S+)", run_deck_file(deck).output)
     assert found is not None
     assert float(found[1]) == pytest.approx(gain, rel=1e-14)

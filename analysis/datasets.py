@@ -1,0 +1,90 @@
+"""Runs as `xarray.Dataset`s: named dimensions, units, provenance; stored as NetCDF."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from circuits import HomodyneLoop, Transient
+from inmateria.errors import InputError
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of what its numbers depend on."""
+    found = {}
+    for name in ("inmateria", "PySpice", "numpy", "scipy", "numba", "xarray"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset:
+    """Waveforms of a closed (or opened) loop with their units.
+
+    Returns
+    -------
+    Dataset
+        Over ``time``: ``control_V`` and ``lockin_V`` (``control``), ``terminal_V`` and ``current_A`` (``terminal``),
+        ``transimpedance_V``, ``output_V`` (normalised), ``loss_V``, ``baseline_V``, ``gain_log``, ``target_V``,
+        ``gate``. Attributes: versions, deck hash, settings given as `attrs`.
+    """
+    names = list(loop.device.terminals)
+    controls = [names[k] for k in loop.trained]
+    poles = loop.filter_poles
+    lockin = np.stack([run[f"v(m{k}_{poles})"] for k in range(len(controls))], axis=1)
+    terminal = np.stack([run[f"v({node})"] for node in loop.nodes], axis=1)
+
+    def wave(name: str, units: str, text: str) -> tuple[str, Any, dict[str, str]]:
+        return ("time", run[f"v({name})"], {"units": units, "long_name": text})
+
+    data = {
+        "control_V": (("time", "control"), loop.controls_V(run), {"units": "V", "long_name": "control voltage"}),
+        "lockin_V": (("time", "control"), lockin, {"units": "V", "long_name": "low-passed mixer output"}),
+        "terminal_V": (("time", "terminal"), terminal, {"units": "V", "long_name": "electrode voltage"}),
+        "current_A": (("time", "terminal"), run.device_A, {"units": "A", "long_name": "current into the electrode"}),
+        "transimpedance_V": wave("tia", "V", "output of the transimpedance amplifier"),
+        "output_V": wave("y", "V", "normalised output"),
+        "loss_V": wave("loss", "V", "gated squared error"),
+        "baseline_V": wave("baseline", "V", "baseline"),
+        "gain_log": wave("gainlog", "1", "logarithm of the output gain"),
+        "target_V": wave("target", "V", "wanted output"),
+        "gate": wave("gate", "1", "gate of the lock-ins"),
+    }
+    provenance = {f"version_{k}": v for k, v in versions().items()}
+    return xr.Dataset(
+        data,
+        coords={"time": ("time", run.time_s, {"units": "s"}), "control": controls, "terminal": names},
+        attrs={
+            **provenance,
+            "deck_sha256": hashlib.sha256(run.deck.encode()).hexdigest(),
+            "transimpedance_ohm": loop.stage.transimpedance_ohm,
+            "frequencies_Hz": list(loop.dither.frequencies_hz),
+            "amplitudes_V": list(loop.dither.amplitudes_v),
+            "complete": int(run.complete),
+            **attrs,
+        },
+    )
+
+
+def save_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as NetCDF-4.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    encoding = {name: {"zlib": True, "complevel": 1} for name in dataset.data_vars}
+    try:
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    except OSError as error:
+        raise InputError(
+            "out", str(path), f"cannot be written ({error})", "choose a folder you may write to"
+        ) from error

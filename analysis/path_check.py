@@ -1,0 +1,130 @@
+"""Lock-in gradients along a learning path, against the exact ones: controls frozen, same circuit, stated dither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from analysis.compare import Comparison, compare
+from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from dnpu_models.geometry import FloatArray
+from learning import Bench, BooleanTask, adjoint, spice_lock_in
+from learning.gradients import label
+
+
+@dataclass(frozen=True, eq=False)
+class PathCheck:
+    """Gradients at instants of a learning path.
+
+    Attributes
+    ----------
+    measured, ideal : tuple of DataArray
+        d(output current)/dV of the circuit's lock-ins and of the model, S.
+    comparisons : tuple of Comparison
+    sequences : tuple of int
+        Sequence after which each was taken.
+    patterns : tuple of int
+        Pattern that stood at the inputs.
+    dither_V : float
+        Peak dither of the check.
+    timepoints : int
+        Accepted time-points it took.
+    """
+
+    measured: tuple[xr.DataArray, ...]
+    ideal: tuple[xr.DataArray, ...]
+    comparisons: tuple[Comparison, ...]
+    sequences: tuple[int, ...]
+    patterns: tuple[int, ...]
+    dither_V: float
+    timepoints: int
+
+    @property
+    def cosines(self) -> FloatArray:
+        """Cosine of each comparison."""
+        return np.array([c.cosine for c in self.comparisons])
+
+
+def check_path(
+    bench: Bench,
+    task: BooleanTask,
+    loop: HomodyneLoop,
+    run: Transient,
+    engine: Engine | None,
+    *,
+    dither_V: float = 0.005,
+    samples: int = 8,
+) -> PathCheck:
+    """Compare lock-in and exact gradient of the output at `samples` instants of a run, the patterns in turn.
+
+    Parameters
+    ----------
+    bench, task, loop, run
+        The experiment and its transient.
+    engine : Engine or None
+        ngspice, or the compiled twin if None.
+    dither_V : float
+        Peak amplitude for the check.
+    samples : int
+        Instants, from the start to the end of learning.
+
+    Raises
+    ------
+    InputError, ConvergenceError, EngineError
+        As the runs it makes.
+    """
+    controls = loop.controls_V(run)
+    instants = np.linspace(1, loop.sequences + 1, samples)
+    measured, ideal, comparisons, points = [], [], [], 0
+    patterns = tuple(k % loop.sequence.patterns for k in range(samples))
+    low, high = loop.control_limits_V
+    for instant, pattern in zip(instants, patterns, strict=True):
+        row = min(int(np.searchsorted(run.time_s, instant * loop.sequence.period_s)), len(run.time_s) - 1)
+        at = np.clip(controls[row], low, high)
+        levels = task.levels_V[pattern]
+        circuit, _, check, _ = spice_lock_in(bench, engine, at, dither_V, levels)
+        exact = adjoint(bench, at, levels)
+        measured.append(circuit)
+        ideal.append(exact)
+        comparisons.append(compare(circuit, exact))
+        points += int(check.statistics["points"])
+    return PathCheck(
+        tuple(measured),
+        tuple(ideal),
+        tuple(comparisons),
+        tuple(round(float(i)) - 1 for i in instants),
+        patterns,
+        dither_V,
+        points,
+    )
+
+
+def loss_gradients(
+    bench: Bench, task: BooleanTask, loop: HomodyneLoop, controls_V: FloatArray, dither_V: float, engine: Engine | None
+) -> tuple[xr.DataArray, xr.DataArray, Transient]:
+    """d(loss)/dw by the opened loop's lock-ins, and exactly; the output stage held where its starting values put it.
+
+    The loss is E = (y - target)^2, y = polarity e^c (R I - baseline); exactly
+    dE/dw_k = mean over patterns of 2 (y - target) polarity e^c R dI/dw_k.
+
+    Returns
+    -------
+    tuple
+        Measured and exact gradient (V/V), and the transient.
+    """
+    opened = loop.opened(controls_V, dither_V, "loss")
+    stage: OutputStage = opened.stage
+    run = opened.twin() if engine is None else opened.run(engine)
+    factor = stage.polarity * np.exp(stage.gain_log)
+    ohm = stage.transimpedance_ohm
+    outputs = bench.outputs_A(controls_V, task)
+    errors = factor * (ohm * outputs - stage.baseline_V) - np.array(task.targets_V)
+    slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
+    exact = np.mean(2 * errors[:, None] * factor * ohm * slopes, axis=0)
+    measured = label(bench, opened.gradient(run), "lock-in on the loss", dither_V=dither_V)
+    ideal = label(bench, exact, "adjoint")
+    for array in (measured, ideal):
+        array.attrs["units"] = "V/V"
+    return measured, ideal, run
