@@ -48,8 +48,9 @@ from circuits.pointers import (
     DRIVE,
     N_DRIVE,
     CLOCK,
+    UNSERVED,
     CONTROL_WORDS,
-) = range(18)
+) = range(19)
 
 # float64 header of the shared record
 (
@@ -62,9 +63,8 @@ from circuits.pointers import (
     H_OVERFLOW,
     H_PREDICTION_ERROR,
     H_DEVICE_SECONDS,
-    H_RUNNING,
     HEADER_WORDS,
-) = range(11)
+) = range(10)
 
 # float64 work block: scalars, then five arrays over the terminals
 W_LAST, W_ANCHOR, W_EVALUATED, W_MIN_STEP, W_SCALARS = range(5)
@@ -181,11 +181,12 @@ def current_source(value, t, name, _ident, user):
             break
         number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
         place += 1
-    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
-    header[H_CALLS] += 1.0
     if control[EVALUATE] == 0 or number >= control[TERMINALS]:
+        control[UNSERVED] += 1  # the engine refuses the result: `check_deck` sees no included files
         store_float(value, 0.0)
         return 0
+    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
+    header[H_CALLS] += 1.0
     _currents_at(control, t)
     store_float(value, load_float(control[WORK] + 8 * (W_SCALARS + 3 * control[TERMINALS] + number)))
     return 0
@@ -194,6 +195,8 @@ def current_source(value, t, name, _ident, user):
 @cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
 def voltage_source(value, t, name, _ident, user):
     """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
+    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    control[UNSERVED] += 1
     store_float(value, 0.0)
     return 0
 

@@ -7,6 +7,7 @@ import re
 from inmateria.errors import NetlistError
 
 _EXTERNAL = re.compile(r"\bexternal\b", re.IGNORECASE)
+_ANALYSIS = re.compile(r"\.(tran|ac|dc|op|noise|tf|pz|sens|disto|end|control)\b", re.IGNORECASE)
 _FIX_EXTERNAL = "write '<name> <node> <node> external' and nothing else; such sources come from a CoSimulation"
 
 
@@ -22,6 +23,21 @@ def logical_lines(deck: str) -> list[tuple[int, str]]:
         else:
             lines.append((number, line))
     return lines
+
+
+def check_circuit(deck: str) -> None:
+    """Refuse a circuit that brings an analysis, ``.control`` or ``.end`` of its own: the engine writes them.
+
+    Raises
+    ------
+    NetlistError
+        With the line: ngspice would run both analyses into one record, or stop reading at ``.end``.
+    """
+    for number, line in logical_lines(deck)[1:]:
+        if _ANALYSIS.match(line):
+            raise NetlistError(
+                f"deck line {number}", line, "is the engine's to write", "leave it out; Engine.run takes whole decks"
+            )
 
 
 def check_deck(deck: str, external: frozenset[str] = frozenset()) -> None:

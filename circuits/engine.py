@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ import numpy as np
 
 from circuits import callbacks
 from circuits.cosimulation import CoSimulation
-from circuits.deck_checks import check_deck
+from circuits.deck_checks import check_circuit, check_deck
 from circuits.library import find_ngspice_library
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError
@@ -41,8 +41,12 @@ control, so that the maximum step alone sets the number of points. It does so on
 capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
 steps were rejected there."""
 
+ABSURD = 1e15
+"""No voltage (V) or current (A) of a circuit is as large: ngspice turns 1/0 into 1e32 and an overflow into 1e99."""
+
 _ERROR_WORDS = re.compile(
-    r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such",
+    r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such"
+    r"|no job",
     re.IGNORECASE,
 )
 _CONVERGENCE_WORDS = re.compile(
@@ -50,6 +54,7 @@ _CONVERGENCE_WORDS = re.compile(
     r"|source stepping failed|convergence failed",
     re.IGNORECASE,
 )
+_UNFINISHED = re.compile(r"simulation\(s\) aborted|simulation not started", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +237,7 @@ class Engine:
             [*body, ".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
         )
         external = frozenset(f"idevice{k}" for k in range(len(nodes)))
+        check_circuit(deck)
         check_deck(full, external)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
@@ -282,16 +288,10 @@ class Engine:
                 interruption.partial = collect(None, 0.0)
                 raise
             result = collect(reply, float(reply.get("seconds", 0.0)))
-            if shared[callbacks.H_OVERFLOW] > 0:
-                raise EngineError(
-                    "max_step_s", max_step_s, "ngspice took over eight times the planned points", "check the circuit"
-                )
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
                 self._explain(reply, full, f"stopped at {reached:.6g} s of {stop_s:.6g} s", folder)
-            bad = [n for n, v in result.values.items() if not np.all(np.isfinite(v))]
-            if bad:
-                raise ConvergenceError(bad[0], "NaN or infinity", "ngspice returned no number", _kept(full, folder))
+            _check_numbers(result.values, full, folder)
             return result
 
     def run(self, deck: str, *, progress: Progress | None = None, folder: Path | None = None) -> dict[str, FloatArray]:
@@ -312,9 +312,11 @@ class Engine:
                 self._explain(reply, deck, "gave no result", folder)
             with np.load(work / "vectors.npz", allow_pickle=False) as stored:
                 vectors = {n: stored[f"v{k}"] for k, n in enumerate(reply["names"])}
-            trouble = [m for m in reply["running"] if _CONVERGENCE_WORDS.search(m) and "note" not in m.lower()]
-            if trouble:
+            said = "\n".join(reply["running"]).lower()
+            # A singular circuit has no operating point, though ngspice's last resort, a transient, always finds one.
+            if _UNFINISHED.search(said) or ("singular matrix" in said and "transient op finished" in said):
                 self._explain(reply, deck, "did not finish", folder)
+            _check_numbers(vectors, deck, folder)
             return vectors
 
     def _ask(
@@ -327,11 +329,11 @@ class Engine:
         stop_s: float,
         folder: Path | None = None,
     ) -> dict[str, Any]:
-        process = self._start()
-        assert process.stdin is not None
         begin = last_change = time.monotonic()
         points, phase = -1.0, "starting"
         try:
+            process = self._start()
+            assert process.stdin is not None
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             while True:
@@ -340,12 +342,7 @@ class Engine:
                 except queue.Empty:
                     now = time.monotonic()
                     if shared is not None:
-                        if not np.isnan(shared[callbacks.H_BAD_TIME]):
-                            at = float(shared[callbacks.H_BAD_TIME])
-                            self.close()
-                            raise ConvergenceError(
-                                "device", "NaN", f"gave no current at {at:.6g} s", "check its voltages near that time"
-                            ) from None
+                        self._check_record(shared, deck, folder)
                         if shared[callbacks.H_POINTS] != points:
                             points, last_change = float(shared[callbacks.H_POINTS]), now
                         if progress is not None:
@@ -385,15 +382,37 @@ class Engine:
         except BrokenPipeError:
             self.close()
             raise EngineError("ngspice", "broken pipe", "the worker is gone", "run again") from None
+        except BaseException:  # an error of the progress callback too: a worker left running would answer the next run
+            self.close()
+            raise
+        if shared is not None:  # a short run ends before it was looked at
+            self._check_record(shared, deck, folder)
         reply: dict[str, Any] = message["reply"]
         if request["op"] == "run":
             if reply.get("exited") is not None:
                 self.close()
             if not reply["loaded"]:
                 self._reject(reply, deck, folder)
+            if reply.get("unserved"):
+                raise NetlistError(
+                    "deck", "an external source in an include", "nobody gives it a value", "remove it from the file"
+                )
             if reply.get("missing"):
                 raise NetlistError("save", reply["missing"], "is no vector of this circuit", "name a node of the deck")
         return reply
+
+    def _check_record(self, shared: FloatArray, deck: str, folder: Path | None) -> None:
+        """End a run whose device gave no number, or whose points do not fit the record."""
+        at = float(shared[callbacks.H_BAD_TIME])
+        if not np.isnan(at):
+            self.close()
+            raise ConvergenceError("device", "NaN", f"gave no current at {at:.6g} s", "check its voltages near then")
+        if shared[callbacks.H_OVERFLOW] > 0:
+            at = float(shared[callbacks.H_TIME])
+            self.close()
+            raise EngineError(
+                "max_step_s", f"at {at:.6g} s", "ngspice took over eight times the planned points", _kept(deck, folder)
+            )
 
     @staticmethod
     def _reject(reply: dict[str, Any], deck: str, folder: Path | None) -> None:
@@ -412,6 +431,19 @@ class Engine:
         if telling:
             raise NetlistError("deck", _short(telling), f"ngspice {what}", _kept(deck, folder))
         raise EngineError("ngspice", _short(words[-2:]), what, _kept(deck, folder))
+
+
+def _check_numbers(vectors: Mapping[str, np.ndarray[Any, Any]], deck: str, folder: Path | None) -> None:
+    """Refuse results that are no numbers, or that no circuit has; scales of an analysis may be any size."""
+    for name, values in vectors.items():
+        if name in ("time", "frequency") or name.endswith("-sweep"):
+            continue
+        absurd = ~(np.abs(values) <= ABSURD)
+        if np.any(absurd):
+            value = values[np.argmax(absurd)]
+            raise ConvergenceError(
+                name, value.item(), "no voltage or current: a division by zero?", _kept(deck, folder)
+            )
 
 
 def _short(lines: Sequence[str]) -> str:

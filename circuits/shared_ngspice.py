@@ -103,7 +103,10 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
 
     def load(self, deck: str) -> int:
         """Load a deck, line by line; returns ngspice's code."""
-        lines = [ffi.new("char[]", line.encode("utf-8")) for line in deck.splitlines() if line.strip()]
+        title, *body = deck.splitlines()
+        # The first line is the title, blank or not; dropped, it would make a title of the first component.
+        kept = [title if title.strip() else "*", *(line for line in body if line.strip())]
+        lines = [ffi.new("char[]", line.encode("utf-8")) for line in kept]
         array = ffi.new("char *[]", [*lines, FFI.NULL])
         return int(self._ngspice_shared.ngSpice_Circ(array))
 

@@ -22,7 +22,9 @@ import numpy as np
 from numba import njit
 
 from circuits.engine import Transient
-from inmateria.errors import ConvergenceError, InputError
+from dnpu_models.geometry import FloatArray
+from dnpu_models.threads import one_blas_thread
+from inmateria.errors import ConvergenceError, InputError, Interrupted
 
 if TYPE_CHECKING:
     from circuits.homodyne_loop import HomodyneLoop
@@ -136,10 +138,15 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
     """Integrate the loop's equations; see `HomodyneLoop.twin`."""
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the twin knows", "use engine='ngspice'")
+    with one_blas_thread():
+        return _integrate(loop, seed, loop.points_per_cycle if points_per_cycle is None else points_per_cycle)
+
+
+def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transient:
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     n, terminals = plan.n, len(loop.device.terminals)
     cycles = max(plan.frequencies_hz) * sequence.window_s
-    steps = int(np.ceil(cycles * (loop.points_per_cycle if points_per_cycle is None else points_per_cycle)))
+    steps = int(np.ceil(cycles * points_per_cycle))
     h = sequence.window_s / steps
     duty = sequence.patterns * sequence.window_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
@@ -166,8 +173,22 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
     volts, out = np.zeros(terminals), np.zeros(terminals)
     row, now, points, rate = 0, 0.0, 0, 0.0
     begin = time.perf_counter()
-    for s in range(sequences):
-        for p, (start, stop) in enumerate(sequence.windows(s)):
+
+    def result(table: FloatArray, complete: bool) -> Transient:
+        statistics = {"points": float(len(table)), "evaluations": float(points), "rejected": 0.0}
+        return Transient(
+            table[:, 0].copy(),
+            {name: table[:, 1 + k].copy() for k, name in enumerate(names)},
+            table[:, 1 + len(names) :].copy(),
+            complete,
+            {**statistics, "seconds": time.perf_counter() - begin},
+            (),
+            "",
+        )
+
+    windows = [(p, *map(float, w)) for s in range(sequences) for p, w in enumerate(sequence.windows(s))]
+    try:
+        for p, start, stop in windows:
             middle = np.array([0.5 * (start + stop)])
             previous, rate = rate, float(loop.learning.at(middle)[0]) / sequence.period_s
             # The rate steps within the ramp of a sequence's first slot; afterwards it stands.
@@ -180,14 +201,18 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
                 signals[trained] -= loop.start_V
             amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
             row = _window(
-                kernel.evaluate, kernel.params, state, volts, out, float(start), h, steps, record, row, control,
+                kernel.evaluate, kernel.params, state, volts, out, start, h, steps, record, row, control,
                 filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
                 sequence.targets_V[p], rate, gains, low, high, loop.filter_poles, words, closed, loop.mode != "output",
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
             points += steps + 1
-            now = float(stop)
+            now = stop
+    except KeyboardInterrupt:
+        interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")
+        interruption.partial = result(record[:row], False)
+        raise interruption from None
     _gap(loop.stop_s - now, _GAP_STEPS * (1 if closed else 12), control, filters, averages, rate, rate, gains, low,
          high, loop.filter_poles, words, closed)  # fmt: skip
     if row:
@@ -196,18 +221,4 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | Non
         record[row, 8 : 8 + n] = control
         record[row, 7] = 0.0
         row += 1
-    table = record[:row]
-    return Transient(
-        table[:, 0].copy(),
-        {name: table[:, 1 + k].copy() for k, name in enumerate(names)},
-        table[:, 1 + len(names) :].copy(),
-        True,
-        {
-            "points": float(points),
-            "evaluations": float(points),
-            "rejected": 0.0,
-            "seconds": time.perf_counter() - begin,
-        },
-        (),
-        "",
-    )
+    return result(record[:row], True)

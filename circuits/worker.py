@@ -150,6 +150,7 @@ class Worker:
                 reply["seconds"] = time.perf_counter() - begin
                 reply["running"] = list(ngspice.messages)
                 reply["missing"] = self.missing
+                reply["unserved"] = int(ngspice.control[callbacks.UNSERVED])
                 reply["statistics"] = self._statistics()
                 if request.get("vectors"):
                     arrays = ngspice.vectors()

@@ -18,6 +18,7 @@ from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.geometry import FloatArray
 from dnpu_models.network import DopantNetwork
 from dnpu_models.steppable import SteppableKernel
+from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError
 
 _STEP_DONE = 1e-11  # largest change of an occupation in a Newton step that ends the iteration
@@ -126,6 +127,11 @@ class MeanField:
         volts = self.network.check_voltages(voltages) / self.network.thermal_energy_eV
         if volts.ndim != 1:
             raise InputError("voltages", volts.shape, "one setting at a time", "use currents() for many")
+        with one_blas_thread():
+            return self._solve(volts, start)
+
+    def _solve(self, volts: FloatArray, start: FloatArray | None) -> MeanFieldSolution:
+        """`solve` for checked voltages in units of kT/e."""
         count = 0
         if start is not None:
             solution = self._newton(volts, np.clip(np.asarray(start, dtype=float), 0.0, 1.0))
@@ -144,7 +150,7 @@ class MeanField:
             return MeanFieldSolution(p, current * self._current_A, float(np.abs(rate).max()), count)
         raise ConvergenceError(
             "voltages",
-            np.round(np.asarray(voltages, dtype=float), 4).tolist(),
+            np.round(volts * self.network.thermal_energy_eV, 4).tolist(),
             f"no stationary state found (imbalance {np.abs(rate).max():.1e} nu_0 after {count} Jacobians)",
             "try a nearby setting, a higher temperature, or KineticMonteCarlo",
         )
@@ -176,9 +182,10 @@ class MeanField:
         volts = self.network.check_voltages(voltages)
         result = np.empty(volts.shape)
         start = None
-        for index in np.ndindex(volts.shape[:-1]):
-            solution = self.solve(volts[index], start=start)
-            result[index], start = solution.currents_A, solution.occupations
+        with one_blas_thread():
+            for index in np.ndindex(volts.shape[:-1]):
+                solution = self._solve(volts[index] / self.network.thermal_energy_eV, start)
+                result[index], start = solution.currents_A, solution.occupations
         return result
 
     def conductances(self, voltages: Any) -> FloatArray:
@@ -204,13 +211,14 @@ class MeanField:
         volts = self.network.check_voltages(voltages)
         result = np.empty((*volts.shape, volts.shape[-1]))
         start = None
-        for index in np.ndindex(volts.shape[:-1]):
-            start = self.solve(volts[index], start=start).occupations
-            scaled = volts[index] / self.network.thermal_energy_eV
-            energy = self._balance(scaled, start)[2]
-            rate_p, rate_v, current_p, current_v = self._jacobian(scaled, start, energy)
-            total = current_v - current_p @ np.linalg.solve(rate_p, rate_v)
-            result[index] = total * self._current_A / self.network.thermal_energy_eV
+        with one_blas_thread():
+            for index in np.ndindex(volts.shape[:-1]):
+                scaled = volts[index] / self.network.thermal_energy_eV
+                start = self._solve(scaled, start).occupations
+                energy = self._balance(scaled, start)[2]
+                rate_p, rate_v, current_p, current_v = self._jacobian(scaled, start, energy)
+                total = current_v - current_p @ np.linalg.solve(rate_p, rate_v)
+                result[index] = total * self._current_A / self.network.thermal_energy_eV
         return result
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
