@@ -102,7 +102,14 @@ def check_path(
 
 
 def loss_gradients(
-    bench: Bench, task: BooleanTask, loop: HomodyneLoop, controls_V: FloatArray, dither_V: float, engine: Engine | None
+    bench: Bench,
+    task: BooleanTask,
+    loop: HomodyneLoop,
+    controls_V: FloatArray,
+    dither_V: float,
+    engine: Engine | None,
+    *,
+    points_per_cycle: float = 24.0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient]:
     """d(loss)/dw by the opened loop's lock-ins, and exactly; the output stage held where its starting values put it.
 
@@ -114,7 +121,7 @@ def loss_gradients(
     tuple
         Measured and exact gradient (V/V), and the transient.
     """
-    opened = loop.opened(controls_V, dither_V, "loss")
+    opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
     stage: OutputStage = opened.stage
     run = opened.twin() if engine is None else opened.run(engine)
     factor = stage.polarity * np.exp(stage.gain_log)

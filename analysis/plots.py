@@ -62,7 +62,7 @@ def plot_learning(attempt: Attempt) -> Figure:
         name = loop.device.terminals[terminal]
         axes[0].plot(run.time_s, controls[:, k], label=name + (" (input bias)" if terminal in loop.inputs else ""))
     axes[0].set_ylabel("control voltage (V)")
-    axes[0].legend(fontsize=7, ncols=4)
+    axes[0].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     sequences = np.arange(loop.sequences + 2)
     ends = (sequences + 1) * loop.sequence.period_s
     scale = 1e9 / loop.stage.transimpedance_ohm
@@ -87,7 +87,11 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
     axes = figure.subplots(1, 2)
     for axis, title, values in zip(axes, ("before", "after"), (attempt.initial_A, attempt.final_A), strict=True):
         nano = np.asarray(values) * 1e9
-        axis.bar(PATTERNS, nano, color=["tab:orange" if w else "tab:blue" for w in wanted])
+        for level, colour, name in ((True, "tab:orange", "wanted high"), (False, "tab:blue", "wanted low")):
+            chosen = np.nonzero(wanted == level)[0]
+            axis.plot(chosen, nano[chosen], "o", ms=10, color=colour, label=name)
+        axis.set_xticks(range(len(nano)), PATTERNS[: len(nano)])
+        axis.set_xlim(-0.5, len(nano) - 0.5)
         score = attempt.initial if title == "before" else attempt.final
         span = float(np.ptp(nano)) or 1.0
         axis.set_ylim(nano.min() - 0.4 * span, nano.max() + 0.3 * span)
@@ -96,8 +100,9 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
                 (nano[wanted], nano[~wanted]) if attempt.loop.stage.polarity > 0 else (nano[~wanted], nano[wanted])
             )
             axis.axhline(0.5 * (high.min() + low.max()), color="k", ls=":", label="threshold")
-            axis.legend(fontsize=7)
-        axis.set_title(f"{gate} {title}: margin {score.margin:.2f}", fontsize=10)
+        axis.legend(fontsize=7, loc="upper center", ncols=3)
+        sign = "" if attempt.loop.stage.polarity > 0 else ", inverted output stage"
+        axis.set_title(f"{gate} {title}: margin {score.margin:.2f}{sign}", fontsize=9)
         axis.set_ylabel("output current (nA)")
         axis.set_xlabel("inputs")
     return figure

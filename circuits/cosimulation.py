@@ -63,7 +63,7 @@ class Drive:
     """The known part of each terminal's voltage: sines and scaled tables.
 
     It is a prediction, not a source: ngspice's own nodes decide. What the drive leaves out is extrapolated
-    linearly from accepted points, so a complete drive makes the device see the true voltage of the time-point being solved.
+    linearly from accepted points, so a complete drive makes the device see the true voltage of the point being solved.
     """
 
     sines: Mapping[int, Sequence[Sine]] = field(default_factory=dict)

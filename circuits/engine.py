@@ -17,17 +17,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from circuits import callbacks
 from circuits.cosimulation import CoSimulation
 from circuits.deck_checks import check_circuit, check_deck
-from circuits.library import find_ngspice_library
+from circuits.library import INSTALL_HINT, find_ngspice_library
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError
 
@@ -43,6 +44,9 @@ steps were rejected there."""
 
 ABSURD = 1e15
 """No voltage (V) or current (A) of a circuit is as large: ngspice turns 1/0 into 1e32 and an overflow into 1e99."""
+
+STARTING_S = 120.0
+"""How long the worker may take to start, and to compile a device."""
 
 _ERROR_WORDS = re.compile(
     r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such"
@@ -118,7 +122,8 @@ class Engine:
         find_ngspice_library()
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the worker
+        self._pumping: threading.Thread | None = None
+        self._stderr: IO[str] | None = None
 
     def __enter__(self) -> Self:
         """Return the engine."""
@@ -141,7 +146,7 @@ class Engine:
             environment[name] = "1"  # the device's matrices are small: threads only get in each other's way
         previous = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = root if not previous else os.pathsep.join([root, previous])
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the worker
         self._lines = queue.Queue()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "circuits.worker"],
@@ -152,8 +157,16 @@ class Engine:
             env=environment,
             start_new_session=True,
         )
-        threading.Thread(target=self._pump, args=(self._process, self._lines), daemon=True).start()
+        self._pumping = threading.Thread(target=self._pump, args=(self._process, self._lines), daemon=True)
+        self._pumping.start()
         return self._process
+
+    def _last_words(self) -> str:
+        """Last line that the worker wrote on stderr."""
+        if self._stderr is None:
+            return ""
+        self._stderr.seek(0)
+        return " ".join(self._stderr.read().strip().splitlines()[-1:])
 
     @staticmethod
     def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
@@ -165,15 +178,21 @@ class Engine:
     def close(self) -> None:
         """End the worker, whatever it does."""
         process, self._process = self._process, None
+        stderr, self._stderr = self._stderr, None
+        if stderr is not None:
+            stderr.close()
         if process is None:
             return
         if process.poll() is None:
             process.kill()
         process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-        self._stderr.close()
+        if self._pumping is not None:  # it ends with the pipe; the pipe must not be closed under it
+            self._pumping.join()
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):  # of a request that was never read
+                process.stdin.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
     def about(self) -> dict[str, Any]:
         """Version, library path and XSPICE of the ngspice in the worker.
@@ -347,23 +366,22 @@ class Engine:
                             points, last_change = float(shared[callbacks.H_POINTS]), now
                         if progress is not None:
                             progress(phase, float(shared[callbacks.H_TIME]), now - begin)
-                    if now - last_change > self.timeout_s:
+                    # Imports and compilation take seconds whatever the user expects of a run.
+                    patience = self.timeout_s if phase == "running" else max(self.timeout_s, STARTING_S)
+                    if now - last_change > patience:
                         self.close()
                         raise EngineError(
                             "ngspice",
-                            f"{self.timeout_s:g} s",
+                            f"{patience:g} s",
                             "accepted no time-point for so long",
                             _kept(deck, folder),
                         ) from None
                     continue
                 if line is None:
                     code = process.wait()
-                    self._stderr.seek(0)
-                    words = self._stderr.read().strip().splitlines()
+                    words = self._last_words()
                     self.close()
-                    raise EngineError(
-                        "ngspice", code, f"ended in the middle of the run ({' '.join(words[-1:])})", _kept(deck, folder)
-                    )
+                    raise EngineError("ngspice", code, f"ended in the middle of the run ({words})", _kept(deck, folder))
                 message = json.loads(line)
                 if "event" in message:
                     phase, last_change = message["event"], time.monotonic()
@@ -371,6 +389,9 @@ class Engine:
                         progress(phase, 0.0, time.monotonic() - begin)
                 elif "failure" in message:
                     self.close()
+                    if "cannot load library" in message["failure"]:
+                        library = find_ngspice_library()
+                        raise EngineError("libngspice", library, "cannot be loaded as a library", INSTALL_HINT)
                     raise EngineError("ngspice", message["failure"], "the worker failed", _kept(deck, folder))
                 else:
                     break
@@ -453,6 +474,8 @@ def _short(lines: Sequence[str]) -> str:
 
 def _kept(deck: str, folder: Path | None) -> str:
     """Write the failing deck to a file of its own, and say where."""
+    if not deck:
+        return "look at it with 'inmateria doctor'"
     try:
         handle, name = tempfile.mkstemp(prefix="failed-", suffix=".cir", dir=folder or tempfile.gettempdir())
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -13,7 +13,9 @@ straight line between the two points.
 
 A straight line between 12 points a cycle is 2 % low on average, which does not matter while the steps are those of the
 recorded run. Where that run had rejected steps they may differ; the table is then refined, along a cubic through the
-recorded points.
+recorded points. Measured at 12 points a cycle: with the same steps mixer outputs repeat within 3e-5 and controls within
+4e-8; with other steps (261 rejected) 5e-3 and 3e-4, and worse where a window has few cycles: references are orthogonal
+on a regular grid only. The deck's own check tells.
 """
 
 from __future__ import annotations

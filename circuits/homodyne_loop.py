@@ -180,7 +180,7 @@ class HomodyneLoop:
     filter_s: float = 10e-3
     filter_poles: int = 1
     averaged_sequences: float = 1.0
-    points_per_cycle: float = 12.0
+    points_per_cycle: float = 10.0
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -265,8 +265,8 @@ class HomodyneLoop:
     def stability(self) -> dict[str, float]:
         """Stability of the loop.
 
-        The slow poles in the loop are the averager (tau) and the lock-in's low-pass, at worst like two equal poles behind
-        an integrator: eta lambda tau < `lockin.stability_limit(2)` = 2, with eta = learning_rate/period and
+        The slow poles in the loop are the averager (tau) and the lock-in's low-pass, at worst like two equal poles
+        behind an integrator: eta lambda tau < `lockin.stability_limit(2)` = 2, with eta = learning_rate/period and
         lambda the curvature of the loss. The limiter bounds what a violation does: the control then hunts with at most
         `step_V` per sequence, which the annealing takes to `anneal_to` of it. So the margin is stated the other way
         round: the largest curvature up to which the loop is stable without the limiter, and the largest hunting.

@@ -46,6 +46,17 @@ class MeanFieldSolution:
     jacobians: int
 
 
+def _out_of_reach(network: DopantNetwork) -> NDArray[np.intp]:
+    """Sites that no chain of possible hops connects to an electrode."""
+    reached = (network.electrode_prefactors_Hz > 0).any(axis=1)
+    hops = network.hop_prefactors_Hz > 0
+    while True:
+        more = reached | hops[reached].any(axis=0)
+        if np.array_equal(more, reached):
+            return np.nonzero(~reached)[0]
+        reached = more
+
+
 class MeanField:
     """Mean-field model of a dopant network: currents, exact conductances, and a kernel for co-simulation.
 
@@ -54,6 +65,11 @@ class MeanField:
     network : DopantNetwork
     tolerance : float
         Error of a current followed inside a transient, as a fraction of the largest electrode current.
+
+    Raises
+    ------
+    InputError
+        For a tolerance that is none, or acceptors that no chain of hops connects to an electrode.
     """
 
     def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6) -> None:
@@ -64,6 +80,14 @@ class MeanField:
         kt = network.thermal_energy_eV
         i, j = np.nonzero(np.triu(network.hop_prefactors_Hz))
         site, electrode = np.nonzero(network.electrode_prefactors_Hz)
+        lost = _out_of_reach(network)
+        if len(lost):
+            raise InputError(
+                "acceptors_m",
+                lost[:8].tolist(),
+                "no chain of hops leads from these acceptors to an electrode, so their occupation is undetermined",
+                "raise hop_max_m, place more acceptors, or use KineticMonteCarlo",
+            )
         self._coulomb = np.ascontiguousarray(network.coulomb_eV / kt)
         self._fixed = network.fixed_energies_eV / kt - self._coulomb.sum(axis=1)
         self._phi = np.ascontiguousarray(network.unit_potentials)
@@ -186,6 +210,38 @@ class MeanField:
             for index in np.ndindex(volts.shape[:-1]):
                 solution = self._solve(volts[index] / self.network.thermal_energy_eV, start)
                 result[index], start = solution.currents_A, solution.occupations
+        return result
+
+    def follow(self, voltages: Any) -> FloatArray:
+        """Currents along a path of neighbouring settings, within `tolerance` of the largest; ten times faster.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n, n_electrodes)
+            V.
+
+        Returns
+        -------
+        ndarray, shape (n, n_electrodes)
+            A, into the device.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`.
+        """
+        volts = np.ascontiguousarray(self.network.check_voltages(voltages))
+        if volts.ndim != 2 or not len(volts):
+            raise InputError("voltages", volts.shape, "a path is a table of settings", "give (n, n_electrodes)")
+        result = np.empty(volts.shape)
+        with one_blas_thread():
+            start = self.kernel(volts[0])
+            kernel_module.follow(volts, start.params, start.state.copy(), result)
+        lost = np.nonzero(~np.isfinite(result).all(axis=1))[0]
+        if len(lost):
+            raise ConvergenceError(
+                "voltages", np.round(volts[lost[0]], 4).tolist(), "no stationary state found", "try a nearby setting"
+            )
         return result
 
     def conductances(self, voltages: Any) -> FloatArray:

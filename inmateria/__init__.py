@@ -45,7 +45,8 @@ _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = ["__version__", *sorted(_WHERE)]
 
-for _room, _path in shadowed_rooms().items():
+_SHADOWED = shadowed_rooms()
+for _room, _path in _SHADOWED.items():
     warnings.warn(f"{_path} shadows inmateria's room {_room!r}; rename it or start Python elsewhere", stacklevel=2)
 
 
@@ -53,6 +54,9 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its room."""
     if name not in _WHERE:
         raise AttributeError(f"module 'inmateria' has no attribute {name!r}")
+    room = _WHERE[name].partition(".")[0]
+    if room in _SHADOWED:
+        raise ImportError(f"{name} cannot be loaded: {_SHADOWED[room]} shadows inmateria's room {room!r}; rename it")
     return getattr(import_module(_WHERE[name]), name)
 
 

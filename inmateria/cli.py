@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 
 from inmateria import __version__
-from inmateria.errors import InputError
-from inmateria.terminal import EXIT_NO, document, emit, errors_as_lines, output_folder, stderr
+from inmateria.rooms import require_rooms
+from inmateria.terminal import (
+    EXIT_INPUT,
+    EXIT_NO,
+    answers,
+    document,
+    emit,
+    end,
+    errors_as_lines,
+    output_file,
+    output_folder,
+)
+from inmateria.usage import ClickException, usage_error
 
 app = typer.Typer(
     name="inmateria",
     help="SPICE-level simulation of circuits that learn.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -58,40 +71,17 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def main_options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """SPICE-level simulation of circuits that learn."""
+    """SPICE-level simulation of circuits that learn.
 
-
-def _numbers(field: str, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        raise InputError(field, text, "is no list of numbers", "write numbers with commas between them") from None
-
-
-def _bench(device: str, device_seed: int | None, frequencies: str | None, tolerance: float) -> Any:
-    from learning.bench import DEFAULT_DEVICE_SEED, default_bench
-
-    if device != "meanfield":
-        raise InputError("device", device, "is no device known here", "use meanfield")
-    seed = DEFAULT_DEVICE_SEED if device_seed is None else device_seed
-    return default_bench(seed, tolerance=tolerance, frequencies_Hz=_numbers("frequencies", frequencies)), seed
-
-
-def _device_facts(model: str, seed: int, bench: Any) -> dict[str, Any]:
-    names = bench.device.terminals
-    return {
-        "model": model,
-        "preset": bench.device.network.preset,
-        "seed": seed,
-        "output": names[bench.output],
-        "inputs": [names[k] for k in bench.inputs],
-    }
+    Example: inmateria learn XOR --out xor
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -100,19 +90,20 @@ def doctor(as_json: Json = False) -> None:
 
     Example: inmateria doctor
     """
-    from inmateria.doctor import as_json as findings_json
-    from inmateria.doctor import examine
-
     with errors_as_lines(as_json):
+        from inmateria.doctor import as_json as findings_json
+        from inmateria.doctor import examine
+
         findings = examine()
         if as_json:
             emit(document("doctor", None, findings_json(findings)))
         else:
+            out = answers(as_json)
             for finding in findings:
                 mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
-                stderr.print(f"{mark} {finding.check}: {finding.found}", highlight=False)
+                out.print(f"{mark} {finding.check}: {escape(finding.found)}", highlight=False)
                 if finding.fix:
-                    stderr.print(f"     fix: {finding.fix}", highlight=False)
+                    out.print(f"     fix: {escape(finding.fix)}", highlight=False)
         if not all(f.ok for f in findings):
             raise typer.Exit(EXIT_NO)
 
@@ -137,26 +128,29 @@ def learn(
 
     Example: inmateria learn XOR --out xor
     """
-    from inmateria.learning_run import run_learning
-
     with errors_as_lines(as_json):
+        require_rooms()
         folder = output_folder(out)
-        bench, used_seed = _bench(device, device_seed, frequencies, 1e-5)
-        summary = run_learning(
+        from inmateria.experiment import make_bench
+        from inmateria.learning_run import run_learning
+
+        bench, facts = make_bench(device, device_seed, frequencies, 1e-5)
+        content = run_learning(
             gate,
             bench,
-            facts=_device_facts(device, used_seed, bench),
+            facts=facts,
             seed=seed,
             amplitude_V=amplitude,
             max_step_s=max_step,
             restarts=restarts,
             engine=engine.value,
+            frequencies=frequencies,
             folder=folder,
+            answer=answers(as_json),
         )
-        content = document("learn", seed, summary)
         if as_json:
             emit(content)
-        if not summary["success"]:
+        if not content["success"]:
             raise typer.Exit(EXIT_NO)
 
 
@@ -181,25 +175,29 @@ def gradient(
 
     Example: inmateria gradient --amplitude 0.005 --json
     """
-    from inmateria.gradient_run import run_gradient
-
     with errors_as_lines(as_json):
+        require_rooms()
         folder = output_folder(out)
-        bench, used_seed = _bench(device, device_seed, frequencies, 1e-6)
-        summary = run_gradient(
+        from inmateria.experiment import make_bench, numbers
+        from inmateria.gradient_run import run_gradient
+
+        bench, facts = make_bench(device, device_seed, frequencies, 1e-6)
+        content = run_gradient(
             bench,
+            facts=facts,
             of=of.value,
             gate=gate,
-            at=_numbers("at", at),
+            at=numbers("at", at),
             seed=seed,
             amplitude_V=amplitude,
             max_step_s=max_step,
             engine=engine.value,
+            frequencies=frequencies,
             folder=folder,
+            answer=answers(as_json),
         )
-        summary["device"] = _device_facts(device, used_seed, bench)
         if as_json:
-            emit(document("gradient", seed, summary))
+            emit(content)
 
 
 @app.command()
@@ -219,29 +217,47 @@ def export(
 
     Example: inmateria export XOR deck.cir && ngspice -b deck.cir
     """
-    from inmateria.learning_run import run_export
-
     with errors_as_lines(as_json):
-        try:
-            deck.parent.mkdir(parents=True, exist_ok=True)
-            deck.open("a").close()
-        except OSError as error:
-            raise InputError(
-                "deck", str(deck), f"cannot be written ({error.strerror})", "choose another file"
-            ) from error
-        bench, used_seed = _bench(device, device_seed, frequencies, 1e-5)
-        begin = time.perf_counter()
-        summary = run_export(
-            gate, bench, deck, seed=seed, amplitude_V=amplitude, max_step_s=max_step, restarts=restarts
+        require_rooms()
+        output_file(deck)
+        from inmateria.experiment import make_bench
+        from inmateria.export_run import run_export
+
+        bench, facts = make_bench(device, device_seed, frequencies, 1e-5)
+        content = run_export(
+            gate,
+            bench,
+            deck,
+            facts=facts,
+            seed=seed,
+            amplitude_V=amplitude,
+            max_step_s=max_step,
+            restarts=restarts,
+            frequencies=frequencies,
+            answer=answers(as_json),
         )
-        summary |= {"device": _device_facts(device, used_seed, bench), "wall_s": time.perf_counter() - begin}
         if as_json:
-            emit(document("export", seed, summary))
-        if not summary["success"]:
+            emit(content)
+        if not content["success"]:
             raise typer.Exit(EXIT_NO)
 
 
-def main() -> None:
-    """Entry point; a bare Ctrl-C outside a command ends with 130 and no traceback."""
-    with errors_as_lines(False):
-        app()
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point: run the command line, and end with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words behind the command's name; those of the process if left out.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        with errors_as_lines(as_json):
+            try:
+                code = app(words, prog_name="inmateria", standalone_mode=False)
+            except ClickException as error:
+                end(usage_error(error, words), as_json, EXIT_INPUT)
+    except typer.Exit as leave:
+        code = leave.exit_code
+    sys.exit(code or 0)

@@ -23,9 +23,11 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Run all checks; the ngspice ones in a child process."""
-    findings = [_rooms(), _numba()]
-    findings += _ngspice()
-    return findings
+    rooms = _rooms()
+    findings = [rooms, _numba()]
+    if rooms.ok:
+        return findings + _ngspice()
+    return [*findings, Finding("ngspice", False, "not looked at while a room is shadowed", rooms.fix)]
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def _ngspice() -> list[Finding]:
     try:
         library = find_ngspice_library()
     except InMateriaError as error:
-        return [Finding("libngspice", False, str(error), INSTALL_HINT)]
+        return [Finding("libngspice", False, f"{error.field} = {error.value!r}: {error.problem}", INSTALL_HINT)]
     findings = [Finding("libngspice", True, library)]
     try:
         with Engine(timeout_s=60.0) as engine:
@@ -71,7 +73,8 @@ def _ngspice() -> list[Finding]:
             findings.append(Finding("XSPICE", bool(about["xspice"]), "present" if about["xspice"] else "absent", fix))
             findings.append(_external_source(engine))
     except InMateriaError as error:
-        findings.append(Finding("ngspice run", False, str(error), error.fix))
+        found = f"{error.field} = {error.value!r}: {error.problem}"
+        findings.append(Finding("ngspice run", False, found, error.fix))
     return findings
 
 

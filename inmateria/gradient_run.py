@@ -2,23 +2,74 @@
 
 from __future__ import annotations
 
-import json
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from rich.console import Console
 
 from analysis import compare, loss_gradients
-from circuits import Engine
+from circuits import Engine, HomodyneLoop, Transient
+from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
-from inmateria.terminal import SCHEMA, _plain, stderr
+from inmateria.experiment import check_amplitude, check_points, check_step, rehearsal
+from inmateria.results import Results
+from inmateria.terminal import stderr
 from learning import Bench, BooleanTask, HgeSettings, adjoint, spice_lock_in
 from learning.hge import build_loop
+
+POINTS_PER_CYCLE = 24.0
+
+
+def _controls(
+    bench: Bench, loop: HomodyneLoop, of: str, at: list[float] | None, seed: int, amplitude_V: float
+) -> FloatArray:
+    """The setting asked for, checked; or a random one."""
+    count, names = len(bench.trained), ", ".join(bench.names)
+    low, high = loop.control_limits_V
+    if of == "output":  # no logic swing then
+        high = np.full(count, bench.device.limit_V - amplitude_V)
+        low = -high
+    if at is None:
+        spread = HgeSettings().spread_V
+        return np.clip(np.random.default_rng(seed).uniform(-spread, spread, count), low, high)
+    if len(at) != count:
+        raise InputError("at", at, f"has {len(at)} values for {count} controls", f"give one each for {names}")
+    for k, value in enumerate(at):
+        if not np.isfinite(value):
+            raise InputError(f"at[{k}]", value, f"is no voltage for {bench.names[k]}", "give a finite number")
+        if not low[k] <= value <= high[k]:
+            raise InputError(
+                f"at[{k}]",
+                value,
+                f"leaves {bench.names[k]} no room for dither{'' if of == 'output' else ' and logic swing'} within the "
+                f"device's +-{bench.device.limit_V:g} V",
+                f"stay within {low[k]:.4g} to {high[k]:.4g} V",
+            )
+    return np.array(at)
+
+
+def _measure(
+    bench: Bench, of: str, task: BooleanTask, controls: FloatArray, amplitude_V: float, points: float,
+    ngspice: Engine | None,
+) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
+    """The circuit's reading, the exact gradient, the transient and its loop."""
+    if of == "output":
+        measured, _, run, loop = spice_lock_in(bench, ngspice, controls, amplitude_V, points_per_cycle=points)
+        return measured, adjoint(bench, controls), run, loop
+    settings = HgeSettings(amplitude_V=amplitude_V)
+    closed = build_loop(bench, task, settings, controls, 1.0, bench.outputs_A(controls, task))
+    measured, ideal, run = loss_gradients(bench, task, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
+    return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
 
 def run_gradient(
     bench: Bench,
     *,
+    facts: dict[str, Any],
     of: str,
     gate: str,
     at: list[float] | None,
@@ -26,40 +77,30 @@ def run_gradient(
     amplitude_V: float,
     max_step_s: float | None,
     engine: str,
+    frequencies: str | None,
     folder: Path | None,
+    answer: Console,
 ) -> dict[str, Any]:
-    """Measure, compare, report; return the summary."""
-    count = len(bench.trained)
-    if not (np.isfinite(amplitude_V) and amplitude_V > 0):
-        raise InputError("amplitude", amplitude_V, "must be a positive voltage", "5 mV suits the default device")
-    if at is not None and (len(at) != count or not np.all(np.isfinite(at))):
-        raise InputError("at", at, f"{count} finite control voltages are wanted", f"order: {', '.join(bench.names)}")
-    spread = HgeSettings().spread_V
-    controls = np.array(at) if at is not None else np.random.default_rng(seed).uniform(-spread, spread, count)
-    highest = max(bench.plan(amplitude_V).frequencies_hz)
-    if max_step_s is not None and not max_step_s > 0:
-        raise InputError("max_step", max_step_s, "must be a positive time in seconds", "change it")
-    points = 24.0 if max_step_s is None else 1.0 / (max_step_s * highest)
-    ngspice = Engine() if engine == "ngspice" else None
-    try:
-        with stderr.status("reading the lock-ins"):
-            if of == "output":
-                measured, _, run, loop = spice_lock_in(bench, ngspice, controls, amplitude_V, points_per_cycle=points)
-                ideal = adjoint(bench, controls)
-            else:
-                task = BooleanTask(gate)
-                loop = build_loop(
-                    bench, task, HgeSettings(amplitude_V=amplitude_V), controls, 1.0, bench.outputs_A(controls, task)
-                )
-                measured, ideal, run = loss_gradients(bench, task, loop, controls, amplitude_V, ngspice)
-    finally:
+    """Measure, compare, report; return the document."""
+    begin = time.perf_counter()
+    task = BooleanTask(gate)
+    check_amplitude(amplitude_V)
+    check_step(max_step_s)
+    planned = rehearsal(bench, task, HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s), frequencies)
+    controls = _controls(bench, planned, of, at, seed, amplitude_V)
+    points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
+    opened = planned.opened(np.zeros(len(controls)), amplitude_V, "loss", points)
+    check_points(opened, frequencies, max_step_s)
+    about = None
+    with Engine() if engine == "ngspice" else nullcontext() as ngspice, stderr.status("reading the lock-ins"):
         if ngspice is not None:
-            ngspice.close()
+            about = str(ngspice.about()["version"])
+        measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice)
     result = compare(measured, ideal)
     units = str(measured.attrs["units"])
     summary = {
         "of": of,
-        "gate": BooleanTask(gate).gate if of == "loss" else None,
+        "gate": task.gate if of == "loss" else None,
         "controls": list(bench.names),
         "controls_V": controls.tolist(),
         "lockin": np.asarray(measured).tolist(),
@@ -70,20 +111,28 @@ def run_gradient(
         "sign_agreement": result.sign_agreement,
         "dither_V": amplitude_V,
         "frequencies_Hz": list(loop.dither.frequencies_hz),
+        "device": facts,
         "engine": engine,
+        "ngspice": about,
+        "simulated_s": loop.stop_s,
         "timepoints": int(run.statistics["points"]),
-        "files": [],
+        "rejected": int(run.statistics.get("rejected", 0.0)),
     }
-    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
-    for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
-        stderr.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
-    stderr.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)
-    if folder is not None:
+    results = Results("gradient", seed, folder, {"seed": seed, "of": of})
+    results.write_waveforms(loop, run)
+    results.write_deck(loop, run)
+
+    def draw(_dataset: xr.Dataset) -> dict[str, Any]:
         from analysis import plots
 
         title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
-        figure = plots.save(plots.plot_gradients([measured], [ideal], title), folder / "gradient.png")
-        summary["files"] = [str(figure), str(folder / "summary.json")]
-        content = _plain({"schema": SCHEMA, "command": "gradient", "seed": seed, **summary})
-        (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
-    return summary
+        return {"gradient.png": plots.plot_gradients([measured], [ideal], title)}
+
+    results.write_figures(draw)
+    summary["wall_s"] = time.perf_counter() - begin
+    content = results.write_summary(summary)
+    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
+    for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
+        answer.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
+    answer.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)
+    return content

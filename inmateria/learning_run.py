@@ -1,81 +1,97 @@
-"""`inmateria learn` and `inmateria export`: run, check along the path, report, write files."""
+"""`inmateria learn`: run, check along the path, report, write files; what exists is kept when the user stops it."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+from rich.console import Console
 
-from analysis import check_path, loop_dataset, save_dataset
+from analysis import check_path
 from analysis.path_check import PathCheck
 from circuits import Engine, HomodyneLoop, Transient
 from inmateria.errors import Interrupted
-from inmateria.terminal import SCHEMA, _plain, bar, stderr
+from inmateria.experiment import check_amplitude, check_room_for_starts, check_step, rehearsal
+from inmateria.progress import TrainingBar, compilation_told
+from inmateria.results import Results
+from inmateria.terminal import stderr
 from learning import Attempt, Bench, BooleanTask, GateResult, HgeSettings, learn_gate
 from learning.tasks import PATTERNS
 
 CHECK_DITHER_V = 0.005
 
 
-def _train(
-    bench: Bench, task: BooleanTask, settings: HgeSettings, seed: int, engine: str, folder: Path | None
-) -> tuple[GateResult, float]:
+def training_settings(
+    bench: Bench,
+    task: BooleanTask,
+    amplitude_V: float,
+    max_step_s: float | None,
+    restarts: int,
+    frequencies: str | None,
+) -> tuple[HgeSettings, HomodyneLoop]:
+    """Settings of the trainer, checked, and a loop as it will be.
+
+    Raises
+    ------
+    InputError
+        For whatever the options get wrong, before the device is asked anything.
+    """
+    check_amplitude(amplitude_V)
+    check_step(max_step_s)
+    settings = replace(HgeSettings(), amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts)
+    loop = rehearsal(bench, task, settings, frequencies)
+    check_room_for_starts(bench, loop, settings)
+    return settings, loop
+
+
+def train(
+    bench: Bench, task: BooleanTask, settings: HgeSettings, planned: HomodyneLoop, seed: int, engine: str,
+    results: Results,
+) -> tuple[GateResult, float]:  # fmt: skip
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
     begin = time.perf_counter()
-    with bar() as progress:
-        line = progress.add_task("starting", total=1.0, simulated="")
-
-        def report(number: int, phase: str, fraction: float, wall: float) -> None:
-            text = f"{task.gate}, attempt {number + 1}/{settings.restarts}"
-            if phase == "compiling":
-                text += ": compiling the device (first run only)"
-            elif phase == "starting":
-                text += ": starting ngspice"
-            seconds = "" if phase == "twin" else f"{100 * fraction:3.0f} % of the transient"
-            progress.update(line, description=text, completed=fraction, simulated=seconds)
+    last: list[Attempt] = []
+    with TrainingBar(stderr, task.gate, settings.restarts, planned.stop_s) as bar, compilation_told(bar):
 
         def done(attempt: Attempt) -> None:
+            last[:] = [attempt]
             verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
             stderr.print(
                 f"{task.gate}: {verdict}, margin {attempt.initial.margin:.2f} -> {attempt.final.margin:.2f}, "
                 f"separation {1e9 * attempt.final.separation_A:.2f} nA",
                 highlight=False,
             )
-            progress.reset(line)
+            bar.next_attempt()
 
-        rng = np.random.default_rng(seed)
         try:
             result = learn_gate(
-                bench, task, settings, rng=rng, engine=cast(Literal["ngspice", "twin"], engine), progress=report,
-                on_attempt=done, folder=folder,
+                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(Literal["ngspice", "twin"], engine),
+                progress=bar.update, on_attempt=done, folder=results.folder,
             )  # fmt: skip
-        except Interrupted as interruption:
-            _keep_partial(interruption, folder)
-            raise
+        except KeyboardInterrupt as interruption:
+            raise _keep(interruption, last, results) from None
     return result, time.perf_counter() - begin
 
 
-def _keep_partial(interruption: Interrupted, folder: Path | None) -> None:
-    """Write the waveforms of an interrupted run, and say where."""
-    if interruption.partial is None or folder is None:
-        interruption.args = ("stopped by Ctrl-C; with --out the waveforms so far are kept",)
-        return
-    loop, run = cast(tuple[HomodyneLoop, Transient], interruption.partial)
-    path = folder / "waveforms.nc"
-    save_dataset(loop_dataset(loop, run, interrupted=1), path)
-    reached = run.time_s[-1] if len(run.time_s) else 0.0
-    interruption.args = (
-        f"stopped by Ctrl-C at {reached:.3g} s of {loop.stop_s:.3g} s; waveforms so far are in {path}",
-    )
-
-
-def _settings(amplitude_V: float, max_step_s: float | None, restarts: int) -> HgeSettings:
-    return replace(HgeSettings(), amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts)
+def _keep(interruption: KeyboardInterrupt, last: list[Attempt], results: Results) -> Interrupted:
+    """Write the waveforms of an interrupted run, else of the attempt before it; the error that says so."""
+    partial = getattr(interruption, "partial", None)
+    if partial is not None and len(partial[1].time_s) > 1:
+        loop, run = cast(tuple[HomodyneLoop, Transient], partial)
+        where = f"stopped by Ctrl-C at {run.time_s[-1]:.3g} s of {loop.stop_s:.3g} s"
+    elif last:
+        loop, run, where = last[0].loop, last[0].run, "stopped by Ctrl-C between attempts"
+    else:
+        return Interrupted("run", "Ctrl-C", "stopped by Ctrl-C before the first time-point", "run the command again")
+    if results.folder is None:
+        return Interrupted("run", "Ctrl-C", where, "with --out DIR the waveforms so far are kept")
+    path = results.write_waveforms(loop, run, interrupted=1)
+    error = Interrupted("run", "Ctrl-C", where, f"the waveforms so far are in {path}")
+    results.write_error(error)
+    return error
 
 
 def run_learning(
@@ -88,35 +104,63 @@ def run_learning(
     max_step_s: float | None,
     restarts: int,
     engine: str,
+    frequencies: str | None,
     folder: Path | None,
+    answer: Console,
 ) -> dict[str, Any]:
-    """Learn, check the gradient along the path, write files if there is a folder; return the summary."""
+    """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
     task = BooleanTask(gate)
-    result, training_s = _train(bench, task, _settings(amplitude_V, max_step_s, restarts), seed, engine, folder)
+    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
+    results = Results("learn", seed, folder, {"gate": task.gate, "seed": seed})
+    result, training_s = train(bench, task, settings, planned, seed, engine, results)
     attempt = result.attempts[-1] if result.success else result.best
-    about = ""
-    with stderr.status("checking the gradient along the path"):
-        if engine == "ngspice":
-            with Engine() as ngspice:
-                about = ngspice.about()["version"]
-                check = check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
-        else:
-            check = check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+    results.write_waveforms(attempt.loop, attempt.run)
+    results.write_deck(attempt.loop, attempt.run)
+    about, check = _check(bench, task, attempt, engine, results)
     summary = _summary(task, bench, result, attempt, check)
-    summary |= {"device": facts, "engine": engine, "ngspice": about or None, "files": []}
+    summary |= {"device": facts, "engine": engine, "ngspice": about}
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s
-    if folder is not None:
-        summary["files"] = [str(p) for p in _write(folder, task, attempt, check, seed)]
+    results.write_figures(lambda dataset: _figures(attempt, task, check, dataset))
     summary["wall_s"] = time.perf_counter() - begin
-    if folder is not None:
-        path = folder / "summary.json"
-        content = _plain({"schema": SCHEMA, "command": "learn", "seed": seed, **summary})
-        path.write_text(json.dumps(content, indent=2) + "\n")
-    _tell(summary, folder)
-    return summary
+    content = results.write_summary(summary)
+    _tell(summary, folder, answer)
+    return content
+
+
+def _check(
+    bench: Bench, task: BooleanTask, attempt: Attempt, engine: str, results: Results
+) -> tuple[str | None, PathCheck]:
+    """Version of ngspice (None for the twin), and lock-in against exact gradient along the path."""
+    try:
+        with stderr.status("checking the gradient along the path"):
+            if engine == "twin":
+                return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+            with Engine() as ngspice:
+                about = str(ngspice.about()["version"])
+                return about, check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
+    except KeyboardInterrupt:
+        said = "stopped by Ctrl-C after the training, at the check of the gradient"
+        kept = "with --out DIR the waveforms are kept"
+        if results.folder is not None:
+            kept = f"the waveforms are in {results.folder / 'waveforms.nc'}"
+        error = Interrupted("run", "Ctrl-C", said, kept)
+        results.write_error(error)
+        raise error from None
+
+
+def _figures(attempt: Attempt, task: BooleanTask, check: PathCheck, dataset: Any) -> dict[str, Any]:
+    from analysis import plots
+
+    period = attempt.loop.sequence.period_s
+    return {
+        "truth_table.png": plots.plot_truth_table(attempt, task.gate),
+        "learning.png": plots.plot_learning(attempt),
+        "waveforms.png": plots.plot_waveforms(dataset, start_s=period, stop_s=2 * period),
+        "gradient.png": plots.plot_path_check(check),
+    }
 
 
 def _split(result: GateResult) -> dict[str, float]:
@@ -171,58 +215,20 @@ def _summary(task: BooleanTask, bench: Bench, result: GateResult, attempt: Attem
     }
 
 
-def _write(folder: Path, task: BooleanTask, attempt: Attempt, check: PathCheck, seed: int) -> list[Path]:
-    from analysis import plots
-
-    loop, run = attempt.loop, attempt.run
-    dataset = loop_dataset(loop, run, gate=task.gate, seed=seed)
-    save_dataset(dataset, folder / "waveforms.nc")
-    files = [folder / "waveforms.nc", folder / "summary.json"]
-    if run.deck:
-        (folder / "deck.cir").write_text(run.deck)
-        files.append(folder / "deck.cir")
-    period = loop.sequence.period_s
-    figures = {
-        "truth_table.png": plots.plot_truth_table(attempt, task.gate),
-        "learning.png": plots.plot_learning(attempt),
-        "waveforms.png": plots.plot_waveforms(dataset, start_s=period, stop_s=2 * period),
-        "gradient.png": plots.plot_path_check(check),
-    }
-    files += [plots.save(figure, folder / name) for name, figure in figures.items()]
-    return files
-
-
-def _tell(summary: dict[str, Any], folder: Path | None) -> None:
-    """The result for people, on stderr."""
-    high_low = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
+def _tell(summary: dict[str, Any], folder: Path | None, answer: Console) -> None:
+    """The result for people."""
+    currents = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
     g = summary["gradient"]
-    stderr.print(f"outputs (nA): {high_low}; margin {summary['margin']:.2f} of the swing", highlight=False)
-    stderr.print(
+    verdict = "learned" if summary["success"] else "not learned"
+    answer.print(
+        f"{summary['gate']} {verdict} after {summary['restarts']} attempt{'s' if summary['restarts'] > 1 else ''}; "
+        f"outputs (nA): {currents}; margin {summary['margin']:.2f} of the swing",
+        highlight=False,
+    )
+    answer.print(
         f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
         f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",
         highlight=False,
     )
     if folder is not None:
-        stderr.print(f"figures, waveforms and deck are in {folder}", highlight=False)
-    sys.stderr.flush()
-
-
-def run_export(
-    gate: str, bench: Bench, deck: Path, *, seed: int, amplitude_V: float, max_step_s: float | None, restarts: int
-) -> dict[str, Any]:
-    """Learn in ngspice and write the last attempt as a deck of its own."""
-    task = BooleanTask(gate)
-    result, _ = _train(bench, task, _settings(amplitude_V, max_step_s, restarts), seed, "ngspice", None)
-    attempt = result.attempts[-1] if result.success else result.best
-    deck.write_text(attempt.loop.deck(attempt.run))
-    stderr.print(f"written: {deck} (run it with: ngspice -b {deck})", highlight=False)
-    return {
-        "gate": task.gate,
-        "success": result.success,
-        "restarts": len(result.attempts),
-        "lockin_V": {
-            name: float(attempt.run[f"v(m{k}_{attempt.loop.filter_poles})"][-1]) for k, name in enumerate(bench.names)
-        },
-        "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
-        "files": [str(deck)],
-    }
+        answer.print(f"figures, waveforms and deck are in {folder}", highlight=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from inmateria.errors import InputError
+
 ROOMS = ("analysis", "learning", "circuits", "dnpu_models", "lockin", "netlists")
 
 
@@ -20,3 +22,15 @@ def shadowed_rooms() -> dict[str, str]:
         elif Path(origin).resolve() != home / room / "__init__.py":
             shadowed[room] = origin
     return shadowed
+
+
+def require_rooms() -> None:
+    """Stop before anything is imported from a file that only has a room's name.
+
+    Raises
+    ------
+    InputError
+        If a room is shadowed.
+    """
+    for room, path in shadowed_rooms().items():
+        raise InputError(room, path, f"shadows inmateria's room {room!r}", "rename it, or work in another folder")

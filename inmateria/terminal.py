@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,44 +15,87 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from inmateria import __version__
 from inmateria.errors import InMateriaError, InputError, Interrupted
 
 SCHEMA = "inmateria/1"
 EXIT_NO, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 stderr = Console(stderr=True, soft_wrap=True)
 
+_OPTION_OF = {
+    "amplitude_V": "amplitude",
+    "amplitudes_v": "amplitude",
+    "amplitude_v": "amplitude",
+    "frequencies_hz": "frequencies",
+    "max_step_s": "max_step",
+    "start_V": "at",
+}
+"""What the rooms call a field, and what the command calls it; an index behind it is kept."""
 
-def _plain(value: Any) -> Any:
+
+def answers(as_json: bool) -> Console:
+    """Where the result for people goes: to stdout, or with ``--json`` to stderr."""
+    return stderr if as_json else Console(soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
     """Numbers, strings, lists and dicts only; null for what is no number."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of what its numbers depend on; of this package only if a room is shadowed."""
+    try:
+        from analysis.datasets import versions as all_versions
+    except ImportError:
+        return {"inmateria": __version__}
+    return all_versions()
 
 
 def document(command: str, seed: int | None, content: dict[str, Any]) -> dict[str, Any]:
     """The one JSON document of a command."""
-    from analysis.datasets import versions
-
-    plain: dict[str, Any] = _plain(
+    whole: dict[str, Any] = plain(
         {"schema": SCHEMA, "command": command, "versions": versions(), "seed": seed, **content}
     )
-    return plain
+    return whole
+
+
+def as_text(content: dict[str, Any]) -> str:
+    """A JSON document as text."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def emit(content: dict[str, Any]) -> None:
-    """Write a JSON document to stdout."""
-    sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    """Write a JSON document to stdout; quietly, if nobody reads it."""
+    try:
+        sys.stdout.write(as_text(content))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the interpreter's own flush at the end must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def error_fields(error: InMateriaError) -> dict[str, Any]:
+    """An error in the command's words, for JSON; a value that is no number as text."""
+    value = error.value
+    if isinstance(value, float) and not math.isfinite(value):
+        value = str(value)
+    return {"field": _option(error.field), "value": plain(value), "problem": error.problem, "fix": error.fix}
+
+
+def _option(field: str) -> str:
+    stem, index = re.fullmatch(r"([^\[]*)(.*)", field, re.DOTALL).groups()  # type: ignore[union-attr]
+    return _OPTION_OF.get(stem, stem) + index
 
 
 @contextmanager
@@ -60,21 +104,35 @@ def errors_as_lines(as_json: bool) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        _end(error, as_json, EXIT_INTERRUPTED)
+        end(error, as_json, EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        _end(Interrupted("run", "Ctrl-C", "was stopped", "run the command again"), as_json, EXIT_INTERRUPTED)
+        end(Interrupted("run", "Ctrl-C", "was stopped", "run the command again"), as_json, EXIT_INTERRUPTED)
     except InMateriaError as error:
-        _end(error, as_json, EXIT_INPUT)
+        end(error, as_json, EXIT_INPUT)
+    except MemoryError:
+        end(InputError("memory", None, "is not enough for this run", "take a larger --max-step"), as_json, EXIT_INPUT)
 
 
-def _end(error: InMateriaError, as_json: bool, code: int) -> NoReturn:
+def end(error: InMateriaError, as_json: bool, code: int) -> NoReturn:
+    """Say what was wrong, and leave."""
+    fields = error_fields(error)
     if as_json:
-        value = error.value if isinstance(error.value, (int, float, str, list, type(None))) else repr(error.value)
-        fields = {"field": error.field, "value": value, "problem": error.problem, "fix": error.fix}
-        emit(_plain({"schema": SCHEMA, "error": fields}))
-    else:
-        stderr.print(f"[bold red]error:[/] {escape(' '.join(str(error).split()))}", highlight=False)
+        emit({"schema": SCHEMA, "error": fields})
+    text = f"{fields['field']} = {error.value!r}: {error.problem}; {error.fix}"
+    if isinstance(error, Interrupted):
+        text = f"{error.problem}; {error.fix}"
+    stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}", highlight=False)
     raise typer.Exit(code)
+
+
+@contextmanager
+def writing(field: str, path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(field, str(path), f"cannot be written ({why})", "choose another place") from error
 
 
 def output_folder(path: Path | None) -> Path | None:
@@ -87,25 +145,25 @@ def output_folder(path: Path | None) -> Path | None:
     """
     if path is None:
         return None
-    try:
+    with writing("out", path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".write-test-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
-    except OSError as error:
-        raise InputError("out", str(path), f"cannot be written ({error.strerror})", "choose another folder") from error
     return path
 
 
-def bar() -> Progress:
-    """A progress bar on stderr with simulated time and time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[simulated]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-    )
+def output_file(path: Path) -> None:
+    """Make sure that a file can be written, before any long work; nothing is left behind.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    with writing("deck", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        path.open("a").close()
+        if new:
+            path.unlink()

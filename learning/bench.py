@@ -30,6 +30,9 @@ class TrainableDevice(LoopDevice, Protocol):
     def conductances(self, voltages: Any) -> FloatArray:
         """dI_j/dV_k, S."""
 
+    def follow(self, voltages: Any) -> FloatArray:
+        """Currents along a path of neighbouring settings, A."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bench:

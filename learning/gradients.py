@@ -33,6 +33,11 @@ def _output(bench: Bench, levels_V: tuple[float, float], controls_V: FloatArray)
     return np.asarray(-bench.device.currents(bench.terminal_voltages(controls_V, levels_V))[..., bench.output])
 
 
+def _path(bench: Bench, levels_V: tuple[float, float], controls_V: FloatArray) -> FloatArray:
+    """Output currents along a path of neighbouring settings (m, n_trained)."""
+    return np.asarray(-bench.device.follow(bench.terminal_voltages(controls_V, levels_V))[:, bench.output])
+
+
 def adjoint(bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] = (0.0, 0.0)) -> xr.DataArray:
     """Exact derivative by implicit differentiation of the device model."""
     conductances = bench.device.conductances(bench.terminal_voltages(controls_V, levels_V))
@@ -61,7 +66,7 @@ def exact_dither_average(
     """The derivative averaged over the dither, which an ideal lock-in reads exactly (independent phases), in S."""
     plan = bench.plan(amplitude_V)
     return dither_average(
-        lambda controls: _output(bench, levels_V, controls), np.asarray(controls_V, dtype=float), plan,
+        lambda controls: _path(bench, levels_V, controls), np.asarray(controls_V, dtype=float), plan,
         samples=samples, seed=seed,
     )  # fmt: skip
 
@@ -77,7 +82,7 @@ def digital_lock_in(
     """A boxcar lock-in on the model's computed response to all tones at once, over one common period."""
     plan = bench.plan(amplitude_V)
     values = common_period_average(
-        lambda controls: _output(bench, levels_V, controls), np.asarray(controls_V, dtype=float), plan,
+        lambda controls: _path(bench, levels_V, controls), np.asarray(controls_V, dtype=float), plan,
         points_per_period=points_per_cycle,
     )  # fmt: skip
     return label(bench, values, "digital lock-in", dither_V=amplitude_V)

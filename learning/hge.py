@@ -49,7 +49,7 @@ class HgeSettings:
     restarts : int
         Attempts at most.
     max_step_s : float, optional
-        Largest time step; by default 12 points per cycle of the highest tone.
+        Largest time step; by default 10 points per cycle of the highest tone.
     """
 
     amplitude_V: float = 0.01
@@ -238,16 +238,16 @@ def learn_gate(
                 if progress is not None:
                     progress(number, phase, simulated / loop.stop_s, wall)
 
-            if ngspice is None:
-                report("twin", 0.0, 0.0)
-                run = loop.twin()
-            else:
-                try:
+            try:
+                if ngspice is None:
+                    report("twin", 0.0, 0.0)
+                    run = loop.twin()
+                else:
                     run = loop.run(ngspice, progress=report, folder=folder)
-                except KeyboardInterrupt as interruption:
-                    if getattr(interruption, "partial", None) is not None:
-                        interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
-                    raise
+            except KeyboardInterrupt as interruption:
+                if getattr(interruption, "partial", None) is not None:
+                    interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
+                raise
             attempt = judge(bench, task, loop, run, looked)
             result = replace(result, attempts=(*result.attempts, attempt))
             if on_attempt is not None:

@@ -1,0 +1,56 @@
+"""`inmateria export`: learn in ngspice and write the last attempt as a deck of its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from inmateria.learning_run import train, training_settings
+from inmateria.results import Results
+from inmateria.terminal import document, writing
+from learning import Bench, BooleanTask
+
+
+def run_export(
+    gate: str,
+    bench: Bench,
+    deck: Path,
+    *,
+    facts: dict[str, Any],
+    seed: int,
+    amplitude_V: float,
+    max_step_s: float | None,
+    restarts: int,
+    frequencies: str | None,
+    answer: Console,
+) -> dict[str, Any]:
+    """Learn, write the deck; return the document."""
+    begin = time.perf_counter()
+    task = BooleanTask(gate)
+    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
+    results = Results("export", seed, None, {})
+    result, _ = train(bench, task, settings, planned, seed, "ngspice", results)
+    attempt = result.attempts[-1] if result.success else result.best
+    text = attempt.loop.deck(attempt.run)
+    with writing("deck", deck):
+        deck.write_text(text, encoding="utf-8")
+    verdict = "learned" if result.success else "not learned"
+    answer.print(f"{task.gate} {verdict}; written: {deck} (run it with: ngspice -b {deck})", highlight=False)
+    poles = attempt.loop.filter_poles
+    return document(
+        "export",
+        seed,
+        {
+            "gate": task.gate,
+            "success": result.success,
+            "restarts": len(result.attempts),
+            "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},
+            "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
+            "device": facts,
+            "files": [str(deck)],
+            "wall_s": time.perf_counter() - begin,
+        },
+    )

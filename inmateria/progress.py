@@ -1,0 +1,109 @@
+"""Progress on stderr: simulated time and time left, and a word while Numba compiles for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+COMPILING = (
+    "Numba compiles the device model for the first time; that takes about a minute, and later runs start at once"
+)
+_PATIENCE_S = 3.0
+"""A worker that prepares its device for longer is compiling; with a warm cache it takes less."""
+
+
+class _Left(ProgressColumn):
+    """Wall time left, as the speed so far has it."""
+
+    def render(self, task: Task) -> Text:
+        """Return h:mm:ss, or nothing before the speed is known."""
+        seconds = task.time_remaining
+        if seconds is None or not task.completed:
+            return Text("")
+        minutes, seconds = divmod(int(seconds), 60)
+        return Text(f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left")
+
+
+class TrainingBar:
+    """The line that a learning run shows: which attempt, how far in simulated time, how long still.
+
+    Use it as a context manager. Where stderr is no terminal, there is no line.
+    """
+
+    def __init__(self, console: Console, gate: str, restarts: int, stop_s: float) -> None:
+        self._console = console
+        self._what = gate, restarts
+        self._stop_s = stop_s
+        self._told = False
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}"),
+            _Left(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._line = self._bar.add_task(f"{gate}: looking for a start", total=None, state="")
+
+    def __enter__(self) -> TrainingBar:
+        """Show the line."""
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *stop: Any) -> None:
+        """Take it away."""
+        self._bar.__exit__(*stop)
+
+    def update(self, attempt: int, phase: str, fraction: float, wall_s: float) -> None:
+        """Take what the trainer reports: see `learning.hge.TrainingProgress`."""
+        gate, restarts = self._what
+        state, total = "", None
+        if phase == "running":
+            state, total = f"{fraction * self._stop_s:.1f} s of {self._stop_s:.1f} s simulated", self._stop_s
+        elif phase == "twin":
+            state = f"{self._stop_s:.1f} s to simulate (compiled twin)"
+        elif phase in ("compiling", "compiled"):
+            state = "preparing the device"
+            if wall_s > _PATIENCE_S:
+                self.tell_of_compilation()
+        elif phase == "starting":
+            state = "starting ngspice"
+        self._bar.update(
+            self._line,
+            description=f"{gate} attempt {attempt + 1}/{restarts}",
+            total=total,
+            completed=fraction * self._stop_s,
+            state=state,
+        )
+
+    def next_attempt(self) -> None:
+        """Begin anew: the time left is that of one attempt."""
+        self._bar.reset(self._line, total=None, state="looking for a start")
+
+    def tell_of_compilation(self) -> None:
+        """Say once that Numba compiles."""
+        if not self._told:
+            self._told = True
+            self._console.print(COMPILING, highlight=False)
+
+
+@contextmanager
+def compilation_told(bar: TrainingBar) -> Iterator[None]:
+    """Say a word if Numba really compiles in here, not if it only loads what it has cached."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, _event: Any) -> None:
+            bar.tell_of_compilation()
+
+        def on_end(self, _event: Any) -> None:
+            """Nothing to say."""
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -1,0 +1,71 @@
+"""What typer says about a wrong command line, as one of our errors: option, value, fix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from inmateria.errors import InputError
+
+# typer has its own copy of click's exceptions since 0.20, and click's own before: both by way of one that it exports
+ClickException: Any = typer.BadParameter.__mro__[2]
+
+_WHOLE = "give a whole number of at least 0"
+_FIXES = {
+    "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR",
+    "deck": "name the file to write, e.g. deck.cir",
+    "engine": "choose ngspice or twin",
+    "of": "choose output or loss",
+    "seed": _WHOLE,
+    "device_seed": _WHOLE,
+    "restarts": "give a whole number of at least 1",
+    "amplitude": "give a voltage, e.g. 0.01",
+    "max_step": "give a time in seconds, e.g. 1e-4",
+}
+
+
+def usage_error(error: Any, words: Sequence[str]) -> InputError:
+    """Our error for typer's, raised for the command line `words`."""
+    context = getattr(error, "ctx", None)
+    helps = f"'{context.command_path if context is not None else 'inmateria'} --help' shows what it takes"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    parameter = getattr(error, "param", None)
+    name = getattr(error, "option_name", None)
+    if parameter is not None:
+        names = [*parameter.opts, *parameter.secondary_opts]
+        fix = _FIXES.get(parameter.name, helps)
+        if type(error).__name__ == "MissingParameter":
+            return InputError(parameter.name, None, "is missing", fix)
+        problem = re.sub(r"^Invalid value(?: for [^:]*)?: (?:Value error, )?", "", message)
+        problem = re.sub(r"^'[^']*' is not one of", "is not one of", problem)
+        return InputError(parameter.name, _given(names, words), problem[:1].lower() + problem[1:], fix)
+    if name is not None:
+        if type(error).__name__ == "NoSuchOption":
+            close = " or ".join(sorted(error.possibilities or ()))
+            return InputError(name, name, "is no option", f"did you mean {close}?" if close else helps)
+        return InputError(name, None, message[:1].lower() + message[1:], _FIXES.get(_field(name), helps))
+    unknown = re.fullmatch(r"No such command '(.*)'(.*)", message)
+    if unknown:
+        return InputError("command", unknown[1], "is no command", "choose doctor, learn, gradient or export")
+    extra = re.search(r"unexpected extra arguments? \((.*)\)", message)
+    if extra:
+        return InputError("arguments", extra[1], "is one too many", helps)
+    return InputError("command line", " ".join(words), message[:1].lower() + message[1:], helps)
+
+
+def _field(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")
+
+
+def _given(names: Sequence[str], words: Sequence[str]) -> str | None:
+    """The value that stands behind one of an option's names."""
+    for k, word in enumerate(words):
+        for name in names:
+            if word == name and k + 1 < len(words):
+                return words[k + 1]
+            if name.startswith("--") and word.startswith(f"{name}="):
+                return word.partition("=")[2]
+    return None

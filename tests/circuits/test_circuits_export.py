@@ -1,0 +1,171 @@
+"""A recorded run as a deck for plain ngspice: it repeats the lock-ins without any callback."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from circuits.engine import Engine, Transient
+from circuits.export import POINTS_PER_SOURCE, interpolated, recorded_source, refined, standalone_deck
+from circuits.homodyne_loop import HomodyneLoop
+from circuits.patterns import PatternSequence
+from dnpu_models.geometry import FloatArray
+from dnpu_models.steppable import SteppableKernel
+from inmateria.errors import InputError
+from lockin import plan_frequencies
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """Eight terminals; the first gives 20 nA tanh of a weighted sum, and a product of two inputs."""
+
+    weights: tuple[float, ...] = (0.0, 1.0, -0.7, 0.5, 0.8, -0.4, 0.6, 0.3)
+    limit_V: float = 1.0
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        return tuple(f"e{k}" for k in range(8))
+
+    def currents(self, voltages: Any) -> FloatArray:
+        volts = np.asarray(voltages, dtype=float)
+        currents = np.zeros_like(volts)
+        currents[..., 0] = 2e-8 * np.tanh(volts @ np.array(self.weights)) + 3e-8 * volts[..., 2] * volts[..., 6]
+        return currents
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        @njit
+        def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
+            out[:] = 0.0
+            out[0] = 2e-8 * np.tanh(np.sum(params * voltages)) + 3e-8 * voltages[2] * voltages[6]
+
+        @njit
+        def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
+            pass
+
+        return SteppableKernel(evaluate, advance, np.array(self.weights), np.zeros(1), np.zeros((8, 8)))
+
+
+@pytest.fixture(scope="module")
+def loop() -> HomodyneLoop:
+    device = Toy()
+    plan = plan_frequencies(7, None, 40.0, amplitude_v=0.02)
+    patterns = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
+    sequence = PatternSequence(patterns, (-0.5, 0.5, 0.5, 0.5), 0.025, 0.0025, 0.0025, 5e-5)
+    start = np.array([0.1, -0.2, 0.05, 0.2, -0.1, 0.15, 0.0])
+    return HomodyneLoop(device, 0, (2, 6), tuple(range(1, 8)), start, plan, sequence, sequences=3)
+
+
+@pytest.fixture(scope="module")
+def recorded(loop: HomodyneLoop) -> Transient:
+    with Engine() as engine:
+        return loop.run(engine)
+
+
+def ngspice(deck: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "deck.cir").write_text(deck)
+    return subprocess.run(
+        ["ngspice", "-b", "deck.cir"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def assert_repeats(loop: HomodyneLoop, run: Transient, folder: Path, tolerance: float) -> None:
+    """Mixer outputs within `tolerance` of their peak, controls of their span, at every point."""
+    table = np.loadtxt(folder / "lockin_outputs.txt", skiprows=1)
+    n = loop.dither.n
+    for k in range(n):
+        for column, name in ((1 + k, f"v(m{k}_{loop.filter_poles})"), (1 + n + k, f"v(w{k})")):
+            wave = np.interp(table[:, 0], run.time_s, run[name])
+            assert np.max(np.abs(table[:, column] - wave)) < tolerance * np.ptp(wave), name
+
+
+def test_plain_ngspice_repeats_a_learning_run(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
+    assert recorded.statistics["rejected"] == 0
+    deck = loop.deck(recorded)
+    assert "external" not in deck
+    assert len(deck) < 50 * len(recorded.time_s)
+    answer = ngspice(deck, tmp_path)
+    assert answer.returncode == 0, answer.stdout[-500:] + answer.stderr[-500:]
+    assert "PASS" in answer.stdout
+    assert_repeats(loop, recorded, tmp_path, 1e-3)
+
+
+def test_the_deck_finds_a_wrong_current(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
+    """A device current 5 % larger must end as FAIL, or PASS means nothing."""
+    deck = standalone_deck(loop, loop.deck(), dataclasses.replace(recorded, device_A=1.05 * recorded.device_A))
+    answer = ngspice(deck, tmp_path)
+    assert answer.returncode == 1
+    assert "FAIL" in answer.stdout
+
+
+def test_a_run_with_rejected_steps_is_refined(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
+    """The steps of such a run are not sure to be repeated; the refined table holds the recorded points too."""
+    rejecting = dataclasses.replace(recorded, statistics={**recorded.statistics, "rejected": 3.0})
+    deck = loop.deck(rejecting)
+    assert deck.count("\n+ ") > 2.5 * loop.deck(recorded).count("\n+ ")
+    answer = ngspice(deck, tmp_path)
+    assert answer.returncode == 0, answer.stdout[-500:]
+    assert_repeats(loop, recorded, tmp_path, 1e-3)
+
+
+def test_an_interrupted_run_is_exported_as_far_as_it_went(
+    loop: HomodyneLoop, recorded: Transient, tmp_path: Path
+) -> None:
+    n = len(recorded.time_s) // 2
+    partial = dataclasses.replace(
+        recorded,
+        time_s=recorded.time_s[:n],
+        values={k: v[:n] for k, v in recorded.values.items()},
+        device_A=recorded.device_A[:n],
+        complete=False,
+    )
+    deck = standalone_deck(loop, loop.deck(), partial)
+    assert "interrupted" in deck
+    assert ngspice(deck, tmp_path).returncode == 0
+
+
+def test_the_head_says_what_it_is(loop: HomodyneLoop, recorded: Transient) -> None:
+    deck = standalone_deck(loop, loop.deck(), recorded, provenance={"seed": 7, "note": "two\nlines"})
+    head = deck.split("* part:")[0].splitlines()
+    assert all(line.startswith("*") for line in head[1:])
+    text = "\n".join(head)
+    for word in ("ngspice -b", "seed: 7", "note: two lines", "Toy", "Hz", "sha256"):
+        assert word in text
+
+
+def test_currents_that_are_not_there_are_refused(loop: HomodyneLoop, recorded: Transient) -> None:
+    bare = dataclasses.replace(recorded, device_A=recorded.device_A[:, :0])
+    with pytest.raises(InputError, match="recorded"):
+        standalone_deck(loop, loop.deck(), bare)
+    short = dataclasses.replace(recorded, time_s=recorded.time_s[:1], device_A=recorded.device_A[:1])
+    with pytest.raises(InputError, match="too few"):
+        standalone_deck(loop, loop.deck(), short)
+
+
+def test_sources_in_parallel_sum_to_the_line_through_all_points(tmp_path: Path) -> None:
+    """Two and a half tables, at points between theirs, and before the first and after the last."""
+    n = 5 * POINTS_PER_SOURCE // 2
+    time = 1e-3 + 1e-6 * np.arange(n)
+    current = np.random.default_rng(1).normal(size=n) * 1e-9
+    cards = recorded_source("Brec", "a", time, current)
+    assert cards.count("pwl(time") == 3
+    stop = float(time[-1]) + 1e-3
+    deck = (
+        f"sum\n{cards}\nR1 a 0 1e9\n.options reltol=1e-9\n.tran 3.7e-7 {stop!r} 0 3.7e-7 uic\n.control\nrun\n"
+        "set wr_singlescale\nset numdgt=12\nwrdata out.txt v(a)\nquit 0\n.endc\n.end\n"
+    )
+    assert ngspice(deck, tmp_path).returncode == 0
+    t, v = np.loadtxt(tmp_path / "out.txt").T
+    np.testing.assert_allclose(v, -1e9 * np.interp(t, time, current), atol=1e-5)
+
+
+def test_refinement_is_exact_for_parabolas_and_keeps_the_points() -> None:
+    time = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 20))
+    fine = refined(time)
+    np.testing.assert_allclose(fine[::3], time)
+    np.testing.assert_allclose(interpolated(fine, time, time**2 - 3 * time), fine**2 - 3 * fine, rtol=1e-12, atol=1e-12)
