@@ -49,8 +49,10 @@ from circuits.pointers import (
     N_DRIVE,
     CLOCK,
     UNSERVED,
+    CORNERS,
+    N_CORNERS,
     CONTROL_WORDS,
-) = range(19)
+) = range(21)
 
 # float64 header of the shared record
 (
@@ -270,6 +272,37 @@ def accepted_point(data, _count, _ident, user):
     if renew:
         work[W_ANCHOR] = t
     work[W_LAST] = t
+    return 0
+
+
+@cfunc(
+    types.int32(types.float64, types.int64, types.float64, types.int32, types.int32, types.int32, types.int64),
+    cache=True,
+)
+def next_step(t, delta, _old, redo, _ident, location, user):
+    """GetSyncData: end a step at the next corner of the waveforms that it would pass.
+
+    ngspice's own breakpoints get lost: a PWL source announces its next corner only at a point that is not before the
+    present one, and a point one rounding error early, or a second source's corner there, breaks the chain.
+    """
+    if location != 0 or redo != 0:
+        return 0
+    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    count = control[N_CORNERS]
+    if count == 0:
+        return 0
+    corners = carray(as_float_pointer(control[CORNERS]), count)
+    slack = 1e-14 * t + 1e-18
+    low = 0
+    high = count  # the first corner after t lies in low..high
+    while low < high:
+        middle = (low + high) // 2
+        if corners[middle] <= t + slack:
+            low = middle + 1
+        else:
+            high = middle
+    if low < count and t + load_float(delta) > corners[low]:
+        store_float(delta, corners[low] - t)
     return 0
 
 

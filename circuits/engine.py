@@ -213,6 +213,7 @@ class Engine:
         max_step_s: float,
         save: Sequence[str],
         cosimulation: CoSimulation | None = None,
+        corners_s: Sequence[float] = (),
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Transient:
@@ -228,6 +229,8 @@ class Engine:
             Vectors to keep, e.g. ``"v(out)"`` or ``"i(vin)"``.
         cosimulation : CoSimulation, optional
             The device; its terminals' nodes are saved too.
+        corners_s : sequence of float
+            Times at which a time-point must lie, s: corners of the sources' waveforms, which ngspice may miss.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the current folder by default.
@@ -277,6 +280,7 @@ class Engine:
                 "capacity": capacity,
                 "columns": columns,
                 "sense": nodes,
+                "corners": [float(t) for t in corners_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
             }

@@ -425,6 +425,18 @@ class HomodyneLoop:
         return circuit
 
     @property
+    def corners_s(self) -> tuple[float, ...]:
+        """Corners of all waveforms, s: ramps, and the edges of the gate."""
+        sequence = self.sequence
+        half = 0.5 * sequence.edge_s
+        corners: list[float] = []
+        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+            for start, stop in sequence.windows(number):
+                slot = start - half - sequence.ramp_s - sequence.wait_s
+                corners += [slot, slot + sequence.ramp_s, start - half, start + half, stop - half, stop + half]
+        return tuple(float(t) for t in corners if t > 0)
+
+    @property
     def average_s(self) -> float:
         """Time constant of the averager, s."""
         return self.averaged_sequences * self.sequence.period_s
@@ -497,6 +509,7 @@ class HomodyneLoop:
             max_step_s=self.max_step_s,
             save=self.saved,
             cosimulation=self.cosimulation(seed),
+            corners_s=self.corners_s,
             progress=progress,
             folder=folder,
         )

@@ -64,7 +64,7 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         self._ngspice_shared.ngSpice_Init_Sync(
             ffi.cast("GetVSRCData *", callbacks.voltage_source.address),
             ffi.cast("GetISRCData *", callbacks.current_source.address),
-            FFI.NULL,
+            ffi.cast("GetSyncData *", callbacks.next_step.address),
             self._ident_c,
             user,
         )

@@ -95,6 +95,10 @@ class Worker:
         control[callbacks.N_COLUMNS] = len(names)
         control[callbacks.SENSE] = sensed.ctypes.data
         control[callbacks.TERMINALS] = terminals
+        corners = np.unique(np.array(request.get("corners", []), dtype=float))
+        self.keep.append(corners)
+        control[callbacks.CORNERS] = corners.ctypes.data
+        control[callbacks.N_CORNERS] = len(corners)
 
     def _prepare_device(self, path: Path) -> int:
         control = self.ngspice.control

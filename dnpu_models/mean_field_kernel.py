@@ -10,7 +10,7 @@ With p_i the mean occupation of site i, E_i the Hartree energy and C_ij = K/(r_i
     dp_i/dt = F_i = -sum_j J_ij - sum_k J_ik,                  I_k = -sum_i J_ik   (into the device).
 
 The stationary state F = 0 is followed along a waveform by a quasi-Newton iteration with a kept inverse Jacobian;
-currents are corrected by the adjoint of the remaining imbalance, I_k + lambda_k . F with lambda_k = -(dF/dp)^-T dI_k/dp,
+currents are corrected by the adjoint of the remaining imbalance, I_k + lambda_k . F, lambda_k = -(dF/dp)^-T dI_k/dp,
 so that their error is of second order in what is left. `evaluate` is the co-simulation kernel built on it.
 
 Everything a call needs lies in two flat float64 arrays, `params` (constant) and `state`; `LAYOUT_*` below say where.

@@ -28,7 +28,6 @@ from inmateria.usage import ClickException, usage_error
 
 app = typer.Typer(
     name="inmateria",
-    help="SPICE-level simulation of circuits that learn.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,

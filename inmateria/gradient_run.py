@@ -14,8 +14,9 @@ from rich.console import Console
 from analysis import compare, loss_gradients
 from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models.geometry import FloatArray
-from inmateria.errors import InputError
+from inmateria.errors import InputError, Interrupted
 from inmateria.experiment import check_amplitude, check_points, check_step, rehearsal
+from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import Bench, BooleanTask, HgeSettings, adjoint, spice_lock_in
@@ -92,10 +93,14 @@ def run_gradient(
     opened = planned.opened(np.zeros(len(controls)), amplitude_V, "loss", points)
     check_points(opened, frequencies, max_step_s)
     about = None
-    with Engine() if engine == "ngspice" else nullcontext() as ngspice, stderr.status("reading the lock-ins"):
-        if ngspice is not None:
-            about = str(ngspice.about()["version"])
-        measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice)
+    try:
+        ours = Engine() if engine == "ngspice" else nullcontext()
+        with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
+            if ngspice is not None:
+                about = str(ngspice.about()["version"])
+            measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice)
+    except KeyboardInterrupt:
+        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
     result = compare(measured, ideal)
     units = str(measured.attrs["units"])
     summary = {

@@ -54,7 +54,7 @@ def train(
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
     begin = time.perf_counter()
     last: list[Attempt] = []
-    with TrainingBar(stderr, task.gate, settings.restarts, planned.stop_s) as bar, compilation_told(bar):
+    with TrainingBar(stderr, task.gate, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
         def done(attempt: Attempt) -> None:
             last[:] = [attempt]

@@ -36,10 +36,8 @@ class TrainingBar:
     """
 
     def __init__(self, console: Console, gate: str, restarts: int, stop_s: float) -> None:
-        self._console = console
         self._what = gate, restarts
         self._stop_s = stop_s
-        self._told = False
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -71,7 +69,7 @@ class TrainingBar:
         elif phase in ("compiling", "compiled"):
             state = "preparing the device"
             if wall_s > _PATIENCE_S:
-                self.tell_of_compilation()
+                state += " (Numba compiles it for the first time)"
         elif phase == "starting":
             state = "starting ngspice"
         self._bar.update(
@@ -86,21 +84,19 @@ class TrainingBar:
         """Begin anew: the time left is that of one attempt."""
         self._bar.reset(self._line, total=None, state="looking for a start")
 
-    def tell_of_compilation(self) -> None:
-        """Say once that Numba compiles."""
-        if not self._told:
-            self._told = True
-            self._console.print(COMPILING, highlight=False)
-
 
 @contextmanager
-def compilation_told(bar: TrainingBar) -> Iterator[None]:
-    """Say a word if Numba really compiles in here, not if it only loads what it has cached."""
+def compilation_told(console: Console) -> Iterator[None]:
+    """Say a word if Numba really compiles the device in here, not if it only loads what it has cached."""
     from numba.core import event
 
     class Listener(event.Listener):
+        told = False
+
         def on_start(self, _event: Any) -> None:
-            bar.tell_of_compilation()
+            if not self.told:
+                self.told = True
+                console.print(COMPILING, highlight=False)
 
         def on_end(self, _event: Any) -> None:
             """Nothing to say."""

@@ -106,7 +106,7 @@ def errors_as_lines(as_json: bool) -> Iterator[None]:
     except Interrupted as error:
         end(error, as_json, EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        end(Interrupted("run", "Ctrl-C", "was stopped", "run the command again"), as_json, EXIT_INTERRUPTED)
+        end(Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again"), as_json, EXIT_INTERRUPTED)
     except InMateriaError as error:
         end(error, as_json, EXIT_INPUT)
     except MemoryError:
@@ -118,7 +118,8 @@ def end(error: InMateriaError, as_json: bool, code: int) -> NoReturn:
     fields = error_fields(error)
     if as_json:
         emit({"schema": SCHEMA, "error": fields})
-    text = f"{fields['field']} = {error.value!r}: {error.problem}; {error.fix}"
+    given = "" if error.value is None else f" = {error.value!r}"
+    text = f"{fields['field']}{given}: {error.problem}; {error.fix}"
     if isinstance(error, Interrupted):
         text = f"{error.problem}; {error.fix}"
     stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}", highlight=False)

@@ -50,9 +50,9 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
     unknown = re.fullmatch(r"No such command '(.*)'(.*)", message)
     if unknown:
         return InputError("command", unknown[1], "is no command", "choose doctor, learn, gradient or export")
-    extra = re.search(r"unexpected extra arguments? \((.*)\)", message)
+    extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if extra:
-        return InputError("arguments", extra[1], "is one too many", helps)
+        return InputError("arguments", extra[1], "is too much", helps)
     return InputError("command line", " ".join(words), message[:1].lower() + message[1:], helps)
 
 

@@ -1,4 +1,4 @@
-"""The loop: it reads the true gradient, its twin agrees with ngspice, it stays within its rails, and it refuses nonsense."""
+"""The loop: it reads the true gradient, its twin agrees with ngspice, stays within its rails, refuses nonsense."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def learned(learning: HomodyneLoop, engine: Engine) -> Transient:
     return learning.run(engine)
 
 
-# -- the closed loop -----------------------------------------------------------------------------------------------------
+# -- the closed loop ------------------------------------------------------------------------------------------
 
 
 def ends(loop: HomodyneLoop, run: Transient) -> Array:
@@ -165,14 +165,13 @@ def test_the_loop_descends_to_the_closed_form_minimum() -> None:
 
 def test_the_output_stage_settles_on_mean_and_level() -> None:
     # Frozen controls (no steps to speak of): the baseline takes the mean of v(tia), the gain brings y to its level.
-    stage = OutputStage(level_V=1.0, gain_log=2.0, polarity=-1.0)
-    loop = linear_loop(stage=stage, sequences=30, learning_rate=1e-9)
+    # Slowly, so that they hardly follow single patterns.
+    stage = OutputStage(level_V=1.0, gain_log=2.0, polarity=-1.0, baseline_rate=0.02, gain_rate=0.02)
+    loop = linear_loop(stage=stage, sequences=300, learning_rate=1e-9)
     run = loop.twin()
     outputs = loop.outputs_V(run, loop.sequences + 1)
-    assert run["v(baseline)"][-1] == pytest.approx(outputs.mean(), abs=1e-3 * np.ptp(outputs))
-    # Within a window's quarter of a sequence the gain moves too, so that the level is kept in the mean over sequences.
-    ideal = -np.log(np.std(outputs))
-    assert run["v(gainlog)"][-1] == pytest.approx(ideal, abs=0.02)
+    assert run["v(baseline)"][-1] == pytest.approx(outputs.mean(), abs=0.01 * np.ptp(outputs))
+    assert run["v(gainlog)"][-1] == pytest.approx(-np.log(np.std(outputs)), abs=0.02)
     assert loop.window_means(run.time_s, run["v(y)"], loop.sequences + 1)[0] > 0  # the polarity turned it over
 
 
@@ -194,8 +193,9 @@ def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine)
     low, high = loop.control_limits_V
     np.testing.assert_allclose(high, 0.1)
     t, controls = run.time_s, loop.controls_V(run)
-    assert np.all(controls <= high + 1e-6)
-    assert np.all(controls >= low - 1e-6)
+    # The part states an overshoot of at most 0.1 % of the range.
+    assert np.all(controls <= high + 2e-4)
+    assert np.all(controls >= low - 2e-4)
     rate = loop.learning.at(t) / sequence.period_s
     for k in range(2):
         average = rc_filter(t, run[f"v(m{k}_1)"], loop.average_s, 1)
@@ -291,7 +291,7 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_array_equal(partial["v(w0)"], whole["v(w0)"][:rows])
 
 
-# -- the opened loop -----------------------------------------------------------------------------------------------------
+# -- the opened loop ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +359,7 @@ def test_lock_ins_read_the_gradient_of_the_loss(learning: HomodyneLoop, device: 
 def test_a_linear_device_is_read_exactly(engine: Engine) -> None:
     output = linear_loop(sequence=PatternSequence(((0.0,),), (0.0,), 0.025, 0.00125, 0.00125, 12.5e-6))
     output = output.opened(np.array([0.2, 0.3]), 0.05, "output")
+    output = replace(output, stage=replace(output.stage, baseline_V=0.19))  # else a constant leaks in
     np.testing.assert_allclose(output.gradient(output.run(engine)), [0.5, 0.3], rtol=2e-3)
     np.testing.assert_allclose(output.gradient(output.twin()), [0.5, 0.3], rtol=2e-3)
     # d/dw of mean over levels -+0.1 of (0.5 (w_1 + level) + 0.3 w_2 - target)^2, targets -+0.05.
@@ -381,7 +382,7 @@ def test_a_closed_loop_holds_no_reading(learning: HomodyneLoop, learned: Transie
         learning.gradient(learned)
 
 
-# -- what it refuses -----------------------------------------------------------------------------------------------------
+# -- what it refuses ------------------------------------------------------------------------------------------
 
 TWO = plan_frequencies(2, None, 40.0, amplitude_v=0.01)
 

@@ -1,4 +1,4 @@
-"""The mean field against kinetic Monte Carlo, which makes no approximation, on random settings of the default device."""
+"""The mean field against kinetic Monte Carlo, which makes no approximation, on random settings."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""Help: every command has an example, every option a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inmateria import __version__
+
+from .command import in_child, in_process
+
+COMMON = ["--json", "--seed", "--device-seed", "--device", "--frequencies", "--amplitude", "--max-step"]
+OPTIONS = {
+    "doctor": ["--json"],
+    "learn": [*COMMON, "--out", "--restarts", "--engine"],
+    "gradient": [*COMMON, "--out", "--engine", "--of", "--gate", "--at"],
+    "export": [*COMMON, "--restarts"],
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_lists_options_and_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capsys, command, "--help")
+    assert result.code == 0
+    assert f"Example: inmateria {command}" in result.stdout
+    for option in OPTIONS[command]:
+        line = next(line for line in result.stdout.splitlines() if line.strip().startswith(f"{option} "))
+        assert len(line.split()) > 2
+
+
+def test_alone_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capsys)
+    assert result.code == 0
+    assert "Usage: inmateria" in result.stdout
+    assert "Example: inmateria learn" in result.stdout
+    assert all(command in result.stdout for command in OPTIONS)
+
+
+def test_version(tmp_path: Path) -> None:
+    result = in_child(["--version"], tmp_path)
+    assert (result.code, result.stdout) == (0, f"inmateria {__version__}\n")

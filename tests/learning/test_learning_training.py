@@ -1,0 +1,257 @@
+"""Training: starts, counts, restarts, reproducibility, and the baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import circuits.twin
+import learning.hge as hge
+from circuits import HomodyneLoop, Transient
+from inmateria.errors import InputError, Interrupted
+from learning import (
+    Bench,
+    BooleanTask,
+    GateResult,
+    HgeSettings,
+    adjoint,
+    central_difference,
+    default_bench,
+    digital_lock_in,
+    learn_gate,
+    random_search,
+    spice_lock_in,
+)
+from learning.hge import choose_start
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return default_bench(tolerance=1e-5)
+
+
+@pytest.fixture(scope="module")
+def learned(bench: Bench) -> GateResult:
+    return learn_gate(bench, BooleanTask("AND"), rng=np.random.default_rng(0), engine="twin")
+
+
+class Fixed:
+    """A device with eight terminals that is asked for static currents only: out of the first, `slope` times V."""
+
+    def __init__(self, slope: Any) -> None:
+        self.slope = np.asarray(slope, dtype=float)
+        self.asked = 0
+
+    terminals = tuple(f"e{k}" for k in range(8))
+    limit_V = 1.0
+
+    def currents(self, voltages: Any) -> Any:
+        volts = np.asarray(voltages, dtype=float)
+        self.asked += int(np.prod(volts.shape[:-1]))
+        currents = np.zeros_like(volts)
+        currents[..., 0] = -(volts @ self.slope)
+        return currents
+
+
+AND_EVERYWHERE = [0, 0, 2e-9, 0, 0, 0, 2e-9, 0]  # linear in both inputs: AND with margin 0.5 wherever one looks
+
+
+def test_and_is_learned_on_the_default_device(bench: Bench, learned: GateResult) -> None:
+    assert learned.success
+    assert 1 <= len(learned.attempts) <= 5
+    last = learned.attempts[-1]
+    assert last.final.learned
+    assert not last.initial.learned
+    assert last.final.margin >= 0.2
+    assert last.final.separation_A >= 0.5e-9
+    assert all(not attempt.final.learned for attempt in learned.attempts[:-1])
+    assert learned.best is last
+    # What the circuit measured is what the device gives at these controls.
+    outputs = bench.outputs_A(last.controls_V, learned.task)
+    np.testing.assert_allclose(last.final_A, outputs, atol=2e-3 * np.ptp(outputs))
+    again = learned.task.score(outputs, last.loop.stage.polarity, bench.noise_A())
+    assert again.learned
+    low, high = last.loop.control_limits_V
+    assert np.all((last.controls_V >= low) & (last.controls_V <= high))
+
+
+def test_every_look_and_every_window_is_counted(learned: GateResult) -> None:
+    settings = learned.settings
+    for attempt in learned.attempts:
+        looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
+        assert looked >= 4 * settings.looks
+        assert looked % 4 == 0
+        assert len(attempt.loop.sequence.windows()) == 4
+
+
+def test_the_same_seed_gives_the_same_run_bit_by_bit(bench: Bench) -> None:
+    settings = HgeSettings(sequences=2, restarts=2, looks=3)
+    first, second, other = (
+        learn_gate(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(seed), engine="twin")
+        for seed in (5, 5, 6)
+    )
+    assert len(first.attempts) == len(second.attempts) == 2
+    for a, b in zip(first.attempts, second.attempts, strict=True):
+        np.testing.assert_array_equal(a.loop.start_V, b.loop.start_V)
+        np.testing.assert_array_equal(a.run.time_s, b.run.time_s)
+        np.testing.assert_array_equal(a.run.device_A, b.run.device_A)
+        for name in a.run.values:
+            np.testing.assert_array_equal(a.run[name], b.run[name])
+    assert not np.array_equal(first.attempts[0].loop.start_V, other.attempts[0].loop.start_V)
+    assert not np.array_equal(first.attempts[0].loop.start_V, first.attempts[1].loop.start_V)
+
+
+def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
+    settings = HgeSettings(looks=6)
+    task, skipped = BooleanTask("AND"), 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        controls, polarity, outputs, used = choose_start(bench, task, settings, rng)
+        assert used >= 4 * settings.looks
+        np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), rtol=1e-6)
+        for sign in (1.0, -1.0):
+            assert not task.score(outputs, sign, bench.noise_A()).learned
+        assert polarity * task.score(outputs).correlation >= 0
+        assert np.all(np.abs(controls) <= settings.spread_V)
+        # The same draws hold settings that fulfil it, or nothing was left out.
+        again = np.random.default_rng(seed)
+        for _ in range(used // 4):
+            drawn = bench.outputs_A(again.uniform(-0.6, 0.6, 7), task)
+            skipped += any(task.score(drawn, sign, bench.noise_A()).learned for sign in (1.0, -1.0))
+    assert skipped > 0
+
+
+def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> None:
+    bench = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="nothing to learn"):
+        choose_start(bench, BooleanTask("AND"), HgeSettings(looks=2), np.random.default_rng(0))
+    _, polarity, _, _ = choose_start(bench, BooleanTask("XOR"), HgeSettings(looks=2), np.random.default_rng(0))
+    assert polarity in (1.0, -1.0)
+
+
+def test_random_search_counts_what_it_asks() -> None:
+    device = Fixed(np.zeros(8))
+    bench = Bench(device)  # type: ignore[arg-type]
+    for budget, used in ((400, 400), (403, 400), (4, 4), (1, 4)):
+        device.asked = 0
+        result = random_search(
+            bench, BooleanTask("XOR"), device_evaluations=budget, spread_V=0.6, rng=np.random.default_rng(0)
+        )
+        assert not result.success
+        assert result.device_evaluations == device.asked == used
+    easy = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
+    for gate in ("AND", "NAND"):  # the polarity is free
+        result = random_search(
+            easy, BooleanTask(gate), device_evaluations=400, spread_V=0.6, rng=np.random.default_rng(0)
+        )
+        assert result.success
+        assert result.device_evaluations == 4
+        assert result.score.margin == pytest.approx(0.5)
+
+
+def test_random_search_finds_and_on_the_default_device(bench: Bench) -> None:
+    task = BooleanTask("AND")
+    result = random_search(bench, task, device_evaluations=1000, spread_V=0.6, rng=np.random.default_rng(1))
+    assert result.success
+    outputs = bench.outputs_A(result.controls_V, task)
+    assert any(task.score(outputs, sign, bench.noise_A()).learned for sign in (1.0, -1.0))
+
+
+def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, calls = circuits.twin._window, []
+
+    def stop_at_the_sixth(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return window(*arguments)
+
+    monkeypatch.setattr(circuits.twin, "_window", stop_at_the_sixth)
+    settings = HgeSettings(sequences=2, restarts=1, looks=1)
+    with pytest.raises(Interrupted) as caught:
+        learn_gate(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+    loop, run = caught.value.partial
+    assert isinstance(loop, HomodyneLoop)
+    assert isinstance(run, Transient)
+    assert not run.complete
+    # Five windows of six patterns' time: a whole sequence and one pattern more.
+    assert loop.sequence.period_s < run.time_s[-1] < 1.5 * loop.sequence.period_s
+    assert np.all(np.isfinite(loop.outputs_V(run, 0)))
+
+
+def test_progress_and_attempts_are_told(bench: Bench) -> None:
+    told: list[tuple[int, float]] = []
+    attempts: list[hge.Attempt] = []
+    settings = HgeSettings(sequences=1, restarts=2, looks=1)
+    result = learn_gate(
+        bench,
+        BooleanTask("XOR"),
+        settings,
+        rng=np.random.default_rng(3),
+        engine="twin",
+        progress=lambda number, phase, fraction, wall: told.append((number, fraction)),
+        on_attempt=attempts.append,
+    )
+    assert attempts == list(result.attempts)
+    assert {number for number, _ in told} == {0, 1}
+    assert all(0 <= fraction <= 1 for _, fraction in told)
+
+
+def test_gradient_sources_agree(bench: Bench) -> None:
+    controls = np.random.default_rng(4).uniform(-0.5, 0.5, 7)
+    levels = (-0.25, 0.25)
+    exact = adjoint(bench, controls, levels)
+    assert exact.dims == ("control",)
+    assert list(exact["control"].values) == [f"e{k}" for k in range(1, 8)]
+    assert exact.attrs["units"] == "S"
+    scale = float(np.abs(exact).max())
+    numeric = central_difference(bench, controls, levels, step_V=1e-6)
+    np.testing.assert_allclose(numeric, exact, atol=1e-5 * scale)
+    digital = digital_lock_in(bench, controls, 1e-4, levels)
+    np.testing.assert_allclose(digital, exact, atol=0.01 * scale)
+    circuit, recorded, run, loop = spice_lock_in(bench, None, controls, 1e-3, levels)
+    np.testing.assert_allclose(circuit, recorded, atol=0.01 * scale)
+    np.testing.assert_allclose(circuit, digital_lock_in(bench, controls, 1e-3, levels), atol=0.01 * scale)
+    assert loop.mode == "output"
+    assert run.complete
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amplitude_V": 0.0},
+        {"amplitude_V": np.nan},
+        {"learning_rate": -1.0},
+        {"step_V": 0.0},
+        {"spread_V": np.inf},
+        {"sequences": 0},
+        {"looks": 0},
+        {"restarts": 0},
+        {"anneal_to": 0.0},
+        {"anneal_to": 1.1},
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        HgeSettings(**changes)
+    assert caught.value.field == next(iter(changes))
+
+
+def test_other_bad_input_is_refused(bench: Bench) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="choose ngspice or twin"):
+        learn_gate(bench, BooleanTask("AND"), rng=rng, engine="hspice")  # type: ignore[arg-type]
+    for step in (0.0, -1e-4):
+        with pytest.raises(InputError, match="max_step_s"):
+            learn_gate(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1), rng=rng, engine="twin")
+    with pytest.raises(InputError, match="too coarse"):
+        learn_gate(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1), rng=rng, engine="twin")
+    with pytest.raises(InputError, match=r"no room|leaves"):
+        learn_gate(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1), rng=rng, engine="twin")
+    for wiring in ({"output": 2}, {"inputs": (6, 6)}, {"inputs": (2, 8)}, {"output": -1}):
+        with pytest.raises(InputError, match="must differ"):
+            Bench(bench.device, **wiring)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="7 trained electrodes"):
+        Bench(bench.device, frequencies_Hz=(100.0, 120.0))
