@@ -15,11 +15,13 @@ All addresses and sizes come through the one `void*`: an int64 array laid out as
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-from circuits.pointers import (
+from dnpu_models.pointers import (
+    DEVICE_SIGNATURE,
     as_float_pointer,
     as_int_pointer,
     call_device,
@@ -75,7 +77,6 @@ W_LAST, W_ANCHOR, W_EVALUATED, W_MIN_STEP, W_SCALARS = range(5)
 D_SINES, D_WAVES, D_TABLES, DRIVE_HEADER = range(4)
 SINE_WORDS, WAVE_WORDS, TABLE_WORDS = 5, 3, 3
 
-DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
@@ -332,3 +333,14 @@ def device_functions(evaluate, advance):
         )
 
     return c_evaluate, c_advance
+
+
+def c_functions(kernel):
+    """C functions of a device: its own, or made from its compiled ones; keep them alive while they may be called."""
+    if kernel.c_functions is None:
+        return device_functions(kernel.evaluate, kernel.advance)
+    found = []
+    for reference in kernel.c_functions:
+        module, _, name = reference.partition(":")
+        found.append(getattr(import_module(module), name))
+    return tuple(found)

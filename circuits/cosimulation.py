@@ -182,4 +182,5 @@ class CoSimulation:
             min_step=min_step_s,
         )
         description = {"evaluate": _reference(self.kernel.evaluate), "advance": _reference(self.kernel.advance)}
+        description["c_functions"] = self.kernel.c_functions
         (folder / "device.pickle").write_bytes(pickle.dumps(description))

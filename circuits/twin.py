@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from circuits.callbacks import c_functions
 from circuits.engine import Transient
 from dnpu_models.geometry import FloatArray
+from dnpu_models.pointers import call_device
 from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 
@@ -85,7 +87,8 @@ def _window(
             volts[trained[k]] += amplitudes[k] * x_new[k]
             if closed:  # an opened loop has its frozen controls in `signals`, and only reads
                 volts[trained[k]] += control[k] if s == 0 else 2.0 * control[k] - before[k]
-        evaluate(t, volts, params, state, out)
+        call_device(evaluate, t, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                    out.ctypes.data)  # fmt: skip
         tia = -words[OHM] * out[output]
         if not math.isfinite(tia):
             return -1
@@ -154,7 +157,8 @@ def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transi
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((rows, 1 + len(names) + terminals))
     kernel = loop.device.kernel(loop.start_terminals_V, seed=seed)
-    state = kernel.state.copy()
+    state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.pointers`
+    evaluate, _ = c_functions(kernel)
     closed = loop.mode == "learn"
     gains = loop.channel_gains
     if closed:
@@ -201,7 +205,7 @@ def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transi
                 signals[trained] -= loop.start_V
             amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
             row = _window(
-                kernel.evaluate, kernel.params, state, volts, out, start, h, steps, record, row, control,
+                evaluate.address, kernel.params, state, volts, out, start, h, steps, record, row, control,
                 filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
                 sequence.targets_V[p], rate, gains, low, high, loop.filter_poles, words, closed, loop.mode != "output",
             )  # fmt: skip

@@ -105,10 +105,13 @@ class Worker:
         with np.load(path / "device.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         description = pickle.loads((path / "device.pickle").read_bytes())
-        key = (description["evaluate"], description["advance"])
+        key = (description["evaluate"], description["advance"], description["c_functions"])
         if self.device is None or self.device_key != key:
             _say(self.out, event="compiling")
-            self.device = callbacks.device_functions(load_function(key[0]), load_function(key[1]))
+            if key[2] is not None:
+                self.device = load_function(key[2][0]), load_function(key[2][1])
+            else:
+                self.device = callbacks.device_functions(load_function(key[0]), load_function(key[1]))
             self.device_key = key
             _say(self.out, event="compiled")
         terminals = len(arrays["start"])

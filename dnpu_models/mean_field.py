@@ -297,4 +297,11 @@ class MeanField:
         volts = net.check_voltages(voltages)
         state[at : at + n] = self.solve(volts).occupations
         state[at + 4 * n : at + 4 * n + k] = volts / net.thermal_energy_eV
-        return SteppableKernel(kernel_module.evaluate, kernel_module.advance, params, state, self.conductances(volts))
+        return SteppableKernel(
+            kernel_module.evaluate,
+            kernel_module.advance,
+            params,
+            state,
+            self.conductances(volts),
+            (f"{kernel_module.__name__}:c_evaluate", f"{kernel_module.__name__}:c_advance"),
+        )

@@ -19,7 +19,9 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit
+
+from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
 
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
@@ -382,3 +384,21 @@ def follow(voltages, params, state, out):
 @njit(cache=True)
 def advance(dt, voltages, params, state):
     """Nothing to advance: the device is quasi-static far beyond any lock-in's band."""
+
+
+@cfunc(DEVICE_SIGNATURE, cache=True)
+def c_evaluate(t, voltages, params, n_params, state, n_state, out):
+    """`evaluate` as a C function; here, and not made where it is used, so that it is compiled once and kept on disk."""
+    terminals = int(load_float(state + 8 * n_state))
+    evaluate(
+        t,
+        carray(as_float_pointer(voltages), terminals),
+        carray(as_float_pointer(params), n_params),
+        carray(as_float_pointer(state), n_state),
+        carray(as_float_pointer(out), terminals),
+    )
+
+
+@cfunc(DEVICE_SIGNATURE, cache=True)
+def c_advance(dt, voltages, params, n_params, state, n_state, out):
+    """`advance` as a C function: nothing to do."""

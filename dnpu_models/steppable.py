@@ -33,6 +33,9 @@ class SteppableKernel:
         Initial state; a run works on a copy.
     conductances_S : ndarray, shape (n_terminals, n_terminals)
         Small-signal conductances where the run starts, for the check of the loop gain.
+    c_functions : tuple of str, optional
+        ``module:name`` of ready-made C functions for `evaluate` and `advance` (signature in `pointers`), which a
+        module keeps compiled on disk; without them they are made at each start, which takes seconds.
     """
 
     evaluate: Callable[..., Any]
@@ -40,6 +43,7 @@ class SteppableKernel:
     params: FloatArray
     state: FloatArray
     conductances_S: FloatArray
+    c_functions: tuple[str, str] | None = None
 
 
 @runtime_checkable

@@ -35,7 +35,9 @@ def test_mean_field_against_kmc_on_random_settings() -> None:
         f"median standard error {100 * np.median((stderr / np.abs(truth))[large]):.2f} %"
     )
     assert large.sum() > 0.9 * SETTINGS * network.n_electrodes
-    # FALSE_ALARM
+    # Seeds are fixed, so this repeats bit by bit on one kind of processor: 155 of 159. Were they drawn anew, the
+    # fraction would fall below 95 % about once in four (parametric bootstrap): with 600,000 hops it is 94.3 %, and
+    # 92.5 % lie within 5 % alone. The criterion is met, but not by much.
     assert within[large].mean() >= 0.95
     assert np.median(apart) <= 0.02
     for electrode in range(network.n_electrodes):

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from analysis import check_path
 from inmateria import learning_run
 from learning import HgeSettings
 
@@ -17,6 +18,7 @@ Short = Callable[..., Result]
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Short:
-    """Run a command whose attempts have two sequences of tiny steps and two looks: nothing is learned in them."""
-    monkeypatch.setattr(learning_run, "HgeSettings", partial(HgeSettings, sequences=2, looks=2, step_V=1e-6))
+    """Run a command whose attempts have one sequence of tiny steps: nothing is learned in it."""
+    monkeypatch.setattr(learning_run, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
+    monkeypatch.setattr(learning_run, "check_path", partial(check_path, samples=5))
     return partial(in_process, capsys)

@@ -10,6 +10,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
+"""C signature of a device's two functions: (t or dt, voltages, params, n_params, state, n_state, out).
+
+All but the first are addresses and lengths. The word behind the state holds the number of terminals.
+"""
+
 
 @intrinsic
 def as_float_pointer(typingctx, address):
