@@ -335,12 +335,14 @@ def device_functions(evaluate, advance):
     return c_evaluate, c_advance
 
 
+def imported(reference):
+    """What ``module:name`` refers to."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
 def c_functions(kernel):
     """C functions of a device: its own, or made from its compiled ones; keep them alive while they may be called."""
     if kernel.c_functions is None:
         return device_functions(kernel.evaluate, kernel.advance)
-    found = []
-    for reference in kernel.c_functions:
-        module, _, name = reference.partition(":")
-        found.append(getattr(import_module(module), name))
-    return tuple(found)
+    return tuple(imported(reference) for reference in kernel.c_functions)

@@ -12,7 +12,6 @@ import pickle
 import sys
 import threading
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ def _say(stream: Any, **message: Any) -> None:
 def load_function(reference: Any) -> Any:
     """A compiled function from ``module:name``, or from its pickle (functions of a user's script)."""
     if isinstance(reference, str):
-        module, _, name = reference.partition(":")
-        return getattr(import_module(module), name)
+        return callbacks.imported(reference)
     return pickle.loads(reference)
 
 
