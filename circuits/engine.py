@@ -214,6 +214,7 @@ class Engine:
         save: Sequence[str],
         cosimulation: CoSimulation | None = None,
         corners_s: Sequence[float] = (),
+        grids_s: Sequence[tuple[float, float, int]] = (),
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Transient:
@@ -231,6 +232,9 @@ class Engine:
             The device; its terminals' nodes are saved too.
         corners_s : sequence of float
             Times at which a time-point must lie, s: corners of the sources' waveforms, which ngspice may miss.
+        grids_s : sequence of (start, stop, steps)
+            Intervals (s) in which the time-points stand evenly, `steps` steps each, by their starts; where two overlap
+            the later one counts.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the current folder by default.
@@ -281,6 +285,7 @@ class Engine:
                 "columns": columns,
                 "sense": nodes,
                 "corners": [float(t) for t in corners_s],
+                "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
             }

@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
 from dnpu_models.geometry import FloatArray
@@ -80,10 +81,14 @@ def standalone_deck(
     # Plain ngspice takes other steps than the run: it loses corners of PWL sources, where the engine places points.
     # So the gate's edges are resolved by the step instead, and the record is refined by cubics to stand other steps.
     step = min(loop.max_step_s, 0.5 * loop.sequence.edge_s)
-    points = refined(time)
+    kept = apart(time, 0.01 * step)
+    points = refined(time[kept])
     sources = "\n".join(
         recorded_source(
-            f"Brec{terminal}", loop.nodes[terminal], points, interpolated(points, time, recorded.device_A[:, terminal])
+            f"Brec{terminal}",
+            loop.nodes[terminal],
+            points,
+            interpolated(points, time[kept], recorded.device_A[kept, terminal]),
         )
         for terminal in terminals
     )
@@ -105,6 +110,11 @@ def standalone_deck(
             "",
         ]
     )
+
+
+def apart(time_s: FloatArray, least_s: float) -> NDArray[np.int64]:
+    """Numbers of the points that follow the one before by `least_s` or more: over less, a slope is rounding."""
+    return np.concatenate([[0], 1 + np.flatnonzero(np.diff(time_s) >= least_s)])
 
 
 def refined(time_s: FloatArray) -> FloatArray:

@@ -437,6 +437,24 @@ class HomodyneLoop:
         return tuple(float(t) for t in corners if t > 0)
 
     @property
+    def window_steps(self) -> int:
+        """Steps in one window: even, so that the references stay orthogonal on the points."""
+        cycles = max(self.dither.frequencies_hz) * self.sequence.window_s
+        return int(np.ceil(cycles * self.points_per_cycle * (1 - 1e-12)))
+
+    @property
+    def grids_s(self) -> tuple[tuple[float, float, int], ...]:
+        """Start (s), stop (s) and steps of even time-points: the edges of the gate, and the windows."""
+        half = 0.5 * self.sequence.edge_s
+        edge_steps = int(np.ceil(self.sequence.edge_s / self.max_step_s))
+        grids: list[tuple[float, float, int]] = []
+        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+            for start, stop in self.sequence.windows(number).tolist():
+                grids += [(start - half, start + half, edge_steps), (start, stop, self.window_steps)]
+                grids += [(stop - half, stop + half, edge_steps)]
+        return tuple(grids)
+
+    @property
     def average_s(self) -> float:
         """Time constant of the averager, s."""
         return self.averaged_sequences * self.sequence.period_s
@@ -510,11 +528,12 @@ class HomodyneLoop:
             save=self.saved,
             cosimulation=self.cosimulation(seed),
             corners_s=self.corners_s,
+            grids_s=self.grids_s,
             progress=progress,
             folder=folder,
         )
 
-    def twin(self, *, seed: int = 0, points_per_cycle: float | None = None) -> Transient:
+    def twin(self, *, seed: int = 0) -> Transient:
         """The same equations integrated in compiled code; for speed, and as a cross-check.
 
         Raises
@@ -526,7 +545,7 @@ class HomodyneLoop:
         """
         from circuits.twin import run_twin
 
-        return run_twin(self, seed=seed, points_per_cycle=points_per_cycle)
+        return run_twin(self, seed=seed)
 
     # -- readings --------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ Between time-points the mixers' outputs are straight lines; then every block has
 The windows have a whole number of equal steps, so that references stay orthogonal on the grid. Outside the windows the
 loss is gated off: only the filters and integrators run on, nothing asks the device, and nothing is recorded.
 A control is needed at the new time to know the new loss; it is taken from a straight line through its last two values
-(it moves slowly), which makes the method second order with one evaluation of the device per step.
+(it moves slowly), and so are baseline and gain, along their last slope; the method is of second order with one
+evaluation of the device per step.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP, WORDS = range(12)
 
 
-_GAP_STEPS = 32
+_GAP_STEPS = 16  # in each part of a gap: end of the edge, ramp, wait
 
 
 @njit(cache=True, error_model="numpy")
@@ -67,11 +68,21 @@ def _filters(h, x_old, x_new, control, filters, averages, rate_old, rate_new, ga
 
 
 @njit(cache=True, error_model="numpy")
+def _slow(h, u, short, slow, words):
+    """Baseline and gain control over one step, from the sums of their inputs at its two ends."""
+    slow[0] = min(max(slow[0] + words[BASE_RATE] * 0.5 * h * u, -words[REACH]), words[REACH])
+    slow[1] = min(max(slow[1] + words[GAIN_RATE] * 0.5 * h * short, words[GAIN_LOW]), words[GAIN_HIGH])
+
+
+@njit(cache=True, error_model="numpy")
 def _window(
-    evaluate, params, state, volts, out, start, h, steps, record, row, control, filters, averages, slow, signals,
-    trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed, loss_mode,
+    evaluate, params, state, volts, out, start, length, half, steps, record, row, control, filters, averages, slow,
+    signals, trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed, loss_mode,
 ):  # fmt: skip
-    """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed."""
+    """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed.
+
+    The gate rises from start - half to start + half and falls likewise: the first and last points lie where it is open.
+    """
     n = tones.size
     before = control.copy()
     kept = control.copy()
@@ -79,33 +90,42 @@ def _window(
     x_new = np.zeros(n)
     u_old = 0.0
     short_old = 0.0
-    for s in range(steps + 1):
-        t = start + s * h
+    before_h = 0.0  # the step before: none yet
+    now = start - half
+    covered = int(half * steps / length)  # grid points that lie within an edge
+    for s in range(covered, steps - covered + 1):
+        t = start + length * s / steps
+        if s == covered:
+            t = start + half
+        elif s == steps - covered:
+            t = start + length - half
+        h = t - now
+        stretch = h / before_h if before_h > 0.0 else 0.0
         volts[:] = signals
         for k in range(n):
             x_new[k] = math.sin(tones[k] * t + phases[k])
             volts[trained[k]] += amplitudes[k] * x_new[k]
             if closed:  # an opened loop has its frozen controls in `signals`, and only reads
-                volts[trained[k]] += control[k] if s == 0 else 2.0 * control[k] - before[k]
+                volts[trained[k]] += control[k] + stretch * (control[k] - before[k])
         call_device(evaluate, t, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
                     out.ctypes.data)  # fmt: skip
         tia = -words[OHM] * out[output]
         if not math.isfinite(tia):
             return -1
-        u = tia - slow[0]
-        y = words[POLARITY] * math.exp(slow[1]) * u
+        baseline = min(max(slow[0] + words[BASE_RATE] * h * u_old, -words[REACH]), words[REACH])
+        gain_log = min(max(slow[1] + words[GAIN_RATE] * h * short_old, words[GAIN_LOW]), words[GAIN_HIGH])
+        u = tia - baseline
+        y = words[POLARITY] * math.exp(gain_log) * u
         loss = (y - target) * (y - target)
         short = words[LEVEL2] - y * y
         for k in range(n):
             x_new[k] *= loss if loss_mode else u
-        if s > 0:
-            kept[:] = control
-            _filters(h, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
-            before[:] = kept
-            slow[0] += words[BASE_RATE] * 0.5 * h * (u_old + u)
-            slow[1] += words[GAIN_RATE] * 0.5 * h * (short_old + short)
-            slow[0] = min(max(slow[0], -words[REACH]), words[REACH])
-            slow[1] = min(max(slow[1], words[GAIN_LOW]), words[GAIN_HIGH])
+        kept[:] = control
+        _filters(h, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
+        before[:] = kept
+        _slow(h, u_old + u, short_old + short, slow, words)
+        before_h = h
+        now = t
         u_old = u
         short_old = short
         x_old[:] = x_new
@@ -123,6 +143,9 @@ def _window(
         record[row, 8 + 2 * n : 8 + 2 * n + volts.size] = volts
         record[row, 8 + 2 * n + volts.size :] = out
         row += 1
+    x_new[:] = 0.0
+    _filters(2 * half, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
+    _slow(2 * half, u_old, short_old, slow, words)
     return row
 
 
@@ -137,20 +160,19 @@ def _gap(length, steps, control, filters, averages, rate_old, rate_new, gains, l
         _filters(h, nothing, nothing, control, filters, averages, a, b, gains, low, high, poles, words, closed)
 
 
-def run_twin(loop: HomodyneLoop, *, seed: int = 0, points_per_cycle: float | None = None) -> Transient:
+def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
     """Integrate the loop's equations; see `HomodyneLoop.twin`."""
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the twin knows", "use engine='ngspice'")
     with one_blas_thread():
-        return _integrate(loop, seed, loop.points_per_cycle if points_per_cycle is None else points_per_cycle)
+        return _integrate(loop, seed)
 
 
-def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transient:
+def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     n, terminals = plan.n, len(loop.device.terminals)
-    cycles = max(plan.frequencies_hz) * sequence.window_s
-    steps = int(np.ceil(cycles * points_per_cycle))
-    h = sequence.window_s / steps
+    steps = loop.window_steps
+    half = 0.5 * sequence.edge_s
     duty = sequence.patterns * sequence.window_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
     rows = sequences * sequence.patterns * (steps + 1) + 2
@@ -195,9 +217,17 @@ def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transi
         for p, start, stop in windows:
             middle = np.array([0.5 * (start + stop)])
             previous, rate = rate, float(loop.learning.at(middle)[0]) / sequence.period_s
-            # The rate steps within the ramp of a sequence's first slot; afterwards it stands.
-            _gap(start - now, _GAP_STEPS, control, filters, averages, previous, rate, gains, low, high,
-                 loop.filter_poles, words, closed)  # fmt: skip
+            # The rate changes within the ramp of a sequence's first slot; before and after it stands.
+            settled = start - half - sequence.wait_s
+            moving = settled - sequence.ramp_s
+            for begins, ends, first, last in (
+                (now, moving, previous, previous),
+                (moving, settled, previous, rate),
+                (settled, start - half, rate, rate),
+            ):
+                if ends - begins > 1e-9 * sequence.edge_s:  # nothing lies before the first ramp
+                    _gap(ends - begins, _GAP_STEPS, control, filters, averages, first, last, gains, low, high,
+                         loop.filter_poles, words, closed)  # fmt: skip
             signals = loop.start_terminals_V.copy()
             for which, terminal in enumerate(loop.inputs):
                 signals[terminal] += sequence.levels_V[p][which] - sequence.level_table(which).values[0]
@@ -205,20 +235,21 @@ def _integrate(loop: HomodyneLoop, seed: int, points_per_cycle: float) -> Transi
                 signals[trained] -= loop.start_V
             amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
             row = _window(
-                evaluate.address, kernel.params, state, volts, out, start, h, steps, record, row, control,
-                filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
+                evaluate.address, kernel.params, state, volts, out, start, stop - start, half, steps, record, row,
+                control, filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
                 sequence.targets_V[p], rate, gains, low, high, loop.filter_poles, words, closed, loop.mode != "output",
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
             points += steps + 1
-            now = stop
+            now = stop + half
     except KeyboardInterrupt:
         interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")
         interruption.partial = result(record[:row], False)
         raise interruption from None
-    _gap(loop.stop_s - now, _GAP_STEPS * (1 if closed else 12), control, filters, averages, rate, rate, gains, low,
-         high, loop.filter_poles, words, closed)  # fmt: skip
+    if not closed:  # the filters' tail
+        _gap(loop.stop_s - now, _GAP_STEPS * 24, control, filters, averages, rate, rate, gains, low, high,
+             loop.filter_poles, words, closed)  # fmt: skip
     if row:
         record[row] = record[row - 1]
         record[row, 0] = loop.stop_s

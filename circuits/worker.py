@@ -97,6 +97,10 @@ class Worker:
         self.keep.append(corners)
         control[callbacks.CORNERS] = corners.ctypes.data
         control[callbacks.N_CORNERS] = len(corners)
+        grids = np.array(request.get("grids", []), dtype=float)
+        self.keep.append(grids)
+        control[callbacks.GRIDS] = grids.ctypes.data
+        control[callbacks.N_GRIDS] = len(grids)
 
     def _prepare_device(self, path: Path) -> int:
         control = self.ngspice.control
