@@ -446,7 +446,7 @@ class HomodyneLoop:
     def grids_s(self) -> tuple[tuple[float, float, int], ...]:
         """Start (s), stop (s) and steps of even time-points: the edges of the gate, and the windows."""
         half = 0.5 * self.sequence.edge_s
-        edge_steps = int(np.ceil(self.sequence.edge_s / self.max_step_s))
+        edge_steps = 2 * int(np.ceil(half / self.max_step_s))
         grids: list[tuple[float, float, int]] = []
         for number in range(self.sequences + 2 if self.mode == "learn" else 1):
             for start, stop in self.sequence.windows(number).tolist():

@@ -77,11 +77,12 @@ def _slow(h, u, short, slow, words):
 @njit(cache=True, error_model="numpy")
 def _window(
     evaluate, params, state, volts, out, start, length, half, steps, record, row, control, filters, averages, slow,
-    signals, trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed, loss_mode,
+    signals, trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed,
+    loss_mode,
 ):  # fmt: skip
     """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed.
 
-    The gate rises from start - half to start + half and falls likewise: the first and last points lie where it is open.
+    The gate rises from start - half to start + half and falls likewise; there is a point in the middle of each edge.
     """
     n = tones.size
     before = control.copy()
@@ -93,12 +94,17 @@ def _window(
     before_h = 0.0  # the step before: none yet
     now = start - half
     covered = int(half * steps / length)  # grid points that lie within an edge
-    for s in range(covered, steps - covered + 1):
+    for s in range(covered - 1, steps - covered + 2):
         t = start + length * s / steps
-        if s == covered:
+        gate = 1.0
+        if s < covered:
+            t, gate = start, 0.5
+        elif s == covered:
             t = start + half
         elif s == steps - covered:
             t = start + length - half
+        elif s > steps - covered:
+            t, gate = start + length, 0.5
         h = t - now
         stretch = h / before_h if before_h > 0.0 else 0.0
         volts[:] = signals
@@ -115,18 +121,19 @@ def _window(
         baseline = min(max(slow[0] + words[BASE_RATE] * h * u_old, -words[REACH]), words[REACH])
         gain_log = min(max(slow[1] + words[GAIN_RATE] * h * short_old, words[GAIN_LOW]), words[GAIN_HIGH])
         u = tia - baseline
+        heard = gate * u
         y = words[POLARITY] * math.exp(gain_log) * u
-        loss = (y - target) * (y - target)
-        short = words[LEVEL2] - y * y
+        loss = gate * (y - target) * (y - target)
+        short = gate * (words[LEVEL2] - y * y)
         for k in range(n):
-            x_new[k] *= loss if loss_mode else u
+            x_new[k] *= loss if loss_mode else heard
         kept[:] = control
         _filters(h, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
         before[:] = kept
-        _slow(h, u_old + u, short_old + short, slow, words)
+        _slow(h, u_old + heard, short_old + short, slow, words)
         before_h = h
         now = t
-        u_old = u
+        u_old = heard
         short_old = short
         x_old[:] = x_new
         record[row, 0] = t
@@ -136,7 +143,7 @@ def _window(
         record[row, 4] = slow[0]
         record[row, 5] = slow[1]
         record[row, 6] = target
-        record[row, 7] = 1.0
+        record[row, 7] = gate
         record[row, 8 : 8 + n] = control
         for k in range(n):
             record[row, 8 + n + k] = filters[k, poles - 1]
@@ -144,8 +151,8 @@ def _window(
         record[row, 8 + 2 * n + volts.size :] = out
         row += 1
     x_new[:] = 0.0
-    _filters(2 * half, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
-    _slow(2 * half, u_old, short_old, slow, words)
+    _filters(half, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
+    _slow(half, u_old, short_old, slow, words)
     return row
 
 
@@ -175,7 +182,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     half = 0.5 * sequence.edge_s
     duty = sequence.patterns * sequence.window_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
-    rows = sequences * sequence.patterns * (steps + 1) + 2
+    rows = sequences * sequence.patterns * (steps + 3) + 2
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((rows, 1 + len(names) + terminals))
     kernel = loop.device.kernel(loop.start_terminals_V, seed=seed)
@@ -241,7 +248,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
-            points += steps + 1
+            points += steps + 3 - 2 * int(half / sequence.window_s * steps)
             now = stop + half
     except KeyboardInterrupt:
         interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")
