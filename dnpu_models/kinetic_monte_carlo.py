@@ -1,35 +1,46 @@
 """Kinetic Monte Carlo: exact trajectories of the holes, with their full long-range Coulomb interaction.
 
-The truth at any size, within a stated statistical error; equations in `network`, method in
-`kinetic_monte_carlo_kernel`. Currents are counted: holes that come in through an electrode less those that
-leave, times e, per time. That is right for the mean; it is not the current at an instant, which has a
-displacement part.
+The truth at any size, within a stated statistical error; equations in `network`, methods in `row_kernel` and
+`graph_kernel`. Mean currents are estimated in two ways from the same trajectory:
+
+    by counts   holes that come in through an electrode less those that leave, times e, per time;
+    by rates    the time average of the expected current b_k = I_k + sum_i w_ki F_i in the states visited, with I_k the
+                rate of holes in through electrode k less that out, and F_i the rate at which site i gains holes. F_i
+                vanishes in the mean, whatever the weights; the mean field's adjoint, w = -(dF/dp)^-T dI/dp, makes b_k
+                stationary against small fluctuations of the occupations, so nearly constant: a control variate.
+
+Both are right for the mean; neither is the current at an instant, which has a displacement part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models import kinetic_monte_carlo_kernel as kernel
+from dnpu_models import graph_kernel
 from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.estimate import Estimate
 from dnpu_models.geometry import FloatArray
+from dnpu_models.hop_tables import HopTables, hop_tables
+from dnpu_models.mean_field import MeanField
 from dnpu_models.network import DopantNetwork
+from dnpu_models.reference import DirectTables, direct_tables
+from dnpu_models.row_kernel import EMPTY
+from dnpu_models.trajectory import Batch, Energies, Method, Trajectory
 from inmateria.errors import ConvergenceError, InputError
 
-
-class _Energies(NamedTuple):
-    """One voltage setting in the kernel's units; named there."""
-
-    base: FloatArray
-    v: FloatArray
-    factored: bool
+BATCHES = 32
+"""Batches by default: a standard error from 32 is itself good to 13 %."""
+FIRST_HOPS = 1 << 15
+"""Hops of the first round when an error is asked for; each further round doubles them. With batches of 512 hops errors
+were 10 % too small, with 1024 they are right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,51 +67,59 @@ class KineticMonteCarlo:
         return self.network.limit_V
 
     @cached_property
-    def _tables(self) -> kernel.Tables:
-        network = self.network
-        coulomb = np.ascontiguousarray(network.coulomb_eV / network.thermal_energy_eV)
-        pair_rates = network.hop_prefactors_Hz.T / network.attempt_rate_Hz  # [destination, source]
-        contact_rates = network.electrode_prefactors_Hz / network.attempt_rate_Hz
-        destination, source = np.nonzero(pair_rates)
-        site, electrode = np.nonzero(contact_rates)
-        sites = np.arange(network.n_sites + 1)
-        with np.errstate(over="ignore"):  # where it overflows it is not used
-            factor = pair_rates[destination, source] * np.exp(coulomb[destination, source])
-        return kernel.Tables(
-            pair_start=np.searchsorted(destination, sites).astype(np.uint64),
-            pair_source=source.astype(np.uint64),
-            pair_rate=pair_rates[destination, source],
-            pair_coulomb=coulomb[destination, source],
-            pair_factor=factor,
-            contact_start=np.searchsorted(site, sites).astype(np.uint64),
-            contact_site=site.astype(np.uint64),
-            contact_electrode=electrode.astype(np.uint64),
-            contact_rate=contact_rates[site, electrode],
-            coulomb=coulomb,
-        )
+    def _tables(self) -> HopTables:
+        return hop_tables(self.network)
 
-    def _energies(self, voltages: FloatArray) -> _Energies:
-        """Energies in kT, from the middle of all that any occupation can reach; whether factors are safe."""
-        tables, kt = self._tables, self.network.thermal_energy_eV
+    @cached_property
+    def _mean_field(self) -> MeanField | None:
+        try:
+            return MeanField(self.network)
+        except InputError:
+            return None
+
+    def _energies(self, voltages: FloatArray) -> Energies:
+        """Energies in kT, from the middle of all that any occupation can reach."""
+        kt = self.network.thermal_energy_eV
         v = voltages / kt
         base = self.network.fixed_energies_eV / kt + self.network.unit_potentials @ v
-        low = min(float((base - tables.coulomb.sum(axis=0)).min()), float(v.min()))
+        low = min(float((base - self.network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
         high = max(float(base.max()), float(v.max()))
-        closest = float(tables.pair_coulomb.max(initial=0.0))
-        slowest = -float(np.log(tables.pair_rate.min(initial=1.0)))
-        factored = high - low + closest + slowest < kernel.FACTORED_SPAN
+        if high - low > 0.25 * EMPTY:
+            raise InputError(
+                "temperature_K",
+                self.network.temperature_K,
+                f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo",
+                "raise it",
+            )
         middle = 0.5 * (low + high)
-        return _Energies(base - middle, v - middle, factored)
+        return Energies(base - middle, v - middle)
+
+    def _guide(self, volts: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Weights for the estimate by rates, and occupations to start from, by the mean field where it has a state.
+
+        Without one the weights are the unit potentials: any do, these keep the currents' sum at zero.
+        """
+        if self._mean_field is not None:
+            try:
+                weight, occupations = self._mean_field.adjoint(volts)
+                return weight, occupations
+            except ConvergenceError:
+                pass
+        return -np.ascontiguousarray(self.network.unit_potentials.T), None
 
     def estimate(
         self,
         voltages: Any,
         *,
         seed: int | np.random.Generator,
-        hops: int,
+        hops: int | None = None,
+        until: float | None = None,
+        electrode: int | None = None,
         burn_in: int | None = None,
-        batches: int = 32,
+        batches: int = BATCHES,
         initial: Any = None,
+        threads: int = 1,
+        method: Method | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Estimate:
         r"""Mean electrode currents with their standard errors.
@@ -111,9 +130,11 @@ class KineticMonteCarlo:
             I = sum_b Q_b / sum_b T_b,    stderr^2 = sum_b (Q_b - I T_b)^2 / ((B - 1) B (mean T_b)^2),
 
         the ratio estimator of renewal theory (W. G. Cochran, Sampling Techniques, 1977, ch. 6; batch means:
-        P. W. Glynn and D. L. Iglehart, Math. Oper. Res. 15, 1, 1990). Student's t with B - 1 degrees of
-        freedom applies; the bias falls as 1/hops. The waiting time of each state enters as its mean, 1/(total
-        rate), which has the same expectation and less scatter than a drawn one.
+        P. W. Glynn and D. L. Iglehart, Math. Oper. Res. 15, 1, 1990); for rates Q_b is the sum of the expected currents
+        over the samples (or their integral over time), and T_b their number (or the time). Student's t with B - 1
+        degrees of freedom applies; the bias falls as 1/hops. The waiting time of each state enters as its mean. To each
+        error that of one hole, e over the time, is added in quadrature: an electrode that a hole visits once in a
+        longer time would else seem to be known.
 
         The error is honest only if a batch is long compared with the slowest relaxation. At low temperature
         or strong interaction a device may have states that live for 1e5 hops and more, and a run that never
@@ -127,19 +148,29 @@ class KineticMonteCarlo:
             its own.
         seed : int or numpy.random.Generator
             Decides everything: the same int gives the same result bit by bit (on the same kind of processor
-            and with the same arguments). A Generator advances by one draw.
-        hops : int
-            Hops counted per setting.
+            and with the same arguments), whatever `threads`. A Generator advances by one draw.
+        hops : int, optional
+            Hops counted per setting; with `until` the most that are made.
+        until : float, optional
+            Relative standard error of a current to stop at: 0.01 for 1 %. Rounds of batches are doubled until it is
+            reached, or `hops` (1e9 by default). Give `hops`, `until` or both.
+        electrode : int, optional
+            Whose current `until` is about; by default the largest one's.
         burn_in : int, optional
-            Hops before counting; default ``max(hops // 4, 50 * n_sites)``, or ``hops // 4`` from a given
-            `initial`.
+            Hops before counting; default ``max(hops // 10, 50 * n_sites)``.
         batches : int
-            At least 2; the default leaves a standard error that is itself good to 13 %.
+            At least 2, and even if `until` is given; the default leaves a standard error that is itself good to 13 %.
         initial : array_like of 0 and 1, shape (n_sites,), optional
-            Occupation to start from; default: n_acceptors - n_donors holes (not below 0) on sites drawn by
-            the seed.
+            Occupation to start from; default: drawn from the mean field's occupations, or, where it has none,
+            n_acceptors - n_donors holes (not below 0) on random sites.
+        threads : int
+            Settings that are followed at the same time.
+        method : {"graph", "rows", "direct"}, optional
+            How trajectories are followed: along known states, by thinning over rows, or by the slow reference. All give
+            the same law. By default the first where there are at most 64 sites and few new states, else the second.
         progress : callable, optional
-            Called as ``progress(done, total)`` with numbers of hops, after the burn-in and each batch.
+            Called as ``progress(done, total)`` with numbers of hops, after each burn-in and batch; of settings, if
+            `until` is given. With several threads, by any of them, one at a time.
 
         Returns
         -------
@@ -151,58 +182,152 @@ class KineticMonteCarlo:
         InputError
             For voltages, seed, numbers of hops or an initial occupation that cannot be used.
         ConvergenceError
-            If no hop is possible any more: a mean current does not exist.
+            If no hop is possible any more: a mean current does not exist. If `until` was not reached within `hops`.
         """
         volts = self.network.check_voltages(voltages)
-        hops = _count("hops", hops, 1)
+        if hops is None and until is None:
+            raise InputError(
+                "hops", None, "neither hops nor an error to stop at is given", "give hops=... or until=..."
+            )
+        if until is not None and not (isinstance(until, float | int) and 0 < until < 1):
+            raise InputError("until", until, "must be a relative error between 0 and 1", "0.01 is 1 %")
+        hops = _count("hops", hops, 1) if hops is not None else 10**9
         batches = _count("batches", batches, 2)
+        threads = _count("threads", threads, 1)
         if hops < batches:
             raise InputError("hops", hops, f"is less than one for each of {batches} batches", "ask for more hops")
+        if until is not None and batches % 2:
+            raise InputError("batches", batches, "must be even, as pairs are merged", "give an even number")
+        if electrode is not None and not 0 <= electrode < self.network.n_electrodes:
+            raise InputError("electrode", electrode, "is no electrode", f"give 0 to {self.network.n_electrodes - 1}")
+        if method not in (None, "graph", "rows", "direct"):
+            raise InputError("method", method, "is unknown", "choose graph, rows or direct")
+        if method == "graph" and self.network.n_sites > graph_kernel.SITES:
+            raise InputError("method", method, f"takes at most {graph_kernel.SITES} sites", "choose rows")
         start = None if initial is None else self._initial(initial)
         if burn_in is None:
-            burn_in = hops // 4 if start is not None else max(hops // 4, 50 * self.network.n_sites)
+            planned = hops if until is None else FIRST_HOPS
+            burn_in = max(planned // 10, 50 * self.network.n_sites)
         burn_in = _count("burn_in", burn_in, 0)
-        axes, n_electrodes, n_sites = volts.shape[:-1], self.network.n_electrodes, self.network.n_sites
-        settings = volts.reshape(-1, n_electrodes)
-        value, stderr = np.empty_like(settings), np.empty_like(settings)
-        time = np.empty(len(settings))
-        occupations = np.empty((len(settings), n_sites))
-        final = np.empty((len(settings), n_sites), dtype=np.uint8)
-        lengths = np.diff(np.arange(batches + 1) * hops // batches)
-        total, done = len(settings) * (burn_in + hops), 0
-        unit_A = ELEMENTARY_CHARGE * self.network.attempt_rate_Hz
-        for index, stream in enumerate(_streams(seed, len(settings))):
-            draw, words = _split(stream)
-            occupied = self._random_occupation(draw) if start is None else start.copy()
-            energies = self._energies(settings[index])
-            self._follow(energies, occupied, words, burn_in, settings[index])
-            done += burn_in
-            if progress is not None:
-                progress(done, total)
-            charges, times = np.empty((batches, n_electrodes)), np.empty(batches)
-            held = np.zeros(n_sites)
-            for b, length in enumerate(lengths.tolist()):
-                charges[b], times[b], batch_held = self._follow(energies, occupied, words, length, settings[index])
-                held += batch_held
-                done += length
+        settings = volts.reshape(-1, self.network.n_electrodes)
+        streams = _streams(seed, len(settings))
+        plan = _Plan(burn_in, hops, batches, until, electrode, method)
+        total = len(settings) * (1 if until is not None else burn_in + hops)
+        lock, done = Lock(), 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            with lock:
+                done += more
                 if progress is not None:
                     progress(done, total)
-            sum_time = times.sum()
-            mean = charges.sum(axis=0) / sum_time
-            spread = charges - mean * times[:, None]
-            value[index] = unit_A * mean
-            stderr[index] = unit_A * np.sqrt((spread**2).sum(axis=0) * batches / (batches - 1)) / sum_time
-            time[index] = sum_time / self.network.attempt_rate_Hz
-            occupations[index] = held / sum_time
-            final[index] = occupied
+
+        def one(index: int) -> _Result:
+            result = self._one(settings[index], streams[index], start, plan, count if until is None else _ignore)
+            if until is not None:
+                count(1)
+            return result
+
+        if threads == 1 or len(settings) < 2:
+            results = [one(index) for index in range(len(settings))]
+        else:
+            _ = self._tables, self._mean_field  # made once, not by each thread
+            with ThreadPoolExecutor(min(threads, len(settings))) as pool:
+                try:
+                    results = list(pool.map(one, range(len(settings))))
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        axes, n_sites = volts.shape[:-1], self.network.n_sites
+
+        def stacked(name: str, *shape: int) -> Any:
+            return np.array([getattr(r, name) for r in results]).reshape((*axes, *shape))
+
+        electrodes = self.network.n_electrodes
         return Estimate(
-            value=value.reshape(volts.shape),
-            stderr=stderr.reshape(volts.shape),
+            value=stacked("value", electrodes),
+            stderr=stacked("stderr", electrodes),
+            counted=stacked("counted", electrodes),
+            counted_stderr=stacked("counted_stderr", electrodes),
             batches=batches,
-            hops=hops,
-            time_s=time.reshape(axes),
-            occupations=occupations.reshape((*axes, n_sites)),
-            final=final.reshape((*axes, n_sites)),
+            hops=stacked("hops"),
+            time_s=stacked("time_s"),
+            occupations=stacked("occupations", n_sites),
+            final=stacked("final", n_sites),
+        )
+
+    def _one(
+        self,
+        volts: FloatArray,
+        stream: np.random.SeedSequence,
+        start: NDArray[np.uint8] | None,
+        plan: _Plan,
+        count: Callable[[int], None],
+    ) -> _Result:
+        """One setting's trajectory and its currents."""
+        burn_in, hops, batches, until, electrode, method = plan
+        draw, words = _split(stream)
+        weight, occupations = self._guide(volts)
+        occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
+        tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
+        chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
+        trajectory = Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+        if not trajectory.settle(burn_in):
+            raise self._stuck(volts, trajectory)
+        count(burn_in)
+        done: list[Batch] = []
+
+        def go_on(length: int) -> None:
+            done.append(trajectory.follow(length))
+            if done[-1].made < length:
+                raise self._stuck(volts, trajectory)
+            count(length)
+
+        if until is None:
+            for length in np.diff(np.arange(batches + 1) * hops // batches).tolist():
+                go_on(length)
+            return self._result(done, trajectory)
+        length = max(min(FIRST_HOPS, hops) // batches, 1)
+        while True:
+            while len(done) < batches:
+                go_on(length)
+            result = self._result(done, trajectory)
+            k = int(np.abs(result.value).argmax()) if electrode is None else electrode
+            if result.stderr[k] <= until * abs(result.value[k]):
+                return result
+            if 2 * length * batches > hops:
+                raise ConvergenceError(
+                    "until",
+                    until,
+                    f"was not reached within {hops} hops: e{k} has {result.value[k]:.3g} +- {result.stderr[k]:.2g} A",
+                    "allow more hops, or ask for a larger error",
+                )
+            done[:] = [_merged(a, b) for a, b in zip(done[::2], done[1::2], strict=True)]
+            length *= 2
+
+    def _result(self, done: list[Batch], trajectory: Trajectory) -> _Result:
+        time, unit = np.array([b.time for b in done]), ELEMENTARY_CHARGE * self.network.attempt_rate_Hz
+        # What one hole more would have changed: events too rare to be seen are in no batch, and in no scatter.
+        unseen = (self.network.electrode_prefactors_Hz > 0).any(axis=0) / time.sum()
+        counted, counted_error = _ratio(np.array([b.charge for b in done], dtype=float), time)
+        counted_error = np.hypot(counted_error, unseen)
+        value, error = counted, counted_error
+        samples = np.array([b.samples for b in done])
+        if samples.min() > 0:
+            rates, rates_error = _ratio(np.array([b.drift for b in done]), samples)
+            rates_error = np.hypot(rates_error, unseen)
+            if (rates_error**2).sum() <= (counted_error**2).sum():
+                value, error = rates, rates_error
+        held = np.sum([b.held for b in done], axis=0)
+        return _Result(
+            value=unit * value,
+            stderr=unit * error,
+            counted=unit * counted,
+            counted_stderr=unit * counted_error,
+            hops=sum(b.made for b in done),
+            time_s=float(time.sum()) / self.network.attempt_rate_Hz,
+            occupations=held / time.sum(),
+            final=trajectory.occupied.copy(),
         )
 
     def currents(self, voltages: Any, seed: int | np.random.Generator, hops: int) -> FloatArray:
@@ -223,26 +348,14 @@ class KineticMonteCarlo:
         """
         return self.estimate(voltages, seed=seed, hops=hops).value
 
-    def _follow(
-        self,
-        energies: _Energies,
-        occupied: NDArray[np.uint8],
-        words: NDArray[np.uint64],
-        hops: int,
-        voltages: FloatArray,
-    ) -> tuple[NDArray[np.int64], float, FloatArray]:
-        """Advance `occupied` and `words` by `hops`: charge in (e), time (1/nu_0), time held by each site."""
-        charge = np.zeros(self.network.n_electrodes, dtype=np.int64)
-        held = np.zeros(self.network.n_sites)
-        made, time = kernel.run_hops(self._tables, *energies, occupied, words, hops, False, charge, held)
-        if made < hops:
-            raise ConvergenceError(
-                "voltages",
-                voltages.tolist(),
-                f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0",
-                "raise temperature_K or hop_max_m, or bring electrodes within reach",
-            )
-        return charge, float(time), held
+    def _stuck(self, volts: FloatArray, trajectory: Trajectory) -> ConvergenceError:
+        occupied = trajectory.occupied
+        return ConvergenceError(
+            "voltages",
+            volts.tolist(),
+            f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0",
+            "raise temperature_K or hop_max_m, or bring electrodes within reach",
+        )
 
     def _initial(self, initial: Any) -> NDArray[np.uint8]:
         array = np.asarray(initial)
@@ -252,11 +365,56 @@ class KineticMonteCarlo:
             raise InputError("initial", array.tolist(), "must hold 0 and 1 only", "say which sites hold a hole")
         return array.astype(np.uint8)
 
-    def _random_occupation(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _random_occupation(self, rng: np.random.Generator, occupations: FloatArray | None = None) -> NDArray[np.uint8]:
+        if occupations is not None:
+            return (rng.random(self.network.n_sites) < occupations).astype(np.uint8)
         holes = max(self.network.n_sites - len(self.network.donors_m), 0)
         occupied = np.zeros(self.network.n_sites, dtype=np.uint8)
         occupied[rng.permutation(self.network.n_sites)[:holes]] = 1
         return occupied
+
+
+class _Plan(NamedTuple):
+    """What `estimate` was asked for."""
+
+    burn_in: int
+    hops: int
+    batches: int
+    until: float | None
+    electrode: int | None
+    method: Method | None
+
+
+def _ignore(_more: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """One setting's share of an `Estimate`."""
+
+    value: FloatArray
+    stderr: FloatArray
+    counted: FloatArray
+    counted_stderr: FloatArray
+    hops: int
+    time_s: float
+    occupations: FloatArray
+    final: NDArray[np.uint8]
+
+
+def _ratio(sums: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Ratio of sums over batches, (n_batches, n) over (n_batches,), and its standard error."""
+    count, whole = len(weights), weights.sum()
+    mean = sums.sum(axis=0) / whole
+    spread = sums - mean * weights[:, None]
+    return mean, np.sqrt((spread**2).sum(axis=0) * count / (count - 1)) / whole
+
+
+def _merged(a: Batch, b: Batch) -> Batch:
+    return Batch(
+        a.made + b.made, a.time + b.time, a.charge + b.charge, a.held + b.held, a.drift + b.drift, a.samples + b.samples
+    )
 
 
 def _count(name: str, value: Any, least: int) -> int:

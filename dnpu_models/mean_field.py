@@ -277,6 +277,33 @@ class MeanField:
                 result[index] = total * self._current_A / self.network.thermal_energy_eV
         return result
 
+    def adjoint(self, voltages: Any) -> tuple[FloatArray, FloatArray]:
+        """How the currents answer to inflows into the sites: (dI/dp) (dF/dp)^-1, with its sign turned.
+
+        A small source s of holes (1/s) at the sites changes the currents by e sum_i w_ki s_i. The weights of one site
+        add up to -1: what is put in comes out.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,)
+            V.
+
+        Returns
+        -------
+        weights : ndarray, shape (n_electrodes, n_sites)
+        occupations : ndarray, shape (n_sites,)
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`.
+        """
+        p = self.solve(voltages).occupations
+        volts = self.network.check_voltages(voltages) / self.network.thermal_energy_eV
+        with one_blas_thread():
+            rate_p, _, current_p, _ = self._jacobian(volts, p, self._balance(volts, p)[2])
+            return np.asarray(-np.linalg.solve(rate_p.T, current_p.T).T), p
+
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)); `seed` is not needed."""
         net = self.network

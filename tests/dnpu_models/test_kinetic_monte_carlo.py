@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from dnpu_models import kinetic_monte_carlo_kernel as kernel
 from dnpu_models.constants import COULOMB_EV_M, ELEMENTARY_CHARGE
 from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.network import DopantNetwork
+from dnpu_models.trajectory import Method, Trajectory
 from inmateria.errors import ConvergenceError, InputError
 
 FALSE_ALARM = 1e-4
@@ -82,13 +82,6 @@ def reference_rates(network: DopantNetwork, voltages: Array, occupied: NDArray[A
     return rates
 
 
-def kernel_rates(network: DopantNetwork, voltages: Array, occupied: NDArray[Any]) -> tuple[Array, float, bool]:
-    model = KineticMonteCarlo(network)
-    energies = model._energies(voltages)
-    rates, total = kernel.all_rates(model._tables, *energies, occupied.astype(np.uint8))
-    return rates * network.attempt_rate_Hz, total * network.attempt_rate_Hz, energies.factored
-
-
 def stationary(generator: Array) -> Array:
     """Stationary distribution for rates [from, to]: Grassmann, Taksar and Heyman, without cancellation."""
     q = generator.copy()
@@ -131,76 +124,7 @@ def t_probability(value: Array, stderr: Array, truth: Array, freedom: int) -> Ar
     return np.asarray(2 * stats.t.sf(np.abs(value - truth) / stderr, freedom))
 
 
-# ------------------------------------------------------------------------------------------------- the kernel
-
-
-def test_random_words_are_those_of_the_published_generator() -> None:
-    # First outputs of xoshiro256++ from the state 1, 2, 3, 4: the authors' C code.
-    words = np.array([1, 2, 3, 4], dtype=np.uint64)
-    expected = [
-        41943041,
-        58720359,
-        3588806011781223,
-        3591011842654386,
-        9228616714210784205,
-        9973669472204895162,
-    ]
-    assert [int(kernel.next_word(words)) for _ in expected] == expected
-    draws = np.array([kernel.uniform(words) for _ in range(1000)])
-    assert draws.min() >= 0
-    assert draws.max() < 1
-
-
-def test_boltzmann_factor() -> None:
-    barriers = np.concatenate([np.linspace(-3, 3, 601), np.linspace(3, 700, 5001)])
-    ours = np.array([kernel.boltzmann(b) for b in barriers])
-    np.testing.assert_allclose(ours, np.exp(-np.maximum(barriers, 0)), rtol=5e-16)
-    assert kernel.boltzmann(0.0) == kernel.boltzmann(-1e300) == 1.0
-    assert kernel.boltzmann(746.0) == kernel.boltzmann(1e300) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("preset", "changes", "factored"),
-    [
-        ("tertilt2022", {"acceptors": 60}, True),
-        ("tertilt2022", {"acceptors": 60, "temperature_K": 20.0}, False),
-        ("kmc_dn", {}, False),
-        ("kmc_dn", {"temperature_K": 1e6, "donors": 0}, True),
-    ],
-)
-def test_rates_of_random_states_are_those_written_out(preset: str, changes: dict[str, Any], factored: bool) -> None:
-    network = DopantNetwork.random(seed=5, preset=preset, **changes)
-    rng = np.random.default_rng(6)
-    for holes in (0.1, 0.5, 0.9):
-        occupied = rng.random(network.n_sites) < holes
-        volts = rng.uniform(-network.limit_V, network.limit_V, network.n_electrodes)
-        expected = reference_rates(network, volts, occupied)
-        rates, total, used = kernel_rates(network, volts, occupied)
-        assert used == factored
-        np.testing.assert_allclose(rates, expected, rtol=1e-11, atol=1e-290 * network.attempt_rate_Hz)
-        assert total == pytest.approx(rates.sum(), rel=1e-11)
-
-
-def test_every_event_is_chosen_in_proportion_to_its_rate() -> None:
-    network, count = small_network(6, 1, temperature_K=300.0), 20_000
-    model, volts = KineticMonteCarlo(network), np.array([0.1, -0.1, 0.05])
-    present = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-    energies = model._energies(volts)
-    rates, total = kernel.all_rates(model._tables, *energies, present.astype(np.uint8))
-    x, rows, out, contacts = np.empty(6), np.empty(6), np.empty(6), np.empty(18)
-    kernel.renew_energies(model._tables, energies.base, present.astype(np.uint8), x)
-    kernel.sum_rates(model._tables, energies.factored, present, x, energies.v, out, contacts, rows)
-    chosen = np.zeros_like(rates)
-    for target in (np.arange(count) + 0.5) / count * total:
-        site, pair, contact = kernel.choose(model._tables, present, x, contacts, rows, target)
-        if pair >= 0:
-            event = int(model._tables.pair_source[pair]), site
-        else:
-            electrode = network.n_sites + int(model._tables.contact_electrode[contact])
-            event = (site, electrode) if present[site] else (electrode, site)
-        chosen[event] += 1
-    # Each event owns one interval: the count of grid points in it is right to within one.
-    np.testing.assert_allclose(chosen, rates / total * count, atol=1.000001)
+# --------------------------------------------------------------------------------------------- detailed balance
 
 
 def test_rates_obey_detailed_balance() -> None:
@@ -213,7 +137,7 @@ def test_rates_obey_detailed_balance() -> None:
         empty = 1 - np.array(state)
         f = network.fixed_energies_eV + 0.3
         energy[state] = state @ f + 0.5 * empty @ network.coulomb_eV @ empty - 0.3 * sum(state)
-        rates[state] = kernel_rates(network, volts, np.array(state))[0]
+        rates[state] = reference_rates(network, volts, np.array(state))
     pairs = 0
     for state, out in rates.items():
         for a, b in zip(*np.nonzero(out), strict=True):
@@ -253,30 +177,34 @@ def test_one_site_between_two_electrodes(bias: float) -> None:
     current = ELEMENTARY_CHARGE * (into[0] * out[1] - into[1] * out[0]) / (into.sum() + out.sum())
     result = KineticMonteCarlo(network).estimate(volts, seed=3, hops=1_000_000)
     assert np.sign(current) == np.sign(bias)
-    p = t_probability(result.value, result.stderr, np.array([current, -current]), result.batches - 1)
+    p = t_probability(result.counted, result.counted_stderr, np.array([current, -current]), result.batches - 1)
     assert p.min() > FALSE_ALARM / 2
-    assert result.stderr[0] < 0.02 * abs(current)
+    assert result.counted_stderr[0] < 0.02 * abs(current)
+    # One site has no fluctuations that its mean field does not know: the expected current is the same in both states.
+    np.testing.assert_allclose(result.value, [current, -current], rtol=1e-9)
     # The state alternates, so the mean waiting times give the occupation exactly.
     assert result.occupations[0] == pytest.approx(into.sum() / (into.sum() + out.sum()), rel=1e-9)
     assert result.time_s == pytest.approx(500_000 * (1 / into.sum() + 1 / out.sum()), rel=1e-9)
 
 
-def test_drawn_waiting_times_are_exponential_in_mean() -> None:
+@pytest.mark.parametrize("method", ["graph", "rows"])
+def test_drawn_waiting_times_are_exponential_in_mean(method: Method) -> None:
     # The sum of 2 n alternating waits has mean n (1/a + 1/b) and variance n (1/a^2 + 1/b^2).
     network, n = one_site(), 100_000
     model, volts = KineticMonteCarlo(network), np.array([0.01, 0.0])
     a = reference_rates(network, volts, np.array([0])).sum() / network.attempt_rate_Hz
     b = reference_rates(network, volts, np.array([1])).sum() / network.attempt_rate_Hz
     words, occupied = np.array([5, 6, 7, 8], dtype=np.uint64), np.zeros(1, dtype=np.uint8)
-    charge, held = np.zeros(2, dtype=np.int64), np.zeros(1)
-    made, time = kernel.run_hops(model._tables, *model._energies(volts), occupied, words, 2 * n, True, charge, held)
+    trajectory = Trajectory(model._tables, model._energies(volts), occupied, words, np.zeros((2, 1)), method)
+    made, time, _, held, *_ = trajectory.follow(2 * n, random_times=True)
     z = (time - n * (1 / a + 1 / b)) / np.sqrt(n * (1 / a**2 + 1 / b**2))
     z_held = (held[0] - n / b) / (np.sqrt(n) / b)
     assert made == 2 * n
     assert min(2 * stats.norm.sf(abs(z)), 2 * stats.norm.sf(abs(z_held))) > FALSE_ALARM / 2
 
 
-def test_currents_agree_with_the_master_equation() -> None:
+@pytest.mark.parametrize("method", ["graph", "rows"])
+def test_currents_agree_with_the_master_equation(method: Method) -> None:
     # 16 networks of 3 to 6 sites, 3 electrodes: Bonferroni over all currents, Fisher over the largest of each
     # network.
     smallest, logs, hops = 1.0, 0.0, 300_000
@@ -286,7 +214,7 @@ def test_currents_agree_with_the_master_equation() -> None:
         volts = np.random.default_rng(k).uniform(-0.05, 0.05, 3)
         current, _ = exact(network, volts)
         assert abs(current.sum()) < 1e-9 * np.abs(current).max()
-        result = KineticMonteCarlo(network).estimate(volts, seed=k, hops=hops)
+        result = KineticMonteCarlo(network).estimate(volts, seed=k, hops=hops, method=method)
         p = t_probability(result.value, result.stderr, current, result.batches - 1)
         smallest = min(smallest, float(p.min()))
         largest = np.abs(current).argmax()
@@ -334,11 +262,9 @@ def test_the_errors_shrink_with_the_hops() -> None:
 def test_no_current_at_equal_voltages(level: float) -> None:
     network = DopantNetwork.random(seed=3, acceptors=30)
     result = KineticMonteCarlo(network).estimate(np.full(8, level), seed=7, hops=200_000)
-    moved = result.stderr > 0  # an electrode no hole ever crossed has zero current, exactly
-    assert np.all(result.value[~moved] == 0)
-    assert moved.sum() >= 4
-    p = t_probability(result.value[moved], result.stderr[moved], np.zeros(moved.sum()), result.batches - 1)
-    assert p.min() > FALSE_ALARM / 8
+    assert (result.counted_stderr > 1.1 * ELEMENTARY_CHARGE / result.time_s).sum() >= 4
+    for value, stderr in ((result.value, result.stderr), (result.counted, result.counted_stderr)):
+        assert t_probability(value, stderr, np.zeros(8), result.batches - 1).min() > FALSE_ALARM / 16
 
 
 def test_charge_is_conserved_exactly() -> None:
@@ -346,7 +272,7 @@ def test_charge_is_conserved_exactly() -> None:
     start = np.arange(40) % 2
     volts = np.random.default_rng(1).uniform(-1, 1, (3, 8))
     result = KineticMonteCarlo(network).estimate(volts, seed=5, hops=10_001, burn_in=0, initial=start)
-    holes = result.value * result.time_s[:, None] / ELEMENTARY_CHARGE
+    holes = result.counted * result.time_s[:, None] / ELEMENTARY_CHARGE
     np.testing.assert_allclose(holes, np.round(holes), atol=1e-6)
     stored = result.final.sum(axis=1, dtype=int) - start.sum()
     np.testing.assert_array_equal(np.round(holes).astype(int).sum(axis=1), stored)
@@ -375,8 +301,9 @@ def test_closed_system_is_boltzmann_distributed() -> None:
     runs = 16
     model = KineticMonteCarlo(network)
     result = model.estimate(np.zeros((runs, 2)), seed=6, hops=20_000, initial=[1, 1, 0, 0])
-    assert np.all(result.value == 0)
-    assert np.all(result.stderr == 0)
+    assert np.all(result.counted == 0)
+    assert np.all(result.counted_stderr == 0)
+    assert np.abs(result.value).max() < 1e-20
     np.testing.assert_array_equal(result.final.sum(axis=1), 2)
     mean, stderr = result.occupations.mean(axis=0), result.occupations.std(axis=0, ddof=1) / np.sqrt(runs)
     assert stderr.max() < 0.01

@@ -1,0 +1,122 @@
+"""One trajectory of a network at fixed voltages: state, random stream, and the compiled method that suits it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnpu_models import graph_kernel, reference, row_kernel
+from dnpu_models.geometry import FloatArray
+from dnpu_models.hop_tables import HopTables
+from dnpu_models.random_words import uniform
+
+GRAPH_MISSES = 0.2
+"""Above this fraction of hops into states that are not known, following rows is faster than keeping states."""
+HOPS_PER_SAMPLE = 24.0
+"""Mean number of hops between two samples of the rates: a sample costs about five hops."""
+
+
+Method = Literal["graph", "rows", "direct"]
+"""`graph_kernel`, `row_kernel` and `reference`."""
+
+
+class Energies(NamedTuple):
+    """One voltage setting in the kernels' units, kT, from a zero in the middle."""
+
+    base: FloatArray
+    v: FloatArray
+
+
+class Batch(NamedTuple):
+    """Sums over some hops; times in 1/nu_0."""
+
+    made: int
+    time: float
+    charge: NDArray[np.int64]
+    held: FloatArray
+    drift: FloatArray
+    samples: float
+
+
+class Trajectory:
+    """A trajectory that can be followed further and further.
+
+    Parameters
+    ----------
+    tables : HopTables or DirectTables
+        The latter for the direct method.
+    energies : Energies
+    occupied : ndarray of uint8, shape (n_sites,)
+    words : ndarray of uint64, shape (4,)
+        State of the random generator.
+    weight : ndarray, shape (n_electrodes, n_sites)
+        Weights of the sites' inflows in the expected currents; see `row_kernel.sample`.
+    method : {"graph", "rows", "direct"}
+    keep : bool
+        Whether to keep to the method; else the graph is left where it knows too few states.
+    """
+
+    def __init__(
+        self,
+        tables: HopTables | reference.DirectTables,
+        energies: Energies,
+        occupied: NDArray[np.uint8],
+        words: NDArray[np.uint64],
+        weight: FloatArray,
+        method: Method,
+        keep: bool = False,
+    ) -> None:
+        self.tables, self.energies, self.words, self.weight = tables, energies, words, np.ascontiguousarray(weight)
+        self.method, self._keep = method, keep
+        self._occupied = occupied.astype(np.uint8)
+        if isinstance(tables, HopTables):
+            self._work = row_kernel.workspace(tables, self._occupied, len(energies.v))
+            self._graph = graph_kernel.graph(tables, len(energies.v)) if method == "graph" else None
+        self._clock = np.zeros(row_kernel.CLOCK_WORDS)
+        self._clock[row_kernel.SAMPLE_AT] = np.inf
+
+    @property
+    def occupied(self) -> NDArray[np.uint8]:
+        """The occupation now."""
+        return self._occupied
+
+    def follow(self, hops: int, *, random_times: bool = False) -> Batch:
+        """Go on for `hops` hops and return what they add up to."""
+        electrodes = len(self.energies.v)
+        clock = self._clock
+        clock[row_kernel.SAMPLES] = clock[row_kernel.TRIES] = 0.0
+        start = clock[row_kernel.TIME]
+        tally = row_kernel.Tally(
+            clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self._occupied)), np.zeros(electrodes)
+        )
+        setting, how = (self.tables, *self.energies), (self.words, hops, random_times)
+        if self.method == "direct":
+            made = reference.run_direct(*setting, self._occupied, *how, tally)
+        elif self.method == "graph":
+            made = graph_kernel.run_graph(self._graph, *setting, self._occupied, *how, self.weight, tally)
+        else:
+            made = row_kernel.run_rows(*setting, self._work, *how, self.weight, tally)
+        return Batch(
+            int(made),
+            float(clock[row_kernel.TIME] - start),
+            tally.charge,
+            tally.held,
+            tally.drift,
+            float(clock[row_kernel.SAMPLES]),
+        )
+
+    def settle(self, hops: int) -> bool:
+        """Burn in, leave the graph where it knows too few states, and start sampling. False if no hop is possible."""
+        batch = self.follow(hops)
+        if batch.made < hops:
+            return False
+        if self.method == "graph" and not self._keep and self._clock[row_kernel.TRIES] > GRAPH_MISSES * max(hops, 1):
+            self._graph, self.method = None, "rows"
+        if self.method == "rows" and batch.time > 0.0:
+            every = HOPS_PER_SAMPLE * batch.time / batch.made
+            self._clock[row_kernel.SAMPLE_EVERY] = every
+            # A first sample at a random moment, so that samples do not favour the state after the burn-in.
+            self._clock[row_kernel.SAMPLE_AT] = self._clock[row_kernel.TIME] + every * uniform(self.words)
+        return True
