@@ -131,7 +131,7 @@ def _expected_currents(tables, key, rates, inflow, weight, drift):
             drift[t.contact_electrode[m]] += sign * rates[pairs + m]
     for electrode in range(drift.size):
         for k in range(t.sites):
-            drift[electrode] += weight[electrode, k] * inflow[k]
+            drift[electrode] += weight[k, electrode] * inflow[k]
 
 
 @njit(cache=True, nogil=True)

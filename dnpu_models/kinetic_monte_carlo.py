@@ -102,10 +102,10 @@ class KineticMonteCarlo:
         if self._mean_field is not None:
             try:
                 weight, occupations = self._mean_field.adjoint(volts)
-                return weight, occupations
+                return np.ascontiguousarray(weight.T), occupations
             except ConvergenceError:
                 pass
-        return -np.ascontiguousarray(self.network.unit_potentials.T), None
+        return -np.ascontiguousarray(self.network.unit_potentials), None
 
     def estimate(
         self,

@@ -199,35 +199,40 @@ def _choose_exactly(tables, v, work, target):
 def sample(tables, v, work, weight, drift):
     """Add the expected currents in the present state to `drift`, of each electrode's cut or of a better one.
 
-    With r_e the rate of event e,   drift_k += I_k + sum_i weight_ki F_i,   I_k = sum over leads of r(in) - r(out),
+    With r_e the rate of event e,   drift_k += I_k + sum_i weight_ik F_i,   I_k = sum over leads of r(in) - r(out),
     F_i = sum of r over events that bring a hole to site i, less those that take one. In the mean F_i vanishes, so any
     weights leave the mean as it is.
     """
-    t, inflow, current, energy, rates = tables, work.inflow, work.lead_current, work.energy, work.rates
-    source = t.source
-    inflow[:] = 0.0
-    current[:] = 0.0
-    for k in range(t.sites):
-        if work.occupied[k] == 0:
-            for vector in range(t.near[k], t.near[k + 1]):
+    inflow, current, energy, rates, occupied = work.inflow, work.lead_current, work.energy, work.rates, work.occupied
+    near, source, prefactor, pair_coulomb = tables.near, tables.source, tables.prefactor, tables.pair_coulomb
+    contact_site, start = tables.contact_site, tables.contact_start
+    lead, lead_rate = tables.contact_electrode, tables.contact_rate
+    for k in range(inflow.size):
+        inflow[k] = 0.0
+    for electrode in range(current.size):
+        current[electrode] = 0.0
+    for k in range(tables.sites):
+        if occupied[k] == 0:
+            own = energy[k] + EMPTY
+            total = 0.0
+            for vector in range(near[k], near[k + 1]):
                 at = vector * WIDTH
-                own = energy[k] + EMPTY
-                inflow[k] += rates_into(t.prefactor, t.pair_coulomb, source, energy, at, own, rates, 0)
+                total += rates_into(prefactor, pair_coulomb, source, energy, at, own, rates, 0)
                 for lane in range(WIDTH):
                     inflow[source[at + lane]] -= rates[lane]
-    for c in range(t.contact_site.size):
-        k = t.contact_site[c]
-        first = t.contact_start[c]
-        sign = 1.0 if work.occupied[k] != 0 else -1.0
-        x = energy[k] if work.occupied[k] != 0 else energy[k] + EMPTY
-        inflow[k] -= sign * _leads(t.contact_start, t.contact_electrode, t.contact_rate, c, x, sign, v, rates)
-        for m in range(first, t.contact_start[c + 1]):
-            current[t.contact_electrode[m]] -= sign * rates[m - first]
-    for electrode in range(drift.size):
-        value = current[electrode]
-        for k in range(t.sites):
-            value += weight[electrode, k] * inflow[k]
-        drift[electrode] += value
+            inflow[k] += total
+    for c in range(contact_site.size):
+        k = contact_site[c]
+        sign = 1.0 if occupied[k] != 0 else -1.0
+        x = energy[k] if occupied[k] != 0 else energy[k] + EMPTY
+        inflow[k] -= sign * _leads(start, lead, lead_rate, c, x, sign, v, rates)
+        for m in range(start[c], start[c + 1]):
+            current[lead[m]] -= sign * rates[m - start[c]]
+    for k in range(tables.sites):
+        for electrode in range(current.size):
+            current[electrode] += weight[k, electrode] * inflow[k]
+    for electrode in range(current.size):
+        drift[electrode] += current[electrode]
 
 
 @njit(cache=True, nogil=True)
@@ -248,7 +253,7 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
     hops : int
     random_times : bool
         Draw exponential waiting times (a trajectory in time), or add their means.
-    weight : ndarray (n_electrodes, n_sites)
+    weight : ndarray (n_sites, n_electrodes)
         See `sample`.
     tally : Tally
         Added to. A sample is taken every ``clock[SAMPLE_EVERY]`` in time (never if ``clock[SAMPLE_AT]`` is infinite).

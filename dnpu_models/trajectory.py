@@ -51,7 +51,7 @@ class Trajectory:
     occupied : ndarray of uint8, shape (n_sites,)
     words : ndarray of uint64, shape (4,)
         State of the random generator.
-    weight : ndarray, shape (n_electrodes, n_sites)
+    weight : ndarray, shape (n_sites, n_electrodes)
         Weights of the sites' inflows in the expected currents; see `row_kernel.sample`.
     method : {"graph", "rows", "direct"}
     keep : bool
@@ -76,6 +76,7 @@ class Trajectory:
             self._graph = graph_kernel.graph(tables, len(energies.v)) if method == "graph" else None
         self._clock = np.zeros(row_kernel.CLOCK_WORDS)
         self._clock[row_kernel.SAMPLE_AT] = np.inf
+        self._made = 0
 
     @property
     def occupied(self) -> NDArray[np.uint8]:
@@ -98,8 +99,9 @@ class Trajectory:
             made = graph_kernel.run_graph(self._graph, *setting, self._occupied, *how, self.weight, tally)
         else:
             made = row_kernel.run_rows(*setting, self._work, *how, self.weight, tally)
+        self._made = int(made)
         return Batch(
-            int(made),
+            self._made,
             float(clock[row_kernel.TIME] - start),
             tally.charge,
             tally.held,
@@ -107,14 +109,19 @@ class Trajectory:
             float(clock[row_kernel.SAMPLES]),
         )
 
-    def settle(self, hops: int) -> bool:
-        """Burn in, leave the graph where it knows too few states, and start sampling. False if no hop is possible."""
+    @property
+    def tries_per_hop(self) -> float:
+        """Rows tried per hop of the last stretch, or states computed, where a graph is followed."""
+        return float(self._clock[row_kernel.TRIES] / max(self._made, 1))
+
+    def settle(self, hops: int, *, sample: bool = True) -> bool:
+        """Burn in, leave the graph where it knows too few states, start sampling. False if no hop is possible."""
         batch = self.follow(hops)
         if batch.made < hops:
             return False
         if self.method == "graph" and not self._keep and self._clock[row_kernel.TRIES] > GRAPH_MISSES * max(hops, 1):
             self._graph, self.method = None, "rows"
-        if self.method == "rows" and batch.time > 0.0:
+        if sample and self.method == "rows" and batch.time > 0.0:
             every = HOPS_PER_SAMPLE * batch.time / batch.made
             self._clock[row_kernel.SAMPLE_EVERY] = every
             # A first sample at a random moment, so that samples do not favour the state after the burn-in.

@@ -30,8 +30,8 @@ _HOME = {
         "Transient",
     ],
     "dnpu_models": [
-        "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MeanField", "Rectangle",
-        "SteppableKernel",
+        "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
+        "MeanField", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
     ],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",

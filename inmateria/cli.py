@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, export."""
+"""The command ``inmateria``: doctor, learn, gradient, export, bench."""
 
 from __future__ import annotations
 
@@ -239,6 +239,33 @@ def export(
             emit(content)
         if not content["success"]:
             raise typer.Exit(EXIT_NO)
+
+
+class Benched(StrEnum):
+    """What is measured."""
+
+    kmc = "kmc"
+
+
+@app.command()
+def bench(
+    what: Annotated[Benched, typer.Argument(help="kmc: kinetic Monte Carlo, and the mean field beside it.")],
+    as_json: Json = False,
+    seed: Seed = 0,
+    device_seed: DeviceSeed = None,
+    settings: Annotated[int, typer.Option(help="Random settings per network.", min=1)] = 5,
+) -> None:
+    """Measure the device models' speed on this machine, on one core, against the slow reference in the same run.
+
+    Example: inmateria bench kmc --json
+    """
+    with errors_as_lines(as_json):
+        require_rooms()
+        from inmateria.kmc_bench import run_bench
+
+        content = run_bench(seed=seed, device_seed=device_seed or 0, settings=settings, answer=answers(as_json))
+        if as_json:
+            emit(document(f"bench {what.value}", seed, content))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,6 +83,22 @@ class TrainingBar:
     def next_attempt(self) -> None:
         """Begin anew: the time left is that of one attempt."""
         self._bar.reset(self._line, total=None, state="looking for a start")
+
+
+@contextmanager
+def counted(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A line that counts up to `total`; yields the function that counts one."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed} of {task.total}"),
+        _Left(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as line:
+        task = line.add_task(what, total=total)
+        yield lambda: line.advance(task)
 
 
 @contextmanager

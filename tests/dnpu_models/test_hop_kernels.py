@@ -201,7 +201,7 @@ def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any]) ->
             np.zeros(row_kernel.CLOCK_WORDS), np.zeros(len(v), dtype=np.int64), np.zeros(tables.sites), np.zeros(len(v))
         )
         tally.clock[row_kernel.SAMPLE_AT] = np.inf
-        weight = np.zeros((len(v), tables.sites))
+        weight = np.zeros((tables.sites, len(v)))
         assert row_kernel.run_rows(tables, base, v, work, words, hops, False, weight, tally) == hops
         rates = np.array(
             [row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates) for row in range(tables.rows)]
@@ -221,12 +221,12 @@ def test_without_room_for_growth_all_bounds_are_computed_anew() -> None:
     volts, occupied = random_state(network, 3)
     words = np.array([1, 2, 3, 4], dtype=np.uint64)
     setting = energies(network, volts)
-    trajectory = Trajectory(tables, setting, occupied, words, np.zeros((8, 60)), "rows")
+    trajectory = Trajectory(tables, setting, occupied, words, np.zeros((60, 8)), "rows")
     batch = trajectory.follow(500)
     assert batch.made == 500
     assert trajectory._clock[row_kernel.TRIES] == 500  # nothing is ever drawn in vain
     with_growth = Trajectory(
-        hop_tables(network), setting, occupied, np.array([1, 2, 3, 4], dtype=np.uint64), np.zeros((8, 60)), "rows"
+        hop_tables(network), setting, occupied, np.array([1, 2, 3, 4], dtype=np.uint64), np.zeros((60, 8)), "rows"
     )
     with_growth.follow(500)
     assert with_growth._clock[row_kernel.TRIES] > 600
@@ -240,8 +240,8 @@ def test_expected_currents_are_those_of_the_rates_written_out() -> None:
     rates = direct_rates(network, volts, occupied) / network.attempt_rate_Hz
     inflow = rates[:, :n].sum(axis=0) - rates[:n, :].sum(axis=1)
     current = rates[n:, :].sum(axis=1) - rates[:, n:].sum(axis=0)
-    weight = np.random.default_rng(2).normal(size=(electrodes, n))
-    expected = current + weight @ inflow
+    weight = np.random.default_rng(2).normal(size=(n, electrodes))
+    expected = current + inflow @ weight
     work = row_kernel.workspace(tables, occupied, electrodes)
     row_kernel._renew(tables, base, work)
     drift = np.zeros(electrodes)

@@ -16,6 +16,7 @@ OPTIONS = {
     "learn": [*COMMON, "--out", "--restarts", "--engine"],
     "gradient": [*COMMON, "--out", "--engine", "--of", "--gate", "--at"],
     "export": [*COMMON, "--restarts"],
+    "bench": ["--json", "--seed", "--device-seed", "--settings"],
 }
 
 
