@@ -200,10 +200,7 @@ class KineticMonteCarlo:
             raise InputError("batches", batches, "must be even, as pairs are merged", "give an even number")
         if electrode is not None and not 0 <= electrode < self.network.n_electrodes:
             raise InputError("electrode", electrode, "is no electrode", f"give 0 to {self.network.n_electrodes - 1}")
-        if method not in (None, "graph", "rows", "direct"):
-            raise InputError("method", method, "is unknown", "choose graph, rows or direct")
-        if method == "graph" and self.network.n_sites > graph_kernel.SITES:
-            raise InputError("method", method, f"takes at most {graph_kernel.SITES} sites", "choose rows")
+        self._check_method(method)
         start = None if initial is None else self._initial(initial)
         if burn_in is None:
             planned = hops if until is None else FIRST_HOPS
@@ -266,12 +263,7 @@ class KineticMonteCarlo:
     ) -> _Result:
         """One setting's trajectory and its currents."""
         burn_in, hops, batches, until, electrode, method = plan
-        draw, words = _split(stream)
-        weight, occupations = self._guide(volts)
-        occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
-        tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
-        chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
-        trajectory = Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+        trajectory = self._trajectory(volts, stream, start, method)
         if not trajectory.settle(burn_in):
             raise self._stuck(volts, trajectory)
         count(burn_in)
@@ -304,6 +296,40 @@ class KineticMonteCarlo:
                 )
             done[:] = [_merged(a, b) for a, b in zip(done[::2], done[1::2], strict=True)]
             length *= 2
+
+    def trajectory(
+        self, voltages: Any, *, seed: int | np.random.Generator, method: Method | None = None, initial: Any = None
+    ) -> Trajectory:
+        """A trajectory at one setting, to be followed hop by hop; arguments as `estimate`.
+
+        Raises
+        ------
+        InputError
+            As `estimate`.
+        """
+        volts = self.network.check_voltages(voltages)
+        if volts.ndim != 1:
+            raise InputError("voltages", volts.shape, "one setting at a time", "use estimate() for many")
+        self._check_method(method)
+        return self._trajectory(
+            volts, _streams(seed, 1)[0], None if initial is None else self._initial(initial), method
+        )
+
+    def _trajectory(
+        self, volts: FloatArray, stream: np.random.SeedSequence, start: NDArray[np.uint8] | None, method: Method | None
+    ) -> Trajectory:
+        draw, words = _split(stream)
+        weight, occupations = self._guide(volts)
+        occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
+        tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
+        chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
+        return Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+
+    def _check_method(self, method: str | None) -> None:
+        if method not in (None, "graph", "rows", "direct"):
+            raise InputError("method", method, "is unknown", "choose graph, rows or direct")
+        if method == "graph" and self.network.n_sites > graph_kernel.SITES:
+            raise InputError("method", method, f"takes at most {graph_kernel.SITES} sites", "choose rows")
 
     def _result(self, done: list[Batch], trajectory: Trajectory) -> _Result:
         time, unit = np.array([b.time for b in done]), ELEMENTARY_CHARGE * self.network.attempt_rate_Hz

@@ -26,11 +26,8 @@ Weights (W. Shockley, J. Appl. Phys. 9, 635 (1938); S. Ramo, Proc. IRE 27, 584 (
 at electrode k and 0 at another. A hole that moves from place u to v drives w_k = psi_k(u) - psi_k(v), displacement
 included; counting only holes that cross electrode k is the same with phi_k = 0 at all sites. The means are equal.
 
-The linear algebra never subtracts: states are eliminated in the manner of Grassmann, Taksar and Heyman (Oper. Res. 33,
-1107 (1985)), each pivot being the sum of the rates that are left, so that the distribution comes out with a small
-*relative* error in every entry, however many orders of magnitude the rates span (C. A. O'Cinneide, Numer. Math. 65, 109
-(1993)). Occupations with n holes reach only those with n - 1 and n + 1, so the states go level by level, in dense
-blocks of at most C(N, N/2) states. A frequency is a rate i omega to nowhere, from every state. Response and noise do
+The linear algebra never subtracts (`gth_elimination`), so every probability has a small relative error. Occupations
+with n holes reach only those with n - 1 and n + 1: dense blocks of at most C(N, N/2) states. Response and noise do
 subtract: they are good to rounding times the ratio of the fastest rate to the slowest relaxation (or omega, if that is
 faster), which is measured at every call; beyond 1e-6 an error is raised.
 """
@@ -43,77 +40,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.geometry import FloatArray
+from dnpu_models.gth_elimination import SMALLEST, Elimination, underflow
 from dnpu_models.network import DopantNetwork
 from dnpu_models.threads import one_blas_thread
+from dnpu_models.transitions import Transitions
 from inmateria.errors import ConvergenceError, InputError
 
 MAX_SITES = 14
 
-_PANEL = 128  # states eliminated with one matrix product
-_ROWS = 2048  # rows of a trailing block updated at once: bounds temporary memory
 _EVENTS = 1 << 16  # events summed at once
-_SMALLEST = 1e-290  # rates below this times nu_0 are none: they would lose digits
 _LOST = 1e-6  # largest part of the response that may be rounding
 _BALANCE = 1e-8  # largest relative difference between what flows into a state and out of it
 
 ComplexArray = NDArray[np.complex128]
 IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Transitions:
-    """All hops between occupations at one set of voltages; several may join the same two occupations.
-
-    Attributes
-    ----------
-    states : ndarray of int, shape (n_states,)
-        Occupations in rising order: bit i is set if site i holds a hole.
-    start, end : ndarray of int, shape (n_transitions,)
-        Positions in `states` before and after the hop.
-    rates_Hz : ndarray, shape (n_transitions,)
-        Rates, 1/s; zero where exp(-dE/kT) is too small for a number.
-    barriers_eV : ndarray, shape (n_transitions,)
-        dE of each hop, eV.
-    source, destination : ndarray of int, shape (n_transitions,)
-        Places that a hole leaves and comes to: sites, then electrodes.
-    place_potentials : ndarray, shape (n_sites + n_electrodes, n_electrodes)
-        psi_k of each place: unit potentials at the sites, the unit matrix at the electrodes.
-    """
-
-    states: IntArray
-    start: IntArray
-    end: IntArray
-    rates_Hz: FloatArray
-    barriers_eV: FloatArray
-    source: IntArray
-    destination: IntArray
-    place_potentials: FloatArray
-
-    def weights(self, *, displacement: bool = True) -> FloatArray:
-        """Charge (e) that each transition drives into the device at each electrode, (n_transitions, n_electrodes).
-
-        Parameters
-        ----------
-        displacement : bool
-            Ramo-Shockley weights, or only holes that cross the electrode.
-        """
-        psi = self.place_potentials
-        if not displacement:
-            psi = psi.copy()
-            psi[: len(psi) - psi.shape[1]] = 0.0
-        return np.asarray(psi[self.source] - psi[self.destination])
-
-    def generator(self) -> Any:
-        """Q in 1/s as `scipy.sparse.csr_array` (n_states, n_states): [from, to], rows add up to zero."""
-        n = len(self.states)
-        leaving = np.bincount(self.start, weights=self.rates_Hz, minlength=n)
-        rates = sparse.coo_array((self.rates_Hz, (self.start, self.end)), shape=(n, n)).tocsr()
-        return (rates - sparse.dia_array((leaving[None, :], [0]), shape=(n, n))).tocsr()
 
 
 class _Events(NamedTuple):
@@ -126,140 +71,6 @@ class _Events(NamedTuple):
     destination: IntArray
     barrier_eV: FloatArray
     prefactor: FloatArray
-
-
-class _Panel(NamedTuple):
-    """States eliminated together: `here`, with `rest` the states still there that they reach, or are reached from."""
-
-    here: IntArray
-    rest: IntArray
-    arrive: Any  # (D - L)^-1: sums up what the panel's states hand on to each other before leaving
-    depart: Any  # (1 - P)^-1 of the panel's own block
-    probability: Any  # (here, rest): where the next step leads
-    rate: Any  # (rest, here): rates into each state when it was eliminated
-    inner: Any  # (here, here): those within the panel, below the diagonal
-    pivots: Any  # (here,): rate out of each state when it was eliminated
-
-
-class _Elimination:
-    """i omega - Q eliminated state by state, from the fullest and the emptiest level towards that of `last`.
-
-    Parameters
-    ----------
-    rates : sparse csr array, shape (n, n)
-        Rates [from, to] in nu_0, zero on the diagonal; irreducible.
-    holes : ndarray of int, shape (n,)
-        Level of each state; rates join neighbouring levels only.
-    last : int, optional
-        State to keep until the end; best a likely one.
-    omega : float
-        Angular frequency in nu_0.
-    """
-
-    def __init__(self, rates: Any, holes: IntArray, last: int | None = None, omega: float = 0.0) -> None:
-        self.size, self.omega = len(holes), omega
-        levels = np.unique(holes)
-        if last is None:
-            last = int(np.nonzero(holes == levels[len(levels) // 2])[0][-1])
-        self.last = last
-        members = {int(n): np.nonzero(holes == n)[0] for n in levels}
-        centre = int(holes[last])
-        members[centre] = np.append(members[centre][members[centre] != last], last)
-        above, below = [n for n in members if n > centre], [n for n in members if n < centre]
-        parents = [(n, n - 1) for n in reversed(above)] + [(n, n + 1) for n in below]
-        self._lost = np.full(self.size, 1j * omega) if omega else np.zeros(self.size)
-        self.panels: list[_Panel] = []
-        pending: dict[int, Any] = {}
-        for level, parent in parents:
-            here, rest = members[level], members[parent]
-            front = self._front(rates, here, rest, pending.pop(level, None))
-            self._eliminate(front, np.concatenate([here, rest]), len(here))
-            update = front[len(here) :, len(here) :]
-            pending[parent] = pending[parent] + update if parent in pending else update
-        here = members[centre]
-        front = self._front(rates, here, here[:0], pending.pop(centre, None))
-        self._eliminate(front, here, len(here) - 1)
-
-    def _front(self, rates: Any, here: IntArray, rest: IntArray, update: Any) -> Any:
-        m, both = len(here), np.concatenate([here, rest])
-        front = np.zeros((len(both), len(both)), dtype=self._lost.dtype)
-        front[:m] = rates[here][:, both].toarray()
-        front[m:, :m] = rates[rest][:, here].toarray()
-        if update is not None:
-            front[:m, :m] += update
-        return front
-
-    def _eliminate(self, front: Any, states: IntArray, count: int) -> None:
-        """Eliminate the first `count` of `states` from the dense block `front`; all in its place."""
-        for first in range(0, count, _PANEL):
-            end = min(first + _PANEL, count)
-            here, rest = states[first:end], states[end:]
-            block, right, left = front[first:end, first:end], front[first:end, end:], front[end:, first:end]
-            away = right.sum(axis=1) + self._lost[here]
-            pivots = np.empty(len(here), dtype=front.dtype)
-            for r in range(len(here)):
-                pivot = block[r, r + 1 :].sum() + away[r]
-                if not abs(pivot) > _SMALLEST:
-                    raise _underflow()
-                pivots[r] = pivot
-                block[r, r + 1 :] /= pivot
-                block[r + 1 :, r + 1 :] += block[r + 1 :, r, None] * block[r, r + 1 :]
-                away[r + 1 :] += block[r + 1 :, r] * (away[r] / pivot)
-            one = np.eye(len(here), dtype=front.dtype)
-            inner = np.tril(block, -1)
-            arrive = linalg.solve_triangular(np.diag(pivots) - inner, one, lower=True, check_finite=False)
-            depart = linalg.solve_triangular(
-                one - np.triu(block, 1), one, lower=False, unit_diagonal=True, check_finite=False
-            )
-            right[:] = arrive @ right
-            left[:] = left @ depart
-            self._lost[rest] += left @ (arrive @ self._lost[here])
-            for row in range(0, len(rest), _ROWS):
-                front[end + row : end + row + _ROWS, end:] += left[row : row + _ROWS] @ right
-            self.panels.append(_Panel(here, rest, arrive, depart, right, left, inner, pivots))
-
-    def stationary(self) -> FloatArray:
-        """Stationary distribution (omega = 0 only); logarithms, because ratios may exceed the largest number."""
-        log_p = np.zeros(self.size)
-        with np.errstate(divide="ignore"):
-            for panel in reversed(self.panels):
-                inner, pivots = np.log(panel.inner), np.log(panel.pivots)
-                arriving = _log_sum(log_p[panel.rest, None] + np.log(panel.rate))
-                found = np.full(len(panel.here), -np.inf)
-                for r in range(len(panel.here) - 1, -1, -1):
-                    within = _log_sum(found[r + 1 :] + inner[r + 1 :, r]) if r + 1 < len(found) else -np.inf
-                    found[r] = np.logaddexp(arriving[r], within) - pivots[r]
-                log_p[panel.here] = found
-        p = np.exp(log_p - log_p.max())
-        return np.asarray(p / p.sum())
-
-    def solve(self, given: FloatArray, p: FloatArray) -> Any:
-        """X of (i omega - Q) X = `given`, (n, m), for p given = 0; the X with p X = 0."""
-        load = given.astype(self._lost.dtype)
-        x = np.zeros((self.size, given.shape[1] + 1), dtype=load.dtype)
-        for panel in self.panels:
-            x[panel.here, :-1] = panel.arrive @ load[panel.here]
-            load[panel.rest] += panel.rate @ x[panel.here, :-1]
-        x[self.last, -1] = 1.0  # the solution with x[last] = 0, and the one without load
-        for panel in reversed(self.panels):
-            x[panel.here] = panel.depart @ (x[panel.here] + panel.probability @ x[panel.rest])
-        mean = p @ x
-        return x[:, :-1] - x[:, -1:] * (mean[:-1] / mean[-1])
-
-
-def _log_sum(values: FloatArray) -> Any:
-    """log(sum(exp(values))) over the first axis; -inf where all are."""
-    top = np.maximum(values.max(axis=0), -1e300)
-    return top + np.log(np.exp(values - top).sum(axis=0))
-
-
-def _underflow() -> ConvergenceError:
-    return ConvergenceError(
-        "voltages",
-        "rates",
-        "rates fall below the smallest number and leave occupations without a way out",
-        "raise temperature_K or lower the voltages",
-    )
 
 
 class _Stationary(NamedTuple):
@@ -275,7 +86,7 @@ class _Stationary(NamedTuple):
     matrix: Any
     holes: IntArray
     p: FloatArray
-    elimination: _Elimination
+    elimination: Elimination
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,7 +216,7 @@ class MasterEquation:
         shift = self._place_potentials @ volts
         barrier = events.barrier_eV + shift[events.destination] - shift[events.source]
         rates = events.prefactor * np.exp(-np.maximum(barrier, 0.0) / self.network.thermal_energy_eV)
-        return np.where(rates > _SMALLEST, rates, 0.0), barrier
+        return np.where(rates > SMALLEST, rates, 0.0), barrier
 
     def transitions(self, voltages: Any, *, holes: int | None = None) -> Transitions:
         """All hops between occupations.
@@ -448,7 +259,7 @@ class MasterEquation:
             row, column = matrix.nonzero()
             closed = np.setdiff1d(np.arange(count), label[row][label[row] != label[column]])
             if len(closed) != 1:
-                raise _underflow()
+                raise underflow()
             visited = np.nonzero(label == closed[0])[0]
             keep = label[start] == closed[0]
             place = np.zeros(n, dtype=np.int64)
@@ -458,7 +269,7 @@ class MasterEquation:
             start, end = place[start[keep]], place[end[keep]]
         rates = rates[keep]
         holes = np.bitwise_count(states).astype(np.int64)
-        elimination = _Elimination(matrix, holes)
+        elimination = Elimination(matrix, holes)
         p = elimination.stationary()
         flow = p[start] * rates
         out = np.bincount(start, weights=flow, minlength=len(states))
@@ -582,7 +393,7 @@ class MasterEquation:
         given -= p @ given
         if omega > 0:
             given[:, -1] += 1j * omega * known
-        elimination = _Elimination(solution.matrix, solution.holes, last, omega) if omega > 0 else solution.elimination
+        elimination = Elimination(solution.matrix, solution.holes, last, omega) if omega > 0 else solution.elimination
         h = elimination.solve(given, p)
         off, h = h[:, -1] - known, h[:, :-1]
 

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from dnpu_models import DopantNetwork, KineticMonteCarlo, MeanField
 from dnpu_models.geometry import FloatArray
-from dnpu_models.reference import direct_tables
-from dnpu_models.trajectory import Method, Trajectory
+from dnpu_models.trajectory import Method
 from inmateria.progress import compilation_told, counted
 from inmateria.terminal import stderr
 
@@ -20,19 +19,11 @@ WARM_STEP_V = 1e-3
 LEAST_A = 5e-9
 
 
-def _trajectory(model: KineticMonteCarlo, volts: FloatArray, seed: int, method: Method) -> Trajectory:
-    weight, occupations = model._guide(volts)
-    occupied = model._random_occupation(np.random.default_rng(seed), occupations)
-    tables = direct_tables(model.network) if method == "direct" else model._tables
-    words = np.random.SeedSequence(seed).generate_state(4, np.uint64).astype(np.uint64)
-    return Trajectory(tables, model._energies(volts), occupied, words, weight, method)
-
-
 def _hops_per_s(
     model: KineticMonteCarlo, volts: FloatArray, seed: int, method: Method, hops: int, *, sample: bool = False
 ) -> tuple[float, float]:
     """Hops a second of processor time, and tries (or new states) a hop."""
-    trajectory = _trajectory(model, volts, seed, method)
+    trajectory = model.trajectory(volts, seed=seed, method=method)
     trajectory.settle(max(hops // 10, 100), sample=sample)
     begin = time.process_time()
     trajectory.follow(hops)

@@ -20,6 +20,7 @@ from dnpu_models.constants import COULOMB_EV_M, ELEMENTARY_CHARGE
 from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.network import DopantNetwork
+from dnpu_models.reference import direct_rates
 from dnpu_models.trajectory import Method, Trajectory
 from inmateria.errors import ConvergenceError, InputError
 
@@ -124,7 +125,19 @@ def t_probability(value: Array, stderr: Array, truth: Array, freedom: int) -> Ar
     return np.asarray(2 * stats.t.sf(np.abs(value - truth) / stderr, freedom))
 
 
-# --------------------------------------------------------------------------------------------- detailed balance
+# ---------------------------------------------------------------------------------------- rates, detailed balance
+
+
+def test_the_reference_has_the_rates_written_out() -> None:
+    for preset, changes in (("tertilt2022", {"acceptors": 40, "temperature_K": 20.0}), ("kmc_dn", {})):
+        network = DopantNetwork.random(seed=5, preset=preset, **changes)
+        rng = np.random.default_rng(6)
+        for holes in (0.1, 0.5, 0.9):
+            occupied = (rng.random(network.n_sites) < holes).astype(np.uint8)
+            volts = rng.uniform(-network.limit_V, network.limit_V, network.n_electrodes)
+            expected = reference_rates(network, volts, occupied)
+            rates = direct_rates(network, volts, occupied)
+            np.testing.assert_allclose(rates, expected, rtol=1e-11, atol=1e-290 * network.attempt_rate_Hz)
 
 
 def test_rates_obey_detailed_balance() -> None:
@@ -367,6 +380,14 @@ def test_progress_counts_hops() -> None:
         ("hops", {"hops": 31}),
         ("hops", {"hops": 1e6}),
         ("hops", {"hops": True}),
+        ("hops", {"hops": None}),
+        ("until", {"until": 0.0}),
+        ("until", {"until": 1}),
+        ("until", {"until": np.nan}),
+        ("electrode", {"until": 0.1, "electrode": 3}),
+        ("batches", {"until": 0.1, "batches": 31}),
+        ("threads", {"threads": 0}),
+        ("method", {"method": "fast"}),
         ("batches", {"batches": 1}),
         ("burn_in", {"burn_in": -1}),
         ("seed", {"seed": -1}),
@@ -384,6 +405,23 @@ def test_input_errors_name_the_field(field: str, arguments: dict[str, Any]) -> N
     with pytest.raises(InputError) as caught:
         KineticMonteCarlo(small_network(3, 1)).estimate(settings.pop("voltages"), **settings)
     assert caught.value.field == field
+
+
+def test_a_trajectory_is_followed_further_and_further() -> None:
+    model, volts = KineticMonteCarlo(small_network(4, 3)), np.array([0.05, 0.0, -0.05])
+    one, two = (model.trajectory(volts, seed=1, initial=[1, 0, 1, 1]) for _ in range(2))
+    parts = [one.follow(hops) for hops in (100, 300)]
+    whole = two.follow(400)
+    np.testing.assert_array_equal(one.occupied, two.occupied)
+    np.testing.assert_array_equal(parts[0].charge + parts[1].charge, whole.charge)
+    assert parts[0].time + parts[1].time == pytest.approx(whole.time, rel=1e-12)
+    with pytest.raises(InputError) as caught:
+        model.trajectory(np.zeros((2, 3)), seed=1)
+    assert caught.value.field == "voltages"
+    with pytest.raises(InputError, match="choose graph, rows or direct"):
+        model.trajectory(volts, seed=1, method="fast")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at most 64 sites"):
+        KineticMonteCarlo(DopantNetwork.random(seed=0, acceptors=70)).trajectory(np.zeros(8), seed=1, method="graph")
 
 
 def test_a_device_where_nothing_can_move_says_so() -> None:
