@@ -47,9 +47,11 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
             close = " or ".join(sorted(error.possibilities or ()))
             return InputError(name, name, "is no option", f"did you mean {close}?" if close else helps)
         return InputError(name, None, message[:1].lower() + message[1:], _FIXES.get(_field(name), helps))
-    unknown = re.fullmatch(r"No such command '(.*)'(.*)", message)
+    unknown = re.match(r"No such command '(.*?)'\.", message)
     if unknown:
-        return InputError("command", unknown[1], "is no command", "choose doctor, learn, gradient or export")
+        *others, last = getattr(getattr(error.ctx, "command", None), "commands", {"doctor": None})
+        choice = f"{', '.join(others)} or {last}" if others else last
+        return InputError("command", unknown[1], "is no command", f"choose {choice}")
     extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if extra:
         return InputError("arguments", extra[1], "is too much", helps)
