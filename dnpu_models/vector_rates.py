@@ -111,6 +111,23 @@ def _sum(builder, vector):
     return builder.extract_element(vector, ir.Constant(_HALF, 0))
 
 
+def _rates(into, prefactor, coulomb, source, energy, out):
+    """Signature and code of `rates_into`, or of `rates_from`."""
+
+    def codegen(context, builder, signature, args):
+        kinds = signature.args
+        g, k, sources, energies, rates = (_data(context, builder, kinds[m], args[m]) for m in (0, 1, 2, 3, 6))
+        own, others = _spread(builder, args[5]), _gather(builder, energies, sources, args[4])
+        barrier = builder.fsub(own, others) if into else builder.fsub(others, own)
+        barrier = builder.fsub(barrier, _load(builder, k, args[4], _DOUBLES, 8))
+        rate = builder.fmul(_load(builder, g, args[4], _DOUBLES, 8), _boltzmann(builder, barrier))
+        _store(builder, rate, rates, args[7], 8)
+        return _sum(builder, rate)
+
+    arrays = (prefactor, coulomb, source, energy)
+    return types.float64(*arrays, types.int64, types.float64, out, types.int64), codegen
+
+
 @intrinsic
 def rates_into(typingctx, prefactor, coulomb, source, energy, at, own, out, place):
     """Rates of eight pairs into an empty site of energy `own`: g min(1, exp(-(own - E_source - K))).
@@ -132,18 +149,7 @@ def rates_into(typingctx, prefactor, coulomb, source, energy, at, own, out, plac
     float64
         Their sum.
     """
-
-    def codegen(context, builder, signature, args):
-        kinds = signature.args
-        g, k, sources, energies, rates = (_data(context, builder, kinds[m], args[m]) for m in (0, 1, 2, 3, 6))
-        barrier = builder.fsub(_spread(builder, args[5]), _gather(builder, energies, sources, args[4]))
-        barrier = builder.fsub(barrier, _load(builder, k, args[4], _DOUBLES, 8))
-        rate = builder.fmul(_load(builder, g, args[4], _DOUBLES, 8), _boltzmann(builder, barrier))
-        _store(builder, rate, rates, args[7], 8)
-        return _sum(builder, rate)
-
-    arrays = (prefactor, coulomb, source, energy)
-    return types.float64(*arrays, types.int64, types.float64, out, types.int64), codegen
+    return _rates(True, prefactor, coulomb, source, energy, out)
 
 
 @intrinsic
@@ -152,18 +158,7 @@ def rates_from(typingctx, prefactor, coulomb, source, energy, at, own, out, plac
 
     As `rates_into`, with the neighbours in `source`.
     """
-
-    def codegen(context, builder, signature, args):
-        kinds = signature.args
-        g, k, sources, energies, rates = (_data(context, builder, kinds[m], args[m]) for m in (0, 1, 2, 3, 6))
-        barrier = builder.fsub(_gather(builder, energies, sources, args[4]), _spread(builder, args[5]))
-        barrier = builder.fsub(barrier, _load(builder, k, args[4], _DOUBLES, 8))
-        rate = builder.fmul(_load(builder, g, args[4], _DOUBLES, 8), _boltzmann(builder, barrier))
-        _store(builder, rate, rates, args[7], 8)
-        return _sum(builder, rate)
-
-    arrays = (prefactor, coulomb, source, energy)
-    return types.float64(*arrays, types.int64, types.float64, out, types.int64), codegen
+    return _rates(False, prefactor, coulomb, source, energy, out)
 
 
 @intrinsic
