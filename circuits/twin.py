@@ -241,6 +241,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             if closed:
                 signals[trained] -= loop.start_V
             amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
+            begun = row
             row = _window(
                 evaluate.address, kernel.params, state, volts, out, start, stop - start, half, steps, record, row,
                 control, filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
@@ -248,7 +249,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
-            points += steps + 3 - 2 * int(half / sequence.window_s * steps)
+            points += row - begun
             now = stop + half
     except KeyboardInterrupt:
         interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables
 from dnpu_models.random_words import uniform
-from dnpu_models.row_kernel import EMPTY, SAMPLES, TIME, TRIES
+from dnpu_models.row_kernel import EMPTY, SAMPLES, TIME, TRIES, site_energies
 from dnpu_models.vector_rates import WIDTH, rates_into
 
 SITES = 64
@@ -46,6 +46,7 @@ class Graph(NamedTuple):
     upto: FloatArray  # (CAPACITY, KEPT): running sums of their rates
     target: NDArray[np.int32]  # (CAPACITY, KEPT): the states they lead to, -1 unknown
     event: NDArray[np.int32]  # (CAPACITY, KEPT): pair number, or number of pairs + lead
+    occupied: NDArray[np.uint8]  # scratch, (n_sites,)
     energy: FloatArray  # scratch, (padded,)
     rates: FloatArray  # scratch, (n_pairs + n_leads,)
     inflow: FloatArray  # scratch, (padded,)
@@ -64,6 +65,7 @@ def graph(tables: HopTables, electrodes: int) -> Graph:
         upto=np.zeros((CAPACITY, KEPT)),
         target=np.full((CAPACITY, KEPT), -1, dtype=np.int32),
         event=np.zeros((CAPACITY, KEPT), dtype=np.int32),
+        occupied=np.zeros(tables.sites, dtype=np.uint8),
         energy=np.zeros(tables.padded),
         rates=np.zeros(tables.source.size + tables.contact_rate.size),
         inflow=np.zeros(tables.padded),
@@ -76,18 +78,15 @@ def _holds(key, site):
 
 
 @njit(cache=True, nogil=True)
-def state_rates(tables, base, v, key, energy, rates):
-    """Rates of all events of a state, pairs (by `HopTables.source`) then leads; returns their sum."""
+def state_rates(tables, base, v, key, occupied, energy, rates):
+    """Rates of all events of a state, pairs (by `HopTables.source`) then leads; returns their sum.
+
+    `occupied` (n_sites,) and `energy` (padded,) are scratch.
+    """
     t = tables
     for k in range(t.sites):
-        energy[k] = base[k]
-    for j in range(t.sites):
-        if not _holds(key, j):
-            for k in range(t.sites):
-                energy[k] -= t.coulomb[j, k]
-    for j in range(t.sites):
-        if not _holds(key, j):
-            energy[j] -= EMPTY
+        occupied[k] = 1 if _holds(key, k) else 0
+    site_energies(t, base, occupied, energy)
     total = 0.0
     for j in range(t.sites):
         empty = not _holds(key, j)
@@ -156,7 +155,7 @@ def _state(g, tables, base, v, key, weight):
     g.states[0] += 1
     g.table[place] = s
     g.key[s] = key
-    total = state_rates(tables, base, v, key, g.energy, g.rates)
+    total = state_rates(tables, base, v, key, g.occupied, g.energy, g.rates)
     g.total[s] = total
     g.dwell[s] = 0.0
     _expected_currents(tables, key, g.rates, g.inflow, weight, g.drift[s])
@@ -299,7 +298,7 @@ def run_graph(g, tables, base, v, occupied, words, hops, random_times, weight, t
 @njit(cache=True, nogil=True)
 def _rare(g, tables, base, v, s, u):
     """The event in which u falls along those of state s that were not kept."""
-    state_rates(tables, base, v, g.key[s], g.energy, g.rates)
+    state_rates(tables, base, v, g.key[s], g.occupied, g.energy, g.rates)
     if g.events[s] > 0:
         u -= g.upto[s, g.events[s] - 1]
     for m in range(g.events[s]):

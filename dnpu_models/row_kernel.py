@@ -146,9 +146,8 @@ def row_rates(tables, row, occupied, energy, v, rates):
 
 
 @njit(cache=True, nogil=True)
-def _renew(tables, base, work):
-    """Energies from scratch."""
-    occupied, energy = work.occupied, work.energy
+def site_energies(tables, base, occupied, energy):
+    """Energies of all sites from scratch, empty ones lowered."""
     for k in range(tables.sites):
         energy[k] = base[k]
     for j in range(tables.sites):
@@ -277,13 +276,13 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
     patience = PATIENCE * tables.rows // LANES
     for k in range(sites):
         since[k] = clock[TIME]
-    _renew(tables, base, work)
+    site_energies(tables, base, occupied, energy)
     if not _renew_bounds(tables, v, work) > 0.0:
         return 0
     made = 0
     while made < hops:
         if made % RENEW == RENEW - 1:
-            _renew(tables, base, work)
+            site_energies(tables, base, occupied, energy)
             _renew_bounds(tables, v, work)
         for group in range(groups):
             sum_lanes(bound, group * _GROUP, sums, group * LANES)

@@ -167,7 +167,7 @@ def test_rows_hold_every_rate_once(preset: str, changes: dict[str, Any]) -> None
         expected = direct_rates(network, volts, occupied) / network.attempt_rate_Hz
         base, v = energies(network, volts)
         work = row_kernel.workspace(tables, occupied, len(v))
-        row_kernel._renew(tables, base, work)
+        row_kernel.site_energies(tables, base, work.occupied, work.energy)
         found = np.zeros_like(expected)
         for row in range(tables.rows):
             total = row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates)
@@ -180,7 +180,7 @@ def test_rows_hold_every_rate_once(preset: str, changes: dict[str, Any]) -> None
         if network.n_sites <= graph_kernel.SITES:
             key = np.uint64(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
             rates = np.zeros(len(tables.source) + len(tables.contact_rate))
-            total = graph_kernel.state_rates(tables, base, v, key, np.zeros(tables.padded), rates)
+            total = graph_kernel.state_rates(tables, base, v, key, occupied.copy(), np.zeros(tables.padded), rates)
             assert total == pytest.approx(expected.sum(), rel=1e-9)
 
 
@@ -209,7 +209,7 @@ def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any]) ->
         assert np.all(work.bound >= rates)
         tight = max(tight, rates.sum() / work.bound.sum(dtype=float))
         followed = work.energy.copy()
-        row_kernel._renew(tables, base, work)
+        row_kernel.site_energies(tables, base, work.occupied, work.energy)
         np.testing.assert_allclose(followed[: tables.sites], work.energy[: tables.sites], atol=1e-7)
     assert tight > 0.01  # and the bounds are of use
 
@@ -243,7 +243,7 @@ def test_expected_currents_are_those_of_the_rates_written_out() -> None:
     weight = np.random.default_rng(2).normal(size=(n, electrodes))
     expected = current + inflow @ weight
     work = row_kernel.workspace(tables, occupied, electrodes)
-    row_kernel._renew(tables, base, work)
+    row_kernel.site_energies(tables, base, work.occupied, work.energy)
     drift = np.zeros(electrodes)
     row_kernel.sample(tables, v, work, weight, drift)
     np.testing.assert_allclose(drift, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())

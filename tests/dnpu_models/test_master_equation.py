@@ -6,7 +6,6 @@ one if the code were right.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from dnpu_models.constants import COULOMB_EV_M, ELEMENTARY_CHARGE
+from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
 from dnpu_models.network import DopantNetwork
 from dnpu_models.steppable import Differentiable
 from inmateria.errors import ConvergenceError, InputError
+
+from .written_out import reference_rates
 
 FALSE_ALARM = 1e-4
 SIDE = 60e-9
@@ -97,38 +98,6 @@ def gross_flow(model: MasterEquation, volts: Array) -> Array:
     hops = model.transitions(volts)
     p = model.occupations_distribution(volts)
     return np.asarray((p[hops.start] * hops.rates_Hz) @ np.abs(hops.weights(displacement=False)))
-
-
-def reference_rates(network: DopantNetwork, volts: Array, occupied: NDArray[Any]) -> Array:
-    """Rates (1/s) of all hops out of one state, [from, to], electrodes after sites: written out."""
-    n, kt = network.n_sites, network.thermal_energy_eV
-    k = COULOMB_EV_M / network.relative_permittivity
-    energy = np.empty(n + len(volts))
-    energy[n:] = volts
-    for i in range(n):
-        energy[i] = network.site_energies_eV[i] + float(network.unit_potentials[i] @ volts)
-        energy[i] += sum(k / np.hypot(*(network.acceptors_m[i] - d)) for d in network.donors_m)
-        for j in range(n):
-            if j != i:
-                energy[i] -= k * (1 - int(occupied[j])) / np.hypot(*(network.acceptors_m[i] - network.acceptors_m[j]))
-    rates = np.zeros((len(energy), len(energy)))
-
-    def rate(r: float, barrier: float) -> float:
-        factor = 1.0 if barrier <= 0 else float(np.exp(-barrier / kt))
-        return float(network.attempt_rate_Hz * np.exp(-2 * r / network.localisation_m) * factor)
-
-    for i, j in itertools.permutations(range(n), 2):
-        r = float(np.hypot(*(network.acceptors_m[i] - network.acceptors_m[j])))
-        if occupied[i] and not occupied[j] and network.hop_min_m <= r <= network.hop_max_m:
-            rates[i, j] = rate(r, energy[j] - energy[i] - k / r)
-    for i, e in itertools.product(range(n), range(len(volts))):
-        r = float(network.electrode_distances_m[i, e])
-        if r <= network.hop_max_m:
-            if occupied[i]:
-                rates[i, n + e] = rate(r, energy[n + e] - energy[i])
-            else:
-                rates[n + e, i] = rate(r, energy[i] - energy[n + e])
-    return rates
 
 
 # ------------------------------------------------------------------------------------------------- transitions
