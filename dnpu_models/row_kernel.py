@@ -44,6 +44,8 @@ EMPTY = 131072.0
 FLOOR = 2.0**-63
 """Bounds are at least this fraction of a row's cap: then the largest growth, 2^64, takes them there, as any beyond it
 should."""
+IMPOSSIBLE = 1e-300
+"""Padded pairs have the rate 0, empty sources at most exp(-700)."""
 PATIENCE = 64
 """After so many vain tries in a row for each block of rows, one event is drawn from all rates, computed."""
 
@@ -352,10 +354,19 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
             total += change
         if not total > 0.0:
             break
+        if row < padded:
+            count = (far[row] - near[row]) * WIDTH
+        elif row < leaving:
+            count = (near[row - padded + 1] - far[row - padded]) * WIDTH
+        else:
+            c = row - leaving if row < entering else row - entering
+            count = contact_start[c + 1] - contact_start[c]
         chosen = 0
-        while rest >= rates[chosen]:
+        while chosen < count - 1 and rest >= rates[chosen]:
             rest -= rates[chosen]
             chosen += 1
+        while chosen > 0 and rates[chosen] < IMPOSSIBLE:  # rounding led past the last event
+            chosen -= 1
         arrived, left, event = -1, -1, 0
         if row < leaving:
             arrived = row if row < padded else row - padded
