@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables
 from dnpu_models.random_words import uniform
-from dnpu_models.row_kernel import EMPTY, SAMPLES, TIME, TRIES, site_energies
+from dnpu_models.row_kernel import EMPTY, SAMPLES, STOP_AT, TIME, TRIES, site_energies
 from dnpu_models.vector_rates import WIDTH, rates_into
 
 SITES = 64
@@ -36,7 +36,7 @@ SHARE = 1e-3
 class Graph(NamedTuple):
     """Visited states. Times in 1/nu_0."""
 
-    states: NDArray[np.int64]  # (1,): how many
+    states: NDArray[np.int64]  # (2,): how many, and the number of the present one
     key: NDArray[np.uint64]  # (CAPACITY,): occupation
     table: NDArray[np.int32]  # (2 CAPACITY,): state by hash, -1 free
     total: FloatArray  # (CAPACITY,): total rate
@@ -55,7 +55,7 @@ class Graph(NamedTuple):
 def graph(tables: HopTables, electrodes: int) -> Graph:
     """An empty graph."""
     return Graph(
-        states=np.zeros(1, dtype=np.int64),
+        states=np.zeros(2, dtype=np.int64),
         key=np.zeros(CAPACITY, dtype=np.uint64),
         table=np.full(2 * CAPACITY, -1, dtype=np.int32),
         total=np.zeros(CAPACITY),
@@ -224,7 +224,7 @@ def _after(tables, key, event, charge):
 
 @njit(cache=True, nogil=True)
 def run_graph(g, tables, base, v, occupied, words, hops, random_times, weight, tally):
-    """Follow one trajectory for `hops` hops.
+    """Follow one trajectory for `hops` hops, or until ``clock[STOP_AT]`` if times are random.
 
     Parameters
     ----------
@@ -239,27 +239,57 @@ def run_graph(g, tables, base, v, occupied, words, hops, random_times, weight, t
     Returns
     -------
     int
-        Hops made: fewer than `hops` if no event was possible any more.
+        Hops made: fewer than `hops` if the end came first, or no event was possible any more.
     """
-    total, events, upto, target, event, dwell = g.total, g.events, g.upto, g.target, g.event, g.dwell
-    pairs, charge, clock = tables.source.size, tally.charge, tally.clock
-    lead = tables.contact_electrode
+    enter(g, tables, base, v, occupied, weight, tally)
+    made = walk(g, tables, base, v, words, hops, random_times, weight, tally)
+    _flush(g, tables, tally)
+    key = g.key[g.states[1]]
+    for k in range(tables.sites):
+        occupied[k] = 1 if _holds(key, k) else 0
+    return made
+
+
+@njit(cache=True, nogil=True)
+def enter(g, tables, base, v, occupied, weight, tally):
+    """Make `occupied` the present state."""
     key = np.uint64(0)
     for k in range(tables.sites):
         if occupied[k] != 0:
             key |= np.uint64(1) << np.uint64(k)
-    known = g.states[0]
+    _go_to(g, tables, base, v, key, weight, tally)
+
+
+@njit(cache=True, nogil=True)
+def _go_to(g, tables, base, v, key, weight, tally):
+    """Make `key` the present state and return its number; a full graph is thrown away, its times tallied."""
     s = _state(g, tables, base, v, key, weight)
     if s < 0:
-        _clear(g)
-        known = 0
+        _flush(g, tables, tally)
+        g.states[0] = 0
+        g.table[:] = -1
         s = _state(g, tables, base, v, key, weight)
+    g.states[1] = s
+    return np.int64(s)
+
+
+@njit(cache=True, nogil=True)
+def walk(g, tables, base, v, words, hops, random_times, weight, tally):
+    """Go on from the present state, as `run_graph`; times are left to be tallied."""
+    total, events, upto, target, event, dwell = g.total, g.events, g.upto, g.target, g.event, g.dwell
+    pairs, charge, clock = tables.source.size, tally.charge, tally.clock
+    lead = tables.contact_electrode
+    s = g.states[1]
     made = 0
-    time = 0.0
-    while made < hops and total[s] > 0.0:
-        wait = 1.0 / total[s]
+    time, end = 0.0, clock[STOP_AT] - clock[TIME]
+    while made < hops and (total[s] > 0.0 or end < np.inf):
+        wait = 1.0 / total[s] if total[s] > 0.0 else np.inf
         if random_times:
             wait *= -np.log1p(-uniform(words))
+        if time + wait >= end:
+            dwell[s] += end - time
+            time = end
+            break
         time += wait
         dwell[s] += wait
         u = uniform(words) * total[s]
@@ -275,23 +305,15 @@ def run_graph(g, tables, base, v, occupied, words, hops, random_times, weight, t
             s = np.int64(target[s, m])
             continue
         e = np.int64(event[s, m]) if m < events[s] else _rare(g, tables, base, v, s, u)
-        key = _after(tables, g.key[s], e, charge)
-        after = _state(g, tables, base, v, key, weight)
-        if after < 0:
-            clock[TRIES] += g.states[0] - known
-            known = 0
-            _flush(g, tables, tally)
-            _clear(g)
-            s = _state(g, tables, base, v, key, weight)
-        else:
-            if m < events[s]:
-                target[s, m] = after
-            s = after
-    clock[TRIES] += g.states[0] - known
+        known = g.states[0]
+        after = _go_to(g, tables, base, v, _after(tables, g.key[s], e, charge), weight, tally)
+        if g.states[0] != known:
+            clock[TRIES] += 1.0
+        if m < events[s] and g.states[0] >= known:
+            target[s, m] = after
+        s = after
+    g.states[1] = s
     clock[TIME] += time
-    _flush(g, tables, tally)
-    for k in range(tables.sites):
-        occupied[k] = 1 if _holds(g.key[s], k) else 0
     return made
 
 
@@ -313,9 +335,3 @@ def _rare(g, tables, base, v, s, u):
     if chosen < 0:  # rounding led past the last event: all of them were kept
         chosen = np.int64(g.event[s, g.events[s] - 1])
     return chosen
-
-
-@njit(cache=True, nogil=True)
-def _clear(g):
-    g.states[0] = 0
-    g.table[:] = -1

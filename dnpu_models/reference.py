@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dnpu_models.geometry import FloatArray
 from dnpu_models.network import DopantNetwork
 from dnpu_models.random_words import uniform
-from dnpu_models.row_kernel import TIME, TRIES
+from dnpu_models.row_kernel import STOP_AT, TIME, TRIES
 
 
 class DirectTables(NamedTuple):
@@ -66,7 +66,7 @@ def direct_rates(network: DopantNetwork, voltages: FloatArray, occupied: NDArray
 
 @njit(cache=True, nogil=True)
 def run_direct(tables, base, v, occupied, words, hops, random_times, tally):
-    """Follow one trajectory for `hops` hops; arguments as `row_kernel.run_rows`. Nothing is sampled."""
+    """Follow one trajectory at fixed voltages; arguments as `row_kernel.run_rows`. Nothing is sampled."""
     n, electrodes = occupied.size, v.size
     energy = np.empty(n)
     made = 0

@@ -10,6 +10,10 @@ are computed anew. So six or so rows of 8 to 20 rates are computed for a hop, of
 The bounds are float32, rounded up; selection works on their exact values in float64, and true rates are float64.
 A bound can be too large, never too small: only speed is at stake.
 
+Voltages may rise or fall linearly in time. Then a bound has to hold until the end of a slice of time, in which no
+barrier changes by more than `SLICE` kT: true rates are those of the moment, a row just computed gets the bound
+R exp(SLICE), and all rows are computed anew when the next slice begins. That too is exact.
+
 Energies x_k of holes are kept for all sites; those of empty sites are lowered by `EMPTY`, so that an empty source
 gives the rate exp(-700) = 0 without a question. They are kept by addition and computed from scratch every `RENEW` hops:
 each addition errs by at most 2^-35 kT.
@@ -46,6 +50,8 @@ FLOOR = 2.0**-63
 should."""
 IMPOSSIBLE = 1e-300
 """Padded pairs have the rate 0, empty sources at most exp(-700)."""
+SLICE = 0.05
+"""How far a barrier may move in a slice of time, kT: costs 5 % more tries, and all rates once a slice."""
 PATIENCE = 64
 """After so many vain tries in a row for each block of rows, one event is drawn from all rates, computed."""
 
@@ -53,7 +59,9 @@ _UP = 1.0 + 2e-7
 _GROUP = LANES * BLOCKS
 
 # words of a clock
-TIME, SAMPLE_AT, SAMPLE_EVERY, SAMPLES, TRIES, CLOCK_WORDS = range(6)
+TIME, STOP_AT, SAMPLE_AT, SAMPLE_EVERY, SAMPLES, TRIES, CLOCK_WORDS = range(7)
+FOREVER = 1 << 62
+"""More hops than will ever be made, for a trajectory that stops at a time."""
 
 
 class Workspace(NamedTuple):
@@ -72,7 +80,7 @@ class Workspace(NamedTuple):
 class Tally(NamedTuple):
     """What a trajectory adds up."""
 
-    clock: FloatArray  # (CLOCK_WORDS,): time in 1/nu_0, next sample, time between samples, samples, tries
+    clock: FloatArray  # (CLOCK_WORDS,): time in 1/nu_0, its end, next sample, time between samples, samples, tries
     charge: NDArray[np.int64]  # (n_electrodes,): holes that came in less those that left
     held: FloatArray  # (n_sites,): time with a hole
     drift: FloatArray  # (n_electrodes,): sum over the samples of the weighted rates; see `sample`
@@ -162,8 +170,8 @@ def site_energies(tables, base, occupied, energy):
 
 
 @njit(cache=True, nogil=True)
-def _renew_bounds(tables, v, work):
-    """Bounds from scratch: the true rates. Returns the total rate."""
+def _renew_bounds(tables, v, work, ahead):
+    """Bounds from scratch: the true rates, times `ahead`. Returns the total rate."""
     total = 0.0
     for row in range(tables.rows):
         rate = row_rates(tables, row, work.occupied, work.energy, v, work.rates)
@@ -175,7 +183,7 @@ def _renew_bounds(tables, v, work):
             c = row - tables.leaving if row < tables.entering else row - tables.entering
             if c < tables.contact_site.size:
                 allowed = (work.occupied[tables.contact_site[c]] != 0) == (row < tables.entering)
-        work.bound[row] = _bound(rate, tables.cap[row]) if allowed else np.float32(0.0)
+        work.bound[row] = _bound(rate * ahead, tables.cap[row]) if allowed else np.float32(0.0)
         total += rate
     return total
 
@@ -194,6 +202,12 @@ def _choose_exactly(tables, v, work, target):
                 target -= rate
     row_rates(tables, chosen, work.occupied, work.energy, v, work.rates)
     return chosen, rest
+
+
+@njit(cache=True, nogil=True)
+def _range(base_slope, v_slope):
+    """Fastest change of any difference of energies."""
+    return max(base_slope.max(), v_slope.max()) - min(base_slope.min(), v_slope.min())
 
 
 @njit(cache=True, nogil=True)
@@ -237,8 +251,8 @@ def sample(tables, v, work, weight, drift):
 
 
 @njit(cache=True, nogil=True)
-def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
-    """Follow one trajectory for `hops` hops.
+def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_times, weight, tally):
+    """Follow one trajectory for `hops` hops, or until ``clock[STOP_AT]`` if times are random.
 
     Parameters
     ----------
@@ -247,6 +261,9 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
         Site energies with every acceptor occupied, electrodes included, in kT; with all others within +-`EMPTY`/4.
     v : ndarray (n_electrodes,)
         Electrode energies, in kT.
+    base_slope, v_slope : ndarray
+        How they rise in a time of 1/nu_0, (n_sites,) and (n_electrodes,), or empty if they do not; `base` and `v` advance
+        in place. Slopes need random times and an end.
     work : Workspace
         State and scratch; advances.
     words : ndarray (4,) of uint64
@@ -257,12 +274,13 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
     weight : ndarray (n_sites, n_electrodes)
         See `sample`.
     tally : Tally
-        Added to. A sample is taken every ``clock[SAMPLE_EVERY]`` in time (never if ``clock[SAMPLE_AT]`` is infinite).
+        Added to. A sample is taken every ``clock[SAMPLE_EVERY]`` in time (never if ``clock[SAMPLE_AT]`` is infinite, as
+        it has to be under slopes).
 
     Returns
     -------
     int
-        Hops made: fewer than `hops` if no event was possible any more.
+        Hops made: fewer than `hops` if the end came first, or no event was possible any more.
     """
     occupied, energy, bound, rates, sums, since = (
         work.occupied, work.energy, work.bound, work.rates, work.sums, work.since,
@@ -276,16 +294,21 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
     pairs, bounded = source.size, growth.shape[0] > 0
     groups = tables.rows // _GROUP
     patience = PATIENCE * tables.rows // LANES
+    ramped = base_slope.size > 0
+    ahead, slice_end, slice_length = 1.0, clock[STOP_AT], np.inf
+    if ramped:
+        ahead = np.exp(SLICE)
+        slice_length = SLICE / max(_range(base_slope, v_slope), 1e-300)
+        slice_end = min(clock[STOP_AT], clock[TIME] + slice_length)
     for k in range(sites):
         since[k] = clock[TIME]
     site_energies(tables, base, occupied, energy)
-    if not _renew_bounds(tables, v, work) > 0.0:
-        return 0
+    _renew_bounds(tables, v, work, ahead)
     made = 0
     while made < hops:
         if made % RENEW == RENEW - 1:
             site_energies(tables, base, occupied, energy)
-            _renew_bounds(tables, v, work)
+            _renew_bounds(tables, v, work, ahead)
         for group in range(groups):
             sum_lanes(bound, group * _GROUP, sums, group * LANES)
         total = 0.0
@@ -296,16 +319,30 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
             sums[groups * LANES + lane] = value
             total += value
         vain = 0
+        over = False  # the slice is over, before any event
         while True:
+            if not total > 0.0:
+                break
             wait = 1.0 / total
             if random_times:
                 wait *= -np.log1p(-uniform(words))
+            over = clock[TIME] + wait >= slice_end
+            if over:
+                wait = slice_end - clock[TIME]
             clock[TIME] += wait
             clock[TRIES] += 1.0
             while clock[TIME] >= clock[SAMPLE_AT]:
                 sample(tables, v, work, weight, tally.drift)
                 clock[SAMPLES] += 1.0
                 clock[SAMPLE_AT] += clock[SAMPLE_EVERY]
+            if ramped:
+                for k in range(sites):
+                    base[k] += base_slope[k] * wait
+                    energy[k] += base_slope[k] * wait
+                for electrode in range(v.size):
+                    v[electrode] += v_slope[electrode] * wait
+            if over:
+                break
             lane, rest = pick_lane(sums, groups * LANES, uniform(words) * total)
             group = 0
             while group < groups - 1 and rest >= sums[group * LANES + lane]:
@@ -337,21 +374,36 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
                 break
             vain += 1
             if vain > patience:
-                total = _renew_bounds(tables, v, work)
+                vain = 0
+                if ramped:  # rates change while one waits, so they cannot be drawn from as they are
+                    over = True
+                    break
+                total = _renew_bounds(tables, v, work, 1.0)
                 if not total > 0.0:
                     break
                 wait = 1.0 / total
                 if random_times:
                     wait *= -np.log1p(-uniform(words))
+                over = clock[TIME] + wait >= slice_end
+                if over:
+                    wait = slice_end - clock[TIME]
                 clock[TIME] += wait
-                row, rest = _choose_exactly(tables, v, work, uniform(words) * total)
+                if not over:
+                    row, rest = _choose_exactly(tables, v, work, uniform(words) * total)
                 break
-            tight = _bound(rate, cap[row])
+            tight = min(_bound(rate * ahead, cap[row]), bound[row])
             change = np.float64(tight) - np.float64(bound[row])
             bound[row] = tight
             sums[group * LANES + lane] += change
             sums[groups * LANES + lane] += change
             total += change
+        if over:
+            if clock[TIME] >= clock[STOP_AT]:
+                break
+            if ramped:
+                slice_end = min(clock[STOP_AT], clock[TIME] + slice_length)
+                _renew_bounds(tables, v, work, ahead)
+            continue
         if not total > 0.0:
             break
         if row < padded:
@@ -406,19 +458,19 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
             since[arrived] = clock[TIME]
         made += 1
         if not bounded:
-            _renew_bounds(tables, v, work)
+            _renew_bounds(tables, v, work, ahead)
             continue
         if left >= 0:  # the rows of a site whose hole has just left
             own = energy[left] + EMPTY
             rate = _pairs_into(prefactor, pair_coulomb, source, energy, own, near[left], far[left], rates)
-            bound[left] = _bound(rate, cap[left])
+            bound[left] = _bound(rate * ahead, cap[left])
             rate = _pairs_into(prefactor, pair_coulomb, source, energy, own, far[left], near[left + 1], rates)
-            bound[padded + left] = _bound(rate, cap[padded + left])
+            bound[padded + left] = _bound(rate * ahead, cap[padded + left])
             c = contact_of[left]
             if c >= 0:
                 bound[leaving + c] = np.float32(0.0)
                 rate = _leads(contact_start, lead, lead_rate, c, own, -1.0, v, rates)
-                bound[entering + c] = _bound(rate, cap[entering + c])
+                bound[entering + c] = _bound(rate * ahead, cap[entering + c])
         if arrived >= 0:  # the rows of a site that has just got a hole, and what it adds to its empty neighbours'
             bound[arrived] = np.float32(0.0)
             bound[padded + arrived] = np.float32(0.0)
@@ -426,15 +478,17 @@ def run_rows(tables, base, v, work, words, hops, random_times, weight, tally):
             if c >= 0:
                 bound[entering + c] = np.float32(0.0)
                 rate = _leads(contact_start, lead, lead_rate, c, energy[arrived], 1.0, v, rates)
-                bound[leaving + c] = _bound(rate, cap[leaving + c])
+                bound[leaving + c] = _bound(rate * ahead, cap[leaving + c])
             own = energy[arrived] - EMPTY  # empty neighbours' energies are lowered; others are shut out
             for vector in range(near[arrived], near[arrived + 1]):
                 at = vector * WIDTH
                 rates_from(prefactor, pair_coulomb, source, energy, at, own, rates, 0)
                 for q in range(WIDTH):
                     touched = back_row[at + q]
-                    more = np.float32((np.float64(bound[touched]) + rates[q]) * _UP)
+                    more = np.float32((np.float64(bound[touched]) + rates[q] * ahead) * _UP)
                     bound[touched] = min(more, cap[touched])
+    if made < hops and clock[STOP_AT] < np.inf:  # also where no event is possible
+        clock[TIME] = clock[STOP_AT]
     for k in range(sites):
         if occupied[k] != 0:
             held[k] += clock[TIME] - since[k]

@@ -75,7 +75,7 @@ class Trajectory:
             self._work = row_kernel.workspace(tables, self._occupied, len(energies.v))
             self._graph = graph_kernel.graph(tables, len(energies.v)) if method == "graph" else None
         self._clock = np.zeros(row_kernel.CLOCK_WORDS)
-        self._clock[row_kernel.SAMPLE_AT] = np.inf
+        self._clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
         self._made = 0
 
     @property
@@ -93,12 +93,13 @@ class Trajectory:
             clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self._occupied)), np.zeros(electrodes)
         )
         setting, how = (self.tables, *self.energies), (self.words, hops, random_times)
+        steady = (np.empty(0), np.empty(0))
         if self.method == "direct":
             made = reference.run_direct(*setting, self._occupied, *how, tally)
         elif self.method == "graph":
             made = graph_kernel.run_graph(self._graph, *setting, self._occupied, *how, self.weight, tally)
         else:
-            made = row_kernel.run_rows(*setting, self._work, *how, self.weight, tally)
+            made = row_kernel.run_rows(*setting, *steady, self._work, *how, self.weight, tally)
         self._made = int(made)
         return Batch(
             self._made,

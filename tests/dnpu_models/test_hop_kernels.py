@@ -200,9 +200,9 @@ def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any]) ->
         tally = row_kernel.Tally(
             np.zeros(row_kernel.CLOCK_WORDS), np.zeros(len(v), dtype=np.int64), np.zeros(tables.sites), np.zeros(len(v))
         )
-        tally.clock[row_kernel.SAMPLE_AT] = np.inf
+        tally.clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
         weight = np.zeros((tables.sites, len(v)))
-        assert row_kernel.run_rows(tables, base, v, work, words, hops, False, weight, tally) == hops
+        assert row_kernel.run_rows(tables, base, v, np.empty(0), np.empty(0), work, words, hops, False, weight, tally) == hops
         rates = np.array(
             [row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates) for row in range(tables.rows)]
         )
