@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dnpu_models.geometry import FloatArray
 from dnpu_models.network import DopantNetwork
 from dnpu_models.random_words import uniform
-from dnpu_models.row_kernel import STOP_AT, TIME, TRIES
+from dnpu_models.row_kernel import TIME, TRIES
 
 
 class DirectTables(NamedTuple):

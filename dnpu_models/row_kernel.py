@@ -262,8 +262,8 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
     v : ndarray (n_electrodes,)
         Electrode energies, in kT.
     base_slope, v_slope : ndarray
-        How they rise in a time of 1/nu_0, (n_sites,) and (n_electrodes,), or empty if they do not; `base` and `v` advance
-        in place. Slopes need random times and an end.
+        How they rise in a time of 1/nu_0, (n_sites,) and (n_electrodes,), or empty if they do not; `base` and `v`
+        advance in place. Slopes need random times and an end.
     work : Workspace
         State and scratch; advances.
     words : ndarray (4,) of uint64

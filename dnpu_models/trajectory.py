@@ -117,10 +117,11 @@ class Trajectory:
 
     def settle(self, hops: int, *, sample: bool = True) -> bool:
         """Burn in, leave the graph where it knows too few states, start sampling. False if no hop is possible."""
-        batch = self.follow(hops)
-        if batch.made < hops:
+        first = self.follow(hops // 2)  # at first all states are new
+        batch = self.follow(hops - hops // 2)
+        if first.made + batch.made < hops:
             return False
-        if self.method == "graph" and not self._keep and self._clock[row_kernel.TRIES] > GRAPH_MISSES * max(hops, 1):
+        if self.method == "graph" and not self._keep and self.tries_per_hop > GRAPH_MISSES:
             self._graph, self.method = None, "rows"
         if sample and self.method == "rows" and batch.time > 0.0:
             every = HOPS_PER_SAMPLE * batch.time / batch.made

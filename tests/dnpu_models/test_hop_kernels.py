@@ -202,7 +202,8 @@ def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any]) ->
         )
         tally.clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
         weight = np.zeros((tables.sites, len(v)))
-        assert row_kernel.run_rows(tables, base, v, np.empty(0), np.empty(0), work, words, hops, False, weight, tally) == hops
+        steady = (np.empty(0), np.empty(0))
+        assert row_kernel.run_rows(tables, base, v, *steady, work, words, hops, False, weight, tally) == hops
         rates = np.array(
             [row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates) for row in range(tables.rows)]
         )
