@@ -11,6 +11,7 @@ What a circuit needs to step a device through time is in `steppable`: two compil
 """
 
 from dnpu_models.chip_surrogate import ChipSurrogate
+from dnpu_models.current_record import CurrentRecord, CurrentSpectrum
 from dnpu_models.electrostatics import UnitPotentials, unit_potentials
 from dnpu_models.estimate import Estimate
 from dnpu_models.geometry import Disc, Electrode, Rectangle
@@ -24,6 +25,8 @@ from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKe
 __all__ = [
     "PRESETS",
     "ChipSurrogate",
+    "CurrentRecord",
+    "CurrentSpectrum",
     "Device",
     "Differentiable",
     "Disc",

@@ -183,7 +183,7 @@ def _state(g, tables, base, v, key, weight):
 
 
 @njit(cache=True, nogil=True)
-def _flush(g, tables, tally):
+def flush(g, tables, tally):
     """Tally the time spent in each state."""
     for s in range(g.states[0]):
         if g.dwell[s] > 0.0:
@@ -243,11 +243,17 @@ def run_graph(g, tables, base, v, occupied, words, hops, random_times, weight, t
     """
     enter(g, tables, base, v, occupied, weight, tally)
     made = walk(g, tables, base, v, words, hops, random_times, weight, tally)
-    _flush(g, tables, tally)
-    key = g.key[g.states[1]]
-    for k in range(tables.sites):
-        occupied[k] = 1 if _holds(key, k) else 0
+    flush(g, tables, tally)
+    occupation(g, occupied)
     return made
+
+
+@njit(cache=True, nogil=True)
+def occupation(g, occupied):
+    """The present state, written into `occupied`."""
+    key = g.key[g.states[1]]
+    for k in range(occupied.size):
+        occupied[k] = 1 if _holds(key, k) else 0
 
 
 @njit(cache=True, nogil=True)
@@ -265,7 +271,7 @@ def _go_to(g, tables, base, v, key, weight, tally):
     """Make `key` the present state and return its number; a full graph is thrown away, its times tallied."""
     s = _state(g, tables, base, v, key, weight)
     if s < 0:
-        _flush(g, tables, tally)
+        flush(g, tables, tally)
         g.states[0] = 0
         g.table[:] = -1
         s = _state(g, tables, base, v, key, weight)

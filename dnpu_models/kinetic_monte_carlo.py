@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from dnpu_models import graph_kernel
 from dnpu_models.constants import ELEMENTARY_CHARGE
+from dnpu_models.current_record import CurrentRecord
 from dnpu_models.estimate import Estimate
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables, hop_tables
@@ -78,10 +79,13 @@ class KineticMonteCarlo:
             return None
 
     def _energies(self, voltages: FloatArray) -> Energies:
-        """Energies in kT, from the middle of all that any occupation can reach."""
+        """Energies at the first of the voltages (n, n_electrodes), in kT.
+
+        Counted from the middle of all that any occupation can reach at any of the voltages.
+        """
         kt = self.network.thermal_energy_eV
         v = voltages / kt
-        base = self.network.fixed_energies_eV / kt + self.network.unit_potentials @ v
+        base = self.network.fixed_energies_eV / kt + v @ self.network.unit_potentials.T
         low = min(float((base - self.network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
         high = max(float(base.max()), float(v.max()))
         if high - low > 0.25 * EMPTY:
@@ -92,7 +96,7 @@ class KineticMonteCarlo:
                 "raise it",
             )
         middle = 0.5 * (low + high)
-        return Energies(base - middle, v - middle)
+        return Energies(base[0] - middle, v[0] - middle)
 
     def _guide(self, volts: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Weights for the estimate by rates, and occupations to start from, by the mean field where it has a state.
@@ -263,7 +267,7 @@ class KineticMonteCarlo:
     ) -> _Result:
         """One setting's trajectory and its currents."""
         burn_in, hops, batches, until, electrode, method = plan
-        trajectory = self._trajectory(volts, stream, start, method)
+        trajectory = self._trajectory(volts[None, :], stream, start, method)
         if not trajectory.settle(burn_in):
             raise self._stuck(volts, trajectory)
         count(burn_in)
@@ -311,19 +315,117 @@ class KineticMonteCarlo:
         if volts.ndim != 1:
             raise InputError("voltages", volts.shape, "one setting at a time", "use estimate() for many")
         self._check_method(method)
-        return self._trajectory(
-            volts, _streams(seed, 1)[0], None if initial is None else self._initial(initial), method
-        )
+        start = None if initial is None else self._initial(initial)
+        return self._trajectory(volts[None, :], _streams(seed, 1)[0], start, method)
 
     def _trajectory(
         self, volts: FloatArray, stream: np.random.SeedSequence, start: NDArray[np.uint8] | None, method: Method | None
     ) -> Trajectory:
         draw, words = _split(stream)
-        weight, occupations = self._guide(volts)
+        weight, occupations = self._guide(volts[0])
         occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
         tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
         chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
         return Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+
+    def record(
+        self,
+        voltages: Any,
+        *,
+        seed: int | np.random.Generator,
+        step_s: float,
+        steps: int | None = None,
+        burn_in: int | None = None,
+        initial: Any = None,
+        method: Method | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CurrentRecord:
+        """Electrode currents in time, with their noise and the displacement by all hops, at fixed or changing voltages.
+
+        Exact: waiting times are random, and voltages that change linearly within a step change the rates from moment
+        to moment (`row_kernel`). There is no current by the electrodes' own capacitances.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,) or (n_steps + 1, n_electrodes)
+            Fixed, with `steps`; or at the edges of the steps and linear in between, V.
+        seed : int or numpy.random.Generator
+            Decides everything, as in `estimate`.
+        step_s : float
+            Length of a step, s.
+        steps : int, optional
+            Their number, if the voltages are fixed.
+        burn_in : int, optional
+            Hops at the first voltages before the record; default ``50 * n_sites``, none from an `initial` occupation.
+        initial : array_like of 0 and 1, shape (n_sites,), optional
+            Occupation to start from; default as in `estimate`.
+        method : {"graph", "rows"}, optional
+            As in `estimate`; changing voltages need rows.
+        progress : callable, optional
+            Called as ``progress(done, total)`` with numbers of steps.
+
+        Returns
+        -------
+        CurrentRecord
+
+        Raises
+        ------
+        InputError
+            As `estimate`, and for steps that are no number or no time.
+        ConvergenceError
+            If no hop is possible at the first voltages.
+        """
+        volts = self.network.check_voltages(voltages)
+        if volts.ndim > 2 or (volts.ndim == 2 and len(volts) < 2):
+            raise InputError(
+                "voltages", volts.shape, "one setting or a table of edges is wanted", "give (n_steps + 1, n)"
+            )
+        changing = volts.ndim == 2
+        if changing == (steps is not None):
+            raise InputError(
+                "steps",
+                steps,
+                "is told by the number of voltages" if changing else "is not given, and the voltages are fixed",
+                "leave it out" if changing else "give a number of steps",
+            )
+        steps = len(volts) - 1 if steps is None else _count("steps", steps, 1)
+        if not (isinstance(step_s, float | int) and 0 < step_s < np.inf):
+            raise InputError("step_s", step_s, "is no positive time", "give seconds, e.g. 1e-10")
+        self._check_method(method)
+        if method == "direct" or (changing and method == "graph"):
+            raise InputError("method", method, "does not record this", "leave it out")
+        if burn_in is None:
+            burn_in = 50 * self.network.n_sites if initial is None else 0
+        burn_in = _count("burn_in", burn_in, 0)
+        start = None if initial is None else self._initial(initial)
+        table = np.atleast_2d(volts)
+        trajectory = self._trajectory(table, _streams(seed, 1)[0], start, "rows" if changing else method)
+        if not trajectory.settle(burn_in, sample=False):
+            raise self._stuck(table[0], trajectory)
+        edges = (table - table[0]) / self.network.thermal_energy_eV + trajectory.energies.v
+        step = step_s * self.network.attempt_rate_Hz
+        entered, mirrored, hops = [], [], 0
+        portion = max(min(steps, -(-steps // 100)), 1)
+        for first in range(0, steps, portion):
+            count = min(portion, steps - first)
+            part = trajectory.record(
+                step, count, self.network.unit_potentials, edges[first : first + count + 1] if changing else None
+            )
+            entered.append(part.entered)
+            mirrored.append(np.diff(part.mirrored, axis=0))
+            hops += part.made
+            if progress is not None:
+                progress(first + count, steps)
+        holes = np.concatenate(entered).astype(float)
+        unit = ELEMENTARY_CHARGE / float(step_s)
+        return CurrentRecord(
+            step_s=float(step_s),
+            voltages_V=volts,
+            currents_A=unit * (holes - np.concatenate(mirrored)),
+            counted_A=unit * holes,
+            hops=hops,
+            final=trajectory.occupied.copy(),
+        )
 
     def _check_method(self, method: str | None) -> None:
         if method not in (None, "graph", "rows", "direct"):

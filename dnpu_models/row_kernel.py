@@ -12,14 +12,14 @@ A bound can be too large, never too small: only speed is at stake.
 
 Voltages may rise or fall linearly in time. Then a bound has to hold until the end of a slice of time, in which no
 barrier changes by more than `SLICE` kT: true rates are those of the moment, a row just computed gets the bound
-R exp(SLICE), and all rows are computed anew when the next slice begins. That too is exact.
+R exp(SLICE), and all bounds grow by that factor when the next slice begins. That too is exact.
 
 Energies x_k of holes are kept for all sites; those of empty sites are lowered by `EMPTY`, so that an empty source
 gives the rate exp(-700) = 0 without a question. They are kept by addition and computed from scratch every `RENEW` hops:
 each addition errs by at most 2^-35 kT.
 """
 
-# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated, has-type, assignment"
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -35,6 +35,7 @@ from dnpu_models.vector_rates import (
     BLOCKS,
     LANES,
     WIDTH,
+    add_scaled,
     fetch_codes,
     grow_bounds,
     pick_lane,
@@ -51,7 +52,7 @@ should."""
 IMPOSSIBLE = 1e-300
 """Padded pairs have the rate 0, empty sources at most exp(-700)."""
 SLICE = 0.05
-"""How far a barrier may move in a slice of time, kT: costs 5 % more tries, and all rates once a slice."""
+"""How far a barrier may move in a slice of time, kT: costs 5 % more tries, and a pass over all bounds a slice."""
 PATIENCE = 64
 """After so many vain tries in a row for each block of rows, one event is drawn from all rates, computed."""
 
@@ -189,6 +190,12 @@ def _renew_bounds(tables, v, work, ahead):
 
 
 @njit(cache=True, nogil=True)
+def _raise_bounds(bound, cap, factor):
+    for row in range(bound.size):
+        bound[row] = min(bound[row] * factor, cap[row])
+
+
+@njit(cache=True, nogil=True)
 def _choose_exactly(tables, v, work, target):
     """The row in which `target` falls along all true rates, and what is left of it there."""
     chosen, rest = -1, 0.0
@@ -258,12 +265,12 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
     ----------
     tables : HopTables
     base : ndarray (n_sites,)
-        Site energies with every acceptor occupied, electrodes included, in kT; with all others within +-`EMPTY`/4.
+        At the start: site energies with every acceptor occupied, electrodes included, in kT; with all others within +-`EMPTY`/4.
     v : ndarray (n_electrodes,)
         Electrode energies, in kT.
     base_slope, v_slope : ndarray
-        How they rise in a time of 1/nu_0, (n_sites,) and (n_electrodes,), or empty if they do not; `base` and `v`
-        advance in place. Slopes need random times and an end.
+        How they rise in a time of 1/nu_0, (n_sites,) and (n_electrodes,), or empty if they do not; `v` advances
+        in place. Slopes need random times and an end.
     work : Workspace
         State and scratch; advances.
     words : ndarray (4,) of uint64
@@ -296,7 +303,9 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
     patience = PATIENCE * tables.rows // LANES
     ramped = base_slope.size > 0
     ahead, slice_end, slice_length = 1.0, clock[STOP_AT], np.inf
+    begin, slope = clock[TIME], np.zeros(padded)
     if ramped:
+        slope[:sites] = base_slope
         ahead = np.exp(SLICE)
         slice_length = SLICE / max(_range(base_slope, v_slope), 1e-300)
         slice_end = min(clock[STOP_AT], clock[TIME] + slice_length)
@@ -308,6 +317,7 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
     while made < hops:
         if made % RENEW == RENEW - 1:
             site_energies(tables, base, occupied, energy)
+            add_scaled(energy, slope, clock[TIME] - begin)
             _renew_bounds(tables, v, work, ahead)
         for group in range(groups):
             sum_lanes(bound, group * _GROUP, sums, group * LANES)
@@ -329,16 +339,14 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
             over = clock[TIME] + wait >= slice_end
             if over:
                 wait = slice_end - clock[TIME]
-            clock[TIME] += wait
+            clock[TIME] = slice_end if over else clock[TIME] + wait
             clock[TRIES] += 1.0
             while clock[TIME] >= clock[SAMPLE_AT]:
                 sample(tables, v, work, weight, tally.drift)
                 clock[SAMPLES] += 1.0
                 clock[SAMPLE_AT] += clock[SAMPLE_EVERY]
             if ramped:
-                for k in range(sites):
-                    base[k] += base_slope[k] * wait
-                    energy[k] += base_slope[k] * wait
+                add_scaled(energy, slope, wait)
                 for electrode in range(v.size):
                     v[electrode] += v_slope[electrode] * wait
             if over:
@@ -376,6 +384,7 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
             if vain > patience:
                 vain = 0
                 if ramped:  # rates change while one waits, so they cannot be drawn from as they are
+                    _renew_bounds(tables, v, work, ahead)
                     over = True
                     break
                 total = _renew_bounds(tables, v, work, 1.0)
@@ -385,9 +394,7 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
                 if random_times:
                     wait *= -np.log1p(-uniform(words))
                 over = clock[TIME] + wait >= slice_end
-                if over:
-                    wait = slice_end - clock[TIME]
-                clock[TIME] += wait
+                clock[TIME] = slice_end if over else clock[TIME] + wait
                 if not over:
                     row, rest = _choose_exactly(tables, v, work, uniform(words) * total)
                 break
@@ -400,9 +407,9 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
         if over:
             if clock[TIME] >= clock[STOP_AT]:
                 break
-            if ramped:
+            if clock[TIME] >= slice_end:  # else the bounds are new
                 slice_end = min(clock[STOP_AT], clock[TIME] + slice_length)
-                _renew_bounds(tables, v, work, ahead)
+                _raise_bounds(bound, cap, np.float32(ahead * _UP))
             continue
         if not total > 0.0:
             break

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models import graph_kernel, reference, row_kernel
+from dnpu_models import graph_kernel, recording, reference, row_kernel
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables
 from dnpu_models.random_words import uniform
@@ -38,6 +38,14 @@ class Batch(NamedTuple):
     held: FloatArray
     drift: FloatArray
     samples: float
+
+
+class Steps(NamedTuple):
+    """What equal steps of time brought."""
+
+    made: int
+    entered: NDArray[np.int64]  # (n_steps, n_electrodes): holes that came in less those that left
+    mirrored: FloatArray  # (n_steps + 1, n_electrodes): charge that the holes induce at each edge, in e
 
 
 class Trajectory:
@@ -85,13 +93,8 @@ class Trajectory:
 
     def follow(self, hops: int, *, random_times: bool = False) -> Batch:
         """Go on for `hops` hops and return what they add up to."""
-        electrodes = len(self.energies.v)
-        clock = self._clock
-        clock[row_kernel.SAMPLES] = clock[row_kernel.TRIES] = 0.0
+        clock, tally = self._clock, self._tally()
         start = clock[row_kernel.TIME]
-        tally = row_kernel.Tally(
-            clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self._occupied)), np.zeros(electrodes)
-        )
         setting, how = (self.tables, *self.energies), (self.words, hops, random_times)
         steady = (np.empty(0), np.empty(0))
         if self.method == "direct":
@@ -109,6 +112,44 @@ class Trajectory:
             tally.drift,
             float(clock[row_kernel.SAMPLES]),
         )
+
+    def _tally(self) -> row_kernel.Tally:
+        self._clock[[row_kernel.SAMPLES, row_kernel.TRIES]] = 0.0
+        electrodes = len(self.energies.v)
+        return row_kernel.Tally(
+            self._clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self._occupied)), np.zeros(electrodes)
+        )
+
+    def record(self, step: float, steps: int, phi: FloatArray, voltages: FloatArray | None = None) -> Steps:
+        """Go on for `steps` steps of time, each of `step` (1/nu_0), with random waiting times.
+
+        Parameters
+        ----------
+        step : float
+        steps : int
+        phi : ndarray, shape (n_sites, n_electrodes)
+            Unit potentials.
+        voltages : ndarray, shape (steps + 1, n_electrodes), optional
+            Electrode energies (kT, from the zero of `energies`) at the edges of the steps, linear in between; needs
+            rows. Fixed by default.
+        """
+        tables, (base, v) = self.tables, self.energies
+        if self.method == "direct" or (voltages is not None and self.method != "rows"):
+            raise ValueError("changing voltages are followed by rows, fixed ones by rows or a graph")
+        assert isinstance(tables, HopTables)
+        tally, clock = self._tally(), self._clock
+        clock[row_kernel.SAMPLE_AT], clock[row_kernel.STOP_AT] = np.inf, clock[row_kernel.TIME]
+        entered, mirrored = np.zeros((steps, len(v)), dtype=np.int64), np.zeros((steps + 1, len(v)))
+        how, out = (self.words, self.weight, tally), (entered, mirrored)
+        phi = np.ascontiguousarray(phi)
+        if self.method == "graph":
+            made = recording.record_graph(self._graph, tables, base, v, phi, step, self._occupied, *how, *out)
+        else:
+            edges = np.empty((0, len(v))) if voltages is None else np.ascontiguousarray(voltages)
+            made = recording.record_rows(tables, base, v, edges, phi, step, self._work, *how, *out)
+        clock[row_kernel.STOP_AT] = np.inf
+        self._made = int(made)
+        return Steps(self._made, entered, mirrored)
 
     @property
     def tries_per_hop(self) -> float:

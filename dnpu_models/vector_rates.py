@@ -194,6 +194,25 @@ def grow_bounds(typingctx, bounds, codes, event, caps):
 
 
 @intrinsic
+def add_scaled(typingctx, values, slopes, factor):
+    """values += factor * slopes, float64, of the same length, a multiple of `WIDTH`."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        slope = _data(context, builder, signature.args[1], args[1])
+        by = _spread(builder, args[2])
+        with cgutils.for_range(builder, builder.udiv(builder.extract_value(array.shape, 0), _int(WIDTH))) as loop:
+            at = builder.mul(loop.index, _int(WIDTH))
+            moved = _fma(
+                builder, _load(builder, slope, at, _DOUBLES, 8), by, _load(builder, array.data, at, _DOUBLES, 8)
+            )
+            _store(builder, moved, array.data, at, 8)
+        return context.get_dummy_value()
+
+    return types.void(values, slopes, types.float64), codegen
+
+
+@intrinsic
 def fetch_codes(typingctx, codes, event):
     """Ask for an event's codes, so that they are on their way from a far cache when `grow_bounds` wants them."""
 

@@ -33,7 +33,7 @@ def random_state(network: DopantNetwork, seed: int, holes: float = 0.6) -> tuple
 
 
 def energies(network: DopantNetwork, volts: Array) -> Energies:
-    return KineticMonteCarlo(network)._energies(volts)
+    return KineticMonteCarlo(network)._energies(volts[None, :])
 
 
 # --------------------------------------------------------------------------------------------- random words, vectors
@@ -184,26 +184,32 @@ def test_rows_hold_every_rate_once(preset: str, changes: dict[str, Any]) -> None
             assert total == pytest.approx(expected.sum(), rel=1e-9)
 
 
+@pytest.mark.parametrize("ramped", [False, True])
 @pytest.mark.parametrize(("preset", "changes"), CASES)
-def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any]) -> None:
+def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any], ramped: bool) -> None:
     # What makes the thinning exact. A run begins with true rates as bounds, so after 1 to 400 hops they have been grown
-    # and tightened as in any other; the energies are compared too.
+    # and tightened as in any other; the energies are compared too. Ramps move the voltages by 0.02 kT a hop or so.
     network = DopantNetwork.random(seed=6, preset=preset, **changes)
     tables = hop_tables(network)
     volts, occupied = random_state(network, 3)
-    base, v = energies(network, volts)
+    base, v = (a.copy() for a in energies(network, volts))
     work = row_kernel.workspace(tables, occupied, len(v))
     words = np.array([1, 2, 3, 4], dtype=np.uint64)
     rng = np.random.default_rng(4)
+    weight = np.zeros((tables.sites, len(v)))
+    per_hop = 1 / (direct_rates(network, volts, occupied).sum() / network.attempt_rate_Hz)
     tight = 0.0
-    for hops in rng.integers(1, 400, 40).tolist():
+    for stretch, hops in enumerate(rng.integers(1, 400, 40).tolist()):
         tally = row_kernel.Tally(
             np.zeros(row_kernel.CLOCK_WORDS), np.zeros(len(v), dtype=np.int64), np.zeros(tables.sites), np.zeros(len(v))
         )
         tally.clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
-        weight = np.zeros((tables.sites, len(v)))
-        steady = (np.empty(0), np.empty(0))
-        assert row_kernel.run_rows(tables, base, v, *steady, work, words, hops, False, weight, tally) == hops
+        slope = (-1) ** stretch * rng.uniform(0, 0.02, len(v)) / per_hop if ramped else np.empty(0)
+        base_slope = network.unit_potentials @ slope if ramped else np.empty(0)
+        made = row_kernel.run_rows(tables, base, v, base_slope, slope, work, words, hops, ramped, weight, tally)
+        assert made == hops
+        if ramped:
+            base += base_slope * tally.clock[row_kernel.TIME]
         rates = np.array(
             [row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates) for row in range(tables.rows)]
         )
