@@ -58,7 +58,7 @@ class CurrentRecord:
 
         The record is cut into `windows` windows of length T, and the periodograms of the steps' means are averaged:
 
-            S_jk(f) = (2/T) < X_j(f) X_k(f)* >,   X(f) = sum_m dt I_m exp(-2 pi i f t_m),   f = 1/T, 2/T, ... < 1/(2 dt).
+            S_jk(f) = (2/T) < X_j(f) X_k(f)* >,   X(f) = sum_m dt I_m exp(-2 pi i f t_m),   f = 1/T, ... < 1/(2 dt).
 
         Means over steps of dt fold the spectrum: what is estimated is sum_m S(f + m/dt) sinc^2(pi (f dt + m)), which is
         S itself where S is white, and at frequencies far below 1/dt.

@@ -265,7 +265,8 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
     ----------
     tables : HopTables
     base : ndarray (n_sites,)
-        At the start: site energies with every acceptor occupied, electrodes included, in kT; with all others within +-`EMPTY`/4.
+        At the start: site energies with every acceptor occupied, electrodes included, in kT; with all others
+        within +-`EMPTY`/4.
     v : ndarray (n_electrodes,)
         Electrode energies, in kT.
     base_slope, v_slope : ndarray

@@ -288,7 +288,7 @@ def test_states_after_a_few_hops_are_those_of_the_jump_chain(method: Method) -> 
     words = np.array([7, 8, 9, 10], dtype=np.uint64)
     weight = np.zeros((8, 8))
     counts = np.zeros(256)
-    trajectory = Trajectory(tables, model._energies(volts), occupied, words, weight, method, keep=True)
+    trajectory = Trajectory(tables, model._energies(volts[None, :]), occupied, words, weight, method, keep=True)
     for _ in range(runs):
         trajectory.occupied[:] = occupied
         assert trajectory.follow(hops).made == hops

@@ -178,7 +178,7 @@ def test_drawn_waiting_times_are_exponential_in_mean(method: Method) -> None:
     a = reference_rates(network, volts, np.array([0])).sum() / network.attempt_rate_Hz
     b = reference_rates(network, volts, np.array([1])).sum() / network.attempt_rate_Hz
     words, occupied = np.array([5, 6, 7, 8], dtype=np.uint64), np.zeros(1, dtype=np.uint8)
-    trajectory = Trajectory(model._tables, model._energies(volts), occupied, words, np.zeros((1, 2)), method)
+    trajectory = Trajectory(model._tables, model._energies(volts[None, :]), occupied, words, np.zeros((1, 2)), method)
     made, time, _, held, *_ = trajectory.follow(2 * n, random_times=True)
     z = (time - n * (1 / a + 1 / b)) / np.sqrt(n * (1 / a**2 + 1 / b**2))
     z_held = (held[0] - n / b) / (np.sqrt(n) / b)
