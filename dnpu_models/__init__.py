@@ -13,7 +13,7 @@ What a circuit needs to step a device through time is in `steppable`: two compil
 from dnpu_models.chip_surrogate import ChipSurrogate
 from dnpu_models.current_record import CurrentRecord, CurrentSpectrum
 from dnpu_models.electrostatics import UnitPotentials, unit_potentials
-from dnpu_models.estimate import Estimate
+from dnpu_models.estimate import ConductanceEstimate, Estimate
 from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
@@ -25,6 +25,7 @@ from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKe
 __all__ = [
     "PRESETS",
     "ChipSurrogate",
+    "ConductanceEstimate",
     "CurrentRecord",
     "CurrentSpectrum",
     "Device",

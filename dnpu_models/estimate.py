@@ -45,3 +45,20 @@ class Estimate:
     time_s: FloatArray
     occupations: FloatArray
     final: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ConductanceEstimate:
+    """Difference quotients estimated from trajectories; leading axes as in the voltages that were asked.
+
+    Attributes
+    ----------
+    value, stderr : ndarray, shape (..., n_electrodes, n_electrodes)
+        (I_j(V_k + h) - I_j(V_k - h))/(2 h) and its standard error, S.
+    step_V : float
+        h.
+    """
+
+    value: FloatArray
+    stderr: FloatArray
+    step_V: float

@@ -24,21 +24,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models import graph_kernel
+from dnpu_models import graph_kernel, kmc_steppable, row_kernel
 from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.current_record import CurrentRecord
-from dnpu_models.estimate import Estimate
+from dnpu_models.estimate import ConductanceEstimate, Estimate
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables, hop_tables
 from dnpu_models.mean_field import MeanField
 from dnpu_models.network import DopantNetwork
 from dnpu_models.reference import DirectTables, direct_tables
 from dnpu_models.row_kernel import EMPTY
+from dnpu_models.steppable import SteppableKernel
 from dnpu_models.trajectory import Batch, Energies, Method, Trajectory
 from inmateria.errors import ConvergenceError, InputError
 
 BATCHES = 32
 """Batches by default: a standard error from 32 is itself good to 13 %."""
+HOPS_PER_SETTING = 200_000
 FIRST_HOPS = 1 << 15
 """Hops of the first round when an error is asked for; each further round doubles them. With batches of 512 hops errors
 were 10 % too small, with 1024 they are right."""
@@ -427,6 +429,48 @@ class KineticMonteCarlo:
             final=trajectory.occupied.copy(),
         )
 
+    def kernel(self, voltages: Any, *, seed: int) -> SteppableKernel:
+        """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)).
+
+        The trajectory follows the voltages from one accepted point to the next, live: 1 us of the circuit is 8e6 hops
+        of the preset. Small-signal conductances, for the check of the loop gain, are the mean field's.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`, and as `MeanField`.
+        """
+        net, volts = self.network, self.network.check_voltages(voltages)
+        trajectory = self.trajectory(volts, seed=seed, method="rows")
+        hops = 50 * net.n_sites
+        if not trajectory.settle(hops):
+            raise self._stuck(volts, trajectory)
+        settled = self._result([trajectory.follow(hops), trajectory.follow(hops)], trajectory)
+        kt, electrodes = net.thermal_energy_eV, net.n_electrodes
+        middle = float((volts / kt - trajectory.energies.v)[0])
+        state = np.zeros(kmc_steppable.state_size(net.n_sites, electrodes))
+        state[: kmc_steppable.WORDS] = trajectory.words.view(np.float64)
+        at = kmc_steppable.WORDS + row_kernel.CLOCK_WORDS
+        state[at : at + electrodes] = volts
+        state[at + electrodes : at + 2 * electrodes] = settled.value
+        state[at + 2 * electrodes :] = trajectory.occupied
+        return SteppableKernel(
+            kmc_steppable.evaluate,
+            kmc_steppable.advance,
+            kmc_steppable.pack(
+                self._tables,
+                net.fixed_energies_eV / kt,
+                net.unit_potentials,
+                kt,
+                middle,
+                net.attempt_rate_Hz,
+                ELEMENTARY_CHARGE,
+            ),
+            state,
+            MeanField(net).conductances(volts),
+            (f"{kmc_steppable.__name__}:c_evaluate", f"{kmc_steppable.__name__}:c_advance"),
+        )
+
     def _check_method(self, method: str | None) -> None:
         if method not in (None, "graph", "rows", "direct"):
             raise InputError("method", method, "is unknown", "choose graph, rows or direct")
@@ -458,7 +502,7 @@ class KineticMonteCarlo:
             final=trajectory.occupied.copy(),
         )
 
-    def currents(self, voltages: Any, seed: int | np.random.Generator, hops: int) -> FloatArray:
+    def currents(self, voltages: Any, seed: int | np.random.Generator = 0, hops: int = HOPS_PER_SETTING) -> FloatArray:
         """Mean electrode currents, A, positive into the device: `estimate` without its errors.
 
         Parameters
@@ -467,7 +511,7 @@ class KineticMonteCarlo:
             V.
         seed : int or numpy.random.Generator
         hops : int
-            Hops counted per setting.
+            Hops counted per setting; by default enough for errors below 1 % of the larger currents at the preset.
 
         Raises
         ------
@@ -475,6 +519,68 @@ class KineticMonteCarlo:
             As `estimate`.
         """
         return self.estimate(voltages, seed=seed, hops=hops).value
+
+    def conductances(
+        self, voltages: Any, seed: int | np.random.Generator = 0, hops: int = HOPS_PER_SETTING
+    ) -> FloatArray:
+        """Conductances dI_j/dV_k in S, (..., n_electrodes, n_electrodes): `estimate_conductances` without errors.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`.
+        """
+        return self.estimate_conductances(voltages, seed=seed, hops=hops).value
+
+    def estimate_conductances(
+        self,
+        voltages: Any,
+        *,
+        seed: int | np.random.Generator,
+        hops: int = HOPS_PER_SETTING,
+        step_V: float | None = None,
+        threads: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ConductanceEstimate:
+        """Difference quotients (I(V + h) - I(V - h))/(2 h) of the mean currents, with their standard errors.
+
+        The errors fall as 1/h, the bias grows as h^2: rates change by a factor e within kT/e. Twice as many settings as
+        there are electrodes are estimated, independently.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (..., n_electrodes)
+            V.
+        seed : int or numpy.random.Generator
+        hops : int
+            Counted at each of the settings.
+        step_V : float, optional
+            h; by default kT/e, or less where the limit is near.
+        threads, progress
+            As in `estimate`.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`.
+        """
+        volts = self.network.check_voltages(voltages)
+        step = self.network.thermal_energy_eV if step_V is None else step_V
+        if not (isinstance(step, float | int) and 0 < step < np.inf):
+            raise InputError("step_V", step_V, "is no positive voltage", "give volts, e.g. 0.005")
+        up = np.minimum(volts[..., None, :] + step * np.eye(volts.shape[-1]), self.network.limit_V)
+        down = np.maximum(volts[..., None, :] - step * np.eye(volts.shape[-1]), -self.network.limit_V)
+        found = self.estimate(np.stack([up, down]), seed=seed, hops=hops, threads=threads, progress=progress)
+        apart = (up - down).max(axis=-1)[..., None]
+        return ConductanceEstimate(
+            value=np.swapaxes((found.value[0] - found.value[1]) / apart, -1, -2),
+            stderr=np.swapaxes(np.hypot(found.stderr[0], found.stderr[1]) / apart, -1, -2),
+            step_V=float(step),
+        )
+
+    def follow(self, voltages: Any) -> FloatArray:
+        """`currents` of a table of settings (n, n_electrodes): neighbours are of no help here."""
+        return self.currents(voltages)
 
     def _stuck(self, volts: FloatArray, trajectory: Trajectory) -> ConvergenceError:
         occupied = trajectory.occupied

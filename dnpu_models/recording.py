@@ -14,7 +14,7 @@ from dnpu_models.row_kernel import FOREVER, STOP_AT, run_rows
 
 
 @njit(cache=True, nogil=True)
-def _mirror(phi, occupied, out):
+def mirror(phi, occupied, out):
     """Charge that the holes induce, in e: sum_i phi_ik n_i."""
     out[:] = 0.0
     for i in range(occupied.size):
@@ -51,7 +51,7 @@ def record_rows(tables, base, v, voltages, phi, step, work, words, weight, tally
     """
     made = 0
     constant = np.empty(0)
-    _mirror(phi, work.occupied, mirrored[0])
+    mirror(phi, work.occupied, mirrored[0])
     for m in range(entered.shape[0]):
         tally.charge[:] = 0
         tally.clock[STOP_AT] += step
@@ -63,7 +63,7 @@ def record_rows(tables, base, v, voltages, phi, step, work, words, weight, tally
             moved = base + np.dot(phi, now - v)
             made += run_rows(tables, moved, now, np.dot(phi, slope), slope, work, words, FOREVER, True, weight, tally)
         entered[m] = tally.charge
-        _mirror(phi, work.occupied, mirrored[m + 1])
+        mirror(phi, work.occupied, mirrored[m + 1])
     return made
 
 
@@ -72,13 +72,13 @@ def record_graph(g, tables, base, v, phi, step, occupied, words, weight, tally, 
     """As `record_rows` at fixed voltages, along the graph of states `g`."""
     made = 0
     enter(g, tables, base, v, occupied, weight, tally)
-    _mirror(phi, occupied, mirrored[0])
+    mirror(phi, occupied, mirrored[0])
     for m in range(entered.shape[0]):
         tally.charge[:] = 0
         tally.clock[STOP_AT] += step
         made += walk(g, tables, base, v, words, FOREVER, True, weight, tally)
         entered[m] = tally.charge
         occupation(g, occupied)
-        _mirror(phi, occupied, mirrored[m + 1])
+        mirror(phi, occupied, mirrored[m + 1])
     flush(g, tables, tally)
     return made

@@ -106,6 +106,12 @@ def workspace(tables: HopTables, occupied: NDArray[np.uint8], electrodes: int) -
 
 
 @njit(cache=True, nogil=True)
+def group_count(rows):
+    """Groups of rows whose sums are kept apart."""
+    return rows // _GROUP
+
+
+@njit(cache=True, nogil=True)
 def _boltzmann(barrier):
     return np.exp(-barrier) if barrier > 0.0 else 1.0
 
@@ -173,18 +179,31 @@ def site_energies(tables, base, occupied, energy):
 @njit(cache=True, nogil=True)
 def _renew_bounds(tables, v, work, ahead):
     """Bounds from scratch: the true rates, times `ahead`. Returns the total rate."""
+    occupied, energy, bound, rates = work.occupied, work.energy, work.bound, work.rates
+    near, far, source, cap = tables.near, tables.far, tables.source, tables.cap
+    prefactor, pair_coulomb = tables.prefactor, tables.pair_coulomb
+    contact_site, start = tables.contact_site, tables.contact_start
+    lead, lead_rate = tables.contact_electrode, tables.contact_rate
+    leaving, entering = tables.leaving, tables.entering
+    bound[:] = np.float32(0.0)
     total = 0.0
-    for row in range(tables.rows):
-        rate = row_rates(tables, row, work.occupied, work.energy, v, work.rates)
-        allowed = False
-        if row < tables.leaving:
-            k = row % tables.padded
-            allowed = k < tables.sites and work.occupied[k] == 0
-        else:
-            c = row - tables.leaving if row < tables.entering else row - tables.entering
-            if c < tables.contact_site.size:
-                allowed = (work.occupied[tables.contact_site[c]] != 0) == (row < tables.entering)
-        work.bound[row] = _bound(rate * ahead, tables.cap[row]) if allowed else np.float32(0.0)
+    for k in range(tables.sites):
+        if occupied[k] == 0:
+            own = energy[k] + EMPTY
+            rate = _pairs_into(prefactor, pair_coulomb, source, energy, own, near[k], far[k], rates)
+            bound[k] = _bound(rate * ahead, cap[k])
+            total += rate
+            row = tables.padded + k
+            rate = _pairs_into(prefactor, pair_coulomb, source, energy, own, far[k], near[k + 1], rates)
+            bound[row] = _bound(rate * ahead, cap[row])
+            total += rate
+    for c in range(contact_site.size):
+        k = contact_site[c]
+        held = occupied[k] != 0
+        row = leaving + c if held else entering + c
+        x = energy[k] if held else energy[k] + EMPTY
+        rate = _leads(start, lead, lead_rate, c, x, 1.0 if held else -1.0, v, rates)
+        bound[row] = _bound(rate * ahead, cap[row])
         total += rate
     return total
 

@@ -17,40 +17,20 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dnpu_models.constants import ELEMENTARY_CHARGE
-from dnpu_models.geometry import Disc, Electrode, Rectangle
+from dnpu_models.geometry import Disc, Electrode
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
+from dnpu_models.master_equation import MasterEquation
 from dnpu_models.network import DopantNetwork
 from dnpu_models.reference import direct_rates
 from dnpu_models.trajectory import Method, Trajectory
 from inmateria.errors import ConvergenceError, InputError
 
+from .small_networks import SIDE, small_network
 from .written_out import reference_rates
 
 FALSE_ALARM = 1e-4
-SIDE = 60e-9
 
 Array = NDArray[np.float64]
-
-
-def small_network(n_sites: int, seed: int, *, temperature_K: float = 77.0, **changes: Any) -> DopantNetwork:
-    """A few sites in a square, three point electrodes on its edge, unit potentials that add up to 1."""
-    rng = np.random.default_rng(seed)
-    points = rng.uniform(0.1 * SIDE, 0.9 * SIDE, (n_sites, 2))
-    x, y = points.T / SIDE
-    settings: dict[str, Any] = {
-        "acceptors_m": points,
-        "donors_m": rng.uniform(0, SIDE, (1, 2)),
-        "site_energies_eV": rng.normal(0, 0.02, n_sites),
-        "electrodes": (Electrode(0, SIDE / 2), Electrode(SIDE, SIDE / 2), Electrode(SIDE / 2, SIDE)),
-        "shape": Rectangle(SIDE, SIDE),
-        "temperature_K": temperature_K,
-        "localisation_m": 20e-9,
-        "relative_permittivity": 10.0,
-        "attempt_rate_Hz": 1e12,
-        "limit_V": 1.0,
-        "unit_potentials": np.stack([(1 - x) * (1 - y), x * (1 - y), y], axis=1),
-    }
-    return DopantNetwork(**(settings | changes))
 
 
 def stationary(generator: Array) -> Array:
@@ -406,3 +386,24 @@ def test_the_model_is_frozen() -> None:
         model.network = small_network(3, 2)  # type: ignore[misc]
     assert model.terminals == ("e0", "e1", "e2")
     assert model.limit_V == 1.0
+
+
+def test_conductances_are_the_exact_difference_quotients() -> None:
+    # z-scores of 3 x 3 entries and of two settings, Bonferroni: false alarm 1e-4 (Student, 31 + 31 degrees of freedom).
+    network = small_network(6, 3, temperature_K=150.0)
+    volts = np.array([[0.05, -0.03, 0.0], [0.0, 0.02, 0.995]])
+    found = KineticMonteCarlo(network).estimate_conductances(volts, seed=4, hops=100_000)
+    exact = MasterEquation(network)
+    for m, setting in enumerate(volts):
+        for k in range(3):
+            up, down = setting.copy(), setting.copy()
+            up[k], down[k] = min(up[k] + found.step_V, 1.0), max(down[k] - found.step_V, -1.0)
+            truth = (exact.currents(up) - exact.currents(down)) / (up[k] - down[k])
+            t = (found.value[m, :, k] - truth) / found.stderr[m, :, k]
+            assert np.abs(t).max() < stats.t(62).isf(FALSE_ALARM / 36)
+    np.testing.assert_array_equal(
+        KineticMonteCarlo(network).conductances(volts[0], 1, 10_000),
+        KineticMonteCarlo(network).estimate_conductances(volts[0], seed=1, hops=10_000).value,
+    )
+    with pytest.raises(InputError, match="step_V"):
+        KineticMonteCarlo(network).estimate_conductances(volts[0], seed=1, step_V=0.0)
