@@ -13,8 +13,8 @@ event and row
 
     growth = exp max(0, max_i d_i - d_j)   (i over the row's sources),   exp max(0, d_c) and exp max(0, -d_c)
 
-bounds how much the row's rate can grow, whatever the state. It is kept as a 16-bit code, rounded up: 10 bits of
-mantissa and 6 of exponent, see `vector_rates.grow_bounds`.
+bounds how much the row's rate can grow, whatever the state. It is kept as a code of one byte, rounded up, see
+`vector_rates.grow_bounds`.
 """
 
 # mypy: disable-error-code="no-untyped-def, arg-type"
@@ -28,14 +28,12 @@ from numpy.typing import NDArray
 
 from dnpu_models.geometry import FloatArray
 from dnpu_models.network import DopantNetwork
-from dnpu_models.vector_rates import BLOCKS, LANES, WIDTH
+from dnpu_models.vector_rates import BLOCKS, LANES, LARGEST_CODE, WIDTH
 
 GROWTH_BYTES = 1 << 29
-"""Bounds on growth take 2 bytes an event and row; above this limit there are none (about 700 sites)."""
+"""Bounds on growth take a byte an event and row; above this limit there are none (about 900 sites)."""
 
 _MARGIN = 1.0 + 1e-6  # float32 rounds a bound by 6e-8 at each growth
-_MANTISSA = 1024
-_LARGEST_CODE = 65535  # nearly 2^64
 
 
 class HopTables(NamedTuple):
@@ -63,7 +61,7 @@ class HopTables(NamedTuple):
         K_ij/kT, zero on the diagonal.
     cap : ndarray of float32, shape (rows,)
         The sum of a row's prefactors: no rate is larger.
-    growth : ndarray of uint16, shape (n_pairs + 2 n_sites, rows) or (0, rows)
+    growth : ndarray of uint8, shape (n_pairs + 2 n_sites, rows) or (0, rows)
         Codes by event: pairs, then holes that enter a site, then holes that leave it.
     """
 
@@ -85,7 +83,7 @@ class HopTables(NamedTuple):
     contact_rate: FloatArray
     coulomb: FloatArray
     cap: NDArray[np.float32]
-    growth: NDArray[np.uint16]
+    growth: NDArray[np.uint8]
 
 
 def _up(count: int, multiple: int) -> int:
@@ -152,25 +150,27 @@ def hop_tables(network: DopantNetwork, *, growth: bool = True) -> HopTables:
         contact_rate=leads[site, electrode],
         coulomb=coulomb,
         cap=(cap * _MARGIN).astype(np.float32),
-        growth=np.zeros((0, rows), dtype=np.uint16),
+        growth=np.zeros((0, rows), dtype=np.uint8),
     )
     events = len(source) + 2 * n
-    if not growth or 2 * events * rows > GROWTH_BYTES:
+    if not growth or events * rows > GROWTH_BYTES:
         return tables
-    codes = np.zeros((events, rows), dtype=np.uint16)
+    codes = np.zeros((events, rows), dtype=np.uint8)
     _fill_growth(tables, destination, codes)
     return tables._replace(growth=codes)
 
 
 @njit(cache=True)
 def _code(exponent):
-    """Code of exp(exponent), rounded up, with a margin; beyond the largest code that, see `row_kernel.FLOOR`."""
-    value = np.exp(min(exponent, 45.0)) * _MARGIN
-    power = 0
-    while value >= 2.0:
-        value *= 0.5
-        power += 1
-    return np.uint16(min(_LARGEST_CODE, power * _MANTISSA + np.int64(np.ceil((value - 1.0) * _MANTISSA))))
+    """Code of exp(exponent), rounded up, with a margin; beyond 1.8e6 the largest one, see `row_kernel.FLOOR`."""
+    if not exponent > 0.0:
+        return np.uint8(0)
+    value = np.exp(min(exponent, 45.0)) * _MARGIN - 1.0 + 2.0**-11
+    high = 0
+    while value * 2.0 ** (11 - high) >= 2.0:
+        high += 1
+    low = np.int64(np.ceil((value * 2.0 ** (11 - high) - 1.0) * 8.0))  # 8 carries over
+    return np.uint8(min(8 * high + low, LARGEST_CODE))
 
 
 @njit(cache=True)

@@ -132,7 +132,7 @@ def _tables(params, at):
     at += sites * padded
     cap = params[at : at + rows // 2].view(np.float32)
     at += rows // 2
-    growth = params[at : at + events * rows // 4].view(np.uint16).reshape(events, rows)
+    growth = params[at : at + events * rows // 8].view(np.uint8).reshape(events, rows)
     return HopTables(
         sites, padded, int(params[LEAVING]), int(params[ENTERING]), rows, near, far, source, prefactor, pair_coulomb,
         back_row, contact_of, contact_site, contact_start, contact_electrode, contact_rate, coulomb, cap, growth,

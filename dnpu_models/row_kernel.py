@@ -38,6 +38,8 @@ from dnpu_models.vector_rates import (
     add_scaled,
     fetch_codes,
     grow_bounds,
+    lanes_above,
+    lowest_bit,
     pick_lane,
     rates_from,
     rates_into,
@@ -510,7 +512,10 @@ def run_rows(tables, base, v, base_slope, v_slope, work, words, hops, random_tim
             for vector in range(near[arrived], near[arrived + 1]):
                 at = vector * WIDTH
                 rates_from(prefactor, pair_coulomb, source, energy, at, own, rates, 0)
-                for q in range(WIDTH):
+                lanes = lanes_above(rates, 0, IMPOSSIBLE)  # few: most neighbours hold a hole
+                while lanes != 0:
+                    q = lowest_bit(lanes)
+                    lanes &= lanes - 1
                     touched = back_row[at + q]
                     more = np.float32((np.float64(bound[touched]) + rates[q] * ahead) * _UP)
                     bound[touched] = min(more, cap[touched])

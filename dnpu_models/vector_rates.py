@@ -21,6 +21,8 @@ WIDTH = 8
 """Rates per vector."""
 LANES = 16
 """Bounds per vector (float32)."""
+LARGEST_CODE = 255
+"""Stands for a growth of 2^64; see `grow_bounds`."""
 BLOCKS = 8
 """Vectors of bounds whose sums are kept apart; see `sum_lanes`."""
 LARGEST = 700.0
@@ -29,7 +31,7 @@ LARGEST = 700.0
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
 _DOUBLES, _WORDS = ir.VectorType(ir.DoubleType(), WIDTH), ir.VectorType(_WORD, WIDTH)
 _FLOATS, _HALVES = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_HALF, LANES)
-_CODES = ir.VectorType(ir.IntType(16), LANES)
+_CODES = ir.VectorType(ir.IntType(8), LANES)
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: added to a small number, its low bits are that number's integer
 
 
@@ -163,9 +165,11 @@ def rates_from(typingctx, prefactor, coulomb, source, energy, at, own, out, plac
 
 @intrinsic
 def grow_bounds(typingctx, bounds, codes, event, caps):
-    """bounds = min(bounds * growth, caps), float32, with growth = (1 + low 10 bits / 2^10) 2^(high 6 bits) of a code.
+    """bounds = min(bounds * growth, caps), float32.
 
-    `bounds` and `caps` have the same length, a multiple of `LANES`; `codes` is uint16, a row of that length by event.
+    With e the high 5 bits and m the low 3 bits of a code, growth - 1 = (1 + m/8) 2^(e - 11) - 2^-11: nothing, or 6e-5 to
+    1.8e6 in steps of at most an eighth; but 2^64 for `LARGEST_CODE`. `bounds` and `caps` have the same length, a
+    multiple of `LANES`; `codes` is uint8, a row of that length by event.
     """
 
     def codegen(context, builder, signature, args):
@@ -175,10 +179,12 @@ def grow_bounds(typingctx, bounds, codes, event, caps):
         code = builder.gep(code, [builder.mul(args[2], count)])
         with cgutils.for_range(builder, builder.udiv(count, _int(LANES))) as loop:
             at = builder.mul(loop.index, _int(LANES))
-            bits = builder.shl(
-                builder.zext(_load(builder, code, at, _CODES, 2), _HALVES), ir.Constant(_HALVES, [13] * LANES)
-            )
-            growth = builder.bitcast(builder.add(bits, ir.Constant(_HALVES, [0x3F800000] * LANES)), _FLOATS)
+            loaded = _load(builder, code, at, _CODES, 1)
+            bits = builder.shl(builder.zext(loaded, _HALVES), ir.Constant(_HALVES, [20] * LANES))
+            more = builder.bitcast(builder.add(bits, ir.Constant(_HALVES, [116 << 23] * LANES)), _FLOATS)
+            growth = builder.fadd(more, ir.Constant(_FLOATS, [1.0 - 2.0**-11] * LANES))
+            full = builder.icmp_unsigned("==", loaded, ir.Constant(_CODES, [LARGEST_CODE] * LANES))
+            growth = builder.select(full, ir.Constant(_FLOATS, [2.0**64] * LANES), growth)
             grown = builder.fmul(_load(builder, array.data, at, _FLOATS, 4), growth)
             limit = _load(builder, cap, at, _FLOATS, 4)
             _store(
@@ -191,6 +197,28 @@ def grow_bounds(typingctx, bounds, codes, event, caps):
         return context.get_dummy_value()
 
     return types.void(bounds, codes, types.int64, caps), codegen
+
+
+@intrinsic
+def lanes_above(typingctx, values, at, least):
+    """Which of eight float64 `values` from `at` on are above `least`, a bit each."""
+
+    def codegen(context, builder, signature, args):
+        vector = _load(builder, _data(context, builder, signature.args[0], args[0]), args[1], _DOUBLES, 8)
+        above = builder.fcmp_ordered(">", vector, _spread(builder, args[2]))
+        return builder.zext(builder.bitcast(above, ir.IntType(WIDTH)), _WORD)
+
+    return types.int64(values, types.int64, types.float64), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx, bits):
+    """Number of the lowest bit that is set; there must be one."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), codegen
 
 
 @intrinsic
@@ -223,8 +251,8 @@ def fetch_codes(typingctx, codes, event):
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         start = builder.gep(array.data, [builder.mul(args[1], count)])
         read, keep, data = (ir.Constant(_HALF, m) for m in (0, 3, 1))
-        with cgutils.for_range(builder, builder.udiv(count, _int(32))) as loop:  # 64 bytes each
-            line = builder.gep(start, [builder.mul(loop.index, _int(32))])
+        with cgutils.for_range(builder, builder.udiv(count, _int(64))) as loop:  # a cache line each
+            line = builder.gep(start, [builder.mul(loop.index, _int(64))])
             builder.call(prefetch, [builder.bitcast(line, ir.IntType(8).as_pointer()), read, keep, data])
         return context.get_dummy_value()
 

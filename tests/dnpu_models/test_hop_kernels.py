@@ -101,13 +101,14 @@ def _pick(bounds: Any, sums: Any, target: Any) -> Any:
 
 def test_bounds_grow_by_their_codes_and_never_beyond_the_caps() -> None:
     rng = np.random.default_rng(1)
-    codes = rng.integers(0, 1 << 16, (3, 256)).astype(np.uint16)
-    codes[1] = np.arange(256) * 40
+    codes = rng.integers(0, 256, (3, 256)).astype(np.uint8)
+    codes[1] = np.arange(256)
     caps = rng.uniform(0.5, 100, 256).astype(np.float32)
     for event in range(3):
         bounds = rng.uniform(0, 1, 256).astype(np.float32)
         bounds[::7] = 0.0
-        growth = (1 + (codes[event] % 1024) / 1024) * 2.0 ** (codes[event] // 1024)
+        growth = 1 + (1 + (codes[event] % 8) / 8) * 2.0 ** (codes[event] // 8 - 11.0) - 2.0**-11
+        growth[codes[event] == 255] = 2.0**64
         expected = np.minimum(bounds.astype(float) * growth, caps)
         _grow(bounds, codes, event, caps)
         np.testing.assert_allclose(bounds, expected, rtol=1e-7)
