@@ -6,9 +6,9 @@ the 1/f part is an Ornstein-Uhlenbeck process of decay rate r and standard devia
     end  = e^-x start + s sqrt(1 - e^-2x) z_i,
     mean = (start + end) tanh(x/2)/x  +  a normal deviate of variance  s^2 (2/x) (1 - tanh(x/2)/(x/2)),
 
-the second line the law of the mean between known ends. So a step's mean m and all ends need one deviate for each process
-and one for the sum of all other variances. They are drawn when the step before is accepted: until the next one is, the
-current is a function of time alone, however often and for whatever steps a simulator asks.
+the second line the law of the mean between known ends. So a step's mean m and all ends need one deviate for each
+process and one for the sum of all other variances. They are drawn when the step before is accepted: until the next one
+is, the current is a function of time alone, however often and for whatever steps a simulator asks.
 
 From means to points: a simulator integrates with the trapezoid rule, so the current v at a point counts for half the
 step before it and half the step behind it. Means as points would be right on even steps only; the mean over a tiny step
@@ -24,8 +24,9 @@ whatever the steps are. H, the span, is the present step; where steps shorten it
 On even steps v = m. With a bandwidth B the span is at least H_least = 1/(pi B).
 
 `params`: header, then the terminal of each source, then the rates (1/s) and the standard deviations (A) of the
-processes. `state`: the random words, the time of the last accepted point, then each source: its value (A), its span (s),
-the deviate of the mean, and for each process its value (A) and its deviate. A wrapped device's params and state follow.
+processes. `state`: the random words, the time of the last accepted point, then each source: its value (A), its span
+(s), the deviate of the mean, the values of its processes (A), their deviates. A wrapped device's params and state
+follow.
 """
 
 # mypy: ignore-errors

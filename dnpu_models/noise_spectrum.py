@@ -1,10 +1,11 @@
 """The noise of a current: white and 1/f, as a user or a measured chip states it, and its synthesis.
 
 The 1/f part is a sum of Lorentzians, two for each decade. A process of variance s^2 and corner f_i has the one-sided
-density (2 s^2/pi) f_i/(f_i^2 + f^2). With s_i^2 = S_1 f_1^a D sin(pi a/2) f_i^(1-a), D the spacing of ln f_i, an endless
-ladder sums to S_1 (f_1/f)^a, by the integral of u^(1-a)/(1 + u^2), with a ripple of 2 / cosh(pi^2/D) at a = 1: 0.0033 dB.
-The ladder ends one decade outside the band. What the missing rungs would give within the band is a flat density (from
-above) and one falling as 1/f^2 (from below), and so is nearly all of what the first and last rung give: they take it on.
+density (2 s^2/pi) f_i/(f_i^2 + f^2). With s_i^2 = S_1 f_1^a D sin(pi a/2) f_i^(1-a), D the spacing of ln f_i, an
+endless ladder sums to S_1 (f_1/f)^a, by the integral of u^(1-a)/(1 + u^2), with a ripple of 2/cosh(pi^2/D) at a = 1:
+0.0033 dB. The ladder ends one decade outside the band. What the missing rungs would give within the band is a flat
+density (from above) and one falling as 1/f^2 (from below), and so is nearly all of what the first and the last rung
+give: they take it on.
 """
 
 from __future__ import annotations
@@ -84,9 +85,7 @@ class NoiseSpectrum:
             raise InputError("band_Hz", self.band_Hz, "is no band of up to 12 decades", "give 0 < lowest < highest, Hz")
 
     @classmethod
-    def measured(
-        cls, density_A2_per_Hz: float, frequency_Hz: float, *, corner_Hz: float = 0.0, **others: Any
-    ) -> Self:
+    def measured(cls, density_A2_per_Hz: float, frequency_Hz: float, *, corner_Hz: float = 0.0, **others: Any) -> Self:
         """The spectrum with one measured density, and the corner below which 1/f noise is the larger part.
 
         S_w = S / [1 + (f_c/f)^a], S_1 = S_w (f_c/f)^a at the measured f.
@@ -110,6 +109,8 @@ class NoiseSpectrum:
         corner = _number("corner_Hz", corner_Hz, "give a frequency in Hz, 0 for white noise")
         if corner < 0:
             raise InputError("corner_Hz", corner_Hz, "is negative", "give a frequency in Hz, 0 for white noise")
+        if not _number("frequency_Hz", frequency_Hz, "give it in Hz") > 0:
+            raise InputError("frequency_Hz", frequency_Hz, "is no positive frequency", "give it in Hz")
         whole = cls(density_A2_per_Hz, 0.0, frequency_Hz, **others)  # checks the other numbers
         share = (corner / whole.flicker_Hz) ** whole.exponent
         white = whole.white_A2_per_Hz / (1.0 + share)
@@ -189,7 +190,7 @@ class NoiseSpectrum:
 
     def _follow(self, steps_s: Any, seed: int) -> tuple[FloatArray, FloatArray]:
         steps = np.ascontiguousarray(steps_s, dtype=float)
-        if steps.ndim != 1 or not np.all((steps > 0) & (steps < np.inf)):
+        if steps.ndim != 1 or not steps.size or not np.all((steps > 0) & (steps < np.inf)):
             raise InputError("steps_s", np.shape(steps_s), "are no list of positive times", "give lengths in s")
         params, state = self.pack((0,), -1, seed)
         means, points = np.empty(len(steps)), np.empty(len(steps))
