@@ -116,8 +116,10 @@ class NoisyDevice:
                 f"{place}:c_evaluate_with_noise({inner.c_functions[0]})",
                 f"{place}:c_advance_with_noise({inner.c_functions[1]})",
             )
+        evaluate, advance = noise_kernel.with_noise(inner.evaluate, inner.advance)
         return SteppableKernel(
-            *noise_kernel.with_noise(inner.evaluate, inner.advance),
+            evaluate,
+            advance,
             np.concatenate([params, inner.params]),
             np.concatenate([state, inner.state]),
             inner.conductances_S,
