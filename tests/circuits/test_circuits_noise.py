@@ -303,17 +303,23 @@ def test_a_seed_repeats_the_loops_noise(loop: HomodyneLoop) -> None:
 
 
 def test_the_twin_passes_over_the_gaps_between_windows(loop: HomodyneLoop) -> None:
-    """1/f noise that hardly moves in a step moves in a gap: what separates two windows is time, not steps."""
+    """White noise in the second window has the variance of its steps; 1/f noise that hardly moves in a step moves in a
+    gap."""
+    start, stop = loop.sequence.windows()[1]
+    run = loop.twin(seed=3)
+    inside = (run.time_s > start + 2 * loop.max_step_s) & (run.time_s < stop - 2 * loop.max_step_s)
+    step = loop.sequence.window_s / loop.window_steps
+    assert agrees(
+        run.device_A[inside, 0] + run["v(el1)"][inside] * 5e-8 + run["v(el2)"][inside] * 3e-8, DENSITY / 2 / step
+    )
+
     slow = NoiseSpectrum(0.0, 1e-23, 1e3, band_Hz=(0.1, 0.2))
     device = NoisyDevice(OpenCircuit(("out", "a", "b"), 1.0), slow, (0,))
     quiet = replace(loop, device=device, sequence=replace(loop.sequence, ramp_s=0.025, wait_s=0.025))
-    between = []
-    for seed in range(400):
-        run = quiet.twin(seed=seed)
-        first, second = quiet.sequence.windows()
-        last = run.device_A[np.searchsorted(run.time_s, first[1] * (1 - 1e-9)), 0]
-        begin = run.device_A[np.searchsorted(run.time_s, second[0] * (1 - 1e-9)), 0]
-        between.append(begin - last)
+    first, second = quiet.sequence.windows()
+    runs = [quiet.twin(seed=seed) for seed in range(400)]
+    last, begin = (int(np.searchsorted(runs[0].time_s, t * (1 - 1e-9))) for t in (first[1], second[0]))
+    moved = np.array([run.device_A[begin, 0] - run.device_A[last, 0] for run in runs])
     corners, deviations = slow.lorentzians
     gap = second[0] - first[1]
-    assert agrees(np.array(between), np.sum(2 * deviations**2 * -np.expm1(-2 * np.pi * corners * gap)))
+    assert agrees(moved, np.sum(2 * deviations**2 * -np.expm1(-2 * np.pi * corners * gap)))
