@@ -14,7 +14,7 @@ from dnpu_models.noisy_device import noise_source
 def noise_currents(spectrum: NoiseSpectrum, nodes: Sequence[str], *, seed: int = 0) -> CoSimulation:
     """Independent noise currents from ground into nodes of a circuit, for `Engine.transient(cosimulation=...)`.
 
-    They depend on no voltage, so no resistance is too large for them (and `prediction_error_V` of the run means nothing).
+    They depend on no voltage, so no resistance is too large for them (and the run's `prediction_error_V` says nothing).
     For a current between two nodes, or for one beside a device, see `NoisyDevice`.
 
     Parameters
