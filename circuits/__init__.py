@@ -13,6 +13,7 @@ from circuits.cosimulation import CoSimulation, Drive, Sine, Table
 from circuits.engine import OPTIONS, Engine, Transient
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.library import find_ngspice_library
+from circuits.noise import noise_currents
 from circuits.patterns import PatternSequence
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "Table",
     "Transient",
     "find_ngspice_library",
+    "noise_currents",
 ]

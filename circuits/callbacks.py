@@ -250,7 +250,7 @@ def accepted_point(data, _count, _ident, user):
     predicted = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
     anchor = work[W_SCALARS + 4 * terminals : W_SCALARS + 5 * terminals]
     first = work[W_LAST] < 0.0
-    dt = t - work[W_LAST]
+    dt = t if first else t - work[W_LAST]  # the device starts at time 0, ngspice's first point lies behind it
     renew = first or t - work[W_ANCHOR] >= work[W_MIN_STEP]
     for m in range(terminals):  # what the nodes really did, against what the device was told
         actual = load_float(load_int(vectors + 8 * sense[m]) + 8)
@@ -258,7 +258,7 @@ def accepted_point(data, _count, _ident, user):
             header[H_PREDICTION_ERROR] = max(header[H_PREDICTION_ERROR], abs(actual - predicted[m]))
         residual[m] = actual
     actual_address = control[WORK] + 8 * W_SCALARS
-    if not first and dt > 0.0:
+    if dt > 0.0:
         call_device(
             control[ADVANCE],
             dt,
@@ -372,9 +372,11 @@ def device_functions(evaluate, advance):
 
 
 def imported(reference):
-    """What ``module:name`` refers to."""
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)
+    """What ``module:name`` refers to; ``module:name(reference)`` is what that function makes of it."""
+    place, _, inner = reference.removesuffix(")").partition("(")
+    module, _, name = place.partition(":")
+    found = getattr(import_module(module), name)
+    return found(imported(inner)) if inner else found
 
 
 def c_functions(kernel):

@@ -74,10 +74,18 @@ def _slow(h, u, short, slow, words):
     slow[1] = min(max(slow[1] + words[GAIN_RATE] * 0.5 * h * short, words[GAIN_LOW]), words[GAIN_HIGH])
 
 
+@njit(cache=True)
+def _idle(advance, length, steps, volts, params, state):
+    """Let the device pass `length` seconds in which nobody asks for its currents."""
+    for _ in range(steps):
+        call_device(advance, length / steps, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
+                    state.size - 1, 0)  # fmt: skip
+
+
 @njit(cache=True, error_model="numpy")
 def _window(
-    evaluate, params, state, volts, out, start, length, half, steps, record, row, control, filters, averages, slow,
-    signals, trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed,
+    evaluate, advance, params, state, volts, out, start, length, half, steps, record, row, control, filters, averages,
+    slow, signals, trained, output, tones, phases, amplitudes, target, rate, gains, low, high, poles, words, closed,
     loss_mode,
 ):  # fmt: skip
     """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed.
@@ -118,6 +126,8 @@ def _window(
         tia = -words[OHM] * out[output]
         if not math.isfinite(tia):
             return -1
+        call_device(advance, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                    0)  # fmt: skip
         baseline = min(max(slow[0] + words[BASE_RATE] * h * u_old, -words[REACH]), words[REACH])
         gain_log = min(max(slow[1] + words[GAIN_RATE] * h * short_old, words[GAIN_LOW]), words[GAIN_HIGH])
         u = tia - baseline
@@ -187,7 +197,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     record = np.zeros((rows, 1 + len(names) + terminals))
     kernel = loop.device.kernel(loop.start_terminals_V, seed=seed)
     state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.pointers`
-    evaluate, _ = c_functions(kernel)
+    evaluate, advance = c_functions(kernel)
     closed = loop.mode == "learn"
     gains = loop.channel_gains
     if closed:
@@ -204,7 +214,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     trained = np.array(loop.trained, dtype=np.int64)
     tones, phases = 2 * np.pi * np.array(plan.frequencies_hz), np.array(plan.phases_rad)
     volts, out = np.zeros(terminals), np.zeros(terminals)
-    row, now, points, rate = 0, 0.0, 0, 0.0
+    row, now, points, rate, stepped = 0, 0.0, 0, 0.0, 0.0  # `stepped`: the device's own time
     begin = time.perf_counter()
 
     def result(table: FloatArray, complete: bool) -> Transient:
@@ -241,16 +251,17 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             if closed:
                 signals[trained] -= loop.start_V
             amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
-            begun = row
+            begun, idle = row, start - half - stepped
+            _idle(advance.address, idle, int(np.ceil(idle / loop.max_step_s)), volts, kernel.params, state)
             row = _window(
-                evaluate.address, kernel.params, state, volts, out, start, stop - start, half, steps, record, row,
-                control, filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
+                evaluate.address, advance.address, kernel.params, state, volts, out, start, stop - start, half, steps,
+                record, row, control, filters, averages, slow, signals, trained, loop.output, tones, phases, amplitudes,
                 sequence.targets_V[p], rate, gains, low, high, loop.filter_poles, words, closed, loop.mode != "output",
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
             points += row - begun
-            now = stop + half
+            now, stepped = stop + half, stop
     except KeyboardInterrupt:
         interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")
         interruption.partial = result(record[:row], False)

@@ -6,6 +6,7 @@ A device is a `DopantNetwork` (positions, energies, electrodes, physical paramet
 solution over all states of up to 14 sites; `ChipSurrogate` is a network measured on a real chip. All take electrode
 voltages in volts and return currents into the device in amperes. The electrodes' potential comes from finite elements
 (`unit_potentials`), solved once per geometry and cached on disk.
+`NoisyDevice` adds the measured noise of a `NoiseSpectrum` to any of them where a circuit steps it.
 
 What a circuit needs to step a device through time is in `steppable`: two compiled functions and two flat arrays.
 """
@@ -19,6 +20,8 @@ from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
 from dnpu_models.mean_field import MeanField, MeanFieldSolution
 from dnpu_models.network import PRESETS, DopantNetwork
+from dnpu_models.noise_spectrum import NoiseSpectrum
+from dnpu_models.noisy_device import NoisyDevice, OpenCircuit, noise_source
 from dnpu_models.samples import export_io_dat, read_io_dat
 from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKernel
 
@@ -38,11 +41,15 @@ __all__ = [
     "MasterEquation",
     "MeanField",
     "MeanFieldSolution",
+    "NoiseSpectrum",
+    "NoisyDevice",
+    "OpenCircuit",
     "Rectangle",
     "Steppable",
     "SteppableKernel",
     "UnitPotentials",
     "export_io_dat",
+    "noise_source",
     "read_io_dat",
     "unit_potentials",
 ]

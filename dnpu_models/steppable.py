@@ -5,7 +5,8 @@ The functions run inside ngspice's callbacks, without Python, so they are Numba-
     evaluate(t, voltages, params, state, out)   currents `out` (A, into the terminals) at time t (s) for terminal
                                                 `voltages` (V); may be asked many times per step; its result must not
                                                 depend on how often (scratch space in `state` may change);
-    advance(dt, voltages, params, state)        the step of `dt` (s) ending at `voltages` was accepted.
+    advance(dt, voltages, params, state)        the step of `dt` (s) ending at `voltages` was accepted. A run starts
+                                                at time 0; the steps add up to the time of its last point.
 
 `params` is constant; everything that changes, random-generator words included, lies in `state`.
 """
@@ -35,7 +36,8 @@ class SteppableKernel:
         Small-signal conductances where the run starts, for the check of the loop gain.
     c_functions : tuple of str, optional
         ``module:name`` of ready-made C functions for `evaluate` and `advance` (signature in `pointers`), which a
-        module keeps compiled on disk; without them they are made at each start, which takes seconds.
+        module keeps compiled on disk; without them they are made at each start, which takes seconds. A wrapper's is
+        ``module:name(inner)``, where the function `name` makes it from the C function that `inner` refers to.
     """
 
     evaluate: Callable[..., Any]

@@ -27,11 +27,11 @@ _HOME = {
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
-        "Transient",
+        "Transient", "noise_currents",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
-        "MeanField", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
+        "MeanField", "NoiseSpectrum", "NoisyDevice", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
     ],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
