@@ -167,8 +167,8 @@ def rates_from(typingctx, prefactor, coulomb, source, energy, at, own, out, plac
 def grow_bounds(typingctx, bounds, codes, event, caps):
     """bounds = min(bounds * growth, caps), float32.
 
-    With e the high 5 bits and m the low 3 bits of a code, growth - 1 = (1 + m/8) 2^(e - 11) - 2^-11: nothing, or 6e-5 to
-    1.8e6 in steps of at most an eighth; but 2^64 for `LARGEST_CODE`. `bounds` and `caps` have the same length, a
+    With e the high 5 bits and m the low 3 bits of a code, growth - 1 = (1 + m/8) 2^(e - 11) - 2^-11: nothing, or 6e-5
+    to 1.8e6 in steps of at most an eighth; but 2^64 for `LARGEST_CODE`. `bounds` and `caps` have the same length, a
     multiple of `LANES`; `codes` is uint8, a row of that length by event.
     """
 

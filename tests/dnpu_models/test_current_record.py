@@ -99,8 +99,8 @@ def test_changing_voltages_are_followed_exactly() -> None:
     seen = np.stack([counted, displaced], axis=1)
     t = (seen.mean(axis=0) - truth) / (seen.std(axis=0, ddof=1) / np.sqrt(batches))
     assert np.abs(t).max() < stats.t(batches - 1).isf(FALSE_ALARM / 2 / t.size)
-    # The test would see rates that lag by the length of a slice: it resolves 1 % of the largest mean.
-    assert (seen.std(axis=0, ddof=1) / np.sqrt(batches)).max() < 0.01 * np.abs(truth).max()
+    # The test would see rates that lag by the length of a slice: it resolves 2 % of the largest mean.
+    assert (seen.std(axis=0, ddof=1) / np.sqrt(batches)).max() < 0.02 * np.abs(truth).max()
 
 
 @pytest.mark.parametrize("method", ["graph", "rows"])
