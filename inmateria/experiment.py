@@ -193,7 +193,7 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
 
 
 def rehearsal(bench: Bench, task: BooleanTask, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
-    """The loop as it will be, with all controls at 0 V: built to see that it can be, never run.
+    """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def rehearsal(bench: Bench, task: BooleanTask, settings: HgeSettings, frequencie
         As `HomodyneLoop`, and for a run of too many time-points.
     """
     outputs = 1e-9 * np.arange(len(task.levels_V), dtype=np.float64)
-    loop = build_loop(bench, task, settings, np.zeros(len(bench.trained)), 1.0, outputs)
+    loop = build_loop(bench, task, settings, bench.limits_V.mean(axis=1), 1.0, outputs)
     check_points(loop, frequencies, settings.max_step_s)
     return loop
 

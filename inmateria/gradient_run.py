@@ -87,7 +87,7 @@ def run_gradient(
     planned = rehearsal(bench, task, HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s), frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
-    opened = planned.opened(np.zeros(len(controls)), amplitude_V, "loss", points)
+    opened = planned.opened(planned.start_V, amplitude_V, "loss", points)
     check_points(opened, frequencies, max_step_s)
     about = None
     try:
