@@ -48,15 +48,15 @@ POINTS_PER_CYCLE_MIN = 8
 
 
 class LoopDevice(Protocol):
-    """What the loop asks of a device: terminals with a limit, static currents, and a compiled kernel."""
+    """What the loop asks of a device: terminals with limits, static currents, and a compiled kernel."""
 
     @property
     def terminals(self) -> tuple[str, ...]:
         """Names of the terminals."""
 
     @property
-    def limit_V(self) -> float:
-        """Largest terminal voltage, V."""
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
 
     def currents(self, voltages: Any) -> FloatArray:
         """Static currents into the terminals, A."""
@@ -215,7 +215,7 @@ class HomodyneLoop:
             raise InputError(
                 "amplitude",
                 max(self.dither.amplitudes_v),
-                f"dither and logic swing leave no room within the device's +-{self.device.limit_V:g} V",
+                f"dither and logic swing leave no room within {self.range_of(int(np.argmax(low - high)))}",
                 "lower the amplitude or the swing",
             )
         outside = (start < low - 1e-12) | (start > high + 1e-12)
@@ -224,7 +224,7 @@ class HomodyneLoop:
             raise InputError(
                 f"start_V[{k}]",
                 float(start[k]),
-                f"leaves no room for dither and logic swing within +-{self.device.limit_V:g} V",
+                f"leaves no room for dither and logic swing within {self.range_of(k)}",
                 f"stay within {low[k]:.4g} to {high[k]:.4g} V",
             )
         self.dither.check(0.5 / self.sequence.window_s)
@@ -251,15 +251,27 @@ class HomodyneLoop:
 
     @cached_property
     def control_limits_V(self) -> tuple[FloatArray, FloatArray]:
-        """Rails of the integrators, each (n_trained,): what the device allows less dither and logic swing."""
-        high = np.full(len(self.trained), self.device.limit_V) - np.array(self.dither.amplitudes_v)
-        low = -high.copy()
+        """Rails of the integrators, each (n_trained,): what the device allows less dither and logic swing.
+
+        Less two time steps at the limiter's speed, too: inside a time step the device is told a control on a straight
+        line through its last values, and a measured chip knows nothing of voltages outside its ranges.
+        """
+        lowest, highest = np.asarray(self.device.limits_V)[list(self.trained)].T
+        ahead = 2 * self.step_V * self.max_step_s / self.sequence.period_s if self.mode == "learn" else 0.0
+        kept_free = np.array(self.dither.amplitudes_v) + ahead
+        low, high = lowest + kept_free, highest - kept_free
         for position, terminal in enumerate(self.trained):
             if terminal in self.inputs:
                 levels = [pattern[self.inputs.index(terminal)] for pattern in self.sequence.levels_V]
                 high[position] -= max(0.0, *levels)
                 low[position] -= min(0.0, *levels)
         return low, high
+
+    def range_of(self, position: int) -> str:
+        """The device's range at a trained terminal, in words."""
+        terminal = self.trained[position]
+        low, high = np.asarray(self.device.limits_V)[terminal]
+        return f"{self.device.terminals[terminal]}'s range of {low:.4g} to {high:.4g} V"
 
     @property
     def stability(self) -> dict[str, float]:

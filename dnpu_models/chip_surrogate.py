@@ -182,21 +182,13 @@ class ChipSurrogate:
         return (0,)
 
     @cached_property
-    def limits_V(self) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest voltage of each terminal, V, each (n_terminals,)."""
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2); the ranges differ and are not symmetric."""
         low = np.concatenate([[-VIRTUAL_GROUND_V], self.voltage_min_V])
         high = np.concatenate([[VIRTUAL_GROUND_V], self.voltage_max_V])
-        low.setflags(write=False)
-        high.setflags(write=False)
-        return low, high
-
-    @property
-    def limit_V(self) -> float:
-        """Largest magnitude that every activation electrode allows in both signs, V; 0 if one allows but one sign.
-
-        The ranges differ and are not symmetric, so this wastes most of them: see `limits_V`.
-        """
-        return float(max(0.0, np.min(np.minimum(-self.voltage_min_V, self.voltage_max_V))))
+        limits = np.stack([low, high], axis=1)
+        limits.setflags(write=False)
+        return limits
 
     @cached_property
     def _params(self) -> FloatArray:
@@ -220,7 +212,7 @@ class ChipSurrogate:
         last = np.zeros(2 * (rows // 2 + 1), dtype=np.float32)
         last[: self.weights[-1].shape[1]] = self.weights[-1][0]
         last[rows] = self.biases[-1][0]
-        low, high = self.limits_V
+        low, high = self.limits_V.T
         params = np.concatenate(
             [header, low - RANGE_SLACK_V, high + RANGE_SLACK_V, np.concatenate([*packed, last]).view(np.float64)]
         )
@@ -250,7 +242,7 @@ class ChipSurrogate:
             )
         if not np.all(np.isfinite(volts)):
             raise InputError("voltages", "NaN or infinity", "must be finite", "check the array")
-        low, high = (limit[first:] for limit in self.limits_V)
+        low, high = self.limits_V[first:].T
         outside = (volts < low - RANGE_SLACK_V) | (volts > high + RANGE_SLACK_V)
         if np.any(outside):
             where = tuple(int(k) for k in np.argwhere(outside)[0])

@@ -124,9 +124,9 @@ class MasterEquation:
         return tuple(f"e{k}" for k in range(self.network.n_electrodes))
 
     @property
-    def limit_V(self) -> float:
-        """Largest electrode voltage, V."""
-        return self.network.limit_V
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
+        return self.network.limits_V
 
     # ------------------------------------------------------------------------------------------------- transitions
 

@@ -108,9 +108,9 @@ class MeanField:
         return tuple(f"e{k}" for k in range(self.network.n_electrodes))
 
     @property
-    def limit_V(self) -> float:
-        """Largest electrode voltage, V."""
-        return self.network.limit_V
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
+        return self.network.limits_V
 
     def _scratch(self) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
         entries = len(self._hops[0]) + len(self._hops[4])

@@ -286,6 +286,11 @@ class DopantNetwork:
         r = self.electrode_distances_m
         return np.where(r <= self.hop_max_m, self.attempt_rate_Hz * np.exp(-2 * r / self.localisation_m), 0.0)
 
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
+        return np.tile([-self.limit_V, self.limit_V], (self.n_electrodes, 1))
+
     def check_voltages(self, voltages: Any) -> FloatArray:
         """Return the electrode voltages as float array (..., n_electrodes), or say what is wrong with them.
 

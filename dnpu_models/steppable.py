@@ -57,8 +57,8 @@ class Device(Protocol):
         """Names of the terminals, in the order of all arrays."""
 
     @property
-    def limit_V(self) -> float:
-        """Largest voltage magnitude allowed at any terminal, V."""
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage allowed at each terminal, V, (n_terminals, 2)."""
 
     def currents(self, voltages: FloatArray) -> FloatArray:
         """Currents (A, into the terminals) at `voltages` (V), both (..., n_terminals)."""

@@ -53,7 +53,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Out = Annotated[Path | None, typer.Option(help="Folder for waveforms, summary, deck and figures.")]
 Seed = Annotated[int, typer.Option(help="Seeds everything.", min=0)]
 DeviceSeed = Annotated[int | None, typer.Option(help="Seed of the device; 0, the default device, if left out.", min=0)]
-DeviceName = Annotated[str, typer.Option(help="Device model.")]
+DeviceName = Annotated[str, typer.Option(help="meanfield, kmc, or the file of a measured chip (.npz, .pickle).")]
+Electrodes = Annotated[
+    str | None,
+    typer.Option(help="Output and inputs, e.g. 'e0:e2,e6'; all but the output are trained, the inputs' biases too."),
+]
 Frequencies = Annotated[
     str | None, typer.Option(help="Tones in Hz, one per trained electrode, e.g. '260,270,300,360,440,490,510'.")
 ]
@@ -115,6 +119,7 @@ def learn(
     seed: Seed = 0,
     device_seed: DeviceSeed = None,
     device: DeviceName = "meanfield",
+    electrodes: Electrodes = None,
     frequencies: Frequencies = None,
     amplitude: Amplitude = 0.01,
     max_step: MaxStep = None,
@@ -129,11 +134,11 @@ def learn(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        folder = output_folder(out)
-        from inmateria.experiment import make_bench
+        from inmateria.experiment import DeviceOptions, make_bench
         from inmateria.learning_run import run_learning
 
-        bench, facts = make_bench(device, device_seed, frequencies, 1e-5)
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
+        folder = output_folder(out)
         content = run_learning(
             gate,
             bench,
@@ -160,6 +165,7 @@ def gradient(
     seed: Seed = 0,
     device_seed: DeviceSeed = None,
     device: DeviceName = "meanfield",
+    electrodes: Electrodes = None,
     frequencies: Frequencies = None,
     amplitude: Amplitude = 0.005,
     max_step: MaxStep = None,
@@ -176,11 +182,11 @@ def gradient(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        folder = output_folder(out)
-        from inmateria.experiment import make_bench, numbers
+        from inmateria.experiment import DeviceOptions, make_bench, numbers
         from inmateria.gradient_run import run_gradient
 
-        bench, facts = make_bench(device, device_seed, frequencies, 1e-6)
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
+        folder = output_folder(out)
         content = run_gradient(
             bench,
             facts=facts,
@@ -207,6 +213,7 @@ def export(
     seed: Seed = 0,
     device_seed: DeviceSeed = None,
     device: DeviceName = "meanfield",
+    electrodes: Electrodes = None,
     frequencies: Frequencies = None,
     amplitude: Amplitude = 0.01,
     max_step: MaxStep = None,
@@ -218,11 +225,11 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        output_file(deck)
-        from inmateria.experiment import make_bench
+        from inmateria.experiment import DeviceOptions, make_bench
         from inmateria.export_run import run_export
 
-        bench, facts = make_bench(device, device_seed, frequencies, 1e-5)
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
+        output_file(deck)
         content = run_export(
             gate,
             bench,

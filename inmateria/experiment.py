@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from circuits import HomodyneLoop
+from dnpu_models import ChipSurrogate
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, HgeSettings, default_bench
-from learning.bench import DEFAULT_DEVICE_SEED, SPACING_HZ
+from learning.bench import CHIP_INPUTS, DEFAULT_DEVICE_SEED, DEFAULT_PRESET, SPACING_HZ, TrainableDevice
 from learning.hge import build_loop
 from lockin import collisions, plan_frequencies
 
 POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What a command was told about the device.
+
+    Parameters
+    ----------
+    model : str
+        ``meanfield``, ``kmc``, or the path of a chip file.
+    seed : int, optional
+        Seed of a random network.
+    electrodes : str, optional
+        Output and inputs, e.g. ``e0:e2,e6``.
+    """
+
+    model: str = "meanfield"
+    seed: int | None = None
+    electrodes: str | None = None
 
 
 def numbers(field: str, text: str | None) -> list[float] | None:
@@ -30,30 +52,97 @@ def numbers(field: str, text: str | None) -> list[float] | None:
     return found
 
 
-def make_bench(
-    device: str, device_seed: int | None, frequencies: str | None, tolerance: float
-) -> tuple[Bench, dict[str, Any]]:
+def make_device(
+    options: DeviceOptions, tolerance: float
+) -> tuple[TrainableDevice, tuple[int, tuple[int, int]], dict[str, Any]]:
+    """The device that the options name, its default output and inputs, and the facts on it for the summary.
+
+    Parameters
+    ----------
+    options : DeviceOptions
+    tolerance : float
+        Of a mean field followed in a transient.
+
+    Raises
+    ------
+    InputError
+        For an unknown device, a file that is missing or holds no chip, a seed that means nothing.
+    """
+    name, seed = options.model, options.seed
+    if name == "meanfield":
+        seed = DEFAULT_DEVICE_SEED if seed is None else seed
+        bench = default_bench(seed, tolerance=tolerance)
+        facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
+        return bench.device, (bench.output, bench.inputs), facts
+    if name == "kmc":
+        raise InputError(
+            "device", name, "cannot be coupled to a circuit yet", "use meanfield, or KineticMonteCarlo in a script"
+        )
+    chip = _chip(name)
+    if seed is not None:
+        raise InputError("device_seed", seed, "means nothing to a measured chip", "leave it out")
+    names = chip.terminals
+    inputs = CHIP_INPUTS if set(CHIP_INPUTS) <= set(names) else names[-2:]
+    return chip, (0, (names.index(inputs[0]), names.index(inputs[1]))), {
+        "model": "chip", "preset": None, "seed": None, "file": name
+    }  # fmt: skip
+
+
+def _chip(name: str) -> ChipSurrogate:
+    """A chip's file, whatever saved it."""
+    path = Path(name)
+    if not name.strip() or not path.exists():
+        looks_like_a_file = path.suffix or "/" in name
+        problem = "is no file" if looks_like_a_file else "is no device known here, and no file"
+        raise InputError("device", name, problem, "use meanfield, kmc or the path of a chip file (.npz, .pickle, .pt)")
+    read = ChipSurrogate.from_npz if path.suffix == ".npz" else ChipSurrogate.from_brainspy
+    try:
+        return read(path)
+    except InputError as error:
+        about = "" if error.field == "path" else f"{error.field} = {error.value!r} "
+        raise InputError("device", name, f"{about}{error.problem}", error.fix) from error
+
+
+def parse_electrodes(text: str, terminals: tuple[str, ...]) -> tuple[int, tuple[int, int]]:
+    """Output and inputs from ``OUTPUT:INPUT,INPUT``, as numbers of terminals.
+
+    Raises
+    ------
+    InputError
+        For another form, or terminals that do not exist or are named twice.
+    """
+    output, colon, rest = text.replace(" ", "").partition(":")
+    inputs = rest.split(",")
+    if not colon or not output or len(inputs) != 2 or not all(inputs):
+        raise InputError(
+            "electrodes", text, "is not of the form OUTPUT:INPUT,INPUT",
+            f"write for example {terminals[0]}:{','.join(terminals[1:3])}",
+        )  # fmt: skip
+    named = (output, *inputs)
+    for name in named:
+        if name not in terminals:
+            raise InputError("electrodes", text, f"the device has no {name!r}", f"choose from {', '.join(terminals)}")
+        if named.count(name) > 1:
+            raise InputError("electrodes", text, f"names {name} twice", "name three different ones")
+    return terminals.index(output), (terminals.index(inputs[0]), terminals.index(inputs[1]))
+
+
+def make_bench(options: DeviceOptions, frequencies: str | None, tolerance: float) -> tuple[Bench, dict[str, Any]]:
     """The bench that a command's options describe, and the facts on its device for the summary.
 
     Raises
     ------
     InputError
-        For an unknown device, or tones that are no numbers, not positive, too few or colliding.
+        As `make_device` and `parse_electrodes`, for an output that was not measured, or tones that are no numbers, not
+        positive, too few or colliding.
     """
-    if device != "meanfield":
-        raise InputError("device", device, "is no device known here", "use meanfield")
-    seed = DEFAULT_DEVICE_SEED if device_seed is None else device_seed
-    bench = default_bench(seed, tolerance=tolerance, frequencies_Hz=numbers("frequencies", frequencies))
+    device, (output, inputs), facts = make_device(options, tolerance)
+    names = device.terminals
+    if options.electrodes is not None:
+        output, inputs = parse_electrodes(options.electrodes, names)
+    bench = Bench(device, output, inputs, frequencies_Hz=numbers("frequencies", frequencies))
     _check_tones(bench, frequencies)
-    names = bench.device.terminals
-    facts = {
-        "model": device,
-        "preset": getattr(getattr(bench.device, "network", None), "preset", None),
-        "seed": seed,
-        "output": names[bench.output],
-        "inputs": [names[k] for k in bench.inputs],
-    }
-    return bench, facts
+    return bench, {**facts, "output": names[output], "inputs": [names[k] for k in inputs]}
 
 
 def _check_tones(bench: Bench, text: str | None) -> None:
@@ -104,7 +193,7 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
 
 
 def rehearsal(bench: Bench, task: BooleanTask, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
-    """The loop as it will be, with all controls at 0 V: built to see that it can be, never run.
+    """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
 
     Raises
     ------
@@ -112,20 +201,22 @@ def rehearsal(bench: Bench, task: BooleanTask, settings: HgeSettings, frequencie
         As `HomodyneLoop`, and for a run of too many time-points.
     """
     outputs = 1e-9 * np.arange(len(task.levels_V), dtype=np.float64)
-    loop = build_loop(bench, task, settings, np.zeros(len(bench.trained)), 1.0, outputs)
+    loop = build_loop(bench, task, settings, bench.limits_V.mean(axis=1), 1.0, outputs)
     check_points(loop, frequencies, settings.max_step_s)
     return loop
 
 
 def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSettings) -> None:
     """Refuse a dither that leaves the controls less room than the starts are drawn from."""
-    room = float(np.min(loop.control_limits_V[1]))
-    if room < settings.spread_V:
-        largest = settings.amplitude_V - (settings.spread_V - room)
+    low, high = loop.control_limits_V
+    start_low, start_high = bench.start_limits_V(settings.spread)
+    spare = np.minimum(start_low - low, high - start_high)
+    k = int(np.argmin(spare))
+    if spare[k] < 0:
         raise InputError(
             "amplitude",
             settings.amplitude_V,
-            f"with the logic swing it leaves the controls +-{room:.3g} V of the device's +-{bench.device.limit_V:g} V; "
-            f"starts are drawn from +-{settings.spread_V:g} V",
-            f"take at most {largest:.3g} V",
+            f"leaves less of {loop.range_of(k)} than the starts of {start_low[k]:.3g} to {start_high[k]:.3g} V "
+            "with their logic swing",
+            f"take at most {np.floor(1e4 * (settings.amplitude_V + spare[k])) / 1e4:g} V",
         )

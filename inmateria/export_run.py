@@ -11,7 +11,7 @@ from rich.console import Console
 from inmateria.learning_run import train, training_settings
 from inmateria.results import Results
 from inmateria.terminal import document, writing
-from learning import Bench, BooleanTask
+from learning import Bench
 
 
 def run_export(
@@ -29,7 +29,7 @@ def run_export(
 ) -> dict[str, Any]:
     """Learn, write the deck; return the document."""
     begin = time.perf_counter()
-    task = BooleanTask(gate)
+    task = bench.task(gate)
     settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
     results = Results("export", seed, None, {})
     result, _ = train(bench, task, settings, planned, seed, "ngspice", results)

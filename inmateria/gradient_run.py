@@ -32,11 +32,9 @@ def _controls(
     count, names = len(bench.trained), ", ".join(bench.names)
     low, high = loop.control_limits_V
     if of == "output":  # no logic swing then
-        high = np.full(count, bench.device.limit_V - amplitude_V)
-        low = -high
+        low, high = bench.limits_V.T + np.array([[amplitude_V], [-amplitude_V]])
     if at is None:
-        spread = HgeSettings().spread_V
-        return np.clip(np.random.default_rng(seed).uniform(-spread, spread, count), low, high)
+        return np.clip(bench.random_controls(HgeSettings().spread, np.random.default_rng(seed)), low, high)
     if len(at) != count:
         raise InputError("at", at, f"has {len(at)} values for {count} controls", f"give one each for {names}")
     for k, value in enumerate(at):
@@ -46,8 +44,7 @@ def _controls(
             raise InputError(
                 f"at[{k}]",
                 value,
-                f"leaves {bench.names[k]} no room for dither{'' if of == 'output' else ' and logic swing'} within the "
-                f"device's +-{bench.device.limit_V:g} V",
+                f"leaves no room for dither{'' if of == 'output' else ' and logic swing'} within {loop.range_of(k)}",
                 f"stay within {low[k]:.4g} to {high[k]:.4g} V",
             )
     return np.array(at)
@@ -84,13 +81,13 @@ def run_gradient(
 ) -> dict[str, Any]:
     """Measure, compare, report; return the document."""
     begin = time.perf_counter()
-    task = BooleanTask(gate)
+    task = bench.task(gate)
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     planned = rehearsal(bench, task, HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s), frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
-    opened = planned.opened(np.zeros(len(controls)), amplitude_V, "loss", points)
+    opened = planned.opened(planned.start_V, amplitude_V, "loss", points)
     check_points(opened, frequencies, max_step_s)
     about = None
     try:

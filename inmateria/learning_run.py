@@ -110,7 +110,7 @@ def run_learning(
 ) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
-    task = BooleanTask(gate)
+    task = bench.task(gate)
     settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
     results = Results("learn", seed, folder, {"gate": task.gate, "seed": seed})
     result, training_s = train(bench, task, settings, planned, seed, engine, results)

@@ -17,9 +17,14 @@ from learning.tasks import BooleanTask
 from lockin import DitherPlan, plan_frequencies
 
 DEFAULT_DEVICE_SEED = 0
+DEFAULT_PRESET = "tertilt2022"
 DEFAULT_OUTPUT = 0
 DEFAULT_INPUTS = (2, 6)
+CHIP_INPUTS = ("e1", "e3")
+"""Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
 SPACING_HZ = 10.0
+SWING = 0.25
+"""Logic swing of an input as a fraction of its range: 0.5 V on the default device."""
 NOISE_A2_PER_HZ = 1e-23
 """Published white noise of a DNPU's output, 1e-5 nA^2/Hz (Boon et al. 2025): the yardstick for separations."""
 
@@ -69,6 +74,15 @@ class Bench:
             raise InputError(
                 "electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them"
             )
+        measured = getattr(self.device, "measured", range(count))
+        if self.output not in measured:
+            names = ", ".join(self.device.terminals[k] for k in measured)
+            raise InputError(
+                "electrodes",
+                self.device.terminals[self.output],
+                "is no output: its current was not measured",
+                f"take the output from {names}",
+            )
         tones = self.frequencies_Hz
         if tones is not None and len(tones) != count - 1:
             raise InputError(
@@ -84,6 +98,39 @@ class Bench:
     def names(self) -> tuple[str, ...]:
         """Names of the trained terminals."""
         return tuple(self.device.terminals[k] for k in self.trained)
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage that the device allows each trained terminal, V, (n_trained, 2)."""
+        return np.asarray(self.device.limits_V)[list(self.trained)]
+
+    def start_limits_V(self, spread: float) -> tuple[FloatArray, FloatArray]:
+        """Between which controls random settings are drawn: the middle `spread` of each range, V, each (n_trained,).
+
+        Raises
+        ------
+        InputError
+            If the device has no limits.
+        """
+        low, high = self.limits_V.T
+        if not np.all(np.isfinite(self.limits_V)):
+            raise InputError("limits_V", float("inf"), "leaves nothing to draw settings from", "give the device limits")
+        return 0.5 * (low + high - spread * (high - low)), 0.5 * (low + high + spread * (high - low))
+
+    def random_controls(self, spread: float, rng: np.random.Generator) -> FloatArray:
+        """A random setting, uniform within `start_limits_V`: control voltages, V, (n_trained,)."""
+        return rng.uniform(*self.start_limits_V(spread))
+
+    def task(self, gate: str) -> BooleanTask:
+        """The gate with logic levels that suit the device: a swing of `SWING` of each input's range.
+
+        Raises
+        ------
+        InputError
+            For an unknown gate.
+        """
+        spans = np.diff(np.asarray(self.device.limits_V)[list(self.inputs)])[:, 0]
+        return BooleanTask(gate, (float(SWING * spans[0]), float(SWING * spans[1])))
 
     def plan(self, amplitude_V: float) -> DitherPlan:
         """The dither: tones of equal peak amplitude (V)."""
@@ -106,6 +153,10 @@ class Bench:
             volts[..., terminal] += level
         return volts
 
+    def currents_A(self, controls_V: FloatArray, levels_V: Sequence[float] = (0.0, 0.0)) -> FloatArray:
+        """Static output current (A, out of the device) for controls (..., n_trained) at logic levels; shape (...)."""
+        return np.asarray(-self.device.currents(self.terminal_voltages(controls_V, levels_V))[..., self.output])
+
     def outputs_A(self, controls_V: FloatArray, task: BooleanTask) -> FloatArray:
         """Static output currents (A, out of the device) for the task's patterns, (n_patterns,)."""
         volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V])
@@ -123,5 +174,5 @@ def default_bench(
 
     How seed and electrodes were chosen is told in docs/decisions.md.
     """
-    network = DopantNetwork.random(seed=device_seed, preset="tertilt2022")
+    network = DopantNetwork.random(seed=device_seed, preset=DEFAULT_PRESET)
     return Bench(MeanField(network, tolerance=tolerance), frequencies_Hz=frequencies_Hz)

@@ -29,10 +29,6 @@ def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.Dat
     )
 
 
-def _output(bench: Bench, levels_V: tuple[float, float], controls_V: FloatArray) -> FloatArray:
-    return np.asarray(-bench.device.currents(bench.terminal_voltages(controls_V, levels_V))[..., bench.output])
-
-
 def _path(bench: Bench, levels_V: tuple[float, float], controls_V: FloatArray) -> FloatArray:
     """Output currents along a path of neighbouring settings (m, n_trained)."""
     return np.asarray(-bench.device.follow(bench.terminal_voltages(controls_V, levels_V))[:, bench.output])
@@ -50,7 +46,7 @@ def central_difference(
     """Numerical derivative, (I(V + h) - I(V - h)) / 2h, one control at a time."""
     steps = step_V * np.eye(len(bench.trained))
     controls = np.asarray(controls_V, dtype=float)
-    high, low = _output(bench, levels_V, controls + steps), _output(bench, levels_V, controls - steps)
+    high, low = bench.currents_A(controls + steps, levels_V), bench.currents_A(controls - steps, levels_V)
     return label(bench, (high - low) / (2 * step_V), "central difference", step_V=step_V)
 
 
@@ -97,7 +93,7 @@ def probe_loop(
     points_per_cycle: float = 24.0,
 ) -> HomodyneLoop:
     """The circuit of the learning loop, opened at frozen controls and fixed input levels, lock-ins on the output."""
-    rest = float(_output(bench, levels_V, np.asarray(controls_V, dtype=float)))
+    rest = float(bench.currents_A(np.asarray(controls_V, dtype=float), levels_V))
     stage = OutputStage(baseline_rate=0.0, gain_rate=0.0)
     stage = replace(stage, baseline_V=rest * stage.transimpedance_ohm)
     return HomodyneLoop(

@@ -1,9 +1,9 @@
 """Homodyne gradient extraction as a trainer: restarts of the closed loop until a gate is learned.
 
 One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
-correlate best with the wanted ones, sets polarity, baseline and gain of the output stage by it, and lets the circuit
-learn. A setting that fulfils the gate already is never taken. The attempt is judged by the outputs that stand at the
-end of the same transient, with dither and learning off.
+correlate best with the wanted ones, of those where the outputs move enough, sets polarity, baseline and gain of the
+output stage by it, and lets the circuit learn. A setting that fulfils the gate already is never taken. The attempt is
+judged by the outputs that stand at the end of the same transient, with dither and learning off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from circuits import Engine, HomodyneLoop, OutputStage, Transient
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.bench import Bench
-from learning.tasks import BooleanTask, Score
+from learning.tasks import SEPARATION_MIN_A, BooleanTask, Score
 
 EngineName = Literal["ngspice", "twin"]
 TrainingProgress = Callable[[int, str, float, float], None]
@@ -44,8 +44,11 @@ class HgeSettings:
         Dither at the end, as a fraction.
     looks : int
         Random settings looked at before an attempt.
-    spread_V : float
-        Settings are uniform within +- this.
+    spread : float
+        Settings are drawn uniformly from the middle of each control's range, this fraction of it.
+    least_rms_A : float
+        Smallest rms of the outputs that the automatic gain brings to its level. Outputs that move less stay small
+        behind the gain, so the loss asks for larger ones; and starts where they move more are preferred.
     restarts : int
         Attempts at most.
     max_step_s : float, optional
@@ -58,20 +61,22 @@ class HgeSettings:
     step_V: float = 0.05
     anneal_to: float = 0.1
     looks: int = 16
-    spread_V: float = 0.6
+    spread: float = 0.6
+    least_rms_A: float = SEPARATION_MIN_A
     restarts: int = 20
     max_step_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("amplitude_V", "learning_rate", "step_V", "spread_V"):
+        for name in ("amplitude_V", "learning_rate", "step_V", "least_rms_A"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise InputError(name, value, "must be positive", "change it")
         for name in ("sequences", "looks", "restarts"):
             if getattr(self, name) < 1:
                 raise InputError(name, getattr(self, name), "must be at least 1", "raise it")
-        if not 0 < self.anneal_to <= 1:
-            raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
+        for name in ("anneal_to", "spread"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(name, getattr(self, name), "must lie in (0, 1]", "change it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,19 +143,20 @@ def choose_start(
     InputError
         If no setting was found that does not fulfil the gate already.
     """
-    best: tuple[float, FloatArray, float, FloatArray] | None = None
+    best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
     used = 0
     for _ in range(settings.looks * 20):
         if best is not None and used >= 4 * settings.looks:
             break
-        controls = rng.uniform(-settings.spread_V, settings.spread_V, len(bench.trained))
+        controls = bench.random_controls(settings.spread, rng)
         outputs = bench.outputs_A(controls, task)
         used += 4
-        if any(task.score(outputs, polarity, bench.noise_A()).learned for polarity in (1.0, -1.0)):
+        if task.fulfilled(outputs, bench.noise_A()):
             continue
         correlation = task.score(outputs).correlation
-        if best is None or abs(correlation) > best[0]:
-            best = abs(correlation), controls, 1.0 if correlation >= 0 else -1.0, outputs
+        promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
+        if best is None or promise > best[0]:
+            best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
     if best is None:
         raise InputError("looks", settings.looks, "every setting fulfils the gate already", "there is nothing to learn")
     return best[1], best[2], best[3], used
@@ -166,6 +172,9 @@ def build_loop(
 ) -> HomodyneLoop:
     """The closed loop for a task, its output stage set by the outputs (A) at the start."""
     stage = OutputStage(polarity=polarity)
+    lowest, _ = stage.gain_limits
+    highest = float(np.log(stage.level_V / (stage.transimpedance_ohm * settings.least_rms_A)))
+    stage = replace(stage, gain_limits=(lowest, highest))
     loop = HomodyneLoop(
         device=bench.device,
         output=bench.output,

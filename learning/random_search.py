@@ -22,9 +22,9 @@ class SearchResult:
 
 
 def random_search(
-    bench: Bench, task: BooleanTask, *, device_evaluations: int, spread_V: float, rng: np.random.Generator
+    bench: Bench, task: BooleanTask, *, device_evaluations: int, spread: float, rng: np.random.Generator
 ) -> SearchResult:
-    """Draw settings uniformly within +- `spread_V` until one fulfils the gate or the evaluations are used up.
+    """Draw settings from the middle `spread` of the ranges until one fulfils the gate or the evaluations are used up.
 
     The polarity of the output is free, as for the trainer. A setting costs four device evaluations (one per pattern).
 
@@ -36,7 +36,7 @@ def random_search(
     best: tuple[FloatArray, Score] | None = None
     used = 0
     while used == 0 or used + 4 <= device_evaluations:
-        controls = rng.uniform(-spread_V, spread_V, len(bench.trained))
+        controls = bench.random_controls(spread, rng)
         outputs = bench.outputs_A(controls, task)
         used += 4
         scores = [task.score(outputs, polarity, bench.noise_A()) for polarity in (1.0, -1.0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
@@ -53,8 +54,9 @@ class BooleanTask:
     ----------
     gate : str
         AND, OR, NAND, NOR, XOR or XNOR.
-    swing_V : float
-        Difference of the two logic levels; they stand at +- half of it around each input's trained bias.
+    swing_V : float or tuple of float
+        Difference of the two logic levels, of both inputs or of each; they stand at +- half of it around each
+        input's trained bias.
 
     Raises
     ------
@@ -63,21 +65,27 @@ class BooleanTask:
     """
 
     gate: str
-    swing_V: float = 0.5
+    swing_V: float | tuple[float, float] = 0.5
 
     def __post_init__(self) -> None:
         name = str(self.gate).upper()
         if name not in GATES:
             raise InputError("gate", self.gate, "is no gate", f"choose one of {', '.join(GATES)}")
         object.__setattr__(self, "gate", name)
-        if not (np.isfinite(self.swing_V) and self.swing_V > 0):
+        if not all(np.isfinite(swing) and swing > 0 for swing in self.swings_V):
             raise InputError("swing_V", self.swing_V, "must be a positive voltage", "0.5 suits the default device")
+
+    @property
+    def swings_V(self) -> tuple[float, float]:
+        """Difference of the two logic levels of each input, V."""
+        both = self.swing_V if isinstance(self.swing_V, tuple) else (self.swing_V, self.swing_V)
+        return float(both[0]), float(both[1])
 
     @property
     def levels_V(self) -> tuple[tuple[float, float], ...]:
         """Level of each input for the patterns 00, 01, 10, 11, V."""
-        low, high = -0.5 * self.swing_V, 0.5 * self.swing_V
-        return tuple((a, b) for a in (low, high) for b in (low, high))
+        first, second = self.swings_V
+        return tuple((0.5 * a * first, 0.5 * b * second) for a in (-1, 1) for b in (-1, 1))
 
     @property
     def wanted(self) -> FloatArray:
@@ -99,5 +107,17 @@ class BooleanTask:
         margin = separation / swing if swing > 0 else -1.0
         spread = float(np.std(outputs))
         correlation = float(np.mean((outputs - outputs.mean()) * self.targets_V) / spread) if spread > 0 else 0.0
-        enough = separation >= max(SEPARATION_MIN_A, NOISE_FACTOR * noise_A)
-        return Score(separation, margin, correlation, bool(enough and margin >= MARGIN_MIN))
+        return Score(separation, margin, correlation, bool(_learned(separation, swing, noise_A)))
+
+    def fulfilled(self, currents_A: FloatArray, noise_A: float = 0.0) -> NDArray[np.bool_]:
+        """Whether outputs (A, (..., 4)) make the gate, with either polarity, by the rule of `Score`; shape (...)."""
+        outputs = np.asarray(currents_A, dtype=float)
+        high, low = outputs[..., self.wanted > 0.5], outputs[..., self.wanted < 0.5]
+        separation = np.maximum(high.min(axis=-1) - low.max(axis=-1), low.min(axis=-1) - high.max(axis=-1))
+        return _learned(separation, np.ptp(outputs, axis=-1), noise_A)
+
+
+def _learned(separation_A: float | FloatArray, swing_A: float | FloatArray, noise_A: float) -> NDArray[np.bool_]:
+    """The rule of `Score.learned`."""
+    enough = np.asarray(separation_A) >= max(SEPARATION_MIN_A, NOISE_FACTOR * noise_A)
+    return np.asarray(enough & (np.asarray(separation_A) >= MARGIN_MIN * np.asarray(swing_A)))

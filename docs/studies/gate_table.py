@@ -38,7 +38,7 @@ def run(seeds: int, out: Path, engine: str) -> None:
                 bench,
                 task,
                 device_evaluations=used,
-                spread_V=settings.spread_V,
+                spread=settings.spread,
                 rng=np.random.default_rng([*number, 1]),
             )
             row = {

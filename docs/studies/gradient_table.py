@@ -27,8 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     bench = default_bench() if options.device_seed is None else default_bench(options.device_seed)
     rng = np.random.default_rng(2025)
-    spread = HgeSettings().spread_V
-    settings = rng.uniform(-spread, spread, (options.settings, len(bench.trained)))
+    settings = [bench.random_controls(HgeSettings().spread, rng) for _ in range(options.settings)]
     rows = []
     print(" mV   cosine median  10 %     rel. error median  90 %   signs   | average: cos   rel.   | digital/netlist")
     with Engine() as engine:

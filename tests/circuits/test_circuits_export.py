@@ -26,11 +26,14 @@ class Toy:
     """Eight terminals; the first gives 20 nA tanh of a weighted sum, and a product of two inputs."""
 
     weights: tuple[float, ...] = (0.0, 1.0, -0.7, 0.5, 0.8, -0.4, 0.6, 0.3)
-    limit_V: float = 1.0
 
     @property
     def terminals(self) -> tuple[str, ...]:
         return tuple(f"e{k}" for k in range(8))
+
+    @property
+    def limits_V(self) -> FloatArray:
+        return np.tile([-1.0, 1.0], (len(self.terminals), 1))
 
     def currents(self, voltages: Any) -> FloatArray:
         volts = np.asarray(voltages, dtype=float)

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient
-from dnpu_models import DopantNetwork, MeanField, SteppableKernel
+from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, SteppableKernel
 from inmateria.errors import InputError
 from lockin import DitherPlan, dither_average, plan_frequencies
 from lockin.filters import rc_filter
@@ -46,11 +46,15 @@ class Linear:
     """Output current G . V out of the first terminal."""
 
     conductances_S: tuple[float, ...] = (0.0, 5e-8, 3e-8)
-    limit_V: float = 1.0
+    range_V: tuple[float, float] = (-1.0, 1.0)
 
     @property
     def terminals(self) -> tuple[str, ...]:
         return tuple(f"e{k}" for k in range(len(self.conductances_S)))
+
+    @property
+    def limits_V(self) -> Array:
+        return np.tile(self.range_V, (len(self.conductances_S), 1))
 
     def currents(self, voltages: Any) -> Array:
         volts = np.asarray(voltages, dtype=float)
@@ -201,8 +205,9 @@ def test_the_output_stage_settles_on_mean_and_level() -> None:
 def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine) -> None:
     # Two patterns that want opposite things, hardly averaged: the controls are driven to and fro, beyond both rails.
     sequence = PatternSequence(((0.0,), (0.0,)), (1.0, -1.0), 0.1, 0.005, 0.005, 5e-5)
+    ahead = 2 * 4.0 / (20 * max(TWO.frequencies_hz)) / sequence.period_s  # two steps at the limiter's speed
     loop = linear_loop(
-        device=Linear(limit_V=0.11),
+        device=Linear(range_V=(-0.11 - ahead, 0.11 + ahead)),
         start_V=np.array([0.0, 0.0]),
         sequence=sequence,
         sequences=3,
@@ -240,6 +245,35 @@ def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine)
     controls = loop.controls_V(loop.twin())
     assert controls.max() == pytest.approx(0.1)
     assert controls.min() == pytest.approx(-0.1)
+
+
+def test_a_measured_chip_is_driven_along_its_own_rails(engine: Engine) -> None:
+    # Ranges differ and are not symmetric, and outside them the chip gives NaN, which would end the run: neither control
+    # nor what the device is told of it between two points may leave them.
+    ranges = np.array([[-0.15, 0.03], [0.04, 0.16]])
+    chip = ChipSurrogate((np.array([[0.5, 0.3]]),), (np.zeros(1),), *ranges.T, 1e-7)
+    sequence = PatternSequence(((0.0,), (0.02,)), (1.0, -1.0), 0.1, 0.005, 0.005, 5e-5)
+    loop = linear_loop(
+        device=chip,
+        start_V=ranges.mean(axis=1),
+        sequence=sequence,
+        sequences=3,
+        learning_rate=4.0,
+        step_V=1.0,
+        anneal_to=1.0,
+        averaged_sequences=0.02,
+    )
+    low, high = loop.control_limits_V
+    ahead = 2 * 1.0 * loop.max_step_s / sequence.period_s
+    np.testing.assert_allclose(low, ranges[:, 0] + 0.01 + ahead)
+    np.testing.assert_allclose(high, ranges[:, 1] - 0.01 - ahead - [0.02, 0.0])
+    for run in (loop.run(engine), loop.twin()):
+        assert run.complete
+        assert np.all(np.isfinite(run.device_A))
+        controls = loop.controls_V(run)
+        assert np.all((controls >= low - 2e-4) & (controls <= high + 2e-4))
+        assert controls[:, 0].min() == pytest.approx(low[0], abs=2e-4)  # both rails are reached
+        assert controls[:, 0].max() == pytest.approx(high[0], abs=2e-4)
 
 
 def test_lock_ins_are_blanked_outside_the_windows(learning: HomodyneLoop, learned: Transient) -> None:
@@ -422,8 +456,8 @@ TWO = plan_frequencies(2, None, 40.0, amplitude_v=0.01)
         ({"inputs": (7,)}, "trained", r"0\.\.2"),
         ({"start_V": np.array([0.1])}, "start_V", "2 trained terminals"),
         ({"start_V": np.array([0.1, np.nan])}, "start_V", "finite"),
-        ({"start_V": np.array([0.95, 0.0])}, r"start_V[0]", "stay within -0.89 to 0.89"),
-        ({"start_V": np.array([0.0, -0.995])}, r"start_V[1]", "stay within -0.99 to 0.99"),
+        ({"start_V": np.array([0.95, 0.0])}, r"start_V[0]", "stay within -0.8885 to 0.8885"),
+        ({"start_V": np.array([0.0, -0.995])}, r"start_V[1]", "stay within -0.9885 to 0.9885"),
         ({"dither": TWO.scaled(95.0), "start_V": np.zeros(2)}, "amplitude", "no room"),
         ({"dither": plan_frequencies(3, None, 40.0, amplitude_v=0.01)}, "start_V", "as many values"),
         ({"dither": DitherPlan((120.0, 240.0), (0.01, 0.01))}, "frequencies_hz", "products within"),

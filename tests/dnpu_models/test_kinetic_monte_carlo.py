@@ -385,7 +385,7 @@ def test_the_model_is_frozen() -> None:
     with pytest.raises(AttributeError):
         model.network = small_network(3, 2)  # type: ignore[misc]
     assert model.terminals == ("e0", "e1", "e2")
-    assert model.limit_V == 1.0
+    np.testing.assert_array_equal(model.limits_V, np.tile([-1.0, 1.0], (len(model.terminals), 1)))
 
 
 def test_conductances_are_the_exact_difference_quotients() -> None:

@@ -427,7 +427,7 @@ def test_leading_axes() -> None:
     assert model.noise_psd(volts[0, 0], []).shape == (0, 3, 3)
     assert isinstance(model, Differentiable)
     assert model.terminals == ("e0", "e1", "e2")
-    assert model.limit_V == 1.0
+    np.testing.assert_array_equal(model.limits_V, np.tile([-1.0, 1.0], (len(model.terminals), 1)))
     with pytest.raises(AttributeError):
         model.network = small_network(3, 2)  # type: ignore[misc]
 

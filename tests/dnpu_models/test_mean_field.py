@@ -94,7 +94,7 @@ def test_it_has_the_capabilities_that_it_claims(models: list[MeanField]) -> None
     assert isinstance(models[0], Differentiable)
     assert isinstance(models[0], Steppable)
     assert models[0].terminals == tuple(f"e{k}" for k in range(8))
-    assert models[0].limit_V == 1.0
+    np.testing.assert_array_equal(models[0].limits_V, np.tile([-1.0, 1.0], (8, 1)))
 
 
 def test_one_site_is_the_exact_formula() -> None:

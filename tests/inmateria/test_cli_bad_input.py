@@ -25,7 +25,7 @@ WRONG = [
     (["learn", "AND", "--frequencies", "a,b"], "frequencies", ["'a,b'", "numbers"]),
     (["learn", "AND", "--frequencies", ""], "frequencies", ["empty"]),
     (["learn", "AND", "--amplitude", "2"], "amplitude", ["2.0", "no room"]),
-    (["learn", "AND", "--amplitude", "0.3"], "amplitude", ["0.3", "take at most 0.15 V"]),
+    (["learn", "AND", "--amplitude", "0.3"], "amplitude", ["0.3", "take at most 0.1499 V"]),
     (["learn", "AND", "--amplitude", "nan"], "amplitude", ["nan"]),
     (["learn", "AND", "--amplitude", "0"], "amplitude", ["0.0"]),
     (["learn", "AND", "--amplitude", "-0.1"], "amplitude", ["-0.1"]),

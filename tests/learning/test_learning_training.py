@@ -45,7 +45,7 @@ class Fixed:
         self.asked = 0
 
     terminals = tuple(f"e{k}" for k in range(8))
-    limit_V = 1.0
+    limits_V = np.tile([-1.0, 1.0], (8, 1))
 
     def currents(self, voltages: Any) -> Any:
         volts = np.asarray(voltages, dtype=float)
@@ -114,7 +114,7 @@ def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
         for sign in (1.0, -1.0):
             assert not task.score(outputs, sign, bench.noise_A()).learned
         assert polarity * task.score(outputs).correlation >= 0
-        assert np.all(np.abs(controls) <= settings.spread_V)
+        assert np.all(np.abs(controls) <= settings.spread)
         # The same draws hold settings that fulfil it, or nothing was left out.
         again = np.random.default_rng(seed)
         for _ in range(used // 4):
@@ -137,14 +137,14 @@ def test_random_search_counts_what_it_asks() -> None:
     for budget, used in ((400, 400), (403, 400), (4, 4), (1, 4)):
         device.asked = 0
         result = random_search(
-            bench, BooleanTask("XOR"), device_evaluations=budget, spread_V=0.6, rng=np.random.default_rng(0)
+            bench, BooleanTask("XOR"), device_evaluations=budget, spread=0.6, rng=np.random.default_rng(0)
         )
         assert not result.success
         assert result.device_evaluations == device.asked == used
     easy = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
     for gate in ("AND", "NAND"):  # the polarity is free
         result = random_search(
-            easy, BooleanTask(gate), device_evaluations=400, spread_V=0.6, rng=np.random.default_rng(0)
+            easy, BooleanTask(gate), device_evaluations=400, spread=0.6, rng=np.random.default_rng(0)
         )
         assert result.success
         assert result.device_evaluations == 4
@@ -153,7 +153,7 @@ def test_random_search_counts_what_it_asks() -> None:
 
 def test_random_search_finds_and_on_the_default_device(bench: Bench) -> None:
     task = BooleanTask("AND")
-    result = random_search(bench, task, device_evaluations=1000, spread_V=0.6, rng=np.random.default_rng(1))
+    result = random_search(bench, task, device_evaluations=1000, spread=0.6, rng=np.random.default_rng(1))
     assert result.success
     outputs = bench.outputs_A(result.controls_V, task)
     assert any(task.score(outputs, sign, bench.noise_A()).learned for sign in (1.0, -1.0))
@@ -225,7 +225,7 @@ def test_gradient_sources_agree(bench: Bench) -> None:
         {"amplitude_V": np.nan},
         {"learning_rate": -1.0},
         {"step_V": 0.0},
-        {"spread_V": np.inf},
+        {"spread": np.inf},
         {"sequences": 0},
         {"looks": 0},
         {"restarts": 0},
