@@ -146,7 +146,7 @@ class HomodyneLoop:
         Scale of dither and steps in the last sequence; they fall linearly from 1.
     stage : OutputStage
     filter_s, filter_poles : float, int
-        Low-pass after each mixer.
+        Low-pass after each mixer; by default its time constant is a tenth of a window.
     averaged_sequences : float
         Time constant of the averager, in sequences.
     points_per_cycle : float
@@ -177,7 +177,7 @@ class HomodyneLoop:
     step_V: float = 0.05
     anneal_to: float = 0.1
     stage: OutputStage = field(default_factory=OutputStage)
-    filter_s: float = 10e-3
+    filter_s: float = field(default=None)  # type: ignore[assignment]
     filter_poles: int = 1
     averaged_sequences: float = 1.0
     points_per_cycle: float = 10.0
@@ -189,6 +189,8 @@ class HomodyneLoop:
         count = len(self.device.terminals)
         start = np.array(self.start_V, dtype=float)
         object.__setattr__(self, "start_V", start)
+        if self.filter_s is None:
+            object.__setattr__(self, "filter_s", 0.1 * self.sequence.window_s)
         used = (self.output, *self.trained)
         if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
             raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")

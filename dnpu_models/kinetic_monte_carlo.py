@@ -429,7 +429,7 @@ class KineticMonteCarlo:
             final=trajectory.occupied.copy(),
         )
 
-    def kernel(self, voltages: Any, *, seed: int) -> SteppableKernel:
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)).
 
         The trajectory follows the voltages from one accepted point to the next, live: 1 us of the circuit is 8e6 hops

@@ -71,9 +71,9 @@ class NoisyDevice:
         return self.device.terminals
 
     @property
-    def limit_V(self) -> float:
-        """Largest voltage magnitude allowed at any terminal, V."""
-        return self.device.limit_V
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
+        return self.device.limits_V
 
     def currents(self, voltages: Any) -> FloatArray:
         """Mean currents (A, into the terminals): those of the device."""
@@ -132,7 +132,11 @@ class OpenCircuit:
     """Terminals that draw no current at any voltage: what a noise source is without its noise."""
 
     terminals: tuple[str, ...] = ("out",)
-    limit_V: float = float("inf")
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """None: (n_terminals, 2) of -+infinity."""
+        return np.tile([-np.inf, np.inf], (len(self.terminals), 1))
 
     def currents(self, voltages: Any) -> FloatArray:
         """Zero (A), in the shape of `voltages` (V)."""

@@ -9,13 +9,26 @@ from typing import Any
 import numpy as np
 
 from circuits import HomodyneLoop
-from dnpu_models import ChipSurrogate
+from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, HgeSettings, default_bench
-from learning.bench import CHIP_INPUTS, DEFAULT_DEVICE_SEED, DEFAULT_PRESET, SPACING_HZ, TrainableDevice
+from learning.bench import (
+    CHIP_INPUTS,
+    DEFAULT_DEVICE_SEED,
+    DEFAULT_INPUTS,
+    DEFAULT_OUTPUT,
+    DEFAULT_PRESET,
+    SPACING_HZ,
+    TrainableDevice,
+)
 from learning.hge import build_loop
 from lockin import collisions, plan_frequencies
 
+LIVE_SPACING_HZ = 1e6
+"""Tones of 26 to 51 MHz and windows of 1 us, where holes are followed one by one: a window of 0.1 s is 1e12 hops."""
+LIVE_MAX_S = 1e-3
+HOPS_HZ = 8e12
+"""Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
 
@@ -75,9 +88,10 @@ def make_device(
         facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
         return bench.device, (bench.output, bench.inputs), facts
     if name == "kmc":
-        raise InputError(
-            "device", name, "cannot be coupled to a circuit yet", "use meanfield, or KineticMonteCarlo in a script"
-        )
+        seed = DEFAULT_DEVICE_SEED if seed is None else seed
+        network = DopantNetwork.random(seed=seed, preset=DEFAULT_PRESET)
+        facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
+        return KineticMonteCarlo(network), (DEFAULT_OUTPUT, DEFAULT_INPUTS), facts
     chip = _chip(name)
     if seed is not None:
         raise InputError("device_seed", seed, "means nothing to a measured chip", "leave it out")
@@ -140,14 +154,21 @@ def make_bench(options: DeviceOptions, frequencies: str | None, tolerance: float
     names = device.terminals
     if options.electrodes is not None:
         output, inputs = parse_electrodes(options.electrodes, names)
-    bench = Bench(device, output, inputs, frequencies_Hz=numbers("frequencies", frequencies))
+    live = isinstance(device, KineticMonteCarlo)
+    bench = Bench(
+        device,
+        output,
+        inputs,
+        frequencies_Hz=numbers("frequencies", frequencies),
+        spacing_Hz=LIVE_SPACING_HZ if live else SPACING_HZ,
+    )
     _check_tones(bench, frequencies)
     return bench, {**facts, "output": names[output], "inputs": [names[k] for k in inputs]}
 
 
 def _check_tones(bench: Bench, text: str | None) -> None:
     count = len(bench.trained)
-    example = ",".join(f"{f:g}" for f in plan_frequencies(count, None, SPACING_HZ).frequencies_hz)
+    example = ",".join(f"{f:g}" for f in plan_frequencies(count, None, bench.spacing_Hz).frequencies_hz)
     plan = bench.plan(1e-3)
     fix = f"leave it out, or take for example {example}"
     try:
@@ -180,6 +201,13 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
     InputError
         About the step if one was given, else about the tones, whose common period sets the length.
     """
+    if isinstance(loop.device, KineticMonteCarlo) and loop.stop_s > LIVE_MAX_S:
+        raise InputError(
+            "frequencies", frequencies,
+            f"makes a transient of {loop.stop_s:.3g} s, some {HOPS_HZ * loop.stop_s:.0e} hops: kinetic Monte Carlo is "
+            f"followed for at most {LIVE_MAX_S:g} s",
+            "leave it out, or take tones above 10 MHz with a spacing of 1 MHz",
+        )  # fmt: skip
     points = loop.stop_s / loop.max_step_s
     if points <= POINTS_MAX:
         return

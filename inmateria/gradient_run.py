@@ -13,16 +13,19 @@ from rich.console import Console
 
 from analysis import compare, loss_gradients
 from circuits import Engine, HomodyneLoop, Transient
+from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
 from inmateria.experiment import check_amplitude, check_points, check_step, rehearsal
 from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import Bench, BooleanTask, HgeSettings, adjoint, spice_lock_in
+from learning import Bench, BooleanTask, HgeSettings, adjoint, monte_carlo_difference, spice_lock_in
 from learning.hge import build_loop
 
 POINTS_PER_CYCLE = 24.0
+DIFFERENCE_HOPS = 1_000_000
+"""Of kinetic Monte Carlo, for each of the currents whose differences a lock-in is held against."""
 
 
 def _controls(
@@ -52,11 +55,15 @@ def _controls(
 
 def _measure(
     bench: Bench, of: str, task: BooleanTask, controls: FloatArray, amplitude_V: float, points: float,
-    ngspice: Engine | None,
+    ngspice: Engine | None, seed: int,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
     if of == "output":
-        measured, _, run, loop = spice_lock_in(bench, ngspice, controls, amplitude_V, points_per_cycle=points)
+        measured, _, run, loop = spice_lock_in(
+            bench, ngspice, controls, amplitude_V, points_per_cycle=points, seed=seed
+        )
+        if isinstance(bench.device, KineticMonteCarlo):
+            return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
     settings = HgeSettings(amplitude_V=amplitude_V)
     closed = build_loop(bench, task, settings, controls, 1.0, bench.outputs_A(controls, task))
@@ -95,7 +102,7 @@ def run_gradient(
         with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
             if ngspice is not None:
                 about = str(ngspice.about()["version"])
-            measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice)
+            measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice, seed)
     except KeyboardInterrupt:
         raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
     result = compare(measured, ideal)
@@ -107,6 +114,7 @@ def run_gradient(
         "controls_V": controls.tolist(),
         "lockin": np.asarray(measured).tolist(),
         "ideal": np.asarray(ideal).tolist(),
+        "ideal_stderr": ideal.attrs.get("stderr"),
         "units": units,
         "cosine": result.cosine,
         "relative_error": result.relative_error,

@@ -10,7 +10,14 @@ Nothing here prints; long work takes a progress callback.
 """
 
 from learning.bench import Bench, default_bench
-from learning.gradients import adjoint, central_difference, digital_lock_in, exact_dither_average, spice_lock_in
+from learning.gradients import (
+    adjoint,
+    central_difference,
+    digital_lock_in,
+    exact_dither_average,
+    monte_carlo_difference,
+    spice_lock_in,
+)
 from learning.hge import Attempt, GateResult, HgeSettings, learn_gate
 from learning.random_search import SearchResult, random_search
 from learning.tasks import GATES, BooleanTask, Score
@@ -30,6 +37,7 @@ __all__ = [
     "digital_lock_in",
     "exact_dither_average",
     "learn_gate",
+    "monte_carlo_difference",
     "random_search",
     "spice_lock_in",
 ]

@@ -51,9 +51,11 @@ class Bench:
     inputs : tuple of int
         Terminals of the two logic inputs; their biases are trained too.
     frequencies_Hz : sequence of float, optional
-        One tone per trained terminal; by default tones on a Golomb ruler of 10 Hz.
+        One tone per trained terminal; by default tones on a Golomb ruler of `spacing_Hz`.
     window_s : float, optional
         How long the lock-ins listen to a pattern; by default the tones' common period.
+    spacing_Hz : float
+        The whole experiment's clock: filters, ramps and windows follow the tones.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Bench:
     inputs: tuple[int, int] = DEFAULT_INPUTS
     frequencies_Hz: Sequence[float] | None = None
     window_s: float | None = None
+    spacing_Hz: float = SPACING_HZ
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
@@ -136,7 +139,7 @@ class Bench:
         """The dither: tones of equal peak amplitude (V)."""
         count = len(self.trained)
         if self.frequencies_Hz is None:
-            return plan_frequencies(count, None, SPACING_HZ, amplitude_v=amplitude_V)
+            return plan_frequencies(count, None, self.spacing_Hz, amplitude_v=amplitude_V)
         return DitherPlan(tuple(map(float, self.frequencies_Hz)), (amplitude_V,) * count)
 
     def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:

@@ -13,7 +13,9 @@ import numpy as np
 import xarray as xr
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError
 from learning.bench import Bench
 from lockin import DitherAverage, common_period_average, dither_average
 
@@ -38,6 +40,29 @@ def adjoint(bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] 
     """Exact derivative by implicit differentiation of the device model."""
     conductances = bench.device.conductances(bench.terminal_voltages(controls_V, levels_V))
     return label(bench, -conductances[bench.output, list(bench.trained)], "adjoint")
+
+
+def monte_carlo_difference(
+    bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] = (0.0, 0.0), *, seed: int, hops: int
+) -> xr.DataArray:
+    """Difference quotients of kinetic Monte Carlo's mean currents, kT/e to both sides; `stderr` is in the attrs.
+
+    Parameters
+    ----------
+    hops : int
+        At each of the settings, twice as many as there are terminals.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        As `KineticMonteCarlo.estimate_conductances`.
+    """
+    device = bench.device
+    if not isinstance(device, KineticMonteCarlo):
+        raise InputError("device", type(device).__name__, "is no kinetic Monte Carlo", "use `adjoint`")
+    found = device.estimate_conductances(bench.terminal_voltages(controls_V, levels_V), seed=seed, hops=hops, threads=2)
+    chosen = (bench.output, list(bench.trained))
+    return label(bench, -found.value[chosen], "difference quotient", stderr=found.stderr[chosen].tolist())
 
 
 def central_difference(
@@ -118,6 +143,7 @@ def spice_lock_in(
     levels_V: tuple[float, float] = (0.0, 0.0),
     *,
     points_per_cycle: float = 24.0,
+    seed: int = 0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one ngspice transient (the compiled twin if `engine` is None).
 
@@ -127,7 +153,7 @@ def spice_lock_in(
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
-    run = loop.twin() if engine is None else loop.run(engine)
+    run = loop.twin(seed=seed) if engine is None else loop.run(engine, seed=seed)
     ohm = loop.stage.transimpedance_ohm
     source = "twin lock-in" if engine is None else "SPICE lock-in"
     return (

@@ -309,7 +309,6 @@ def test_a_noisy_device_is_the_device_with_noise_where_it_was_measured(chip: Chi
     assert isinstance(noisy, Differentiable)
     assert noisy.noisy == chip.measured == noisy.measured
     assert noisy.terminals == chip.terminals
-    assert noisy.limit_V == chip.limit_V
     np.testing.assert_array_equal(noisy.limits_V, chip.limits_V)
     volts = np.array([[0.0, 0.3, -0.2, 0.8], [0.0, 0.1, 0.1, 0.1]])
     np.testing.assert_array_equal(noisy.currents(volts), chip.currents(volts))
