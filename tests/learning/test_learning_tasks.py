@@ -89,3 +89,23 @@ def test_names_are_case_blind_and_nonsense_is_refused() -> None:
     for swing in (0.0, -0.5, np.nan, np.inf):
         with pytest.raises(InputError, match="swing_V"):
             BooleanTask("AND", swing)
+
+
+def test_each_input_may_have_its_own_swing() -> None:
+    task = BooleanTask("XOR", (0.2, 0.6))
+    assert task.levels_V == ((-0.1, -0.3), (-0.1, 0.3), (0.1, -0.3), (0.1, 0.3))
+    assert BooleanTask("XOR", 0.4).levels_V == BooleanTask("XOR", (0.4, 0.4)).levels_V
+    with pytest.raises(InputError, match="positive"):
+        BooleanTask("XOR", (0.2, 0.0))
+
+
+@pytest.mark.parametrize("gate", list(GATES))
+def test_fulfilled_is_learned_with_either_polarity(gate: str) -> None:
+    task = BooleanTask(gate)
+    outputs = np.random.default_rng(0).normal(0, 1.5e-9, (40, 25, 4))
+    fulfilled = task.fulfilled(outputs, 1e-10)
+    one_by_one = [
+        any(task.score(row, polarity, 1e-10).learned for polarity in (1.0, -1.0)) for row in outputs.reshape(-1, 4)
+    ]
+    np.testing.assert_array_equal(fulfilled.ravel(), one_by_one)
+    assert 0 < fulfilled.mean() < 1

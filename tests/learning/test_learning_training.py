@@ -10,6 +10,7 @@ import pytest
 import circuits.twin
 import learning.hge as hge
 from circuits import HomodyneLoop, Transient
+from dnpu_models import ChipSurrogate
 from inmateria.errors import InputError, Interrupted
 from learning import (
     Bench,
@@ -255,3 +256,38 @@ def test_other_bad_input_is_refused(bench: Bench) -> None:
             Bench(bench.device, **wiring)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="7 trained electrodes"):
         Bench(bench.device, frequencies_Hz=(100.0, 120.0))
+
+
+def chip() -> ChipSurrogate:
+    """Linear in four electrodes whose ranges differ and are not symmetric, 1 nA/V."""
+    return ChipSurrogate((np.ones((1, 4)),), (np.zeros(1),), [-1.2, -0.7, 0.1, -0.4], [0.6, 0.3, 0.9, 0.0], 1e-9)
+
+
+def test_settings_and_levels_follow_each_range() -> None:
+    bench = Bench(chip(), 0, (1, 4))
+    low, high = bench.start_limits_V(0.5)
+    np.testing.assert_allclose(low, [-0.75, -0.45, 0.3, -0.3])
+    np.testing.assert_allclose(high, [0.15, 0.05, 0.7, -0.1])
+    drawn = np.array([bench.random_controls(0.5, np.random.default_rng(seed)) for seed in range(50)])
+    assert np.all((drawn >= low) & (drawn <= high))
+    assert np.all(np.ptp(drawn, axis=0) > 0.8 * (high - low))
+    np.testing.assert_allclose(bench.task("AND").swings_V, [0.25 * 1.8, 0.25 * 0.4])
+    assert default_bench().task("AND") == BooleanTask("AND", (0.5, 0.5))
+    with pytest.raises(InputError, match="not measured; take the output from out"):
+        Bench(chip(), 1, (2, 3))
+    endless = Fixed(np.zeros(8))
+    endless.limits_V = np.tile([-np.inf, np.inf], (8, 1))
+    with pytest.raises(InputError, match="give the device limits"):
+        Bench(endless).start_limits_V(0.6)  # type: ignore[arg-type]
+
+
+def test_the_gain_ends_at_the_least_swing_that_counts() -> None:
+    bench = Bench(chip(), 0, (1, 4))
+    settings = HgeSettings(least_rms_A=0.2e-9)
+    middle = bench.limits_V.mean(axis=1)
+    for rms, expected in ((1e-9, 1.0), (0.2e-9, 1.0), (0.05e-9, 0.25)):
+        outputs = rms * np.array([1.0, -1.0, 1.0, -1.0])
+        stage = hge.build_loop(bench, bench.task("XOR"), settings, middle, 1.0, outputs).stage
+        y = np.exp(stage.gain_log) * (stage.transimpedance_ohm * outputs - stage.baseline_V)
+        assert np.sqrt(np.mean(y**2)) == pytest.approx(expected)
+        assert stage.gain_log <= stage.gain_limits[1]
