@@ -546,7 +546,7 @@ def test_files_of_something_else(tmp_path: Path) -> None:
         (replaced("model.raw_model.5.weight", nan), "not linear ones"),
         (two, "several networks"),
         (training(7, 8, 1, activation="tanh"), "activation 'tanh'"),
-        (processor(7, 8, 2), "several outputs"),
+        (processor(7, 8, 2), "2 outputs"),
     ):
         with pytest.raises(InputError, match=message):
             ChipSurrogate.from_brainspy(saved(tmp_path / "other.pt", tree))
