@@ -3,9 +3,9 @@
 A device is a `DopantNetwork` (positions, energies, electrodes, physical parameters; frozen) seen through a model:
 `MeanField` solves stationary rate equations with Hartree energies, fast and with exact derivatives;
 `KineticMonteCarlo` follows single hops exactly and gives currents with standard errors; `MasterEquation` is the exact
-solution over all states of up to 14 sites; `ChipSurrogate` is a network measured on a real chip. All take electrode
-voltages in volts and return currents into the device in amperes. The electrodes' potential comes from finite elements
-(`unit_potentials`), solved once per geometry and cached on disk.
+solution over all states of up to 14 sites; `ChipSurrogate` is a neural network measured on a real chip, or fitted to
+another model by `fit_surrogate`. All take electrode voltages in volts and return currents into the device in amperes.
+The electrodes' potential comes from finite elements (`unit_potentials`), solved once per geometry and cached on disk.
 
 What a circuit needs to step a device through time is in `steppable`: two compiled functions and two flat arrays.
 """
@@ -13,6 +13,7 @@ What a circuit needs to step a device through time is in `steppable`: two compil
 from dnpu_models.chip_surrogate import ChipSurrogate
 from dnpu_models.electrostatics import UnitPotentials, unit_potentials
 from dnpu_models.estimate import Estimate
+from dnpu_models.fit_surrogate import HeldOutError, Samples, SurrogateFit, fit_surrogate
 from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
@@ -30,15 +31,19 @@ __all__ = [
     "DopantNetwork",
     "Electrode",
     "Estimate",
+    "HeldOutError",
     "KineticMonteCarlo",
     "MasterEquation",
     "MeanField",
     "MeanFieldSolution",
     "Rectangle",
+    "Samples",
     "Steppable",
     "SteppableKernel",
+    "SurrogateFit",
     "UnitPotentials",
     "export_io_dat",
+    "fit_surrogate",
     "read_io_dat",
     "unit_potentials",
 ]

@@ -8,10 +8,11 @@ of their *input*, padded with zeros to a common width: an active input adds its 
 eight inputs in one pass, so that the inner loop runs in vector registers. They are kept in single precision, in which
 networks are trained and stored, and multiplied and added in double precision.
 
-`params`: header, low and high limit of every terminal (V), the terminal of each output, then single-precision numbers in
-pairs: of each hidden layer (n_in, width) weights and (width,) biases, of the last (n_outputs, width) weights and
-(n_outputs,) biases. The number of inputs of a layer that feeds on another is the width, as padding is never active. `state` is scratch space only: activations of the inputs
-and of each hidden layer (width each), two vectors for the gradient, the list of active neurons, and the outputs.
+`params`: header, low and high limit of every terminal (V), the terminal of each output, then single-precision numbers
+in pairs: of each hidden layer (n_in, width) weights and (width,) biases, of the last (n_outputs, width) weights and
+(n_outputs,) biases. The number of inputs of a layer that feeds on another is the width, as padding is never active.
+`state` is scratch space only: activations of the inputs and of each hidden layer (width each), two vectors for the
+gradient, the list of active neurons, and the outputs.
 """
 
 # mypy: ignore-errors

@@ -31,7 +31,7 @@ _HOME = {
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
-        "MeanField", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
+        "MeanField", "Rectangle", "SteppableKernel", "SurrogateFit", "export_io_dat", "fit_surrogate", "read_io_dat",
     ],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
