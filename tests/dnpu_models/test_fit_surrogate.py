@@ -20,7 +20,7 @@ rms = lambda x: np.sqrt(np.mean(np.square(x), axis=0))  # noqa: E731
 
 @dataclass(frozen=True)
 class Film:
-    """Three contacts on a film whose conductance grows with the voltage: I_k = sum_j g_kj (V_k - V_j)(1 + (V_k + V_j)/2).
+    """Three contacts, conductances that grow with voltage: I_k = sum_j g_kj (V_k - V_j)(1 + (V_k + V_j)/2).
 
     Its currents add up to zero term by term, as g is symmetric, and their derivatives are known.
     """
