@@ -246,13 +246,13 @@ class ChipSurrogate:
         return [k for k in range(self.n_inputs + 1) if k != self.held]
 
     @cached_property
-    def limits_V(self) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest voltage of each terminal, V, each (n_terminals,)."""
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2); the ranges differ and are not symmetric."""
         low = np.insert(self.voltage_min_V, self.held, -VIRTUAL_GROUND_V)
         high = np.insert(self.voltage_max_V, self.held, VIRTUAL_GROUND_V)
-        low.setflags(write=False)
-        high.setflags(write=False)
-        return low, high
+        limits = np.stack([low, high], axis=1)
+        limits.setflags(write=False)
+        return limits
 
     @property
     def limit_V(self) -> float:
@@ -288,7 +288,7 @@ class ChipSurrogate:
         last[:, : self.weights[-1].shape[1]] = self.weights[-1]
         pad = np.zeros((outputs * (rows + 1)) % 2, dtype=np.float32)  # single-precision numbers come in pairs
         network = np.concatenate([*packed, last.ravel(), self.biases[-1], pad]).view(np.float64)
-        low, high = self.limits_V
+        low, high = self.limits_V.T
         params = np.concatenate([header, low - RANGE_SLACK_V, high + RANGE_SLACK_V, self.measured, network])
         params.setflags(write=False)
         return params
@@ -318,7 +318,7 @@ class ChipSurrogate:
             )
         if not np.all(np.isfinite(volts)):
             raise InputError("voltages", "NaN or infinity", "must be finite", "check the array")
-        low, high = (limit[which] for limit in self.limits_V)
+        low, high = self.limits_V[which].T
         outside = (volts < low - RANGE_SLACK_V) | (volts > high + RANGE_SLACK_V)
         if np.any(outside):
             where = tuple(int(k) for k in np.argwhere(outside)[0])

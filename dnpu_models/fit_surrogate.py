@@ -329,8 +329,8 @@ def _measured(device: Device, output: int, measured: Sequence[int] | None) -> li
 def _ranges(device: Any, output: int, ranges_V: Any) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest voltage of each activation electrode."""
     count = len(device.terminals)
-    low, high = getattr(device, "limits_V", (np.full(count, -device.limit_V), np.full(count, device.limit_V)))
-    allowed = np.delete(np.stack([low, high], axis=1), output, axis=0)
+    limits = device.limits_V if hasattr(device, "limits_V") else np.tile([-device.limit_V, device.limit_V], (count, 1))
+    allowed = np.delete(np.asarray(limits, dtype=float), output, axis=0)
     if ranges_V is None:
         ranges = allowed
     else:

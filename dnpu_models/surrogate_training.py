@@ -11,13 +11,13 @@ import numpy as np
 
 from dnpu_models.geometry import FloatArray
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 """Of the first epoch; it falls exponentially to a hundredth of it in the last."""
 FINAL_RATE = 0.01
 BATCHES = 256
 """Steps of the optimiser per epoch, if that leaves `SMALLEST` to `LARGEST` samples to each: small sets, too, take many
 steps to learn."""
-SMALLEST, LARGEST = 16, 128
+SMALLEST, LARGEST = 16, 64
 PATIENCE = 0.3
 """Fraction of all epochs without a better validation error after which training stops."""
 
