@@ -237,24 +237,35 @@ def _held(dataset: xr.Dataset) -> str:
 
 
 def _curves(dataset: xr.Dataset, swept: str) -> Figure:
-    figure, _ = _figure(figsize=(8, 5))
-    axes = figure.subplots()
+    """Currents as they are on the left, their magnitudes on a logarithmic scale on the right."""
+    figure, _ = _figure(figsize=(11, 4.8))
+    left, right = figure.subplots(1, 2, sharex=True)
     factor, unit = _prefix(float(np.nanmax(np.abs(dataset["current_A"]), initial=0.0)))
     x = dataset[swept].values
     for k, name in enumerate(dataset["terminal"].values):
         y = dataset["current_A"].sel(terminal=name).values * factor
         style: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "label": str(name)}
-        if "stderr_A" in dataset:
-            error = dataset["stderr_A"].sel(terminal=name).values * factor
-            axes.errorbar(x, y, error, fmt="o-", ms=3, lw=1, elinewidth=1, capsize=2, **style)
-        else:
-            axes.plot(x, y, lw=1.6, ls="-" if k < len(COLOURS) else "--", **style)
-    axes.axhline(0, color="0.7", lw=0.8, zorder=0)
-    axes.set_xlabel(f"{swept.removesuffix('_V')} (V)")
-    axes.set_ylabel(f"current into the electrode ({unit})")
-    axes.set_title(_held(dataset), fontsize=9)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False)
-    axes.margins(x=0.01)
+        style |= {"lw": 1.4, "ls": "-" if k < len(COLOURS) else "--"}
+        error = dataset["stderr_A"].sel(terminal=name).values * factor if "stderr_A" in dataset else None
+        seen = np.abs(y) > (0 if error is None else 2 * error)
+        for axes, values in ((left, y), (right, np.where(seen, np.abs(y), np.nan))):
+            if error is None:
+                axes.plot(x, values, **style)
+            else:
+                axes.errorbar(x, values, error, fmt="o", ms=3, elinewidth=1, capsize=2, **style)
+    left.axhline(0, color="0.7", lw=0.8, zorder=0)
+    right.set_yscale("log")
+    magnitude = "its magnitude" + (" where beyond two standard errors" if "stderr_A" in dataset else "")
+    largest = float(np.nanmax(np.abs(dataset["current_A"]), initial=0.0)) * factor
+    low = right.get_ylim()[0]
+    if largest > 0:
+        right.set_ylim(max(low, 1e-6 * largest), 1.5 * largest)
+    for axes, text in ((left, "current into the electrode"), (right, magnitude)):
+        axes.set_xlabel(f"{swept.removesuffix('_V')} (V)")
+        axes.set_ylabel(f"{text} ({unit})")
+        axes.margins(x=0.02)
+    figure.suptitle(_held(dataset), fontsize=9)
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False)
     return figure
 
 
@@ -277,7 +288,7 @@ def _maps(dataset: xr.Dataset, across: str, up: str) -> Figure:
             dataset[across].values, dataset[up].values, values * factor, cmap="PuOr_r", vmin=-reach, vmax=reach,
             shading="nearest", rasterized=True,
         )  # fmt: skip
-        figure.colorbar(shown, ax=axes).set_label(f"into {names[k]} ({unit})", fontsize=9)
+        figure.colorbar(shown, ax=axes).set_label(f"current into {names[k]} ({unit})", fontsize=9)
         if k + columns >= len(names):
             axes.set_xlabel(f"{across.removesuffix('_V')} (V)")
             axes.tick_params(labelbottom=True)

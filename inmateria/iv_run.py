@@ -268,7 +268,7 @@ def _dataset(
         for name, sweep in zip(swept, sweeps, strict=True)
     }
     others = [k for k in range(len(held)) if k not in {sweep.terminal for sweep in sweeps}]
-    about = ", ".join(f"{device.terminals[k]} {held[k]:g} V" for k in others if held[k])
+    about = ", ".join(f"{device.terminals[k]} at {held[k]:g} V" for k in others if held[k])
     title = f"{facts['model']}, " + (f"seed {facts['seed']}" if "seed" in facts else Path(facts["file"]).name)
     return xr.Dataset(
         data,
