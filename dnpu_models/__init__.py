@@ -11,6 +11,7 @@ What a circuit needs to step a device through time is in `steppable`: two compil
 """
 
 from dnpu_models.chip_surrogate import ChipSurrogate
+from dnpu_models.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
 from dnpu_models.electrostatics import UnitPotentials, unit_potentials
 from dnpu_models.estimate import Estimate
 from dnpu_models.fit_surrogate import HeldOutError, Samples, SurrogateFit, fit_surrogate
@@ -25,6 +26,7 @@ from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKe
 __all__ = [
     "PRESETS",
     "ChipSurrogate",
+    "CurrentPath",
     "Device",
     "Differentiable",
     "Disc",
@@ -32,6 +34,7 @@ __all__ = [
     "Electrode",
     "Estimate",
     "HeldOutError",
+    "HopCurrents",
     "KineticMonteCarlo",
     "MasterEquation",
     "MeanField",
@@ -44,6 +47,8 @@ __all__ = [
     "UnitPotentials",
     "export_io_dat",
     "fit_surrogate",
+    "hop_currents",
+    "largest_paths",
     "read_io_dat",
     "unit_potentials",
 ]

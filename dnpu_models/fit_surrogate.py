@@ -32,7 +32,8 @@ FEWEST = 20
 SAMPLES_FOLLOWED, SAMPLES_SINGLE = 40_000, 4_000
 """Samples to train on by default, of a device that follows paths (2 ms each at 200 sites) and of others (0.1 s)."""
 KMC_HOPS = 1 << 15
-_CHUNK = 250
+_CHUNK, _CHUNK_STOCHASTIC = 250, 16
+"""Settings per call of the device, between two reports of progress."""
 _NA = 1e-9
 
 Progress = Callable[[str, int, int], None]
@@ -222,8 +223,9 @@ def fit_surrogate(
         choose = triangle_path if hasattr(device, "follow") else sobol_points
         volts = np.insert(choose(low, high, count, rng), output, 0.0, axis=1)
         parts = []
-        for start in range(0, count, _CHUNK):
-            part = volts[start : start + _CHUNK]
+        chunk = _CHUNK_STOCHASTIC if hasattr(device, "estimate") else _CHUNK
+        for start in range(0, count, chunk):
+            part = volts[start : start + chunk]
             parts.append(_answers(device, part, rng, hops, until, threads))
             done += len(part)
             if progress is not None:

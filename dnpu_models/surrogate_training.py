@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dnpu_models.geometry import FloatArray
+from dnpu_models.threads import one_blas_thread
 
 LEARNING_RATE = 3e-3
 """Of the first epoch; it falls exponentially to a hundredth of it in the last."""
@@ -99,7 +100,7 @@ def train_network(
     for epoch in range(epochs):
         # One call an epoch, as scikit-learn's Adam has no schedule of its own. Its moments start anew each time.
         network.set_params(learning_rate_init=LEARNING_RATE * FINAL_RATE ** (epoch / max(epochs - 1, 1)))
-        with warnings.catch_warnings():
+        with one_blas_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of the one epoch, which is asked for
             network.fit(x, z)
         losses.append(float(np.mean((network.predict(x_validation) - z_validation) ** 2)))

@@ -65,7 +65,7 @@ class NoisyFilm(Film):
 
 @pytest.fixture(scope="module")
 def fit() -> SurrogateFit:
-    return fit_surrogate(Film(), output=1, samples=2000, hidden=(32, 32), epochs=40, seed=5)
+    return fit_surrogate(Film(), output=1, samples=2000, hidden=(32, 32), epochs=20, seed=5)
 
 
 def test_it_learns_a_known_device(fit: SurrogateFit) -> None:
@@ -103,11 +103,14 @@ def test_kirchhoffs_law_holds(fit: SurrogateFit) -> None:
     assert fit.error.kcl_A < 1e-6 * np.abs(currents).max()
 
 
-def test_the_best_epoch_is_kept(fit: SurrogateFit) -> None:
-    assert fit.best_epoch == np.argmin(fit.validation_loss) + 1
-    assert fit.validation_loss[fit.best_epoch - 1] < 0.01 * fit.validation_loss[0]
-    part = fit.validation
-    assert np.all(rms(fit.surrogate.currents(part.voltages_V) - part.currents_A) < 0.05 * part.currents_A.std(axis=0))
+def test_the_best_epoch_is_kept() -> None:
+    """The error of the network returned is the one that was least, in units of the samples' spread."""
+    found = fit_surrogate(Film(), output=1, measured=(1,), samples=200, hidden=(16,), epochs=30, seed=5)
+    losses, part = found.validation_loss, found.validation
+    assert found.best_epoch == np.argmin(losses) + 1
+    misfit = (found.surrogate.currents(part.voltages_V) - part.currents_A)[:, 1] / found.trained.currents_A[:, 1].std()
+    assert np.mean(misfit**2) == pytest.approx(losses[found.best_epoch - 1], rel=1e-3)
+    assert losses.min() < 0.1 * losses[0]
 
 
 def test_the_seed_decides_everything() -> None:
