@@ -371,7 +371,9 @@ def _check_errors(until: float | None, hops: int | None, stochastic: bool) -> No
 def _stopped(done: int, total: int, dataset: Callable[..., xr.Dataset], results: Results) -> Interrupted:
     """Write what there is; the error that says so."""
     where = f"stopped by Ctrl-C after {done} of {total} settings"
-    if results.folder is None or not done:
+    if not done:
+        return Interrupted("run", "Ctrl-C", "stopped by Ctrl-C before the first setting", "run the command again")
+    if results.folder is None:
         return Interrupted("run", "Ctrl-C", where, "with --out DIR what was computed is kept")
     path = results.write_dataset("iv.nc", dataset(complete=0, interrupted=1))
     error = Interrupted("run", "Ctrl-C", where, f"what was computed is in {path}")

@@ -9,6 +9,7 @@ exact ones.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 import numpy as np
@@ -56,6 +57,7 @@ def gradients(chip: ChipSurrogate, model: MeanField) -> None:
 
 
 def main() -> None:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     parser = argparse.ArgumentParser()
     parser.add_argument("--kmc", type=int, default=0, help="samples of kinetic Monte Carlo; 0 leaves it out")
     samples = parser.parse_args().kmc
