@@ -148,7 +148,7 @@ def fit_surrogate(
     measured: Sequence[int] | None = None,
     ranges_V: Any = None,
     samples: int | None = None,
-    hidden: Sequence[int] = (128, 128, 128),
+    hidden: Sequence[int] = (200, 200, 200),
     epochs: int = 60,
     seed: int = 0,
     hops: int | None = None,

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from analysis.datasets import versions
 from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from dnpu_models.chip_surrogate import RANGE_SLACK_V
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from inmateria.progress import compilation_told, counted
@@ -160,13 +161,9 @@ def _volts(field: str, text: str | None, word: str) -> float:
     return value
 
 
-def _within(field: str, text: str | None, device: IvDevice, k: int, *volts: float) -> None:
-    if isinstance(device, ChipSurrogate):
-        low, high = (float(limit) for limit in device.limits_V[k])
-        slack = 1e-6
-    else:
-        low, high, slack = -device.limit_V, device.limit_V, 1e-9
-    if min(volts) < low - slack or max(volts) > high + slack:
+def _within(field: str, text: str | None, device: Any, k: int, *volts: float) -> None:
+    low, high = device.limits_V[k] if hasattr(device, "limits_V") else (-device.limit_V, device.limit_V)
+    if min(volts) < low - RANGE_SLACK_V or max(volts) > high + RANGE_SLACK_V:
         raise InputError(field, text, f"leaves {device.terminals[k]}'s range", f"stay within {low:.4g} to {high:.4g} V")
 
 
