@@ -95,13 +95,13 @@ def open_zip(path: str | Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Arrays of numbers in a numpy `.npz` file, by name; nothing is unpickled, sizes are checked first.
+def read_npz(path: str | Path, *, text: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
+    """Arrays of numbers (those named in `text`: of strings) in a numpy `.npz` file, by name; nothing is unpickled.
 
     Raises
     ------
     InputError
-        For a file that is missing, damaged or too large, or holds anything but numbers.
+        For a file that is missing, damaged or too large (checked before it is read), or holds anything else.
     """
     arrays: dict[str, NDArray[Any]] = {}
     with reading(path, "npz file", "save it again with numpy.savez"), open_zip(path) as archive:
@@ -109,17 +109,18 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
             if not name.endswith(".npy"):
                 raise InputError("path", str(path), f"holds {name!r}, which is no array", "save it with numpy.savez")
             raw = archive.read(name)
-            arrays[name.removesuffix(".npy")] = _read_npy(raw, name)
+            name = name.removesuffix(".npy")
+            arrays[name] = _read_npy(raw, name, "U" if name in text else "fiu")
     return arrays
 
 
-def _read_npy(raw: bytes, name: str) -> NDArray[Any]:
+def _read_npy(raw: bytes, name: str, kinds: str) -> NDArray[Any]:
     stream = io.BytesIO(raw)
     version = np.lib.format.read_magic(stream)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = header[version](stream)
-    if dtype.kind not in "fiu":
-        raise ValueError(f"{name} holds {dtype}, not numbers")
+    if dtype.kind not in kinds:
+        raise ValueError(f"{name} holds {dtype}, not {'text' if kinds == 'U' else 'numbers'}")
     if math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
         raise ValueError(f"{name} is truncated")
     return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False))

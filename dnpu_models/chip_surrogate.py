@@ -1,8 +1,8 @@
-"""A measured chip as a device: a ReLU network fitted to its measured data, electrode voltages in, one current out.
+"""A chip, or a model of one, as a ReLU network fitted to its samples: electrode voltages in, currents out.
 
 Such a network knows the chip within the voltage ranges in which it was sampled and nothing outside them, so the ranges
 are enforced. Method: Ruiz Euler et al., Nature Nanotechnology 15, 992 (2020). The same numbers are read from a plain
-`.npz` or from the file that brains-py saves.
+`.npz` or from the file that brains-py saves; `fit_surrogate` makes one from any device model.
 """
 
 from __future__ import annotations
@@ -29,35 +29,42 @@ _NA = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class ChipSurrogate:
-    """Network of a measured chip: activation-electrode voltages in, one output current out.
+    """Network of a chip: voltages of the activation electrodes in, output currents out.
 
-    Terminal 0, ``out``, is the output, held at 0 V; terminals ``e1`` to ``e7`` are the activation electrodes in the
-    order of the network's inputs (brains-py's electrode k is ``e{k+1}``). **Only the output's current is known**
-    (`measured`): currents and conductances of all other terminals are reported as 0, which means unknown, not
-    zero, and Kirchhoff's current law does not hold over the terminals. So is the derivative by the output's own
-    voltage. The activation electrodes must therefore be driven by voltage sources, and a circuit that asks for
-    the current into one of them cannot be simulated with this device.
+    One terminal, `held`, is the output, held at 0 V; the others are the activation electrodes, in the order of the
+    network's inputs. A measured chip has the terminals ``out`` and ``e1`` to ``e7`` (brains-py's electrode k is
+    ``e{k+1}``), and **only the output's current is known** (`measured`): currents and conductances of all other
+    terminals are reported as 0, which means unknown, not zero, and Kirchhoff's current law does not hold over the
+    terminals. Then the activation electrodes must be driven by voltage sources, and a circuit that asks for the current
+    into one of them cannot be simulated with this device. A network fitted to a model can know the currents of all its
+    terminals. The derivative by the output's own voltage is unknown in any case, and reported as 0.
 
     The response is static and piecewise linear: derivatives beyond the first vanish between the kinks.
 
     Parameters
     ----------
     weights : tuple of array_like
-        (n_out, n_in) of each layer; the first takes the voltages in V, the last has one output. Kept in single
-        precision, as trained.
+        (n_out, n_in) of each layer; the first takes the voltages in V, the last has one output for each of `measured`.
+        Kept in single precision, as trained.
     biases : tuple of array_like
         (n_out,) of each layer.
     voltage_min_V, voltage_max_V : array_like, shape (n_inputs,)
         Range of each activation electrode in which the chip was measured, V.
     amplification_A : float
-        Current out of the device, A, per unit of the network's output: 39.5e-9 for a file that says 39.5 (nA).
+        Current out of the device, A, per unit of the network's outputs: 39.5e-9 for a file that says 39.5 (nA).
     source : str, optional
         Where the network came from; for provenance only.
+    terminals : tuple of str, optional
+        Names of the terminals; by default ``out`` and ``e1``, ``e2``, ...
+    held : int
+        The terminal held at 0 V, whose voltage is no input.
+    measured : tuple of int
+        Terminals whose current is known, in the order of the network's outputs; `held` is among them.
 
     Raises
     ------
     InputError
-        If shapes do not fit, a number is not finite, a range is empty, or the last layer has several outputs.
+        If shapes do not fit, a number is not finite, a range is empty, or terminals are named or listed twice.
     """
 
     weights: tuple[Any, ...]
@@ -66,6 +73,9 @@ class ChipSurrogate:
     voltage_max_V: FloatArray
     amplification_A: float
     source: str | None = None
+    terminals: tuple[str, ...] = ()
+    held: int = 0
+    measured: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         weights = tuple(_numbers(f"weights[{k}]", w, 2, np.float32) for k, w in enumerate(self.weights))
@@ -84,13 +94,10 @@ class ChipSurrogate:
                     f"does not fit the {weights[k - 1].shape[0]} outputs of the layer before",
                     "check the order of the layers",
                 )
-        if weights[-1].shape[0] != 1:
-            raise InputError(
-                f"weights[{len(weights) - 1}]", weights[-1].shape, "has several outputs", "a surrogate has one"
-            )
+        inputs = weights[0].shape[1]
+        terminals, held, measured = self._checked_terminals(inputs, weights[-1])
         low = _numbers("voltage_min_V", self.voltage_min_V, 1, np.float64)
         high = _numbers("voltage_max_V", self.voltage_max_V, 1, np.float64)
-        inputs = weights[0].shape[1]
         for name, array in (("voltage_min_V", low), ("voltage_max_V", high)):
             if array.shape != (inputs,):
                 raise InputError(name, array.shape, f"{inputs} inputs want a limit each", "check the array")
@@ -106,8 +113,39 @@ class ChipSurrogate:
         if not np.isfinite(amplification) or amplification == 0:
             raise InputError("amplification_A", self.amplification_A, "must be finite and not zero", "give it in A")
         values = {"weights": weights, "biases": biases, "voltage_min_V": low, "voltage_max_V": high}
-        for name, value in (values | {"amplification_A": amplification}).items():
+        values |= {"amplification_A": amplification, "terminals": terminals, "held": held, "measured": measured}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _checked_terminals(self, inputs: int, last: Any) -> tuple[tuple[str, ...], int, tuple[int, ...]]:
+        """Names, held terminal and terminals of known current, for the network's inputs and its last layer.
+
+        Raises
+        ------
+        InputError
+            If they do not fit each other or the network.
+        """
+        names = tuple(map(str, self.terminals)) or ("out", *(f"e{k + 1}" for k in range(inputs)))
+        if len(names) != inputs + 1 or len(set(names)) != len(names):
+            raise InputError(
+                "terminals", names, f"{inputs} inputs and the output want {inputs + 1} different names", "check them"
+            )
+        try:
+            held, measured = int(self.held), tuple(int(k) for k in self.measured)
+        except (TypeError, ValueError) as error:
+            raise InputError("measured", self.measured, "names no terminals", "give their indices") from error
+        if not 0 <= held <= inputs:
+            raise InputError("held", held, "is no terminal", f"give 0 to {inputs}")
+        if len(set(measured)) != len(measured) or held not in measured or not set(measured) <= set(range(inputs + 1)):
+            raise InputError("measured", measured, f"must hold {held} and other terminals once each", "check the list")
+        if last.shape[0] != len(measured):
+            raise InputError(
+                f"weights[{len(self.weights) - 1}]",
+                last.shape,
+                f"has {last.shape[0]} outputs where {len(measured)} terminals are measured",
+                "check measured",
+            )
+        return names, held, measured
 
     @classmethod
     def from_npz(cls, path: str | Path) -> Self:
@@ -117,31 +155,62 @@ class ChipSurrogate:
         ----------
         path : str or Path
             File with ``weight_0``, ``bias_0``, ... of each layer, ``voltage_min`` and ``voltage_max`` (V) of each
-            input, and ``amplification_nA_per_V``.
+            input, and ``amplification_nA_per_V``; also, if the terminals are not ``out``, ``e1``, ... or several
+            currents are known, ``terminals`` (text), ``held`` and ``measured`` (indices); optionally ``source`` (text).
 
         Raises
         ------
         InputError
             For a file that is missing, damaged or too large, or lacks one of these, and as the class itself.
         """
-        arrays = read_npz(path)
+        arrays = read_npz(path, text=("terminals", "source"))
         layers = sum(name.startswith("weight_") for name in arrays)
         wanted = [f"{kind}_{k}" for kind in ("weight", "bias") for k in range(max(layers, 1))]
         wanted += ["voltage_min", "voltage_max", "amplification_nA_per_V"]
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise InputError("path", str(path), f"lacks {', '.join(missing)}", "give the file of a chip surrogate")
-        amplification = arrays["amplification_nA_per_V"]
-        if amplification.size != 1:
-            raise InputError("amplification_nA_per_V", amplification.shape, "is not one number", "give one output")
+        arrays = {"held": np.array(0), "measured": np.array([0]), "terminals": np.array([]), **arrays}
+        for name in ("amplification_nA_per_V", "held"):
+            if arrays[name].size != 1:
+                raise InputError(name, arrays[name].shape, "is not one number", "give one")
         return cls(
             weights=tuple(arrays[f"weight_{k}"] for k in range(layers)),
             biases=tuple(arrays[f"bias_{k}"] for k in range(layers)),
             voltage_min_V=arrays["voltage_min"],
             voltage_max_V=arrays["voltage_max"],
-            amplification_A=float(amplification.reshape(-1)[0]) * _NA,
-            source=str(path),
+            amplification_A=arrays["amplification_nA_per_V"].item() * _NA,
+            source=str(arrays.get("source", path)),
+            terminals=tuple(arrays["terminals"].reshape(-1).tolist()),
+            held=arrays["held"].item(),
+            measured=tuple(arrays["measured"].reshape(-1).tolist()),
         )
+
+    def to_npz(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a file that `from_npz` reads; returns its path.
+
+        Raises
+        ------
+        InputError
+            If the file exists and may not be replaced, or cannot be written.
+        """
+        path = Path(path)
+        arrays = {f"weight_{k}": weight for k, weight in enumerate(self.weights)}
+        arrays |= {f"bias_{k}": bias for k, bias in enumerate(self.biases)}
+        arrays |= {"voltage_min": self.voltage_min_V, "voltage_max": self.voltage_max_V}
+        arrays |= {"amplification_nA_per_V": np.array(self.amplification_A / _NA)}
+        arrays |= {"terminals": np.array(self.terminals), "held": np.array(self.held)}
+        arrays |= {"measured": np.array(self.measured)}
+        if self.source is not None:
+            arrays["source"] = np.array(self.source)
+        try:
+            with path.open("wb" if overwrite else "xb") as stream:
+                np.savez(stream, **arrays)
+        except FileExistsError as error:
+            raise InputError("path", str(path), "exists", "choose another name, or overwrite=True") from error
+        except OSError as error:
+            raise InputError("path", str(path), f"cannot be written ({error.strerror})", "check the path") from error
+        return path
 
     @classmethod
     def from_brainspy(cls, path: str | Path) -> Self:
@@ -172,20 +241,15 @@ class ChipSurrogate:
         return len(self.voltage_min_V)
 
     @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the terminals: the output, then the activation electrodes."""
-        return ("out", *(f"e{k + 1}" for k in range(self.n_inputs)))
-
-    @property
-    def measured(self) -> tuple[int, ...]:
-        """Terminals whose current is known: the output alone."""
-        return (0,)
+    def _activation(self) -> list[int]:
+        """Terminals of the network's inputs."""
+        return [k for k in range(self.n_inputs + 1) if k != self.held]
 
     @cached_property
     def limits_V(self) -> FloatArray:
         """Lowest and highest voltage of each terminal, V, (n_terminals, 2); the ranges differ and are not symmetric."""
-        low = np.concatenate([[-VIRTUAL_GROUND_V], self.voltage_min_V])
-        high = np.concatenate([[VIRTUAL_GROUND_V], self.voltage_max_V])
+        low = np.insert(self.voltage_min_V, self.held, -VIRTUAL_GROUND_V)
+        high = np.insert(self.voltage_max_V, self.held, VIRTUAL_GROUND_V)
         limits = np.stack([low, high], axis=1)
         limits.setflags(write=False)
         return limits
@@ -201,6 +265,8 @@ class ChipSurrogate:
         header[kernel_module.N_HIDDEN] = hidden
         header[kernel_module.WIDTH] = width
         header[kernel_module.AMPLIFICATION_A] = self.amplification_A
+        header[kernel_module.N_OUTPUTS] = len(self.measured)
+        header[kernel_module.HELD] = self.held
         packed = []
         rows = self.n_inputs
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -209,22 +275,23 @@ class ChipSurrogate:
             block[-1, : len(bias)] = bias
             packed.append(block.ravel())
             rows = width
-        last = np.zeros(2 * (rows // 2 + 1), dtype=np.float32)
-        last[: self.weights[-1].shape[1]] = self.weights[-1][0]
-        last[rows] = self.biases[-1][0]
+        outputs = len(self.measured)
+        last = np.zeros((outputs, rows), dtype=np.float32)
+        last[:, : self.weights[-1].shape[1]] = self.weights[-1]
+        pad = np.zeros((outputs * (rows + 1)) % 2, dtype=np.float32)  # single-precision numbers come in pairs
+        network = np.concatenate([*packed, last.ravel(), self.biases[-1], pad]).view(np.float64)
         low, high = self.limits_V.T
-        params = np.concatenate(
-            [header, low - RANGE_SLACK_V, high + RANGE_SLACK_V, np.concatenate([*packed, last]).view(np.float64)]
-        )
+        params = np.concatenate([header, low - RANGE_SLACK_V, high + RANGE_SLACK_V, self.measured, network])
         params.setflags(write=False)
         return params
 
     def _scratch(self) -> FloatArray:
         params = self._params
-        return np.zeros(kernel_module.state_size(int(params[kernel_module.N_HIDDEN]), int(params[kernel_module.WIDTH])))
+        hidden, width = int(params[kernel_module.N_HIDDEN]), int(params[kernel_module.WIDTH])
+        return np.zeros(kernel_module.state_size(hidden, width, len(self.measured)))
 
-    def _check(self, voltages: Any, first: int = 0) -> FloatArray:
-        """Voltages of the terminals from `first` on, as a contiguous float array, or an error that says what is wrong.
+    def _check(self, voltages: Any, which: list[int] | None = None) -> FloatArray:
+        """Voltages of `which` terminals, or all, as a contiguous float array, or an error that says what is wrong.
 
         Raises
         ------
@@ -235,22 +302,23 @@ class ChipSurrogate:
             volts = np.ascontiguousarray(voltages, dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError("voltages", type(voltages).__name__, "holds no numbers", "give an array in V") from error
-        names = self.terminals[first:]
+        which = list(range(self.n_inputs + 1)) if which is None else which
+        names = [self.terminals[k] for k in which]
         if volts.shape[-1:] != (len(names),) or np.ndim(voltages) == 0:
             raise InputError(
                 "voltages", np.shape(voltages), f"one voltage for each of {', '.join(names)} is wanted", "check it"
             )
         if not np.all(np.isfinite(volts)):
             raise InputError("voltages", "NaN or infinity", "must be finite", "check the array")
-        low, high = self.limits_V[first:].T
+        low, high = self.limits_V[which].T
         outside = (volts < low - RANGE_SLACK_V) | (volts > high + RANGE_SLACK_V)
         if np.any(outside):
             where = tuple(int(k) for k in np.argwhere(outside)[0])
             k = where[-1]
             value = float(volts[where])
-            if k + first == 0:
+            if which[k] == self.held:
                 raise InputError(
-                    "voltages[out]",
+                    f"voltages[{names[k]}]",
                     value,
                     f"the output was measured at virtual ground, within +-{VIRTUAL_GROUND_V * 1e3:g} mV",
                     "hold it at 0 V",
@@ -264,7 +332,7 @@ class ChipSurrogate:
         return volts
 
     def currents(self, voltages: Any) -> FloatArray:
-        """Currents into the terminals, of which only the output's is known.
+        """Currents into the terminals, of which those of `measured` are known.
 
         Parameters
         ----------
@@ -274,7 +342,7 @@ class ChipSurrogate:
         Returns
         -------
         ndarray, shape (..., n_terminals)
-            A; entry 0 is minus the output current, all others are 0 for unknown (see `measured`).
+            A; those of `measured` are minus the network's outputs, all others are 0 for unknown.
 
         Raises
         ------
@@ -300,16 +368,15 @@ class ChipSurrogate:
         return self.currents(voltages)
 
     def outputs_A(self, activation_V: Any) -> FloatArray:
-        """Output current (A, out of the device) for activation-electrode voltages (..., n_inputs) in V; shape (...).
+        """Current (A, out of the device) at the output for activation voltages (..., n_inputs) in V; shape (...).
 
         Raises
         ------
         InputError
             As `currents`.
         """
-        volts = self._check(activation_V, 1)
-        padded = np.concatenate([np.zeros((*volts.shape[:-1], 1)), volts], axis=-1)
-        return -self.currents(padded)[..., 0]
+        volts = self._check(activation_V, self._activation)
+        return -self.currents(np.insert(volts, self.held, 0.0, axis=-1))[..., self.held]
 
     def conductances(self, voltages: Any) -> FloatArray:
         """Exact small-signal conductances dI_j/dV_k by back-propagation.
@@ -324,7 +391,7 @@ class ChipSurrogate:
         Returns
         -------
         ndarray, shape (..., n_terminals, n_terminals)
-            S; only row 0 is known, and of it not the entry 0, the output's own conductance.
+            S; only the rows of `measured` are known, and of them not the derivative by the voltage of `held`.
 
         Raises
         ------
@@ -334,10 +401,10 @@ class ChipSurrogate:
         volts = self._check(voltages)
         count = volts.shape[-1]
         table = volts.reshape(-1, count)
-        gradients = np.empty((len(table), count - 1))
+        gradients = np.empty((len(table), len(self.measured), count - 1))
         kernel_module.gradient_rows(table, self._params, self._scratch(), gradients)
         result = np.zeros((len(table), count, count))
-        result[:, 0, 1:] = -gradients
+        result[:, np.array(self.measured)[:, None], self._activation] = -gradients
         return result.reshape(*volts.shape, count)
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:

@@ -1,17 +1,18 @@
-"""Compiled equations of the chip surrogate: a ReLU network's output, its exact gradient, and the co-simulation kernel.
+"""Compiled equations of the chip surrogate: a ReLU network's outputs, their exact gradients, the co-simulation kernel.
 
-    a_0 = V,   a_(k+1) = max(0, W_k a_k + b_k),   I = A (w . a_n + b),
-    g_n = w,   g_k = W_k^T (g_(k+1) [a_(k+1) > 0]),   dI/dV = A g_0.
+    a_0 = V,   a_(k+1) = max(0, W_k a_k + b_k),   I_m = A (w_m . a_n + b_m),
+    g_n = w_m,   g_k = W_k^T (g_(k+1) [a_(k+1) > 0]),   dI_m/dV = A g_0.
 
 About 60 % of a trained network's neurons are active at a time; the others are skipped, exactly. Weights lie row by row
 of their *input*, padded with zeros to a common width: an active input adds its row to all sums of the layer at once,
 eight inputs in one pass, so that the inner loop runs in vector registers. They are kept in single precision, in which
 networks are trained and stored, and multiplied and added in double precision.
 
-`params`: header, low and high limit of every terminal (V), then single-precision numbers in pairs: of each hidden layer
-(n_in, width) weights and (width,) biases, of the last (width,) weights and its bias. The number of inputs of a layer
-that feeds on another is the width, as padding is never active. `state` is scratch space only: activations of the inputs
-and of each hidden layer (width each), two vectors for the gradient, and the list of active neurons.
+`params`: header, low and high limit of every terminal (V), the terminal of each output, then single-precision numbers
+in pairs: of each hidden layer (n_in, width) weights and (width,) biases, of the last (n_outputs, width) weights and
+(n_outputs,) biases. The number of inputs of a layer that feeds on another is the width, as padding is never active.
+`state` is scratch space only: activations of the inputs and of each hidden layer (width each), two vectors for the
+gradient, the list of active neurons, and the outputs.
 """
 
 # mypy: ignore-errors
@@ -22,8 +23,9 @@ from numba import carray, cfunc, njit
 
 from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
 
-N_INPUTS, N_HIDDEN, WIDTH, AMPLIFICATION_A, HEADER = range(5)
-"""Words of the header: activation electrodes, hidden layers, padded width, amperes per unit of the network's output."""
+N_INPUTS, N_HIDDEN, WIDTH, AMPLIFICATION_A, N_OUTPUTS, HELD, HEADER = range(7)
+"""Words of the header: activation electrodes, hidden layers, padded width, amperes per unit of the network's outputs,
+outputs, and the terminal that is held at 0 V, which is no input."""
 
 LANES = 16
 """The width is a multiple of this many neurons."""
@@ -34,9 +36,9 @@ _ONE = np.uint64(1)
 _EIGHT = np.uint64(8)
 
 
-def state_size(hidden: int, width: int) -> int:
+def state_size(hidden: int, width: int, outputs: int = 1) -> int:
     """Length of `state`."""
-    return (hidden + 4) * width
+    return (hidden + 4) * width + outputs
 
 
 @njit(cache=True, fastmath=_SUM)
@@ -64,8 +66,8 @@ def _add_rows(weights, at, x, active, count, y):
 
 
 @njit(cache=True, fastmath=_SUM)
-def _forward(weights, inputs, hidden, width, state, active):
-    """Output of the network for the inputs in the first row of `state`; fills the rows of the hidden layers."""
+def _forward(weights, inputs, hidden, width, state, active, out):
+    """Fill `out` with the network's outputs for the inputs in the first row of `state`, and the hidden layers' rows."""
     at = _U(0)
     rows = inputs
     for layer in range(hidden):
@@ -84,10 +86,12 @@ def _forward(weights, inputs, hidden, width, state, active):
         at = bias + width
         rows = width
     last = state[hidden * width : (hidden + _ONE) * width]
-    output = np.float64(weights[at + rows])
-    for i in range(rows):
-        output += weights[at + i] * last[i]
-    return output
+    outputs = _U(out.size)
+    for m in range(outputs):
+        output = np.float64(weights[at + outputs * rows + m])
+        for i in range(rows):
+            output += weights[at + m * rows + i] * last[i]
+        out[m] = output
 
 
 @njit(cache=True, fastmath=_SUM)
@@ -116,16 +120,16 @@ def _row_sums(weights, at, slope, active, count, out):
 
 
 @njit(cache=True, fastmath=_SUM)
-def _backward(weights, inputs, hidden, width, state, slope, before, active, out):
-    """Fill `out` with the derivatives of the output by each input, from the activations `_forward` left."""
+def _backward(weights, inputs, hidden, width, state, slope, before, active, output, out):
+    """Fill `out` with the derivatives of one output by each input, from the activations `_forward` left."""
     if hidden == _U(0):
         for j in range(inputs):
-            out[j] = weights[j]
+            out[j] = weights[output * inputs + j]
         return
     at = inputs * width + width + (hidden - _ONE) * (width * width + width)
     x = state[hidden * width : (hidden + _ONE) * width]
     for i in range(width):
-        slope[i] = weights[at + i] if x[i] > 0.0 else 0.0
+        slope[i] = weights[at + output * width + i] if x[i] > 0.0 else 0.0
     for step in range(hidden - _ONE):
         layer = hidden - _ONE - step
         at -= width * width + width
@@ -154,37 +158,47 @@ def _within(params, voltages):
 
 
 @njit(cache=True)
-def _output(params, voltages, state):
+def _outputs(params, voltages, state, out):
+    """Fill `out` with the network's outputs at the terminal `voltages`; returns the weights."""
     inputs, hidden, width = _U(params[N_INPUTS]), _U(params[N_HIDDEN]), _U(params[WIDTH])
-    weights = params[HEADER + 2 * voltages.size :].view(np.float32)
+    held = _U(params[HELD])
+    weights = params[HEADER + 2 * voltages.size + out.size :].view(np.float32)
     active = state[(hidden + _U(3)) * width : (hidden + _U(4)) * width].view(np.uint64)
     for j in range(inputs):
-        state[j] = voltages[j + _ONE]
-    return params[AMPLIFICATION_A] * _forward(weights, inputs, hidden, width, state, active)
+        state[j] = voltages[j + _U(j >= held)]
+    _forward(weights, inputs, hidden, width, state, active, out)
+    return weights
 
 
 @njit(cache=True)
 def evaluate(t, voltages, params, state, out):
-    """Minus the output current at the output, 0 elsewhere; NaN everywhere for voltages beyond the measured range."""
+    """Minus the output currents at their terminals, 0 elsewhere; NaN everywhere for voltages beyond the known range."""
     if not _within(params, voltages):
         out[:] = np.nan
         return
+    hidden, width, outputs = int(params[N_HIDDEN]), int(params[WIDTH]), int(params[N_OUTPUTS])
+    found = state[(hidden + 4) * width : (hidden + 4) * width + outputs]
+    _outputs(params, voltages, state, found)
+    terminal = HEADER + 2 * voltages.size
     out[:] = 0.0
-    out[0] = -_output(params, voltages, state)
+    for m in range(outputs):
+        out[int(params[terminal + m])] = -params[AMPLIFICATION_A] * found[m]
 
 
 @njit(cache=True)
 def gradient(voltages, params, state, out):
-    """Fill `out` (n_inputs,) with the derivatives of the output current by the activation voltages, S."""
-    _output(params, voltages, state)
+    """Fill `out` (n_outputs, n_inputs) with the derivatives of the output currents by the activation voltages, S."""
     inputs, hidden, width = _U(params[N_INPUTS]), _U(params[N_HIDDEN]), _U(params[WIDTH])
-    weights = params[HEADER + 2 * voltages.size :].view(np.float32)
+    outputs = _U(params[N_OUTPUTS])
+    found = state[(hidden + _U(4)) * width : (hidden + _U(4)) * width + outputs]
+    weights = _outputs(params, voltages, state, found)
     slope = state[(hidden + _ONE) * width : (hidden + _U(2)) * width]
     before = state[(hidden + _U(2)) * width : (hidden + _U(3)) * width]
     active = state[(hidden + _U(3)) * width : (hidden + _U(4)) * width].view(np.uint64)
-    _backward(weights, inputs, hidden, width, state, slope, before, active, out)
-    for j in range(inputs):
-        out[j] *= params[AMPLIFICATION_A]
+    for m in range(outputs):
+        _backward(weights, inputs, hidden, width, state, slope, before, active, m, out[m])
+        for j in range(inputs):
+            out[m, j] *= params[AMPLIFICATION_A]
 
 
 @njit(cache=True)

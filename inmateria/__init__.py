@@ -19,6 +19,7 @@ _HOME = {
     "analysis": [
         "Comparison", "PathCheck", "check_path", "compare", "loop_dataset", "loss_gradients", "save_dataset",
     ],
+    "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
     "learning": [
         "GATES", "Attempt", "Bench", "BooleanTask", "GateResult", "HgeSettings", "Score", "adjoint",
@@ -31,7 +32,8 @@ _HOME = {
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
-        "MeanField", "NoiseSpectrum", "NoisyDevice", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
+        "MeanField", "NoiseSpectrum", "NoisyDevice", "Rectangle", "SteppableKernel", "SurrogateFit", "export_io_dat",
+        "fit_surrogate", "hop_currents", "largest_paths", "read_io_dat",
     ],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",

@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, export, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, export, iv, device, bench."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def learn(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.experiment import DeviceOptions, make_bench
+        from inmateria.devices import DeviceOptions
+        from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
@@ -182,7 +183,8 @@ def gradient(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.experiment import DeviceOptions, make_bench, numbers
+        from inmateria.devices import DeviceOptions
+        from inmateria.experiment import make_bench, numbers
         from inmateria.gradient_run import run_gradient
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
@@ -225,7 +227,8 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.experiment import DeviceOptions, make_bench
+        from inmateria.devices import DeviceOptions
+        from inmateria.experiment import make_bench
         from inmateria.export_run import run_export
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
@@ -246,6 +249,80 @@ def export(
             emit(content)
         if not content["success"]:
             raise typer.Exit(EXIT_NO)
+
+
+@app.command()
+def iv(
+    sweep: Annotated[
+        list[str], typer.Option(help="Electrode and voltages, e1=FROM:TO:POINTS in V; give it twice for a map.")
+    ] = [],  # noqa: B006  typer takes no None for a list
+    at: Annotated[str | None, typer.Option(help="Voltages of the others, e.g. 'e2=0.1,e3=-0.2'; else 0.")] = None,
+    electrode: Annotated[
+        str | None, typer.Option(help="Electrodes whose currents are wanted, e.g. 'e0,e3'; all if left out.")
+    ] = None,
+    device: DeviceName = "meanfield",
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the currents (iv.nc), figure and summary.")] = None,
+    seed: Seed = 0,
+    device_seed: DeviceSeed = None,
+    until: Annotated[float | None, typer.Option(help="kmc: relative error to stop at, e.g. 0.01.")] = None,
+    hops: Annotated[int | None, typer.Option(help="kmc: hops per setting; with --until the most.")] = None,
+) -> None:
+    """Sweep the voltage of one or two electrodes and show the currents; kmc gives them with error bars.
+
+    Example: inmateria iv --sweep e1=-0.5:0.5:101 --at e2=0.1 --out iv
+    """
+    with errors_as_lines(as_json):
+        require_rooms()
+        folder = output_folder(out)
+        import os
+
+        from inmateria.devices import DeviceOptions, make_device
+        from inmateria.iv_run import run_iv
+
+        opened, facts = make_device(DeviceOptions(device, device_seed))
+        content = run_iv(
+            opened,
+            facts=facts,
+            sweep=sweep,
+            at=at,
+            electrode=electrode,
+            until=until,
+            hops=hops,
+            seed=seed,
+            threads=os.cpu_count() or 1,
+            folder=folder,
+            answer=answers(as_json),
+        )
+        if as_json:
+            emit(content)
+
+
+@app.command("device")
+def device_command(
+    device: DeviceName = "meanfield",
+    at: Annotated[
+        str | None,
+        typer.Option(help="Voltages, e.g. 'e1=0.3,e2=-0.1'; 0.5 V on the electrode opposite e0 if left out."),
+    ] = None,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the picture, its data (device.nc) and summary.")] = None,
+    device_seed: DeviceSeed = None,
+) -> None:
+    """Draw a device and where its current flows (mean field), with its key figures; tell what a chip's file knows.
+
+    Example: inmateria device --at e4=0.5,e2=-0.3 --out device
+    """
+    with errors_as_lines(as_json):
+        require_rooms()
+        folder = output_folder(out)
+        from inmateria.device_run import run_device
+        from inmateria.devices import DeviceOptions, make_device
+
+        opened, facts = make_device(DeviceOptions(device, device_seed))
+        content = run_device(opened, facts=facts, at=at, folder=folder, answer=answers(as_json))
+        if as_json:
+            emit(content)
 
 
 class Benched(StrEnum):

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from circuits import HomodyneLoop
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo
+from dnpu_models import ChipSurrogate, KineticMonteCarlo
+from inmateria.devices import AnyModel, DeviceOptions, make_device
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask, HgeSettings, default_bench
+from learning import Bench, BooleanTask, HgeSettings
 from learning.bench import (
     CHIP_INPUTS,
-    DEFAULT_DEVICE_SEED,
     DEFAULT_INPUTS,
     DEFAULT_OUTPUT,
-    DEFAULT_PRESET,
     SPACING_HZ,
-    TrainableDevice,
 )
 from learning.hge import build_loop
 from lockin import collisions, plan_frequencies
@@ -31,25 +27,6 @@ HOPS_HZ = 8e12
 """Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
-
-
-@dataclass(frozen=True)
-class DeviceOptions:
-    """What a command was told about the device.
-
-    Parameters
-    ----------
-    model : str
-        ``meanfield``, ``kmc``, or the path of a chip file.
-    seed : int, optional
-        Seed of a random network.
-    electrodes : str, optional
-        Output and inputs, e.g. ``e0:e2,e6``.
-    """
-
-    model: str = "meanfield"
-    seed: int | None = None
-    electrodes: str | None = None
 
 
 def numbers(field: str, text: str | None) -> list[float] | None:
@@ -65,56 +42,13 @@ def numbers(field: str, text: str | None) -> list[float] | None:
     return found
 
 
-def make_device(
-    options: DeviceOptions, tolerance: float
-) -> tuple[TrainableDevice, tuple[int, tuple[int, int]], dict[str, Any]]:
-    """The device that the options name, its default output and inputs, and the facts on it for the summary.
-
-    Parameters
-    ----------
-    options : DeviceOptions
-    tolerance : float
-        Of a mean field followed in a transient.
-
-    Raises
-    ------
-    InputError
-        For an unknown device, a file that is missing or holds no chip, a seed that means nothing.
-    """
-    name, seed = options.model, options.seed
-    if name == "meanfield":
-        seed = DEFAULT_DEVICE_SEED if seed is None else seed
-        bench = default_bench(seed, tolerance=tolerance)
-        facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
-        return bench.device, (bench.output, bench.inputs), facts
-    if name == "kmc":
-        seed = DEFAULT_DEVICE_SEED if seed is None else seed
-        network = DopantNetwork.random(seed=seed, preset=DEFAULT_PRESET)
-        facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
-        return KineticMonteCarlo(network), (DEFAULT_OUTPUT, DEFAULT_INPUTS), facts
-    chip = _chip(name)
-    if seed is not None:
-        raise InputError("device_seed", seed, "means nothing to a measured chip", "leave it out")
-    names = chip.terminals
-    inputs = CHIP_INPUTS if set(CHIP_INPUTS) <= set(names) else names[-2:]
-    return chip, (0, (names.index(inputs[0]), names.index(inputs[1]))), {
-        "model": "chip", "preset": None, "seed": None, "file": name
-    }  # fmt: skip
-
-
-def _chip(name: str) -> ChipSurrogate:
-    """A chip's file, whatever saved it."""
-    path = Path(name)
-    if not name.strip() or not path.exists():
-        looks_like_a_file = path.suffix or "/" in name
-        problem = "is no file" if looks_like_a_file else "is no device known here, and no file"
-        raise InputError("device", name, problem, "use meanfield, kmc or the path of a chip file (.npz, .pickle, .pt)")
-    read = ChipSurrogate.from_npz if path.suffix == ".npz" else ChipSurrogate.from_brainspy
-    try:
-        return read(path)
-    except InputError as error:
-        about = "" if error.field == "path" else f"{error.field} = {error.value!r} "
-        raise InputError("device", name, f"{about}{error.problem}", error.fix) from error
+def _default_electrodes(device: AnyModel) -> tuple[int, tuple[int, int]]:
+    """Output and inputs where nothing was said; docs/decisions.md tells how they were chosen."""
+    if not isinstance(device, ChipSurrogate):
+        return DEFAULT_OUTPUT, DEFAULT_INPUTS
+    names = device.terminals
+    first, second = CHIP_INPUTS if set(CHIP_INPUTS) <= set(names) else names[-2:]
+    return device.measured[0], (names.index(first), names.index(second))
 
 
 def parse_electrodes(text: str, terminals: tuple[str, ...]) -> tuple[int, tuple[int, int]]:
@@ -150,8 +84,9 @@ def make_bench(options: DeviceOptions, frequencies: str | None, tolerance: float
         As `make_device` and `parse_electrodes`, for an output that was not measured, or tones that are no numbers, not
         positive, too few or colliding.
     """
-    device, (output, inputs), facts = make_device(options, tolerance)
+    device, facts = make_device(options, tolerance=tolerance)
     names = device.terminals
+    output, inputs = _default_electrodes(device)
     if options.electrodes is not None:
         output, inputs = parse_electrodes(options.electrodes, names)
     live = isinstance(device, KineticMonteCarlo)

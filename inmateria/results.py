@@ -15,7 +15,8 @@ from inmateria.errors import InMateriaError
 from inmateria.terminal import SCHEMA, as_text, document, error_fields, writing
 
 _NAMES = (
-    "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png"
+    "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
+    "iv.nc", "iv.png", "device.nc", "device.png",
 )  # fmt: skip
 
 
@@ -27,13 +28,14 @@ class Results:
     Parameters
     ----------
     command : str
-    seed : int
+    seed : int or None
+        None for a command that takes none.
     folder : Path or None
     attrs : dict
         What the waveforms' attributes shall tell.
     """
 
-    def __init__(self, command: str, seed: int, folder: Path | None, attrs: dict[str, Any]) -> None:
+    def __init__(self, command: str, seed: int | None, folder: Path | None, attrs: dict[str, Any]) -> None:
         self.command = command
         self.seed = seed
         self.folder = folder
@@ -55,13 +57,20 @@ class Results:
         """Write waveforms.nc."""
         if self.folder is None:
             return None
-        self._dataset = loop_dataset(loop, run, **self._attrs, **attrs)
+        dataset = loop_dataset(loop, run, **self._attrs, **attrs)
         if loop.mode != "learn":  # the integrators of an opened loop read, the controls stand still
-            controls = self._dataset["control_V"].assign_attrs(long_name="reading integrator")
-            self._dataset = self._dataset.drop_vars("control_V").assign(reading_V=controls)
+            controls = dataset["control_V"].assign_attrs(long_name="reading integrator")
+            dataset = dataset.drop_vars("control_V").assign(reading_V=controls)
+        return self.write_dataset("waveforms.nc", dataset)
+
+    def write_dataset(self, name: str, dataset: xr.Dataset) -> Path | None:
+        """Write a dataset, which `write_figures` draws from."""
+        if self.folder is None:
+            return None
+        self._dataset = dataset
         with writing("out", self.folder):
-            path = self._place(self.folder, "waveforms.nc")
-            save_dataset(self._dataset, path)
+            path = self._place(self.folder, name)
+            save_dataset(dataset, path)
         return path
 
     def write_deck(self, loop: HomodyneLoop, run: Transient) -> None:

@@ -24,6 +24,8 @@ _FIXES = {
     "restarts": "give a whole number of at least 1",
     "amplitude": "give a voltage, e.g. 0.01",
     "max_step": "give a time in seconds, e.g. 1e-4",
+    "until": "give a relative error, e.g. 0.01",
+    "hops": "give a whole number, e.g. 100000",
 }
 
 

@@ -545,7 +545,7 @@ def test_files_of_something_else(tmp_path: Path) -> None:
         (replaced("model.raw_model.5.weight", nan), "not linear ones"),
         (two, "several networks"),
         (training(7, 8, 1, activation="tanh"), "activation 'tanh'"),
-        (processor(7, 8, 2), "several outputs"),
+        (processor(7, 8, 2), "2 outputs"),
     ):
         with pytest.raises(InputError, match=message):
             ChipSurrogate.from_brainspy(saved(tmp_path / "other.pt", tree))
@@ -601,3 +601,117 @@ def test_wrong_samples(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match="path"):
             read_io_dat(path)
+
+
+# ----------------------------------------------------------------------------------------------------- several currents
+
+
+@pytest.fixture(scope="module")
+def several() -> ChipSurrogate:
+    """Terminal 2 of five is held; the currents of 4, 2 and 0 are known."""
+    weights, biases = layers(4, 20, 17, 3, seed=3)
+    names = ("a", "b", "c", "d", "e")
+    low, high = np.array([-1.0, -0.5, -0.7, -0.2]), np.array([0.5, 1.0, 0.7, 0.9])
+    return ChipSurrogate(tuple(weights), tuple(biases), low, high, 2e-9, None, names, held=2, measured=(4, 2, 0))
+
+
+def test_several_currents_and_their_slopes(several: ChipSurrogate) -> None:
+    volts = np.insert(inside(several, 50), 2, 0.0, axis=1)
+    x = np.delete(volts, 2, axis=1)
+    for k, (weight, bias) in enumerate(zip(several.weights, several.biases, strict=True)):
+        x = x @ weight.astype(float).T + bias.astype(float)
+        if k < 2:
+            x = np.maximum(x, 0)
+    wanted = np.zeros((50, 5))
+    wanted[:, [4, 2, 0]] = -2e-9 * x
+    np.testing.assert_allclose(several.currents(volts), wanted, rtol=1e-12, atol=1e-21)
+    np.testing.assert_allclose(several.outputs_A(np.delete(volts, 2, axis=1)), 2e-9 * x[:, 1], rtol=1e-12)
+    step = 1e-7
+    slopes, off = several.conductances(volts), 0
+    for k in (0, 1, 3, 4):
+        inner = volts * 0.99  # room for the steps
+        up, down = inner.copy(), inner.copy()
+        up[:, k] += step
+        down[:, k] -= step
+        difference = (several.currents(up) - several.currents(down)) / (2 * step)
+        at = several.conductances(inner)[:, :, k]
+        close = np.isclose(at, difference, rtol=1e-5, atol=1e-14).all(axis=1)
+        off += int((~close).sum())
+    assert off <= 2  # settings within 1e-7 V of a kink
+    assert np.all(slopes[:, [1, 3]] == 0)
+    assert np.all(slopes[:, :, 2] == 0)
+
+
+def test_the_kernel_of_several_currents(several: ChipSurrogate) -> None:
+    volts = np.insert(inside(several, 5), 2, 0.0, axis=1)
+    kernel = several.kernel(volts[0])
+    words, out = np.append(kernel.state, 5.0), np.zeros(5)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_double, *[ctypes.c_int64] * 6)(kernel_module.c_evaluate.address)
+    for row in volts:
+        function(0.0, row.ctypes.data, kernel.params.ctypes.data, kernel.params.size, words.ctypes.data,
+                 words.size - 1, out.ctypes.data)  # fmt: skip
+        np.testing.assert_array_equal(out, several.currents(row))
+    assert words[-1] == 5.0
+    for terminal_, value in ((2, 0.002), (0, 0.6), (4, -0.3), (1, np.nan)):
+        wrong = volts[0].copy()
+        wrong[terminal_] = value
+        kernel.evaluate(0.0, wrong, kernel.params, kernel.state.copy(), out)
+        assert np.all(np.isnan(out))
+        if np.isfinite(value):
+            with pytest.raises(InputError, match=rf"voltages\[{several.terminals[terminal_]}\]"):
+                several.currents(wrong)
+
+
+def test_without_hidden_layers_it_is_linear() -> None:
+    weight = np.array([[1.0, 2.0], [3.0, -4.0], [-4.0, 2.0]])
+    chip = ChipSurrogate((weight,), (np.zeros(3),), [-1, -1], [1, 1], 1e-9, measured=(0, 1, 2))
+    np.testing.assert_allclose(chip.conductances([0, 0.1, 0.2])[:, 1:], -weight * 1e-9, rtol=1e-7)
+    np.testing.assert_allclose(chip.currents([0, 0.1, 0.2]), -1e-9 * weight @ [0.1, 0.2], rtol=1e-7, atol=1e-24)
+
+
+def test_files_written_are_read(several: ChipSurrogate, chip: ChipSurrogate, tmp_path: Path) -> None:
+    for k, device in enumerate((several, chip)):
+        path = device.to_npz(tmp_path / f"{k}.npz")
+        again = ChipSurrogate.from_npz(path)
+        for name in ("weights", "biases"):
+            for a, b in zip(getattr(device, name), getattr(again, name), strict=True):
+                np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(again.limits_V, device.limits_V)
+        assert again.amplification_A == pytest.approx(device.amplification_A, rel=1e-15)
+        for name in ("terminals", "held", "measured"):
+            assert getattr(again, name) == getattr(device, name)
+        assert again.source == str(path)
+        with pytest.raises(InputError, match="exists"):
+            device.to_npz(path)
+        assert device.to_npz(path, overwrite=True) == path
+    with pytest.raises(InputError, match="cannot be written"):
+        chip.to_npz(tmp_path / "no" / "folder.npz")
+
+
+def test_wrong_terminals(several: ChipSurrogate, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {
+        name: getattr(several, name)
+        for name in ("weights", "biases", "voltage_min_V", "voltage_max_V", "amplification_A", "terminals", "held")
+    }
+    for changes, told in (
+        ({"terminals": ("a", "b")}, "5 different names"),
+        ({"terminals": ("a", "a", "c", "d", "e")}, "5 different names"),
+        ({"held": 5}, "held = 5"),
+        ({"measured": (4, 0, 1)}, "must hold 2"),
+        ({"measured": (4, 2, 2)}, "once each"),
+        ({"measured": (4, 2, 9)}, "once each"),
+        ({"measured": (4, 2)}, "3 outputs where 2"),
+        ({"measured": ("x",)}, "measured"),
+    ):
+        with pytest.raises(InputError, match=told):
+            ChipSurrogate(**(fields | {"measured": (4, 2, 0)} | changes))
+    good = dict(np.load(several.to_npz(tmp_path / "good.npz")))
+    for changes, told in (
+        ({"terminals": np.arange(5)}, "not text"),
+        ({"held": np.array("2")}, "not numbers"),
+        ({"held": np.array([1, 2])}, "not one number"),
+        ({"weight_0": np.array("x")}, "not numbers"),
+    ):
+        np.savez(tmp_path / "bad.npz", **(good | changes))
+        with pytest.raises(InputError, match=told):
+            ChipSurrogate.from_npz(tmp_path / "bad.npz")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from dnpu_models import ChipSurrogate
+from inmateria.devices import DeviceOptions
 from inmateria.errors import InputError
-from inmateria.experiment import DeviceOptions, make_bench, parse_electrodes
+from inmateria.experiment import make_bench, parse_electrodes
 
 from .command import assert_refused, in_process
 from .conftest import Short

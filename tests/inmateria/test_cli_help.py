@@ -16,6 +16,19 @@ OPTIONS = {
     "learn": [*COMMON, "--out", "--restarts", "--engine"],
     "gradient": [*COMMON, "--out", "--engine", "--of", "--gate", "--at"],
     "export": [*COMMON, "--restarts"],
+    "iv": [
+        "--json",
+        "--seed",
+        "--device-seed",
+        "--device",
+        "--out",
+        "--sweep",
+        "--at",
+        "--electrode",
+        "--until",
+        "--hops",
+    ],
+    "device": ["--json", "--device-seed", "--device", "--out", "--at"],
     "bench": ["--json", "--seed", "--device-seed", "--settings"],
 }
 
