@@ -55,7 +55,7 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
     chip = _chip(name)
     if options.seed is not None:
         raise InputError("device_seed", options.seed, "means nothing to a measured chip", "leave it out")
-    return chip, {"model": "chip", "preset": None, "seed": None, "file": name, "source": chip.source}
+    return chip, {"model": "chip", "preset": None, "seed": None, "file": name}
 
 
 def _chip(name: str) -> ChipSurrogate:

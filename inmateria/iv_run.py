@@ -237,7 +237,7 @@ def _dataset(
     }
     others = [k for k in range(len(held)) if k not in {sweep.terminal for sweep in sweeps}]
     about = ", ".join(f"{device.terminals[k]} at {held[k]:g} V" for k in others if held[k])
-    title = f"{facts['model']}, " + (f"seed {facts['seed']}" if "seed" in facts else Path(facts["file"]).name)
+    title = f"{facts['model']}, " + (f"seed {facts['seed']}" if facts["seed"] is not None else Path(facts["file"]).name)
     return xr.Dataset(
         data,
         coords={**axes, "terminal": [device.terminals[k] for k in read]},
