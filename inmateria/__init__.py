@@ -33,6 +33,7 @@ _HOME = {
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
         "MeanField", "Rectangle", "SteppableKernel", "export_io_dat", "read_io_dat",
     ],
+    "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
     ],
