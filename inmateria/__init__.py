@@ -35,6 +35,7 @@ _HOME = {
         "MeanField", "NoiseSpectrum", "NoisyDevice", "Rectangle", "SteppableKernel", "SurrogateFit", "export_io_dat",
         "fit_surrogate", "hop_currents", "largest_paths", "read_io_dat",
     ],
+    "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
     ],
