@@ -41,8 +41,8 @@ from inmateria import DopantNetwork, Electrode, KineticMonteCarlo, MasterEquatio
 
 Array = NDArray[np.float64]
 SPACING_M, LOCALISATION_M, BAND_EV = 10e-9, 5e-9, 0.1  # (sites per area)^-1/2, a, W
-SITES, ASPECT, REACH_M = 3000, 2.0, 100e-9
-KT_EV = BAND_EV * np.geomspace(0.004, 0.05, 12)
+SITES, ASPECT, REACH_M = 3000, 1.0, 100e-9
+KT_EV = BAND_EV * np.geomspace(0.005, 0.05, 10)
 WEAK, STRONG = 12.0, 12.0  # conductances e^12 below or above the bottleneck's are left out, or capped
 
 
