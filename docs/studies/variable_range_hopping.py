@@ -163,7 +163,7 @@ def compare() -> None:
         print(f"kT/W = {kt / BAND_EV:.2f}: mean field off by {off:.1e}, cut off by {cut:.1e}; master eq./resistors, "
               f"20 samples of 10 sites: {np.mean(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})")  # fmt: skip
     network, bias = sample(3, 60, kt), 0.5 * kt
-    run = KineticMonteCarlo(network).estimate([bias, 0.0], seed=1, hops=20_000_000)
+    run = KineticMonteCarlo(network).estimate([bias, 0.0], seed=1, hops=4_000_000)
     resistors = Resistors(network).solve(kt, cut=False)[0] * bias
     print(f"Monte Carlo/resistors, 60 sites, kT/W = 0.2: {run.value[0] / resistors:.3f} +- "
           f"{run.stderr[0] / resistors:.3f}")  # fmt: skip
@@ -171,11 +171,10 @@ def compare() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=30)
     parser.add_argument("--sites", type=int, default=SITES)
     parser.add_argument("--out", type=Path, default=Path("."))
     options = parser.parse_args()
-    compare()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     t = KT_EV / BAND_EV
     for gap, expected, color in ((False, 1 / 3, "C0"), (True, 1 / 2, "C1")):
@@ -199,6 +198,7 @@ def main() -> None:
     for ax in (left, right):
         ax.legend(frameon=False, fontsize=8)
     figure.savefig(options.out / "variable_range_hopping.png", dpi=130)
+    compare()
 
 
 if __name__ == "__main__":
