@@ -11,9 +11,11 @@ Negative slopes: share of dI/dV < 0 per electrode, I the current out at the outp
 mean field, at the bias); the secant is that over the swing of 0.5 V, for all three.
 
 Monte Carlo: 40,000 hops a pattern at first; while the standard errors leave it open (between 1 % and 99 % of normal
-draws about the four outputs) whether a setting is one of the gates, four times as many, up to 2.56e6. What is still open
-then counts with its probability, and so does the sign of every secant. Errors: bootstrap over the ten devices; for the
-chip, which is one device, Clopper and Pearson.
+draws about the four outputs) whether a setting is one of the gates, four times as many, up to 2.56e6. What is still
+open then counts with its probability, and so does the sign of every secant. Errors: bootstrap over the ten devices; for
+the chip, which is one device, Clopper and Pearson.
+
+A device that was done is a file in the folder of `--data`, and not computed again; a run may be cut and continued.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
 from inmateria import GATES, BooleanTask, ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from learning.tasks import MARGIN_MIN, SEPARATION_MIN_A
 
 Array = NDArray[np.float64]
 TASKS = [BooleanTask(gate) for gate in GATES]
@@ -59,20 +62,18 @@ def patterns(volts: Array, inputs: Array) -> Array:
 
 
 def learned(outputs: Array) -> Array:
-    """Which gates each row of four outputs (A) is, (..., 6)."""
-    rows = outputs.reshape(-1, 4)
-    return np.array([[task.score(row).learned for task in TASKS] for row in rows]).reshape(*outputs.shape[:-1], 6)
+    """Which gates four outputs (..., 4) in A are, (..., 6): `BooleanTask.score(...).learned` for many at once."""
+    swing, result = np.ptp(outputs, axis=-1), []
+    for task in TASKS:
+        high = task.wanted > 0.5
+        separation = outputs[..., high].min(axis=-1) - outputs[..., ~high].max(axis=-1)
+        result.append((separation >= SEPARATION_MIN_A) & (separation >= MARGIN_MIN * swing))
+    return np.stack(result, axis=-1)
 
 
 def likely(outputs: Array, stderr: Array, rng: np.random.Generator) -> Array:
-    """Probability of each gate for four outputs known to `stderr`, (6,): `learned` for many draws at once."""
-    drawn = outputs + stderr * rng.standard_normal((DRAWS, 4))
-    swing, result = np.ptp(drawn, axis=1), np.empty(len(TASKS))
-    for k, task in enumerate(TASKS):
-        high = task.wanted > 0.5
-        gap = drawn[:, high].min(axis=1) - drawn[:, ~high].max(axis=1)
-        result[k] = ((gap >= 0.5e-9) & (gap >= 0.2 * swing)).mean()
-    return result
+    """Probability of each gate for four outputs known to `stderr`, (6,)."""
+    return np.asarray(learned(outputs + stderr * rng.standard_normal((DRAWS, 4))).mean(axis=0))
 
 
 def secants(outputs: Array, inputs: Array, stderr: Array | float = 0.0) -> tuple[Array, Array]:
@@ -147,62 +148,63 @@ def interval(rows: Array, count: int) -> tuple[Array, Array]:
     return low, np.where(rows.sum(axis=0) > 0, high, 1 - 0.025 ** (1 / count))  # none at all: binomial
 
 
+def measure(seed: int, options: argparse.Namespace) -> dict[str, Array]:
+    """All of one device."""
+    rng, network, limit = np.random.default_rng([1, seed]), DopantNetwork.random(seed=seed), np.full(8, RANGE_V)
+    volts, inputs = settings(-limit, limit, options.settings, rng)
+    few, begin = options.kmc_settings, time.perf_counter()
+    outputs, local = mean_field(MeanField(network), volts, inputs)
+    seen, stderr, probability = monte_carlo(KineticMonteCarlo(network), volts[:few], inputs[:few], seed, rng)
+    print(f"device {seed}: {time.perf_counter() - begin:.0f} s, errors {np.median(stderr) * 1e9:.2f} nA", flush=True)
+    return {
+        "inputs": inputs,
+        "outputs": outputs,
+        "local": local,
+        "seen": seen,
+        "stderr": stderr,
+        "probability": probability,
+    }
+
+
+def slopes(pairs: list[tuple[Array, Array]]) -> Array:
+    return per_electrode(np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]), 7)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=10)
-    parser.add_argument("--settings", type=int, default=400, help="a device, mean field")
-    parser.add_argument("--kmc-settings", type=int, default=40, help="a device, Monte Carlo: the first of these")
+    parser.add_argument("--devices", type=int, nargs="*", default=list(range(10)), help="device seeds")
+    parser.add_argument("--settings", type=int, default=60, help="a device, mean field")
+    parser.add_argument("--kmc-settings", type=int, default=15, help="a device, Monte Carlo: the first of these")
     parser.add_argument("--chip-settings", type=int, default=20_000)
+    parser.add_argument("--data", type=Path, default=Path("gate_abundance"))
     parser.add_argument("--out", type=Path, default=Path("."))
     options = parser.parse_args()
-    rng, begin = np.random.default_rng(1), time.perf_counter()
-    found = {"chip": chip(options.chip_settings, rng)}
-    print(f"chip: {time.perf_counter() - begin:.0f} s", flush=True)
-    parts: dict[str, list[Array]] = {}
-
-    def keep(**arrays: Array) -> None:
-        for name, array in arrays.items():
-            parts.setdefault(name, []).append(array)
-
-    same, compared = 0, 0
-    for seed in range(options.devices):
-        network = DopantNetwork.random(seed=seed)
-        limit = np.full(8, RANGE_V)
-        volts, inputs = settings(-limit, limit, options.settings, rng)
-        outputs, local = mean_field(MeanField(network), volts, inputs)
-        gates = learned(outputs)
-        keep(mf_gates=gates.mean(axis=0), mf_outputs=outputs, mf_local=local < 0, mf_secant=secants(outputs, inputs))
-        now = time.perf_counter() - begin
-        few = options.kmc_settings
-        seen, stderr, probability = monte_carlo(KineticMonteCarlo(network), volts[:few], inputs[:few], seed, rng)
-        keep(kmc_gates=probability.mean(axis=0), kmc_outputs=seen, kmc_secant=secants(seen, inputs[:few], stderr))
-        keep(kmc_error=stderr, kmc_open=(probability > 0.01) & (probability < 0.99))
-        same += int(((probability > 0.5) == gates[:few]).all(axis=1).sum())
-        compared += few
-        print(f"device {seed}: mean field done at {now:.0f} s, Monte Carlo at {time.perf_counter() - begin:.0f} s, "
-              f"errors {np.median(stderr) * 1e9:.2f} nA", flush=True)  # fmt: skip
-
-    def slopes(name: str) -> Array:
-        pairs = parts[f"{name}_secant"]
-        return per_electrode(np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs]), 7)
-
+    options.data.mkdir(parents=True, exist_ok=True)
+    for seed in options.devices:
+        if not (options.data / f"{seed}.npz").exists():
+            np.savez(options.data / f"{seed}.npz", **measure(seed, options))  # type: ignore[arg-type]
+    parts = [dict(np.load(options.data / f"{seed}.npz")) for seed in options.devices]
+    found = {"chip": chip(options.chip_settings, np.random.default_rng(1))}
     found["mean field"] = {
-        "gates": np.array(parts["mf_gates"]),
-        "outputs": np.concatenate(parts["mf_outputs"]).ravel(),
-        "local": np.concatenate(parts["mf_local"]).mean(axis=0),
-        "secant": slopes("mf"),
-        "count": np.array(options.settings * options.devices),
+        "gates": np.array([learned(p["outputs"]).mean(axis=0) for p in parts]),
+        "outputs": np.concatenate([p["outputs"].ravel() for p in parts]),
+        "local": np.concatenate([p["local"] < 0 for p in parts]).mean(axis=0),
+        "secant": slopes([secants(p["outputs"], p["inputs"]) for p in parts]),
+        "count": np.array(sum(len(p["outputs"]) for p in parts)),
     }
     found["Monte Carlo"] = {
-        "gates": np.array(parts["kmc_gates"]),
-        "outputs": np.concatenate(parts["kmc_outputs"]).ravel(),
-        "secant": slopes("kmc"),
-        "count": np.array(options.kmc_settings * options.devices),
+        "gates": np.array([p["probability"].mean(axis=0) for p in parts]),
+        "outputs": np.concatenate([p["seen"].ravel() for p in parts]),
+        "secant": slopes([secants(p["seen"], p["inputs"][: len(p["seen"])], p["stderr"]) for p in parts]),
+        "count": np.array(sum(len(p["seen"]) for p in parts)),
     }
-    still = np.concatenate(parts["kmc_open"]).any(axis=1).mean()
-    print(f"Monte Carlo: standard errors {np.percentile(np.concatenate(parts['kmc_error']), [50, 95]) * 1e9} nA (median, "
-          f"95 %), {100 * still:.1f} % of the settings left open; the same gates as the mean field in {same} of "
-          f"{compared} settings")  # fmt: skip
+    probability = np.concatenate([p["probability"] for p in parts])
+    same = np.concatenate([(p["probability"] > 0.5) == learned(p["outputs"][: len(p["seen"])]) for p in parts])
+    still = ((probability > 0.01) & (probability < 0.99)).any(axis=1).mean()
+    middle, most = np.percentile(np.concatenate([p["stderr"] for p in parts]), [50, 95]) * 1e9
+    print(f"Monte Carlo: standard errors {middle:.2f} nA (median), {most:.2f} nA (95 %), {100 * still:.1f} % of the "
+          f"settings left open; the same gates as the mean field in {100 * same.all(axis=1).mean():.1f} % of the "
+          f"settings")  # fmt: skip
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[3, 2])
     print("| model | settings | " + " | ".join(GATES) + " |")
     for k, (name, data) in enumerate(found.items()):

@@ -23,11 +23,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import differential_evolution, minimize
 
-from inmateria import Disc, DopantNetwork, MeanField
+from inmateria import Disc, DopantNetwork, KineticMonteCarlo, MeanField
 from inmateria.errors import ConvergenceError, InputError
 
 Array = NDArray[np.float64]
@@ -155,18 +156,40 @@ def search(networks: int, seed: int, voltage: Array, current: Array) -> Fit:
     return scaled(Fit(**which, **place(x)), voltage, current)[1]
 
 
+def consistency(fit: Fit, voltage: Array, hops: int) -> tuple[Array, Array]:
+    """Current (A) by kinetic Monte Carlo at the fitted parameters, and its standard error."""
+    result = KineticMonteCarlo(fit.network()).estimate(fit.settings(voltage), seed=1, hops=hops)
+    return result.value[:, 0] + fit.offset_A, result.stderr[:, 0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--search", type=int, default=0, help="random networks to begin a new search with")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hops", type=int, default=300_000, help="of Monte Carlo, a point")
     parser.add_argument("--out", type=Path, default=Path("."))
     options = parser.parse_args()
     voltage, current = measured()
     fit = search(options.search, options.seed, voltage, current) if options.search else FITTED
-    print(asdict(fit))
+    print(asdict(fit), flush=True)
     fitted = fit.current(voltage)
-    print(f"rms {np.sqrt(((fitted - current) ** 2).mean()) / NA:.3f} nA of {np.abs(current).max() / NA:.1f} nA; in units of "
-          f"0.1 nA and 5 %: {scaled(fit, voltage, current)[0]:.2f}")  # fmt: skip
+    rms, cost = float(np.sqrt(((fitted - current) ** 2).mean())), scaled(fit, voltage, current)[0]
+    print(f"rms {rms / NA:.3f} nA of {np.abs(current).max() / NA:.1f} nA; in units of 0.1 nA and 5 %: {cost:.2f}")
+    points = voltage[::2]
+    value, error = consistency(fit, points, options.hops)
+    apart = value - fitted[::2]
+    print(f"Monte Carlo less mean field: rms {np.sqrt((apart**2).mean()) / NA:.3f} nA (standard errors "
+          f"{np.sqrt((error**2).mean()) / NA:.3f} nA); Monte Carlo less data: rms "
+          f"{np.sqrt(((value - current[::2]) ** 2).mean()) / NA:.3f} nA")  # fmt: skip
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for ax in axes:
+        ax.plot(voltage, current / NA, "k.", label="measured")
+        ax.plot(voltage, fitted / NA, "C0", lw=1, label=f"mean field, rms {rms / NA:.2f} nA")
+        ax.errorbar(points, value / NA, 2 * error / NA, fmt="C1+", label="Monte Carlo, same parameters")
+        ax.set(xlabel="voltage, V", ylabel="current, nA")
+    axes[1].set_yscale("symlog", linthresh=1.0)
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(options.out / "measured_iv.png", dpi=130)
 
 
 if __name__ == "__main__":
