@@ -58,12 +58,15 @@ class UnitPotentials:
     scale_m: float
 
     def at(self, positions_m: FloatArray) -> FloatArray:
-        """Unit potentials at positions (n, 2) in m; returns (n, n_electrodes), dimensionless."""
+        """Unit potentials at positions (n, 2) in m; returns (n, n_electrodes), dimensionless.
+
+        Between a disc's arc and the mesh's straight edges the potential of the nearest edge is taken.
+        """
         import skfem
 
         basis = _basis(self.points, self.triangles)
         assert isinstance(basis, skfem.CellBasis)
-        inside = np.asarray(positions_m, dtype=float).T / self.scale_m
+        inside = _into_hull(np.asarray(positions_m, dtype=float) / self.scale_m, self.points.T).T
         return np.asarray(basis.probes(inside) @ self.solutions)
 
     def flux(self) -> FloatArray:
@@ -73,6 +76,20 @@ class UnitPotentials:
         """
         stiffness = _stiffness(_basis(self.points, self.triangles))
         return np.asarray(self.solutions.T @ (stiffness @ self.solutions))
+
+
+def _into_hull(positions: FloatArray, vertices: FloatArray) -> FloatArray:
+    """Positions (n, 2), those outside the convex hull of the vertices moved straight towards its middle, onto it."""
+    from scipy.spatial import ConvexHull
+
+    facets, middle = ConvexHull(vertices).equations, vertices.mean(axis=0)  # inside: normal . x + offset <= 0
+    away = positions - middle
+    depth = -(facets[:, :2] @ middle + facets[:, 2])
+    reach = (away @ facets[:, :2].T / depth).max(axis=1)  # 1 on the hull
+    outside = reach > 1.0
+    result = positions.copy()
+    result[outside] = middle + away[outside] * ((1.0 - 1e-9) / reach[outside, None])
+    return result
 
 
 def _basis(points: FloatArray, triangles: NDArray[np.int64]):  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ A shape knows its boundary only; the potential inside is solved in `electrostati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,13 @@ from inmateria.errors import InputError
 FloatArray = NDArray[np.float64]
 
 
+def is_number(value: Any) -> bool:
+    """Whether the value is a real number, NaN and infinity included; bool is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def _positive(field: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
+    if not (is_number(value) and np.isfinite(value) and value > 0):
         raise InputError(field, value, "must be a positive, finite length in metres", "give it in SI units")
 
 
@@ -37,7 +43,8 @@ class Electrode:
     width_m: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(np.isfinite([self.x_m, self.y_m, self.width_m])) or self.width_m < 0:
+        numbers = (self.x_m, self.y_m, self.width_m)
+        if not all(is_number(v) and np.isfinite(v) for v in numbers) or self.width_m < 0:
             raise InputError("electrode", self, "position and width must be finite, the width not negative", "check it")
 
 
@@ -51,7 +58,15 @@ class Disc:
         _positive("radius_m", self.radius_m)
 
     def ring_of_electrodes(self, count: int, width_m: float) -> tuple[Electrode, ...]:
-        """`count` equal contacts of `width_m` (arc length, m), evenly spaced; number 0 at angle 0."""
+        """`count` equal contacts of `width_m` (arc length, m), evenly spaced; number 0 at angle 0.
+
+        Raises
+        ------
+        InputError
+            If `count` is no positive whole number.
+        """
+        if not is_number(count) or count < 1 or count != int(count):
+            raise InputError("count", count, "must be a whole number of at least 1", "8 is usual")
         angles = 2 * np.pi * np.arange(count) / count
         r = self.radius_m
         return tuple(Electrode(float(r * np.cos(a)), float(r * np.sin(a)), width_m) for a in angles)

@@ -14,6 +14,7 @@ with phi(r) = sum_k V_k phi_k(r), and a hole hops from i to j at the rate (Mille
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -22,8 +23,13 @@ import numpy as np
 
 from dnpu_models.constants import BOLTZMANN_EV, COULOMB_EV_M
 from dnpu_models.electrostatics import unit_potentials
-from dnpu_models.geometry import Disc, Electrode, FloatArray, Rectangle, Shape
+from dnpu_models.geometry import Disc, Electrode, FloatArray, Rectangle, Shape, is_number
 from inmateria.errors import InputError
+
+COLDEST_K = 1e-3
+OFF_BOUNDARY = 1e-6
+TOUCHING = 1e-6
+"""Sites closer than this fraction of the localisation length overlap: their interaction would be rounding."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +146,38 @@ class DopantNetwork:
         acceptors = self._array("acceptors_m", self.acceptors_m, (None, 2))
         if len(acceptors) == 0:
             raise InputError("acceptors_m", [], "an empty device conducts nothing", "place at least one acceptor")
-        self._array("donors_m", np.reshape(self.donors_m, (-1, 2)), (None, 2))
+        donors: Any = np.empty((0, 2)) if np.size(self.donors_m) == 0 else self.donors_m
+        if len(self._array("donors_m", donors, (None, 2))) >= len(acceptors):
+            raise InputError(
+                "donors_m",
+                len(donors),
+                f"as many donors as acceptors ({len(acceptors)}) leave no hole",
+                "place fewer donors or more acceptors",
+            )
         self._array("site_energies_eV", self.site_energies_eV, (len(acceptors),))
+        if not isinstance(self.shape, Disc | Rectangle):
+            raise InputError("shape", self.shape, "is no shape", "give a Disc or a Rectangle")
+        if not isinstance(self.electrodes, Iterable) or not all(isinstance(e, Electrode) for e in self.electrodes):
+            raise InputError("electrodes", self.electrodes, "must be a tuple of Electrode", "give at least one")
         object.__setattr__(self, "electrodes", tuple(self.electrodes))
         if not self.electrodes:
             raise InputError("electrodes", (), "a device needs electrodes", "give at least one")
+        for e in self.electrodes:
+            centre = np.array([[e.x_m, e.y_m]])
+            off = np.hypot(*(self.shape.boundary_point(self.shape.arc_position(centre)) - centre)[0])
+            if off > OFF_BOUNDARY * self.shape.perimeter_m:
+                raise InputError("electrodes", e, f"lies {off:.3g} m off the boundary", "place it on the boundary")
+        for name in ("hop_min_m", "hop_max_m"):
+            if not is_number(getattr(self, name)):
+                raise InputError(name, getattr(self, name), "must be a length in m", "give a number")
         for name in ("temperature_K", "localisation_m", "relative_permittivity", "attempt_rate_Hz", "limit_V"):
             value = getattr(self, name)
-            if not value > 0 or (name != "limit_V" and not np.isfinite(value)):
+            if not is_number(value) or not value > 0 or (name != "limit_V" and not np.isfinite(value)):
                 raise InputError(name, value, "must be positive and finite", "give it in SI units")
+        if self.temperature_K < COLDEST_K:
+            raise InputError(
+                "temperature_K", self.temperature_K, "makes all rates underflow", f"stay above {COLDEST_K} K"
+            )
         if not 0 <= self.hop_min_m < self.hop_max_m:
             raise InputError("hop_min_m", self.hop_min_m, f"must lie in [0, hop_max_m = {self.hop_max_m})", "lower it")
         outside = np.nonzero(~self.shape.contains(acceptors))[0]
@@ -157,10 +186,10 @@ class DopantNetwork:
                 "acceptors_m", acceptors[outside[0]].tolist(), f"acceptor {outside[0]} lies outside", "move it inside"
             )
         gaps = self.distances_m + np.diag(np.full(len(acceptors), np.inf))
-        if len(acceptors) > 1 and gaps.min() == 0:
+        if gaps.min() <= TOUCHING * self.localisation_m:
             pair = np.unravel_index(np.argmin(gaps), gaps.shape)
             raise InputError("acceptors_m", [int(k) for k in pair], "two acceptors overlap", "move one of them")
-        if len(self.donors_m) and self.donor_distances_m.min() == 0:
+        if self.donor_distances_m.min(initial=np.inf) <= TOUCHING * self.localisation_m:
             raise InputError("donors_m", self.donors_m.tolist(), "a donor lies on an acceptor", "move it")
         if self.unit_potentials is None:
             phi = unit_potentials(self.shape, self.electrodes).at(acceptors)
@@ -170,7 +199,7 @@ class DopantNetwork:
             self._array("unit_potentials", self.unit_potentials, (len(acceptors), len(self.electrodes)))
 
     def _array(self, name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
-        array = np.array(value, dtype=float)
+        array = _floats(name, value)
         wanted = tuple(n if k is None else k for n, k in zip(array.shape, shape, strict=False))
         if array.ndim != len(shape) or array.shape != wanted:
             raise InputError(name, array.shape, f"has the wrong shape, {shape} is wanted", "check the array")
@@ -198,7 +227,7 @@ class DopantNetwork:
         InputError
             If the preset or a field is unknown, or a value impossible.
         """
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise InputError("preset", preset, "is unknown", f"choose one of {', '.join(PRESETS)}")
         known = {f.name for f in fields(Preset)} - {"name", "source"}
         for name in changes:
@@ -207,9 +236,16 @@ class DopantNetwork:
                     name, changes[name], "is no field of a preset", f"choose from {', '.join(sorted(known))}"
                 )
         recipe = replace(PRESETS[preset], **changes)
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise InputError("seed", seed, "must be a whole number of at least 0", "give an int")
+        if not isinstance(recipe.shape, Disc | Rectangle):
+            raise InputError("shape", recipe.shape, "is no shape", "give a Disc or a Rectangle")
+        if not is_number(recipe.disorder_eV) or not (recipe.disorder_eV >= 0 and np.isfinite(recipe.disorder_eV)):
+            raise InputError("disorder_eV", recipe.disorder_eV, "must be finite and not negative", "give it in eV")
         for name in ("acceptors", "donors"):
             count = getattr(recipe, name)
-            if count != int(count) or count < (1 if name == "acceptors" else 0):
+            whole = is_number(count) and np.isfinite(count) and count == int(count)
+            if not whole or count < (1 if name == "acceptors" else 0):
                 raise InputError(name, count, "an empty device conducts nothing", "give a positive whole number")
         rng = np.random.default_rng(seed)
         return cls(
@@ -299,7 +335,7 @@ class DopantNetwork:
         InputError
             If the last axis is not one voltage per electrode, or a voltage is not finite or beyond the limit.
         """
-        array = np.asarray(voltages, dtype=float)
+        array = _floats("voltages", voltages)
         if array.ndim == 0 or array.shape[-1] != self.n_electrodes:
             raise InputError(
                 "voltages", array.shape, f"one voltage for each of {self.n_electrodes} electrodes is wanted", "check it"
@@ -310,3 +346,13 @@ class DopantNetwork:
         if worst > self.limit_V * (1 + 1e-9):
             raise InputError("voltages", worst, f"is beyond the device's limit of +-{self.limit_V:g} V", "lower it")
         return array
+
+
+def _floats(name: str, value: Any) -> FloatArray:
+    """A copy of the value as floats, or an error that names it."""
+    try:
+        if np.iscomplexobj(value):
+            raise TypeError("complex")
+        return np.array(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(name, type(value).__name__, "holds no table of real numbers", "give an array") from error

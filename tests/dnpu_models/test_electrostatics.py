@@ -59,6 +59,16 @@ def test_maximum_principle(ring: UnitPotentials, inside: np.ndarray) -> None:
     assert phi.max() < 1
 
 
+def test_the_rim_between_mesh_and_arc_belongs_to_the_disc(ring: UnitPotentials) -> None:
+    # The mesh is a polygon: 1e-4 of the disc lies outside it. There the nearest edge counts, 0.02 nm away.
+    angle = np.linspace(0, 2 * np.pi, 500)
+    rim = RADIUS * (1 - 1e-9) * np.column_stack([np.cos(angle), np.sin(angle)])
+    phi = ring.at(rim)
+    np.testing.assert_allclose(phi.sum(axis=1), 1.0, atol=1e-9)
+    np.testing.assert_allclose(phi, ring.at(0.9998 * rim), atol=0.01)
+    np.testing.assert_array_equal(phi[[0, -1]].argmax(axis=1), 0)
+
+
 def test_eightfold_symmetry(ring: UnitPotentials, inside: np.ndarray) -> None:
     np.testing.assert_allclose(ring.at(np.zeros((1, 2))), 1 / 8, atol=1e-5)
     c = np.cos(np.pi / 4)

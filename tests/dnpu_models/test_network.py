@@ -129,7 +129,7 @@ def test_random_network_refuses_what_it_does_not_know() -> None:
         with pytest.raises(InputError, match="whole number"):
             DopantNetwork.random(seed=0, **changes)
     with pytest.raises(InputError, match="temperature_K"):
-        DopantNetwork.random(seed=0, acceptors=3, temperature_K=0.0)
+        DopantNetwork.random(seed=0, acceptors=4, temperature_K=0.0)
 
 
 def test_the_seed_decides_the_network() -> None:
@@ -171,7 +171,7 @@ def test_arrays_are_frozen_and_owned() -> None:
             getattr(network, name)[0] = 1.0
     with pytest.raises(AttributeError):
         network.temperature_K = 300.0  # type: ignore[misc]
-    solved = DopantNetwork.random(seed=1, acceptors=2).unit_potentials
+    solved = DopantNetwork.random(seed=1, acceptors=4).unit_potentials
     assert not solved.flags.writeable
 
 
