@@ -22,7 +22,8 @@ from lockin import collisions, plan_frequencies
 
 LIVE_SPACING_HZ = 1e6
 """Tones of 26 to 51 MHz and windows of 1 us, where holes are followed one by one: a window of 0.1 s is 1e12 hops."""
-LIVE_MAX_S = 1e-3
+LIVE_WINDOW_S = 1e-5
+"""Longest window there: some hundred seconds."""
 HOPS_HZ = 8e12
 """Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
@@ -110,6 +111,13 @@ def _check_tones(bench: Bench, text: str | None) -> None:
         window = plan.common_period_s
     except InputError as error:
         raise InputError("frequencies", text, f"{error.value} {error.problem}", fix) from error
+    if isinstance(bench.device, KineticMonteCarlo) and window > LIVE_WINDOW_S:
+        raise InputError(
+            "frequencies",
+            text,
+            f"makes windows of {window:.3g} s, {HOPS_HZ * window:.0e} hops each, followed one by one",
+            fix,
+        )
     found = collisions(plan.frequencies_hz, 0.5 / window)
     if found:
         shown = ", ".join(f"{c.product} on f{c.tone}" for c in found[:3])
@@ -136,13 +144,6 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
     InputError
         About the step if one was given, else about the tones, whose common period sets the length.
     """
-    if isinstance(loop.device, KineticMonteCarlo) and loop.stop_s > LIVE_MAX_S:
-        raise InputError(
-            "frequencies", frequencies,
-            f"makes a transient of {loop.stop_s:.3g} s, some {HOPS_HZ * loop.stop_s:.0e} hops: kinetic Monte Carlo is "
-            f"followed for at most {LIVE_MAX_S:g} s",
-            "leave it out, or take tones above 10 MHz with a spacing of 1 MHz",
-        )  # fmt: skip
     points = loop.stop_s / loop.max_step_s
     if points <= POINTS_MAX:
         return

@@ -114,7 +114,11 @@ def test_both_files_of_the_shared_chip_learn_and_in_the_same_way(
 
 WRONG = [
     (["--device", "foo"], "device", ["'foo'", "no device known here", "meanfield, kmc"]),
-    (["--device", "kmc"], "device", ["'kmc'", "use meanfield"]),
+    (
+        ["--device", "kmc", "--frequencies", "260,270,300,360,440,490,510"],
+        "frequencies",
+        ["windows of 0.1 s, 8e+11 hops each", "take for example 2.6e+07,"],
+    ),
     (["--device", "/nowhere/chip.npz"], "device", ["/nowhere/chip.npz", "is no file"]),
     (["--device", "missing.pickle"], "device", ["missing.pickle", "is no file"]),
     (["--device", "FOLDER"], "device", ["cannot be read"]),

@@ -47,7 +47,7 @@ def test_mean_field_currents_with_files(network: DopantNetwork, capsys: Capsys, 
     assert result.code == 0, result.stderr
     found = result.document
     assert found["command"] == "iv"
-    assert found["device"] == {"model": "meanfield", "preset": "tertilt2022", "seed": 0}
+    assert found["device"] == {"model": "meanfield", "preset": "tertilt2022", "seed": 0, "file": None}
     volts = np.tile([0, 0, 0.2, 0, -0.1, 0, 0, 0], (5, 1))
     volts[:, 1] = np.linspace(-0.3, 0.3, 5)
     assert found["voltages_V"] == {"e1": volts[:, 1].tolist()}
