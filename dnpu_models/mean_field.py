@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnpu_models import mean_field_kernel as kernel_module
+from dnpu_models import mean_field_small_signal as small_signal
 from dnpu_models import mean_field_stepper as stepper
 from dnpu_models.geometry import FloatArray
 from dnpu_models.mean_field_equations import Linearisation, RateEquations
+from dnpu_models.mean_field_small_signal import ComplexArray
+from dnpu_models.mean_field_states import StationaryState
+from dnpu_models.mean_field_states import search as search_states
+from dnpu_models.mean_field_transient import MeanFieldTransient
+from dnpu_models.mean_field_transient import run as run_transient
 from dnpu_models.network import DopantNetwork
 from dnpu_models.steppable import SteppableKernel
 from dnpu_models.threads import one_blas_thread
@@ -139,10 +145,13 @@ class MeanField:
         volts = self._setting(voltages)
         if start is None:
             return self._cold(volts)
+        return self._warm(volts, self._occupations(start), self._kept)
+
+    def _occupations(self, start: Any) -> FloatArray:
         p = np.array(start, dtype=float)
         if p.shape != (self.network.n_sites,) or not np.all(np.isfinite(p)):
             raise InputError("start", p.shape, f"{self.network.n_sites} finite occupations are wanted", "check it")
-        return self._warm(volts, np.clip(p, 0.0, 1.0, out=p), self._kept)
+        return np.clip(p, 0.0, 1.0, out=p)
 
     def _setting(self, voltages: Any) -> FloatArray:
         """One set of voltages, checked, in kT/e."""
@@ -151,32 +160,42 @@ class MeanField:
             raise InputError("voltages", volts.shape, "one setting at a time", "use currents() for many")
         return volts / self.network.thermal_energy_eV
 
-    def _relaxed(self, volts: FloatArray, p: FloatArray) -> tuple[MeanFieldSolution, bool]:
-        """Where the relaxation from `p` ends, and whether it has ended."""
+    def _relaxed(self, volts: FloatArray, start: FloatArray) -> tuple[MeanFieldSolution, bool]:
+        """Where the relaxation from `start` ends, and whether it has ended: briskly first, then carefully."""
         equations = self._equations
-        rate, current = np.empty(len(p)), np.empty(len(volts))
-        with one_blas_thread():
-            steps = kernel_module.relax(
-                equations.hops, equations.coulomb, equations.bare(volts), volts, p, rate, current, equations.work()
-            )
-        return MeanFieldSolution(p, current * equations.current_A, float(np.abs(rate).max()), abs(steps)), steps > 0
+        rate, current, bare = np.empty(len(start)), np.empty(len(volts)), equations.bare(volts)
+        jacobians = 0
+        for wanted, limit in (
+            (kernel_module.BRISK, kernel_module.MAX_BRISK),
+            (kernel_module.CAREFUL, kernel_module.MAX_RELAXATION),
+        ):
+            p = start.copy()
+            with one_blas_thread():
+                steps = kernel_module.relax(
+                    equations.hops, equations.coulomb, bare, volts, p, rate, current, equations.work(), wanted, limit
+                )
+            jacobians += abs(steps)
+            if steps > 0:
+                break
+        solution = MeanFieldSolution(p, current * equations.current_A, float(np.abs(rate).max()), jacobians)
+        return solution, steps > 0
 
     @cached_property
     def _rest(self) -> FloatArray:
         """Occupations at equal voltages; uniform ones where those cannot be found."""
         holes = max(self.network.n_sites - len(self.network.donors_m), 1)
         uniform = np.full(self.network.n_sites, holes / (self.network.n_sites + 1))
-        solution, done = self._relaxed(np.zeros(self.network.n_electrodes), uniform.copy())
+        solution, done = self._relaxed(np.zeros(self.network.n_electrodes), uniform)
         return solution.occupations if done else uniform
 
     def _cold(self, volts: FloatArray) -> MeanFieldSolution:
         """State reached from rest; a linear conductor stays there (all energies move with their Fermi levels)."""
-        solution, done = self._relaxed(volts, self._rest.copy())
+        solution, done = self._relaxed(volts, self._rest)
         if not done:
             raise ConvergenceError(
                 "voltages",
                 np.round(volts * self.network.thermal_energy_eV, 4).tolist(),
-                f"no stationary state found "
+                "no stationary state found "
                 f"(imbalance {solution.imbalance:.1e} nu_0 after {solution.jacobians} Jacobians)",
                 "try a nearby setting, a higher temperature, or KineticMonteCarlo",
             )
@@ -332,6 +351,156 @@ class MeanField:
         volts = self._setting(voltages)
         p = self._cold(volts).occupations
         return self._linearised(volts, p).adjoint, p
+
+    def admittances(self, voltages: Any, frequencies_Hz: Any, *, displacement: bool = True) -> ComplexArray:
+        """Small-signal admittances of the holes: current j per voltage k, both as exp(+2 pi i f t).
+
+        Formula in `mean_field_small_signal`. At f = 0 they are the conductances. The displacement current of the
+        electrodes' own capacitances, which flows without holes, is not in it.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,)
+            Where to linearise, V.
+        frequencies_Hz : array_like, shape (n_frequencies,)
+            Not negative.
+        displacement : bool
+            Whether to count charge displaced by all hops, or only holes that cross the electrode.
+
+        Returns
+        -------
+        ndarray of complex, shape (n_frequencies, n_electrodes, n_electrodes)
+            S.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`; for frequencies that are none.
+        """
+        volts = self._setting(voltages)
+        frequencies = np.asarray(frequencies_Hz, dtype=float)
+        if frequencies.ndim != 1:
+            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is wanted", "give (n,)")
+        if not np.all((frequencies >= 0) & (frequencies < np.inf)):
+            raise InputError("frequencies_Hz", frequencies.tolist(), "must be finite and not negative", "check them")
+        tangent = self._linearised(volts, self._cold(volts).occupations)
+        with one_blas_thread():
+            return small_signal.admittances(self._equations, tangent, frequencies, displacement)
+
+    def relaxation_rates(self, voltages: Any) -> ComplexArray:
+        """Rates at which small disturbances of the occupations decay: the eigenvalues of dF/dp.
+
+        A mode goes as exp(rate t): the real parts are negative, -1/Re(rate) is the relaxation time, and an imaginary
+        part turns the mode, which only happens away from equilibrium.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,)
+            V.
+
+        Returns
+        -------
+        ndarray of complex, shape (n_sites,)
+            1/s, the slowest first.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `solve`.
+        """
+        volts = self._setting(voltages)
+        tangent = self._linearised(volts, self._cold(volts).occupations)
+        with one_blas_thread():
+            return small_signal.relaxation_rates(self._equations, tangent)
+
+    def relaxation_times(self, voltages: Any) -> FloatArray:
+        """Relaxation times of small disturbances, s, (n_sites,), the longest first; see `relaxation_rates`."""
+        return np.asarray(-1.0 / self.relaxation_rates(voltages).real)
+
+    def transient(
+        self, times_s: Any, voltages: Any, *, start: FloatArray | None = None, relative_tolerance: float = 1e-6
+    ) -> MeanFieldTransient:
+        """Occupations and currents while the voltages change, however fast; method in `mean_field_transient`.
+
+        Parameters
+        ----------
+        times_s : array_like, shape (n_times,)
+            Rising, at least two, s.
+        voltages : array_like, shape (n_times, n_electrodes)
+            V, linear in between.
+        start : ndarray, shape (n_sites,), optional
+            Occupations at the first time; default: stationary at its voltages.
+        relative_tolerance : float
+            Error of an occupation per step, as a fraction of it.
+
+        Raises
+        ------
+        InputError
+            For times that do not rise, voltages of the wrong shape or beyond the limit, a start or a tolerance that is
+            none.
+        ConvergenceError
+            If the integration fails.
+        """
+        times = np.array(times_s, dtype=float)
+        volts = self.network.check_voltages(voltages)
+        if times.ndim != 1 or len(times) < 2 or not np.all(np.isfinite(times)) or np.any(np.diff(times) <= 0):
+            raise InputError("times_s", times.shape, "must be finite and rise, at least two", "check the array")
+        if volts.shape != (len(times), self.network.n_electrodes):
+            raise InputError(
+                "voltages", volts.shape, f"a row for each of the {len(times)} times is wanted", "check the array"
+            )
+        if not 1e-13 <= relative_tolerance < 0.1:
+            raise InputError("relative_tolerance", relative_tolerance, "must lie in [1e-13, 0.1)", "1e-6 is usual")
+        scaled = volts / self.network.thermal_energy_eV
+        p = self._cold(scaled[0]).occupations if start is None else self._occupations(start)
+        with one_blas_thread():
+            return run_transient(self._equations, times, scaled, p, relative_tolerance)
+
+    def stationary_states(self, voltages: Any, *, starts: Any = 32, seed: int = 0) -> list[StationaryState]:
+        """All stationary states that a search finds, each with its stability and currents.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,)
+            V.
+        starts : int or array_like, shape (n, n_sites)
+            Occupations to relax from; a number of random ones, half of them with every site full or empty, beside the
+            one at rest.
+        seed : int
+            Decides the random starts.
+
+        Returns
+        -------
+        list of StationaryState
+            Stable ones first, those found from most starts first. Not finding more is no proof that there are none.
+
+        Raises
+        ------
+        InputError
+            As `solve`; for starts that are none.
+        ConvergenceError
+            If no start leads to a state.
+        """
+        volts = self._setting(voltages)
+        n = self.network.n_sites
+        if isinstance(starts, int):
+            if starts < 1:
+                raise InputError("starts", starts, "at least one start is needed", "32 are usual")
+            rng = np.random.default_rng(seed)
+            random = rng.uniform(0, 1, (starts, n))
+            random[::2] = random[::2] < rng.uniform(0, 1, (len(random[::2]), 1))
+            places = np.vstack([self._rest, random])
+        else:
+            places = np.atleast_2d(np.array(starts, dtype=float))
+            if places.ndim != 2 or places.shape[1] != n or not np.all((places >= 0) & (places <= 1)):
+                raise InputError("starts", places.shape, f"rows of {n} occupations in [0, 1] are wanted", "check them")
+        with one_blas_thread():
+            states = search_states(self._equations, volts, places)
+        if not states:
+            raise ConvergenceError(
+                "starts", len(places), "none led to a stationary state", "give more, or raise the temperature"
+            )
+        return states
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)); `seed` is not needed."""

@@ -23,6 +23,8 @@ from dnpu_models.geometry import FloatArray
 
 MAX_CHORD = 16
 """Iterations with a kept Jacobian before it is computed anew."""
+MAX_BRISK = 60
+"""Steps of a brisk relaxation before it is done carefully; 15 are usual."""
 MAX_RELAXATION = 1000
 """Steps of the relaxation before it is given up."""
 SETTLED = 1e-11
@@ -30,8 +32,10 @@ SETTLED = 1e-11
 
 _LOG2E = 1.4426950408889634
 _LN2 = 0.6931471805599453
-_LARGEST_STEP = 0.7  # of an occupation in one step of the relaxation
-_WANTED_STEP = 0.3
+BRISK = 0.3
+"""Change of an occupation that a step of the relaxation aims at, at first."""
+CAREFUL = 0.15
+"""... where that has not led to an end."""
 _ROUGH = 1e-12  # part of a hop's direct derivatives below which those by its barrier are left out while relaxing
 _EXACT = 1e-18  # ... and else
 
@@ -268,12 +272,13 @@ def jacobian(hops, coulomb, phi, p, work):
 
 
 @njit(cache=True, error_model="numpy")
-def relax(hops, coulomb, bare, volts, p, rate, current, work):
+def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
     """Follow dp/dt = F(p) from `p` to its end, by implicit Euler steps that grow as the relaxation dies.
 
     The steps stay short while occupations move: Newton's method alone can cycle around a kink of the rates. Leaves the
     stationary occupations in `p`, the imbalance in `rate`, currents in `current`; `bare` is the energy without the
-    holes' Coulomb term. Returns the number of Jacobians, negative if it did not end.
+    holes' Coulomb term; `wanted` is the change of an occupation that a step aims at, `limit` the most steps.
+    Returns the number of Jacobians, negative if it did not end.
     """
     n = p.size
     dt = 1.0
@@ -286,7 +291,7 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work):
     system = np.empty((n, n))
     previous = np.zeros(n)
     careful = 0
-    for count in range(1, MAX_RELAXATION + 1):
+    for count in range(1, limit + 1):
         slopes(hops, p, work, by_x, by_i, by_j)
         rate_by_p(hops, coulomb, by_x, by_i, by_j, _ROUGH, system)
         for i in range(n):
@@ -295,7 +300,7 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work):
         largest = np.max(np.abs(step))
         if not np.isfinite(largest):
             return -count
-        if largest > _LARGEST_STEP and dt > 1e-6:
+        if largest > wanted + 0.4 and dt > 1e-6:
             dt *= 0.2
             continue
         for i in range(n):
@@ -306,7 +311,7 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work):
         if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate)) < 1e-15)):
             return count
         turn = np.dot(step, previous)
-        growth = min(max(_WANTED_STEP / max(largest, 1e-300), 0.3), 10.0 if largest > 1e-2 else 1000.0)
+        growth = min(max(wanted / max(largest, 1e-300), 0.3), 1000.0 if wanted > CAREFUL and largest < 1e-2 else 10.0)
         if largest > 1e-7 and turn < -0.2 * np.sqrt(np.dot(step, step) * np.dot(previous, previous)):
             # Just past a fold the flow creeps through a bottleneck, where long steps would only jump to and fro.
             growth = min(0.1, 1e4 / dt)
@@ -316,7 +321,7 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work):
             careful -= 1
         dt = min(dt * growth, 1e14)
         previous[:] = step
-    return -MAX_RELAXATION
+    return -limit
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -355,9 +360,9 @@ def broyden(steps, m, step):
 def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, shift, current):
     """Solve F(p, V) = 0 from `p` with the kept factors of dF/dp and Broyden's method.
 
-    If `p` is `last_p`, the solution at `last_volts`, it is first moved along the tangent dp/dV, `shift`. On success these
-    three become those of the new solution, the tangent by Broyden's update along the way between the two. `equations`
-    is a plain tuple (hops, coulomb, fixed, phi): Numba recognises it ten times faster than a named one.
+    If `p` is `last_p`, the solution at `last_volts`, it is first moved along the tangent dp/dV, `shift`. On success
+    these three become those of the new solution, the tangent by Broyden's update along the way between the two.
+    `equations` is a plain tuple (hops, coulomb, fixed, phi): Numba recognises it ten times faster than a named one.
 
     Returns
     -------

@@ -8,13 +8,23 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 `evaluate` takes them apart.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np
 from numba import carray, cfunc, njit
 
-from dnpu_models.mean_field_kernel import MAX_CHORD, Hops, Work, add_product, balance, broyden, jacobian, relax
+from dnpu_models.mean_field_kernel import (
+    CAREFUL,
+    MAX_CHORD,
+    MAX_RELAXATION,
+    Hops,
+    Work,
+    add_product,
+    balance,
+    broyden,
+    jacobian,
+    relax,
+)
 from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
 
 # header of `params`
@@ -128,7 +138,7 @@ def evaluate(t, voltages, params, state, out):
             if refreshes >= MAX_REFRESH or not np.isfinite(np.max(np.abs(rate))):
                 if not np.isfinite(np.max(np.abs(rate))):
                     p[:] = 0.5
-                done = relax(hops, coulomb, bare, volts, p, rate, current, work)
+                done = relax(hops, coulomb, bare, volts, p, rate, current, work, CAREFUL, MAX_RELAXATION)
                 if done < 0 or refreshes > MAX_REFRESH:
                     state[FAILED] += 1.0
                     state[READY] = 0.0
