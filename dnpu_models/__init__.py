@@ -17,6 +17,9 @@ from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
 from dnpu_models.mean_field import MeanField, MeanFieldSolution
+from dnpu_models.mean_field_states import StationaryState
+from dnpu_models.mean_field_transient import MeanFieldTransient
+from dnpu_models.mean_field_trust import MeanFieldTrust, MeanFieldTrustWarning
 from dnpu_models.network import PRESETS, DopantNetwork
 from dnpu_models.samples import export_io_dat, read_io_dat
 from dnpu_models.steppable import Device, Differentiable, Steppable, SteppableKernel
@@ -34,7 +37,11 @@ __all__ = [
     "MasterEquation",
     "MeanField",
     "MeanFieldSolution",
+    "MeanFieldTransient",
+    "MeanFieldTrust",
+    "MeanFieldTrustWarning",
     "Rectangle",
+    "StationaryState",
     "Steppable",
     "SteppableKernel",
     "UnitPotentials",

@@ -25,6 +25,7 @@ from dnpu_models.mean_field_states import StationaryState
 from dnpu_models.mean_field_states import search as search_states
 from dnpu_models.mean_field_transient import MeanFieldTransient
 from dnpu_models.mean_field_transient import run as run_transient
+from dnpu_models.mean_field_trust import MeanFieldTrust, half_range_V, trust, warn_if_outside
 from dnpu_models.network import DopantNetwork
 from dnpu_models.steppable import SteppableKernel
 from dnpu_models.threads import one_blas_thread
@@ -87,6 +88,13 @@ class MeanField:
     network : DopantNetwork
     tolerance : float
         Error of a current followed inside a transient, as a fraction of the largest electrode current.
+    warn : bool
+        Whether to warn of a network for which the mean field is not to be trusted (`mean_field_trust`).
+
+    Warns
+    -----
+    MeanFieldTrustWarning
+        If currents may be off by more than 10 % even at the largest voltages the network allows.
 
     Raises
     ------
@@ -94,7 +102,7 @@ class MeanField:
         For a tolerance that is none, or acceptors that no chain of hops connects to an electrode.
     """
 
-    def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6) -> None:
+    def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6, warn: bool = True) -> None:
         if not 0 < tolerance < 1:
             raise InputError("tolerance", tolerance, "must lie between 0 and 1", "1e-6 suits most circuits")
         self.network = network
@@ -107,6 +115,8 @@ class MeanField:
                 "no chain of hops leads from these acceptors to an electrode, so their occupation is undetermined",
                 "raise hop_max_m, place more acceptors, or use KineticMonteCarlo",
             )
+        if warn:
+            warn_if_outside(network, stacklevel=2)
         self._equations = RateEquations.of(network)
         self._kept: list[_Kept] = []  # from the last warm starts, one for each thread
 
@@ -501,6 +511,11 @@ class MeanField:
                 "starts", len(places), "none led to a stationary state", "give more, or raise the temperature"
             )
         return states
+
+    def trust(self, voltages: Any) -> MeanFieldTrust:
+        """How far the currents at `voltages` (V, (..., n_electrodes)) may be from the truth; for the least driven."""
+        volts = self.network.check_voltages(voltages)
+        return trust(self.network, min(map(half_range_V, volts.reshape(-1, self.network.n_electrodes))))
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)); `seed` is not needed."""
