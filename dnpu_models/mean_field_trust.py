@@ -21,7 +21,7 @@ from dnpu_models.constants import COULOMB_EV_M
 from dnpu_models.geometry import Disc, FloatArray
 from dnpu_models.network import DopantNetwork
 
-SCALE, POWER = 0.18, 0.56
+SCALE, POWER = 0.16, 0.54
 LIMIT = 0.25
 """Ratio above which the deviation may exceed 10 %."""
 UNLIMITED_KT = 100.0
@@ -77,11 +77,12 @@ def warn_if_outside(network: DopantNetwork, stacklevel: int) -> None:
     largest = network.limit_V if np.isfinite(network.limit_V) else UNLIMITED_KT * network.thermal_energy_eV
     found = trust(network, largest)
     if not found.trusted:
+        energy = coulomb_energy_eV(network)
         warnings.warn(
             f"the mean field's currents may be off by {100 * found.expected_deviation:.0f} % or more: holes at the "
-            f"mean distance of sites repel each other by {coulomb_energy_eV(network):.3g} eV "
-            f"(n_sites = {network.n_sites}, relative_permittivity = {network.relative_permittivity:.3g}), {found.ratio:.2g} of the largest drive, "
-            f"{largest:.3g} eV, where {LIMIT:g} is the most; use KineticMonteCarlo",
+            f"mean distance of sites repel each other by {energy:.3g} eV (n_sites = {network.n_sites}, "
+            f"relative_permittivity = {network.relative_permittivity:.3g}), {found.ratio:.2g} of the largest "
+            f"drive, {largest:.3g} eV, where {LIMIT:g} is the most; use KineticMonteCarlo",
             MeanFieldTrustWarning,
             stacklevel=stacklevel + 1,
         )

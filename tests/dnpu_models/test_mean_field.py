@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from dnpu_models import mean_field_kernel as kernel_module
 from dnpu_models import mean_field_stepper as stepper
@@ -222,6 +224,53 @@ def test_all_starts_lead_to_the_same_state(models: list[MeanField]) -> None:
                     warm.currents_A, cold.currents_A, rtol=0, atol=1e-8 * np.abs(cold.currents_A).max()
                 )
     assert model.solve(volts, start=cold.occupations).jacobians <= 2  # a warm start costs next to nothing
+
+
+def test_warm_starts_keep_a_jacobian_and_do_not_depend_on_it() -> None:
+    network = DopantNetwork.random(seed=3)
+    model, volts = MeanField(network), np.random.default_rng(10).uniform(-0.5, 0.5, 8)
+    start = model.solve(volts)
+    p, jacobians = start.occupations, []
+    for step in np.linspace(0, 1e-3, 10):
+        solution = model.solve(volts + step * np.eye(8)[1], start=p)
+        p = solution.occupations
+        jacobians.append(solution.jacobians)
+    assert sum(jacobians) <= 2  # the first one's is kept
+    end = volts + 1e-3 * np.eye(8)[1]
+    for other in (model.solve(end), MeanField(network).solve(end, start=start.occupations)):
+        np.testing.assert_allclose(p, other.occupations, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            solution.currents_A, other.currents_A, rtol=0, atol=1e-9 * np.abs(other.currents_A).max()
+        )
+    assert abs(solution.currents_A.sum()) < 1e-9 * np.abs(solution.currents_A).max()
+
+
+def test_threads_share_a_model() -> None:
+    model = MeanField(DopantNetwork.random(seed=3, acceptors=60))
+    centres = np.random.default_rng(11).uniform(-0.5, 0.5, (4, 8))
+
+    def path(centre: Array) -> Array:
+        p, found = model.solve(centre).occupations, []
+        for step in np.linspace(0, 0.02, 40):
+            solution = model.solve(centre + step * np.eye(8)[2], start=p)
+            p = solution.occupations
+            found.append(solution.currents_A)
+        return np.array(found)
+
+    alone = [path(centre) for centre in centres]
+    with ThreadPoolExecutor(4) as pool:
+        for together, expected in zip(pool.map(path, centres), alone, strict=True):
+            np.testing.assert_allclose(together, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+
+
+def test_substitution_is_the_linear_solver() -> None:
+    rng = np.random.default_rng(12)
+    for n in (1, 2, 3, 7, 50):
+        matrix, right = rng.normal(size=(n, n)), rng.normal(size=n)
+        factors, pivots, _ = lapack.dgetrf(matrix)
+        found = right.copy()
+        kernel_module.substitute(np.ascontiguousarray(factors.T), pivots, found)
+        np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-9)
 
 
 def test_settings_are_broadcast(models: list[MeanField]) -> None:
