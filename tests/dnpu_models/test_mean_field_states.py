@@ -56,6 +56,22 @@ def test_a_pair_of_sites_has_two_stable_states_and_one_between() -> None:
     np.testing.assert_allclose(MasterEquation(network).site_occupations(np.zeros(2)), 0.5, atol=1e-9)
 
 
+def test_a_device_with_two_sites_side_by_side_has_two_states() -> None:
+    # Device 10: acceptors 7 and 173 are 0.4 nm apart and exchange no hole; the fourth of its settings.
+    model = MeanField(DopantNetwork.random(seed=10, temperature_K=150.0))
+    volts = np.random.default_rng(10).uniform(-1, 1, (6, 8))[3]
+    states = model.stationary_states(volts, starts=12)
+    assert [state.stable for state in states] == [True, True, False]
+    one, other, between = (state.occupations[[7, 173]] for state in states)
+    assert np.abs(one - other).min() > 0.8
+    assert np.all((between > np.minimum(one, other)) & (between < np.maximum(one, other)))
+    apart = np.abs(states[0].currents_A - states[1].currents_A).max()
+    assert 1e-10 < apart < 1e-9
+    assert states[2].slowest_Hz > 0
+    for state in states:
+        assert abs(state.currents_A.sum()) < 1e-9 * np.abs(state.currents_A).max()
+
+
 def test_weak_repulsion_leaves_one_state() -> None:
     network = pair(30.0)
     assert network.coulomb_eV[0, 1] / KT < 4
