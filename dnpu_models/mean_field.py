@@ -58,9 +58,9 @@ class MeanFieldSolution:
     currents_A : ndarray, shape (n_electrodes,)
         Into the device.
     imbalance : float
-        Largest |dp/dt| left, in units of nu_0.
+        Largest |dp/dt| left, in units of nu_0; of a warm start, before its last step.
     jacobians : int
-        Jacobians that were computed.
+        Jacobians that were computed; 0 if a kept one did.
     """
 
     occupations: FloatArray
@@ -267,7 +267,7 @@ class MeanField:
         return result
 
     def follow(self, voltages: Any) -> FloatArray:
-        """Currents along a path of neighbouring settings, within `tolerance` of the largest; ten times faster.
+        """Currents along a path of neighbouring settings, within `tolerance` of the largest; twice as fast.
 
         Parameters
         ----------
