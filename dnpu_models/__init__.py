@@ -21,6 +21,9 @@ from dnpu_models.geometry import Disc, Electrode, Rectangle
 from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
 from dnpu_models.master_equation import MasterEquation
 from dnpu_models.mean_field import MeanField, MeanFieldSolution
+from dnpu_models.mean_field_states import StationaryState
+from dnpu_models.mean_field_transient import MeanFieldTransient
+from dnpu_models.mean_field_trust import MeanFieldTrust, MeanFieldTrustWarning
 from dnpu_models.network import PRESETS, DopantNetwork
 from dnpu_models.noise_spectrum import NoiseSpectrum
 from dnpu_models.noisy_device import NoisyDevice, OpenCircuit, noise_source
@@ -46,11 +49,15 @@ __all__ = [
     "MasterEquation",
     "MeanField",
     "MeanFieldSolution",
+    "MeanFieldTransient",
+    "MeanFieldTrust",
+    "MeanFieldTrustWarning",
     "NoiseSpectrum",
     "NoisyDevice",
     "OpenCircuit",
     "Rectangle",
     "Samples",
+    "StationaryState",
     "Steppable",
     "SteppableKernel",
     "SurrogateFit",

@@ -76,7 +76,7 @@ class KineticMonteCarlo:
     @cached_property
     def _mean_field(self) -> MeanField | None:
         try:
-            return MeanField(self.network)
+            return MeanField(self.network, warn=False)  # a guide need not be right
         except InputError:
             return None
 

@@ -61,7 +61,10 @@ def _network(model: KineticMonteCarlo, settings: FloatArray, seed: int, hops: in
 
 def _mean_field(network: DopantNetwork, settings: FloatArray, tick: Any) -> dict[str, Any]:
     model = MeanField(network)
-    cold, warm, followed = [], [], []
+    begin = time.process_time()
+    model.solve(settings[0])  # with the state at rest, from which every other begins
+    first = time.process_time() - begin
+    cold, warm, followed, conductances = [], [], [], []
     for volts in settings:
         begin = time.process_time()
         start = model.solve(volts).occupations
@@ -74,11 +77,16 @@ def _mean_field(network: DopantNetwork, settings: FloatArray, tick: Any) -> dict
         begin = time.process_time()
         model.follow(path)
         followed.append((time.process_time() - begin) / len(path))
+        begin = time.process_time()
+        model.conductances(path)
+        conductances.append((time.process_time() - begin) / len(path))
         tick()
     return {
         "warm_ms": 1e3 * float(np.median(warm)),
         "followed_ms": 1e3 * float(np.median(followed)),
+        "conductances_ms": 1e3 * float(np.median(conductances)),
         "cold_ms": 1e3 * float(np.median(cold)),
+        "first_ms": 1e3 * first,
     }
 
 
