@@ -1,7 +1,7 @@
 """A network fitted to a measured two-terminal curve, and what kinetic Monte Carlo says of it.
 
     python docs/studies/measured_iv.py --out docs/images          # the stored fit: numbers, figure
-    python docs/studies/measured_iv.py --search 300               # a new fit from 300 random networks
+    python docs/studies/measured_iv.py --search 300               # a new fit: 300 s of random networks, then descent
 
 Data: `measured_iv.npz` in INMATERIA_DATA (default ../shared/data): 35 points at 77 K, -2.1 to 1.1 V, +-26 nA (kmc_dn,
 GPL-3). The curve is symmetric about -0.5 V and 0.6 nA, not about the origin, which no passive device with two terminals
@@ -9,15 +9,20 @@ can be: a voltage and a current offset of the instrument (or of terminals that w
 
     I(V) = offset + nu_0 f(V - V_0; sites, a, sigma, eps_r),    f by `MeanField`, 77 K, disc of 150 nm radius, 3 donors.
 
-nu_0 and the current offset are linear and follow from the rest. Cost: mean square of (fit - data)/s, s^2 = (0.1 nA)^2 +
-(5 % of I)^2. Search: random networks (sites, seed, place of the second contact) with a few random values of a, sigma,
-eps_r, V_0 each; differential evolution on the best networks; Nelder and Mead at the end.
+nu_0 and the current offset are linear and follow from the rest. Cost: root of the mean square of (fit - data)/s, s^2 =
+(0.1 nA)^2 + (5 % of I)^2, plus the square of the decades by which nu_0 lies outside 1e12 to 1e14 Hz. Search: random
+networks (sites, seed, place of the second contact) with three random values of a, sigma, eps_r, V_0 each for the given
+time; Nelder and Mead on the best two.
+
+Without the bound on nu_0 (and a from 4 nm) the fit is four times closer, `FREE`, but its nu_0 of 7e21 Hz is no attempt
+rate, and Monte Carlo cannot follow it: its holes go back and forth for ages before one of them crosses a gap.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +31,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import differential_evolution, minimize
+from scipy.optimize import minimize
 
 from inmateria import Disc, DopantNetwork, KineticMonteCarlo, MeanField
 from inmateria.errors import ConvergenceError, InputError
@@ -34,10 +39,10 @@ from inmateria.errors import ConvergenceError, InputError
 Array = NDArray[np.float64]
 RADIUS_M, CONTACT_M, DONORS, LIMIT_V = 150e-9, 60e-9, 3, 3.0
 BOUNDS = {
-    "localisation_m": (4e-9, 25e-9),
-    "disorder_eV": (0.0, 0.3),
+    "localisation_m": (8e-9, 25e-9),
+    "disorder_eV": (0.0, 0.35),
     "permittivity": (4.0, 30.0),
-    "zero_V": (-0.55, -0.4),
+    "zero_V": (-0.6, -0.3),
 }
 LOGARITHMIC = ("localisation_m", "permittivity")
 NA = 1e-9
@@ -77,8 +82,20 @@ class Fit:
         return MeanField(self.network()).currents(self.settings(voltage_V))[:, 0] + self.offset_A
 
 
-# Found by `--search 120 --seed 0`.
 FITTED = Fit(
+    sites=36,
+    seed=3201,
+    turn=4,
+    localisation_m=1.3704760614270774e-08,
+    disorder_eV=0.19988040073060998,
+    permittivity=30.0,
+    zero_V=-0.4811474411943773,
+    attempt_rate_Hz=259938484529481.34,
+    offset_A=5.323257227804475e-10,
+)
+RMS_A = 3.65e-9
+"""Its root mean square deviation from the data, rounded up."""
+FREE = Fit(
     sites=60,
     seed=4851,
     turn=2,
@@ -89,8 +106,7 @@ FITTED = Fit(
     attempt_rate_Hz=6.682213426350304e21,
     offset_A=6.590975700883299e-10,
 )
-RMS_A = 0.90e-9
-"""Its root mean square deviation from the data, rounded up."""
+FREE_RMS_A = 0.90e-9
 
 
 @cache
@@ -149,25 +165,22 @@ def place(values: Any) -> dict[str, float]:
     return result
 
 
-def search(networks: int, seed: int, voltage: Array, current: Array) -> Fit:
-    """Random networks, differential evolution on the best three of them, Nelder and Mead on the best."""
-    rng, found = np.random.default_rng(seed), []
-    for _ in range(networks):
-        which = {"sites": int(rng.integers(20, 61)), "seed": int(rng.integers(10_000)), "turn": int(rng.choice([2, 4]))}
-        found.append(min((scaled(Fit(**which, **place(x)), voltage, current)[0], x.tolist(), which)
-                         for x in rng.random((4, len(BOUNDS)))))  # fmt: skip
+def search(seconds: float, seed: int, voltage: Array, current: Array) -> Fit:
+    """The best of random networks, refined."""
+
+    def cost(x: Array, which: dict[str, int]) -> float:
+        return min(scaled(Fit(**which, **place(x)), voltage, current, held=True)[0], 1e3)
+
+    rng, found, begin = np.random.default_rng(seed), [], time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        which = {"sites": int(rng.integers(25, 50)), "seed": int(rng.integers(10_000)), "turn": int(rng.choice([2, 4]))}
+        found.append((*min((cost(x, which), x.tolist()) for x in rng.random((3, len(BOUNDS)))), which))
     best = []
-    for cost, start, which in sorted(found, key=lambda f: f[0])[:3]:
-
-        def loss(x: Array, which: Any = which) -> float:
-            return min(scaled(Fit(**which, **place(x)), voltage, current)[0], 1e6)
-
-        result = differential_evolution(loss, [(0, 1)] * len(BOUNDS), x0=start, popsize=4, maxiter=10, rng=seed,
-                                        polish=False)  # fmt: skip
-        result = minimize(loss, result.x, method="Nelder-Mead", options={"maxfev": 120})
-        best.append((result.fun, which, result.x))
-        print(f"{which}: {cost:.2f} -> {result.fun:.2f}", flush=True)
-    _, which, x = min(best, key=lambda b: b[0])
+    for first, start, which in sorted(found, key=lambda f: f[0])[:2]:
+        result = minimize(cost, start, args=(which,), method="Nelder-Mead", options={"maxfev": 100})
+        best.append((result.fun, result.x, which))
+        print(f"{which}: {first:.2f} -> {result.fun:.2f}", flush=True)
+    _, x, which = min(best, key=lambda b: b[0])
     return scaled(Fit(**which, **place(x)), voltage, current)[1]
 
 
@@ -179,7 +192,7 @@ def consistency(fit: Fit, voltage: Array, hops: int) -> tuple[Array, Array]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--search", type=int, default=0, help="random networks to begin a new search with")
+    parser.add_argument("--search", type=float, default=0.0, help="seconds of random networks for a new fit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hops", type=int, default=300_000, help="of Monte Carlo, a point")
     parser.add_argument("--out", type=Path, default=Path("."))
@@ -190,6 +203,9 @@ def main() -> None:
     fitted = fit.current(voltage)
     rms, cost = float(np.sqrt(((fitted - current) ** 2).mean())), scaled(fit, voltage, current)[0]
     print(f"rms {rms / NA:.3f} nA of {np.abs(current).max() / NA:.1f} nA; in units of 0.1 nA and 5 %: {cost:.2f}")
+    free = FREE.current(voltage)
+    free_rms = float(np.sqrt(((free - current) ** 2).mean()))
+    print(f"any attempt rate: rms {free_rms / NA:.3f} nA")
     points = voltage[::2]
     value, error = consistency(fit, points, options.hops)
     apart = value - fitted[::2]
@@ -200,6 +216,7 @@ def main() -> None:
     for ax in axes:
         ax.plot(voltage, current / NA, "k.", label="measured")
         ax.plot(voltage, fitted / NA, "C0", lw=1, label=f"mean field, rms {rms / NA:.2f} nA")
+        ax.plot(voltage, free / NA, "C2:", lw=1, label=f"any attempt rate, rms {free_rms / NA:.2f} nA")
         ax.errorbar(points, value / NA, 2 * error / NA, fmt="C1+", label="Monte Carlo, same parameters")
         ax.set(xlabel="voltage, V", ylabel="current, nA")
     axes[1].set_yscale("symlog", linthresh=1.0)
