@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models import graph_kernel, kmc_steppable, row_kernel
+from dnpu_models import graph_kernel, kmc_steppable
 from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.current_record import CurrentRecord
 from dnpu_models.estimate import ConductanceEstimate, Estimate
@@ -446,14 +446,9 @@ class KineticMonteCarlo:
         if not trajectory.settle(hops):
             raise self._stuck(volts, trajectory)
         settled = self._result([trajectory.follow(hops), trajectory.follow(hops)], trajectory)
-        kt, electrodes = net.thermal_energy_eV, net.n_electrodes
+        kt = net.thermal_energy_eV
         middle = float((volts / kt - trajectory.energies.v)[0])
-        state = np.zeros(kmc_steppable.state_size(net.n_sites, electrodes))
-        state[: kmc_steppable.WORDS] = trajectory.words.view(np.float64)
-        at = kmc_steppable.WORDS + row_kernel.CLOCK_WORDS
-        state[at : at + electrodes] = volts
-        state[at + electrodes : at + 2 * electrodes] = settled.value
-        state[at + 2 * electrodes :] = trajectory.occupied
+        state = kmc_steppable.start_state(trajectory.words, volts, settled.value, trajectory.occupied)
         return SteppableKernel(
             kmc_steppable.evaluate,
             kmc_steppable.advance,

@@ -1,15 +1,20 @@
 """Kinetic Monte Carlo as a circuit steps it: a trajectory that lives on from one accepted point to the next.
 
 From one accepted point to the next the terminal voltages go linearly, and the trajectory follows them exactly
-(`row_kernel`). What the circuit is told is the mean current over the step that was accepted last, with the displacement
-by all hops (`current_record`): its charge is right to the hole, one step late.
+(`row_kernel`). At a point that is being solved the circuit is told the mean current over the step leading there, with
+the displacement by all hops (`current_record`). For that the trajectory is followed on trial, from the last accepted
+point and with the random numbers that come next, so the answer does not depend on how often it is asked; when the point
+is accepted as it was tried, the trial is taken over. A mean over a step lags its end by half a step.
 
-`params`: header, electrode and site energies at 0 V, unit potentials, and the hop tables word by word. `state`: random
-words, clock, last voltages, currents, and the occupation, a number a site.
+`params`: header, site energies at 0 V, unit potentials, and the hop tables word by word. `state`: the time of the last
+accepted point, then two blocks of random words, voltages, currents, and the occupation, a number a site: as accepted,
+and on trial, with the trial's length (0: none).
 """
 
 # mypy: disable-error-code="no-untyped-def, call-arg, attr-defined"
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, njit
@@ -25,7 +30,6 @@ from dnpu_models.row_kernel import (
     FOREVER,
     SAMPLE_AT,
     STOP_AT,
-    TIME,
     Tally,
     Workspace,
     group_count,
@@ -52,11 +56,30 @@ from dnpu_models.vector_rates import LANES, WIDTH
     HEADER,
 ) = range(16)
 WORDS = 4
+NOW, TRIED, STATE_HEADER = range(3)
+SAME_V, SAME_TIME = 1e-9, 1e-9
+"""A trial is taken over if its voltages (V) and its length (as a fraction) were those of the accepted step."""
 
 
-def state_size(sites: int, electrodes: int) -> int:
-    """Length of `state`."""
-    return WORDS + CLOCK_WORDS + 2 * electrodes + sites
+@njit(cache=True, nogil=True)
+def block_size(sites, electrodes):
+    """Length of a block of `state`."""
+    return WORDS + 2 * electrodes + sites
+
+
+def start_state(words: NDArray[np.uint64], volts: FloatArray, currents: FloatArray, occupied: Any) -> FloatArray:
+    """`state` of a trajectory at time 0.
+
+    Parameters
+    ----------
+    words : ndarray of uint64, shape (4,)
+        State of the random generator.
+    volts, currents : ndarray, shape (n_electrodes,)
+        V, and A into the device.
+    occupied : ndarray of 0 and 1, shape (n_sites,)
+    """
+    block = np.concatenate([words.view(np.float64), volts, currents, occupied])
+    return np.concatenate([np.zeros(STATE_HEADER), block, np.zeros_like(block)])
 
 
 def pack(
@@ -140,29 +163,17 @@ def _tables(params, at):
 
 
 @njit(cache=True, nogil=True)
-def evaluate(t, voltages, params, state, out):
-    """Mean currents (A, into the device) of the last step; NaN where it could not be followed."""
-    electrodes = int(params[N_ELECTRODES])
-    at = WORDS + CLOCK_WORDS + electrodes
-    out[:] = state[at : at + electrodes]
-
-
-@njit(cache=True, nogil=True)
-def advance(dt, voltages, params, state):
-    """Follow the trajectory for `dt` (s) while the voltages go linearly to `voltages` (V)."""
+def _follow(dt, voltages, params, block):
+    """Follow the trajectory of a block for `dt` (s) while the voltages go linearly to `voltages` (V)."""
     sites, padded, electrodes = int(params[N_SITES]), int(params[N_PADDED]), int(params[N_ELECTRODES])
     bare = params[HEADER : HEADER + sites]
     at = HEADER + sites
     phi = params[at : at + sites * electrodes].reshape(sites, electrodes)
     tables = _tables(params, at + sites * electrodes)
-    words = state[:WORDS].view(np.uint64)
-    clock = state[WORDS : WORDS + CLOCK_WORDS]
-    at = WORDS + CLOCK_WORDS
-    last = state[at : at + electrodes]
-    current = state[at + electrodes : at + 2 * electrodes]
-    held = state[at + 2 * electrodes : at + 2 * electrodes + sites]
-    if not dt > 0.0:
-        return
+    words = block[:WORDS].view(np.uint64)
+    last = block[WORDS : WORDS + electrodes]
+    current = block[WORDS + electrodes : WORDS + 2 * electrodes]
+    held = block[WORDS + 2 * electrodes :]
     v = last / params[THERMAL_V]
     v_slope = (voltages / params[THERMAL_V] - v) / (dt * params[ATTEMPTS_HZ])
     base = bare + np.dot(phi, v) - params[MIDDLE]
@@ -183,12 +194,12 @@ def advance(dt, voltages, params, state):
         np.zeros(padded),
         np.zeros(electrodes),
     )
+    clock = np.zeros(CLOCK_WORDS)
+    clock[SAMPLE_AT] = np.inf
+    clock[STOP_AT] = dt * params[ATTEMPTS_HZ]
     tally = Tally(clock, np.zeros(electrodes, dtype=np.int64), np.zeros(sites), np.zeros(electrodes))
     before, after = np.zeros(electrodes), np.zeros(electrodes)
     mirror(phi, occupied, before)
-    clock[TIME] = 0.0  # a clock that ran on would lose digits
-    clock[SAMPLE_AT] = np.inf
-    clock[STOP_AT] = dt * params[ATTEMPTS_HZ]
     run_rows(
         tables, base, v, np.dot(phi, v_slope), v_slope, work, words, FOREVER, True, np.zeros((sites, electrodes)), tally
     )
@@ -196,6 +207,46 @@ def advance(dt, voltages, params, state):
     held[:] = occupied
     for k in range(electrodes):
         current[k] = params[CHARGE_C] / dt * (tally.charge[k] - (after[k] - before[k]))
+
+
+@njit(cache=True, nogil=True)
+def _blocks(params, state):
+    """The accepted block and the one on trial."""
+    size = block_size(int(params[N_SITES]), int(params[N_ELECTRODES]))
+    return state[STATE_HEADER : STATE_HEADER + size], state[STATE_HEADER + size : STATE_HEADER + 2 * size]
+
+
+@njit(cache=True, nogil=True)
+def evaluate(t, voltages, params, state, out):
+    """Mean currents (A, into the device) over the step that leads to time `t` (s); NaN for voltages out of reach."""
+    accepted, trial = _blocks(params, state)
+    electrodes = int(params[N_ELECTRODES])
+    dt = t - state[NOW]
+    shown = accepted
+    if dt > 0.0:
+        trial[:] = accepted
+        _follow(dt, voltages, params, trial)
+        state[TRIED] = dt
+        shown = trial
+    out[:] = shown[WORDS + electrodes : WORDS + 2 * electrodes]
+
+
+@njit(cache=True, nogil=True)
+def advance(dt, voltages, params, state):
+    """Accept the step of `dt` (s) that ends at `voltages` (V)."""
+    if not dt > 0.0:
+        return
+    accepted, trial = _blocks(params, state)
+    electrodes = int(params[N_ELECTRODES])
+    same = abs(state[TRIED] - dt) <= SAME_TIME * dt
+    for k in range(electrodes):
+        same = same and abs(trial[WORDS + k] - voltages[k]) <= SAME_V
+    if same:
+        accepted[:] = trial
+    else:
+        _follow(dt, voltages, params, accepted)
+    state[NOW] += dt
+    state[TRIED] = 0.0
 
 
 @cfunc(DEVICE_SIGNATURE, cache=True)

@@ -132,11 +132,12 @@ class OpenCircuit:
     """Terminals that draw no current at any voltage: what a noise source is without its noise."""
 
     terminals: tuple[str, ...] = ("out",)
+    limit_V: float = float("inf")
 
     @property
     def limits_V(self) -> FloatArray:
-        """None: (n_terminals, 2) of -+infinity."""
-        return np.tile([-np.inf, np.inf], (len(self.terminals), 1))
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
+        return np.tile([-self.limit_V, self.limit_V], (len(self.terminals), 1))
 
     def currents(self, voltages: Any) -> FloatArray:
         """Zero (A), in the shape of `voltages` (V)."""

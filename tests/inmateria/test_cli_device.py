@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dnpu_models import ChipSurrogate, DopantNetwork, MeanField
+from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, MeanFieldTrustWarning
 from dnpu_models.current_paths import hop_currents
 
 from .command import assert_refused, in_process
@@ -122,7 +122,9 @@ def test_a_rectangle_is_drawn_too() -> None:
 
     network = DopantNetwork.random(seed=1, preset="kmc_dn")
     volts = np.linspace(-50, 50, 8)
-    figure = plot_device(network, volts, hop_currents(MeanField(network), volts))
+    with pytest.warns(MeanFieldTrustWarning):
+        model = MeanField(network)
+    figure = plot_device(network, volts, hop_currents(model, volts))
     assert any(text.get_text().endswith(" m") for text in figure.axes[0].texts)
 
 

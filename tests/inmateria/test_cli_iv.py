@@ -227,7 +227,7 @@ def test_a_chip_refuses_what_it_does_not_know(chip_file: Path, capsys: Capsys) -
         (["e1=0:0.6:3"], "sweep", "-1 to 0.5 V"),
         (["out=0:0.1:3"], "sweep", "out's range"),
         (["e1=0:0.1:3", "--at", "e2=0.6"], "at", "e2's range"),
-        (["e1=0:0.1:3", "--device-seed", "3"], "device_seed", "no meaning"),
+        (["e1=0:0.1:3", "--device-seed", "3"], "device_seed", "means nothing"),
     ):
         assert_refused(in_process(capsys, *words, *more), field, told)
 
