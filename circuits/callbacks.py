@@ -24,6 +24,7 @@ from dnpu_models.pointers import (
     DEVICE_SIGNATURE,
     as_float_pointer,
     as_int_pointer,
+    c_function,
     call_device,
     load_byte,
     load_float,
@@ -178,7 +179,7 @@ def _currents_at(control, t):
             current[m] = 0.0
 
 
-@cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
+@c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def current_source(value, t, name, _ident, user):
     """GetISRCData: current of the external source whose name ends with the terminal's number."""
     control = carray(as_int_pointer(user), CONTROL_WORDS)
@@ -201,7 +202,7 @@ def current_source(value, t, name, _ident, user):
     return 0
 
 
-@cfunc(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64), cache=True)
+@c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def voltage_source(value, t, name, _ident, user):
     """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
     control = carray(as_int_pointer(user), CONTROL_WORDS)
@@ -210,7 +211,7 @@ def voltage_source(value, t, name, _ident, user):
     return 0
 
 
-@cfunc(types.int32(types.int64, types.int32, types.int32, types.int64), cache=True)
+@c_function(types.int32(types.int64, types.int32, types.int32, types.int64))
 def accepted_point(data, _count, _ident, user):
     """SendData: an accepted point. Record it, learn the terminal voltages, advance the device."""
     control = carray(as_int_pointer(user), CONTROL_WORDS)
@@ -296,10 +297,7 @@ def _first_after(values, stride, count, t):
     return low
 
 
-@cfunc(
-    types.int32(types.float64, types.int64, types.float64, types.int32, types.int32, types.int32, types.int64),
-    cache=True,
-)
+@c_function(types.int32(types.float64, types.int64, types.float64, types.int32, types.int32, types.int32, types.int64))
 def next_step(t, delta, _old, redo, _ident, location, user):
     """GetSyncData: end a step at the next corner of the waveforms that it would pass, or at the next grid point.
 

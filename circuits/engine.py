@@ -45,8 +45,8 @@ steps were rejected there."""
 ABSURD = 1e15
 """No voltage (V) or current (A) of a circuit is as large: ngspice turns 1/0 into 1e32 and an overflow into 1e99."""
 
-STARTING_S = 120.0
-"""How long the worker may take to start, and to compile a device."""
+STARTING_S = 300.0
+"""How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
 
 _ERROR_WORDS = re.compile(
     r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such"

@@ -51,6 +51,7 @@ class Worker:
         self.ngspice = SharedNgSpice()
         self.keep: list[Any] = []
         self.device: tuple[Any, Any] | None = None
+        self.addresses: tuple[int, ...] = ()
         self.device_key: Any = None
         self.missing: list[str] = []
 
@@ -115,6 +116,7 @@ class Worker:
             else:
                 self.device = callbacks.device_functions(load_function(key[0]), load_function(key[1]))
             self.device_key = key
+            self.addresses = tuple(function.address for function in self.device)  # compiles
             _say(self.out, event="compiled")
         terminals = len(arrays["start"])
         params = np.ascontiguousarray(arrays["params"])
@@ -128,8 +130,7 @@ class Worker:
         callbacks.drive_voltages(drive, 0.0, now)
         work[callbacks.W_SCALARS : callbacks.W_SCALARS + terminals] = arrays["start"] - now
         self.keep += [params, state, drive, work]
-        control[callbacks.EVALUATE] = self.device[0].address
-        control[callbacks.ADVANCE] = self.device[1].address
+        control[callbacks.EVALUATE], control[callbacks.ADVANCE] = self.addresses
         control[callbacks.PARAMS] = params.ctypes.data
         control[callbacks.N_PARAMS] = len(params)
         control[callbacks.STATE] = state.ctypes.data

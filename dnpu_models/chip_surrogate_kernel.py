@@ -19,9 +19,9 @@ gradient, the list of active neurons, and the outputs.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, njit
 
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 
 N_INPUTS, N_HIDDEN, WIDTH, AMPLIFICATION_A, N_OUTPUTS, HELD, HEADER = range(7)
 """Words of the header: activation electrodes, hidden layers, padded width, amperes per unit of the network's outputs,
@@ -41,7 +41,7 @@ def state_size(hidden: int, width: int, outputs: int = 1) -> int:
     return (hidden + 4) * width + outputs
 
 
-@njit(cache=True, fastmath=_SUM)
+@njit(cache=True, nogil=True, fastmath=_SUM)
 def _add_rows(weights, at, x, active, count, y):
     """Add to `y` the rows of the active inputs, each times its value."""
     width = _U(y.size)
@@ -65,7 +65,7 @@ def _add_rows(weights, at, x, active, count, y):
         k += _ONE
 
 
-@njit(cache=True, fastmath=_SUM)
+@njit(cache=True, nogil=True, fastmath=_SUM)
 def _forward(weights, inputs, hidden, width, state, active, out):
     """Fill `out` with the network's outputs for the inputs in the first row of `state`, and the hidden layers' rows."""
     at = _U(0)
@@ -94,7 +94,7 @@ def _forward(weights, inputs, hidden, width, state, active, out):
         out[m] = output
 
 
-@njit(cache=True, fastmath=_SUM)
+@njit(cache=True, nogil=True, fastmath=_SUM)
 def _row_sums(weights, at, slope, active, count, out):
     """Set `out` at the active inputs to the sums over their rows times `slope`, four rows in one pass."""
     width = _U(slope.size)
@@ -119,7 +119,7 @@ def _row_sums(weights, at, slope, active, count, out):
         k += _U(4)
 
 
-@njit(cache=True, fastmath=_SUM)
+@njit(cache=True, nogil=True, fastmath=_SUM)
 def _backward(weights, inputs, hidden, width, state, slope, before, active, output, out):
     """Fill `out` with the derivatives of one output by each input, from the activations `_forward` left."""
     if hidden == _U(0):
@@ -147,7 +147,7 @@ def _backward(weights, inputs, hidden, width, state, slope, before, active, outp
     _row_sums(weights, _U(0), slope, active, inputs, out)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _within(params, voltages):
     """Whether every voltage lies in its range; NaN does not."""
     low, terminals = _U(HEADER), _U(voltages.size)
@@ -157,7 +157,7 @@ def _within(params, voltages):
     return within
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _outputs(params, voltages, state, out):
     """Fill `out` with the network's outputs at the terminal `voltages`; returns the weights."""
     inputs, hidden, width = _U(params[N_INPUTS]), _U(params[N_HIDDEN]), _U(params[WIDTH])
@@ -170,7 +170,7 @@ def _outputs(params, voltages, state, out):
     return weights
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def evaluate(t, voltages, params, state, out):
     """Minus the output currents at their terminals, 0 elsewhere; NaN everywhere for voltages beyond the known range."""
     if not _within(params, voltages):
@@ -185,7 +185,7 @@ def evaluate(t, voltages, params, state, out):
         out[int(params[terminal + m])] = -params[AMPLIFICATION_A] * found[m]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gradient(voltages, params, state, out):
     """Fill `out` (n_outputs, n_inputs) with the derivatives of the output currents by the activation voltages, S."""
     inputs, hidden, width = _U(params[N_INPUTS]), _U(params[N_HIDDEN]), _U(params[WIDTH])
@@ -201,26 +201,26 @@ def gradient(voltages, params, state, out):
             out[m, j] *= params[AMPLIFICATION_A]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def evaluate_rows(voltages, params, state, out):
     """`evaluate` for each row of `voltages`."""
     for m in range(voltages.shape[0]):
         evaluate(0.0, voltages[m], params, state, out[m])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gradient_rows(voltages, params, state, out):
     """`gradient` for each row of `voltages`."""
     for m in range(voltages.shape[0]):
         gradient(voltages[m], params, state, out[m])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def advance(dt, voltages, params, state):
     """Nothing to advance: the surrogate is the chip's static response."""
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
     terminals = int(load_float(state + 8 * n_state))
@@ -233,6 +233,6 @@ def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     )
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_advance(dt, voltages, params, n_params, state, n_state, out):
     """`advance` as a C function: nothing to do."""

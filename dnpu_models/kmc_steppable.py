@@ -17,12 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, njit
 from numpy.typing import NDArray
 
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 from dnpu_models.recording import mirror
 from dnpu_models.row_kernel import (
     CLOCK_WORDS,
@@ -249,7 +249,7 @@ def advance(dt, voltages, params, state):
     state[TRIED] = 0.0
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
     terminals = int(load_float(state + 8 * n_state))
@@ -262,7 +262,7 @@ def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     )
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_advance(dt, voltages, params, n_params, state, n_state, out):
     """`advance` as a C function."""
     terminals = int(load_float(state + 8 * n_state))

@@ -62,7 +62,7 @@ class Work(NamedTuple):
     back: FloatArray
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def exp_of_negative(x, bits):
     """Replace x <= 0 by exp(x), within 1e-14 relative; written so that the compiler vectorises it.
 
@@ -91,7 +91,7 @@ def exp_of_negative(x, bits):
         x[m] *= scale[m]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def add_product(out, matrix, x):
     """Add x . matrix to `out`, four rows at a time: as fast as BLAS, without its threads."""
     rows = x.size // 4 * 4
@@ -106,7 +106,7 @@ def add_product(out, matrix, x):
             out[k] += a * p[k]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _pairs(first, pair_j, pair_c, energy, p, x, forth, back):
     """Barriers of the pairs and p_i (1 - p_j), p_j (1 - p_i)."""
     for i in range(p.size):
@@ -119,7 +119,7 @@ def _pairs(first, pair_j, pair_c, energy, p, x, forth, back):
             back[m] = r * (1.0 - q)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _leads(lead_i, lead_k, energy, volts, p, x, forth, back):
     """The same of the leads: a reservoir always gives and always takes."""
     for m in range(lead_i.size):
@@ -129,13 +129,13 @@ def _leads(lead_i, lead_k, energy, volts, p, x, forth, back):
         back[m] = 1.0 - p[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _minus_size(x, out):
     for m in range(x.size):
         out[m] = -abs(x[m])
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _fluxes(g, x, boltzmann, forth, back):
     """Replace `forth` by the fluxes."""
     for m in range(g.size):
@@ -144,7 +144,7 @@ def _fluxes(g, x, boltzmann, forth, back):
         forth[m] = g[m] * (forth[m] * up - back[m] * down)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _sums(first, pair_j, lead_i, lead_k, flux, rate, current):
     rate[:] = 0.0
     current[:] = 0.0
@@ -160,7 +160,7 @@ def _sums(first, pair_j, lead_i, lead_k, flux, rate, current):
         current[lead_k[m]] -= flux[pairs + m]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def balance(hops, energy, volts, p, rate, current, work):
     """Fill `rate` with F_i, `current` with the currents into the device and `work` with barriers and factors.
 
@@ -178,7 +178,7 @@ def balance(hops, energy, volts, p, rate, current, work):
     _sums(first, pair_j, lead_i, lead_k, forth, rate, current)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def slopes(hops, p, work, by_x, by_i, by_j):
     """Derivatives of every flux, pairs first, by its barrier x, p_i and p_j, from what `balance` left in `work`."""
     first, pair_j, pair_g, pair_c, lead_i, _, lead_g = hops
@@ -202,7 +202,7 @@ def slopes(hops, p, work, by_x, by_i, by_j):
         by_i[pairs + m] = lead_g[m] * (boltzmann + 1.0)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def rate_by_p(hops, coulomb, by_x, by_i, by_j, negligible, rate_p):
     """Fill `rate_p` with dF/dp = dF/dp at fixed energies + dF/dE . C, from the `slopes`; see `_ROUGH`."""
     n = coulomb.shape[0]
@@ -231,7 +231,7 @@ def rate_by_p(hops, coulomb, by_x, by_i, by_j, negligible, rate_p):
         rate_p[i, i] -= by_i[pairs + m]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def jacobian(hops, coulomb, phi, p, work):
     """Derivatives of the balance, from what `balance` left in `work`.
 
@@ -271,7 +271,7 @@ def jacobian(hops, coulomb, phi, p, work):
     return rate_p, rate_v, current_p, current_v
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
     """Follow dp/dt = F(p) from `p` to its end, by implicit Euler steps that grow as the relaxation dies.
 
@@ -324,7 +324,7 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
     return -limit
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def substitute(columns, pivots, x):
     """Solve P L U x = b in place; `columns` are those of LAPACK's factors, `pivots` its exchanged rows."""
     n = x.size
@@ -343,7 +343,7 @@ def substitute(columns, pivots, x):
             y[k] -= a * column[k]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def broyden(steps, m, step):
     """Turn `step`, the m-th of a chord iteration, into Broyden's, and store it (Kelley's form: only steps are kept)."""
     for k in range(1, m):
@@ -356,7 +356,7 @@ def broyden(steps, m, step):
     steps[m] = step
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, shift, current):
     """Solve F(p, V) = 0 from `p` with the kept factors of dF/dp and Broyden's method.
 

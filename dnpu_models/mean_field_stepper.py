@@ -11,7 +11,7 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, njit
 
 from dnpu_models.mean_field_kernel import (
     CAREFUL,
@@ -25,7 +25,7 @@ from dnpu_models.mean_field_kernel import (
     jacobian,
     relax,
 )
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
@@ -38,13 +38,13 @@ MAX_REFRESH = 6
 """Jacobians per solution before the kernel relaxes from where it stands."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def state_size(n, electrodes, pairs, leads):
     """Length of `state` for `evaluate`."""
     return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def evaluate(t, voltages, params, state, out):
     """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
 
@@ -166,19 +166,19 @@ def evaluate(t, voltages, params, state, out):
         out[k] = (current[k] + correction[k]) * params[CURRENT_A]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def follow(voltages, params, state, out):
     """`evaluate` for one row of `voltages` after the other, each starting from the one before."""
     for m in range(voltages.shape[0]):
         evaluate(0.0, voltages[m], params, state, out[m])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def advance(dt, voltages, params, state):
     """Nothing to advance: the device is quasi-static far beyond any lock-in's band."""
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function; here, and not made where it is used, so that it is compiled once and kept on disk."""
     terminals = int(load_float(state + 8 * n_state))
@@ -191,6 +191,6 @@ def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     )
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_advance(dt, voltages, params, n_params, state, n_state, out):
     """`advance` as a C function: nothing to do."""

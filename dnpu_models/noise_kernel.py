@@ -38,7 +38,7 @@ from functools import cache
 import numpy as np
 from numba import carray, cfunc, njit
 
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, call_device, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, call_device, load_float
 from dnpu_models.random_words import uniform
 
 N_PARAMS, N_STATE, SOURCES, PROCESSES, RETURN, WHITE_A2_PER_HZ, LEAST_SPAN_S, HEADER = range(8)
@@ -172,7 +172,7 @@ def follow(steps, params, state, means, points):
 # -- a device with noise ---------------------------------------------------------------------------------------------
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_add_noise(t, voltages, params, n_params, state, n_state, out):
     """`add_noise` as a C function."""
     terminals = int(load_float(state + 8 * n_state))
@@ -184,7 +184,7 @@ def c_add_noise(t, voltages, params, n_params, state, n_state, out):
     )
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_advance_noise(dt, voltages, params, n_params, state, n_state, out):
     """`advance_noise` as a C function."""
     advance_noise(dt, carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state))
@@ -252,12 +252,12 @@ def open_advance(dt, voltages, params, state):
     """Nothing to advance."""
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_open_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`open_evaluate` as a C function."""
     carray(as_float_pointer(out), int(load_float(state + 8 * n_state)))[:] = 0.0
 
 
-@cfunc(DEVICE_SIGNATURE, cache=True)
+@c_function(DEVICE_SIGNATURE)
 def c_open_advance(dt, voltages, params, n_params, state, n_state, out):
     """`open_advance` as a C function."""

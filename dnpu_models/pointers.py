@@ -6,8 +6,12 @@ keeps the value a global had, and could then not be cached on disk either.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
 from llvmlite import ir
-from numba import types
+from numba import cfunc, types
 from numba.extending import intrinsic
 
 DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
@@ -15,6 +19,31 @@ DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
 
 All but the first are addresses and lengths. The word behind the state holds the number of terminals.
 """
+
+
+class CFunction:
+    """A C function that is compiled, or fetched from the cache on disk, when its address is first asked for.
+
+    ``@numba.cfunc`` compiles at import: whoever imports a model would wait for a minute for what only a transient
+    needs.
+    """
+
+    def __init__(self, python: Callable[..., Any], signature: Any) -> None:
+        self._python, self._signature = python, signature
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return cfunc(self._signature, cache=True)(self._python)
+
+    @property
+    def address(self) -> int:
+        """Where it lies in this process."""
+        return int(self._compiled.address)
+
+
+def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
+    """Decorator that makes a `CFunction`."""
+    return lambda python: CFunction(python, signature)
 
 
 @intrinsic
