@@ -39,7 +39,7 @@ _HOME = {
     "lockin": [
         "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
     ],
-    "netlists": ["Part", "load_part", "parse_part"],
+    "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [
         "ConvergenceError", "EngineError", "InMateriaError", "InputError", "Interrupted", "NetlistError",
     ],

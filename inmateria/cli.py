@@ -329,25 +329,38 @@ class Benched(StrEnum):
     """What is measured."""
 
     kmc = "kmc"
+    spice = "spice"
 
 
 @app.command()
 def bench(
-    what: Annotated[Benched, typer.Argument(help="kmc: kinetic Monte Carlo, and the mean field beside it.")],
+    what: Annotated[
+        Benched,
+        typer.Argument(
+            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop."
+        ),
+    ],
     as_json: Json = False,
     seed: Seed = 0,
     device_seed: DeviceSeed = None,
-    settings: Annotated[int, typer.Option(help="Random settings per network.", min=1)] = 5,
+    settings: Annotated[int, typer.Option(help="Of kmc: random settings per network.", min=1)] = 5,
 ) -> None:
-    """Measure the device models' speed on this machine, on one core, against the slow reference in the same run.
+    """Measure speed on this machine, each figure beside its baseline from the same run, on one core.
 
     Example: inmateria bench kmc --json
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.kmc_bench import run_bench
+        if what is Benched.spice:
+            from inmateria import spice_bench
 
-        content = run_bench(seed=seed, device_seed=device_seed or 0, settings=settings, answer=answers(as_json))
+            content = spice_bench.run_bench(seed=seed, answer=answers(as_json))
+        else:
+            from inmateria import kmc_bench
+
+            content = kmc_bench.run_bench(
+                seed=seed, device_seed=device_seed or 0, settings=settings, answer=answers(as_json)
+            )
         if as_json:
             emit(document(f"bench {what.value}", seed, content))
 

@@ -23,6 +23,7 @@ from netlists.reader import (
     parse_number,
     parse_part,
 )
+from netlists.user_part import user_part
 
 __all__ = [
     "CheckResult",
@@ -36,4 +37,5 @@ __all__ = [
     "parse_part",
     "run_deck",
     "run_deck_file",
+    "user_part",
 ]

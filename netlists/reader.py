@@ -96,6 +96,8 @@ class Part:
         The whole file, to be put into a deck once.
     notes : tuple of str
         Limits of validity and what to know before use.
+    fixed : tuple of str
+        Parameters whose value is built in: an instance may ask for the default only.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Part:
     subckt: str
     text: str
     notes: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -158,6 +161,11 @@ class Part:
                 values.append(f"{name}={format_number(value)}")
             except InputError as error:
                 raise InputError(f"{self.subckt} {name}", value, error.problem, error.fix) from error
+            if name in self.fixed and not math.isclose(value, self.defaults[name], rel_tol=1e-9):
+                raise InputError(
+                    f"{self.subckt} {name}", value, f"differs from {self.defaults[name]:g}, which is built in",
+                    "change the circuit's setting, or the part",
+                )  # fmt: skip
         head = ref if ref[0] in "xX" else f"X{ref}"
         return " ".join([head, *(nodes[name] for name in names), self.subckt, *values])
 

@@ -1,4 +1,4 @@
-"""`inmateria bench kmc`: it measures, and the fast methods are fast."""
+"""`inmateria bench`: it measures, and what should be fast is fast."""
 
 from __future__ import annotations
 
@@ -20,3 +20,17 @@ def test_bench_kmc(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["n200"]["gain_over_counting"] > 5
     assert found["n200"]["s_to_1pct"] > 0
     assert 0 < found["meanfield"]["followed_ms"] < found["meanfield"]["cold_ms"]
+
+
+@pytest.mark.slow
+def test_bench_spice(capsys: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capsys, "bench", "spice", "--json")
+    assert result.code == 0, result.stderr
+    found = result.document
+    assert found["command"] == "bench spice"
+    callback = found["callback"]
+    assert 0 < callback["us_per_point_builtin"]
+    assert callback["us_per_point_numba"] < callback["us_per_point_python"]  # seen: 1.07 and 2.5 times the built-in
+    loop = found["loop"]
+    assert 10 <= loop["points_per_cycle"] < 11
+    assert loop["ratio"] < 1.5  # the aim; of one run: seen 1.08
