@@ -41,7 +41,7 @@ from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, gradient, stability_limit
-from netlists import Part, format_number, load_part
+from netlists import Part, format_number, library, load_part
 
 Mode = Literal["learn", "loss", "output"]
 POINTS_PER_CYCLE_MIN = 8
@@ -364,11 +364,11 @@ class HomodyneLoop:
         circuit = Circuit(
             "homodyne gradient extraction, " + ("closed loop" if self.mode == "learn" else f"open, {self.mode}")
         )
-        used: dict[str, Part] = {}
+        used: list[Part] = []
 
         def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
             part = self.parts.get(name) or load_part(name)
-            used[part.subckt] = part
+            used.append(part)
             part.instance(reference, nodes, **values)  # checks pins and values
             order = [nodes[pin.name] for pin in part.pins]
             circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
@@ -435,7 +435,7 @@ class HomodyneLoop:
             else:
                 nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
                 add("integrator", f"w{k}", nodes, rate=gain, vmin=-self.readout_span, vmax=self.readout_span, v0=0.0)
-        circuit.raw_spice = "\n".join(part.text.strip() for part in used.values()) + "\n" + OPTIONS + "\n"
+        circuit.raw_spice = library(used) + OPTIONS + "\n"
         return circuit
 
     @property

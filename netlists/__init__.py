@@ -7,9 +7,11 @@ nowhere else: the comment header states pins, parameters with units and defaults
 comes from, and `load_part` turns that header into data.
 
 Start here: ``load_part("integrator").instance("w1", {"in": "grad", "gate": "on", "out": "w1"}, rate=-50.0)``
-gives the ``X`` line, and ``Part.text`` the library text for the deck. `available` lists what there is,
-`parse_part` reads a user's own file, `run_deck` runs a part's check. Levels: ``ideal`` (behavioural sources,
-no XSPICE).
+gives the ``X`` line, and ``Part.library`` the text for the deck: the part and the parts it uses (`library` does
+that for several parts at once). `available` lists what there is, `parse_part` reads a user's own file, `run_deck`
+runs a part's check. Levels: ``ideal`` (behavioural sources, no XSPICE), ``macro`` (own models of real parts, with the
+errors their data sheets state) and ``transistor``. A part has the same pins and the same function parameters at
+every level.
 """
 
 from netlists.check import CheckResult, run_deck, run_deck_file
@@ -19,6 +21,7 @@ from netlists.reader import (
     Pin,
     available,
     format_number,
+    library,
     load_part,
     parse_number,
     parse_part,
@@ -32,6 +35,7 @@ __all__ = [
     "Pin",
     "available",
     "format_number",
+    "library",
     "load_part",
     "parse_number",
     "parse_part",

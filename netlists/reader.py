@@ -3,7 +3,8 @@
 The header is the run of comment lines at the top of the file. A line ``* key: text`` opens an entry; a
 comment line indented by three blanks or more continues it. Keys: ``part``, ``level``, ``summary``,
 ``equation``, ``source`` (each once), ``pin NAME`` and ``param NAME [unit] = default`` (one per pin and
-parameter, in the order of the ``.subckt`` line) and ``note`` (any number).
+parameter, in the order of the ``.subckt`` line), ``uses`` (any number: a part of the same level whose subcircuit this
+one places) and ``note`` (any number).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -25,6 +26,7 @@ __all__ = [
     "Pin",
     "available",
     "format_number",
+    "library",
     "load_part",
     "parse_number",
     "parse_part",
@@ -93,11 +95,13 @@ class Part:
     subckt : str
         Name of the subcircuit.
     text : str
-        The whole file, to be put into a deck once.
+        The whole file, without the parts it uses; `library` is what goes into a deck.
     notes : tuple of str
         Limits of validity and what to know before use.
     fixed : tuple of str
         Parameters whose value is built in: an instance may ask for the default only.
+    uses : tuple of str
+        Names of the parts of the same level whose subcircuits this one places, such as its op-amp.
     """
 
     name: str
@@ -111,11 +115,62 @@ class Part:
     text: str
     notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+
+    @property
+    def library(self) -> str:
+        """Text of all parts this one needs, each once, then its own: what a deck includes once.
+
+        Raises
+        ------
+        InputError, NetlistError
+            If a needed part does not exist at this level, or parts need each other in a circle.
+        """
+        return library([self])
 
     @property
     def defaults(self) -> dict[str, float]:
         """Default of every parameter, in its own unit, as a new dict."""
         return {parameter.name: parameter.default for parameter in self.parameters}
+
+    def with_defaults(self, label: str, **params: float) -> Part:
+        """The same part under another name with other defaults, such as an offset trimmed away.
+
+        Parameters
+        ----------
+        label : str
+            Put behind the subcircuit's name: letters, digits and '_'.
+        **params : float
+            New defaults, in the units of `parameters`.
+
+        Returns
+        -------
+        Part
+            Subcircuit ``SUBCKT_LABEL``, which may stand in one deck with the part it came from.
+
+        Raises
+        ------
+        InputError
+            If the label cannot stand in a name, or a parameter is unknown or its value not a finite number.
+        """
+        if not isinstance(label, str) or not _REF.fullmatch(label):
+            raise InputError("label", label, "cannot stand in a name", "use letters, digits and '_'")
+        subckt, text = f"{self.subckt}_{label}", self.text
+        found = re.search(rf"^\.subckt\s+{re.escape(self.subckt)}\b.*(?:\n\+.*)*", text, re.MULTILINE | re.IGNORECASE)
+        assert found is not None  # the part was parsed from this text
+        line = found[0]
+        for name, value in params.items():
+            if name not in self.defaults:
+                raise InputError(f"{self.subckt} parameter", name, "is unknown", _choose(name, self.defaults))
+            number = format_number(value)
+            line = re.sub(rf"\b{name}\s*=\s*\S+", f"{name}={number}", line)
+            text = re.sub(
+                rf"(^\*\s*param\s+{name}\s*\[.*?\]\s*=\s*)[^\s:]+", rf"\g<1>{number}", text, flags=re.MULTILINE
+            )
+        text = text.replace(found[0], line)
+        text = re.sub(rf"(^\.(?:subckt|ends)\s+){re.escape(self.subckt)}\b", rf"\g<1>{subckt}", text, flags=re.M | re.I)
+        changed = tuple(replace(p, default=float(params.get(p.name, p.default))) for p in self.parameters)
+        return replace(self, subckt=subckt, text=text, parameters=changed)
 
     def instance(self, ref: str, nodes: Mapping[str, str], **params: float) -> str:
         """Write the line that places this part in a netlist.
@@ -220,6 +275,44 @@ def load_part(name: str, level: str = "ideal") -> Part:
     return part
 
 
+def library(parts: Iterable[Part]) -> str:
+    """Text of several parts and of all they need, each subcircuit once and after those it places.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        Parts of one deck; the same one may come again.
+
+    Returns
+    -------
+    str
+        The text, with a line end.
+
+    Raises
+    ------
+    InputError
+        If a needed part does not exist at its level.
+    NetlistError
+        If parts need each other in a circle, or different parts have the same subcircuit name.
+    """
+    texts: dict[str, str] = {}
+
+    def add(part: Part, above: tuple[str, ...]) -> None:
+        if part.subckt in above:
+            circle = " -> ".join([*above, part.subckt])
+            raise NetlistError(f"{part.subckt} uses", part.uses, f"is a circle: {circle}", "break it")
+        if texts.get(part.subckt, part.text) != part.text:
+            fix = "name one of the subcircuits differently"
+            raise NetlistError("parts", part.subckt, "is the name of two different subcircuits", fix)
+        for name in part.uses:
+            add(load_part(name, part.level), (*above, part.subckt))
+        texts[part.subckt] = part.text
+
+    for part in parts:
+        add(part, ())
+    return "\n".join(text.strip() for text in texts.values()) + "\n"
+
+
 def parse_part(text: str, origin: str) -> Part:
     """Read a part from the text of its file, such as a user's own.
 
@@ -246,6 +339,7 @@ def parse_part(text: str, origin: str) -> Part:
     pins: list[Pin] = []
     parameters: list[Parameter] = []
     notes: list[str] = []
+    uses: list[str] = []
     for entry in _header_entries(text):
         if match := _PIN.fullmatch(entry):
             pins.append(Pin(match[1], match[2]))
@@ -257,8 +351,10 @@ def parse_part(text: str, origin: str) -> Part:
             fields[match[1]] = match[2]
         elif match and match[1] == "note":
             notes.append(match[2])
+        elif match and match[1] == "uses" and _REF.fullmatch(match[2]):
+            uses.append(match[2])
         else:
-            fix = "write '* KEY: text', '* pin NAME: text' or '* param NAME [unit] = number: text'"
+            fix = "write '* KEY: text', '* uses: NAME', '* pin NAME: text' or '* param NAME [unit] = number: text'"
             raise NetlistError(origin, entry, "is no header entry", fix)
     for key in _KEYS:
         if key not in fields:
@@ -283,6 +379,7 @@ def parse_part(text: str, origin: str) -> Part:
         subckt=subckt,
         text=text,
         notes=tuple(notes),
+        uses=tuple(uses),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from inmateria.errors import EngineError, InputError, NetlistError
 from netlists import (
     available,
     format_number,
+    library,
     load_part,
     parse_number,
     parse_part,
@@ -140,6 +142,60 @@ def test_malformed_part_is_refused(old, new, message):
 def test_part_without_subcircuit_is_refused():
     with pytest.raises(NetlistError, match=r"no \.subckt"):
         parse_part(GOOD[: GOOD.index(".subckt")], "amp.lib")
+
+
+def _using(name):
+    text = GOOD.replace("* level: mine", f"* level: ideal\n* uses: {name}").replace("amp_mine", "amp_ideal")
+    return parse_part(text, "amp.lib")
+
+
+def test_library_holds_each_needed_part_once():
+    inner, outer = (
+        load_part("lowpass"),
+        _using("lowpass"),
+    )
+    assert outer.uses == ("lowpass",)
+    text = library([outer, inner, outer])
+    assert text.count(".subckt lowpass_ideal") == 1
+    assert text.count(".SUBCKT amp_ideal") == 1
+    assert text.index(".subckt lowpass_ideal") < text.index(".SUBCKT amp_ideal")
+    assert outer.library == library([outer])
+    assert inner.library.strip() == inner.text.strip()
+
+
+def test_library_refuses_what_cannot_be_put_together():
+    part = _using("nothing")
+    with pytest.raises(InputError, match="does not exist at level 'ideal'"):
+        _ = part.library
+    with pytest.raises(NetlistError, match="two different subcircuits"):
+        library([load_part("mixer"), replace(load_part("mixer"), text="another")])
+    with pytest.raises(NetlistError, match="is no header entry"):
+        _using("two words")
+
+
+def test_library_refuses_a_circle(monkeypatch):
+    first = _using("other")
+    other = replace(first, subckt="other_ideal", uses=("amp",))
+    monkeypatch.setattr("netlists.reader.load_part", lambda name, level: {"other": other, "amp": first}[name])
+    with pytest.raises(NetlistError, match="amp_ideal -> other_ideal -> amp_ideal"):
+        _ = first.library
+
+
+def test_with_defaults_makes_another_part():
+    part = parse_part(GOOD, "amp.lib")
+    other = part.with_defaults("trimmed", g=-2.5)
+    assert other.subckt == "amp_mine_trimmed"
+    again = parse_part(other.text.replace(".subckt helper a\nR1 a 0 1\n.ends", ""), "other")
+    assert (again.subckt, again.defaults) == (other.subckt, other.defaults)
+    assert other.defaults == {"g": -2.5, "rin": 1e6}
+    assert part.defaults["g"] == 1e3
+    assert library([part, other]).lower().count(".subckt amp_mine") == 2
+    with pytest.raises(InputError, match="use one of: g, rin"):
+        part.with_defaults("x", gain=1.0)
+    with pytest.raises(InputError, match="cannot stand in a name"):
+        part.with_defaults("a b", g=1.0)
+    with pytest.raises(InputError, match="finite"):
+        part.with_defaults("x", g=math.nan)
 
 
 def test_unknown_part_and_level_name_what_there_is():
