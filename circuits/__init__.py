@@ -12,6 +12,7 @@ Circuits may be scaled in time against a real bench; the default windows are the
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
 from circuits.engine import OPTIONS, Engine, Transient
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
+from circuits.levels import loop_fields, parts_at
 from circuits.library import find_ngspice_library
 from circuits.noise import noise_currents
 from circuits.patterns import PatternSequence
@@ -28,5 +29,7 @@ __all__ = [
     "Table",
     "Transient",
     "find_ngspice_library",
+    "loop_fields",
     "noise_currents",
+    "parts_at",
 ]

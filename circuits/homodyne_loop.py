@@ -156,7 +156,9 @@ class HomodyneLoop:
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
     parts : mapping of str to Part
-        Parts that take the place of the ideal ones, by name.
+        Parts that take the place of the ideal ones, by name; see `parts_at`.
+    multiplier_V : float
+        Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
 
     Raises
     ------
@@ -184,6 +186,7 @@ class HomodyneLoop:
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
     parts: Mapping[str, Part] = field(default_factory=dict)
+    multiplier_V: float = 1.0
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
@@ -204,6 +207,8 @@ class HomodyneLoop:
             )
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
+        if not (0 < self.multiplier_V < np.inf):
+            raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
             raise InputError(
                 "max_step_s",
@@ -376,7 +381,7 @@ class HomodyneLoop:
         def source(name: str, node: str, value: str | float) -> None:
             circuit.V(name, node, circuit.gnd, value if isinstance(value, str) else format_number(value))
 
-        sequence, stage, plan = self.sequence, self.stage, self.dither
+        sequence, stage, plan, scale = self.sequence, self.stage, self.dither, float(self.multiplier_V)
         duty = sequence.patterns * sequence.window_s
         gate = sequence.gate_table()
         if self.mode != "learn":  # one sequence only: what follows is the filters' tail
@@ -393,14 +398,14 @@ class HomodyneLoop:
         low, high = self.control_limits_V
         for k, terminal in enumerate(self.trained):
             degrees = np.degrees(plan.phases_rad[k])
-            source(f"ref{k}", f"ref{k}", f"SIN(0 1 {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
+            source(f"ref{k}", f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
             signal = f"level{self.inputs.index(terminal)}" if terminal in self.inputs else "0"
             bias = f"w{k}"
             if self.mode != "learn":
                 bias = f"bias{k}"
                 source(bias, bias, float(self.start_V[k]))
             nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
-            add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k])
+            add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k] / scale)
         add("transimpedance", "tia", {"in": f"el{self.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
         add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
         gains = {"in": "u", "control": "gainlog", "out": "y"}
@@ -409,20 +414,21 @@ class HomodyneLoop:
         reach = stage.reach_V
         add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
             v0=stage.baseline_V)  # fmt: skip
-        source("level", "level", stage.level_V**2)
-        add("mixer", "power", {"a": "y", "b": "y", "out": "power"})
+        source("level", "level", stage.level_V**2 / scale)
+        add("mixer", "power", {"a": "y", "b": "y", "out": "power"}, vscale=scale)
         add("difference", "short", {"a": "level", "b": "power", "out": "short"})
         add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
-            rate=stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0], vmax=stage.gain_limits[1],
-            v0=stage.gain_log)  # fmt: skip
+            rate=scale * stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0],
+            vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
         add("difference", "error", {"a": "y", "b": "target", "out": "error"})
         add("squared_error", "loss", {"error": "error", "gate": "gate", "out": "loss"})
         signal = "loss"
         if self.mode == "output":
             signal = "listen"
-            add("mixer", "listen", {"a": "u", "b": "gate", "out": "listen"})
+            source("listening", "listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
+            add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
         for k in range(plan.n):
-            add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"})
+            add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
             for pole in range(self.filter_poles):
                 add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=self.filter_s)
             gain = float(self.channel_gains[k])

@@ -28,7 +28,7 @@ _HOME = {
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
-        "Transient", "noise_currents",
+        "Transient", "loop_fields", "noise_currents", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",

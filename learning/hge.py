@@ -8,7 +8,7 @@ judged by the outputs that stand at the end of the same transient, with dither a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.bench import Bench
 from learning.tasks import SEPARATION_MIN_A, BooleanTask, Score
+from netlists import Part
 
 EngineName = Literal["ngspice", "twin"]
 TrainingProgress = Callable[[int, str, float, float], None]
@@ -53,6 +54,8 @@ class HgeSettings:
         Attempts at most.
     max_step_s : float, optional
         Largest time step; by default 10 points per cycle of the highest tone.
+    parts, multiplier_V
+        Electronics other than ideal, as `HomodyneLoop` takes them; see `circuits.loop_fields`.
     """
 
     amplitude_V: float = 0.01
@@ -65,6 +68,8 @@ class HgeSettings:
     least_rms_A: float = SEPARATION_MIN_A
     restarts: int = 20
     max_step_s: float | None = None
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    multiplier_V: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("amplitude_V", "learning_rate", "step_V", "least_rms_A"):
@@ -188,6 +193,8 @@ def build_loop(
         step_V=settings.step_V,
         anneal_to=settings.anneal_to,
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
+        parts=settings.parts,
+        multiplier_V=settings.multiplier_V,
     )
     if settings.max_step_s is None:
         return loop
