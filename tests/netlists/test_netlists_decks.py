@@ -1,5 +1,6 @@
 """Every deck passes as shipped, and fails when its part is spoilt in any of many ways."""
 
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,18 @@ FOLDER = Path(str(files("netlists")))
 PARTS = [pytest.param(name, level, id=f"{level}-{name}") for name, level in available()]
 
 
+FIRST = {  # whose mutants are all run; of the others one in SAMPLE, all with INMATERIA_ALL_MUTANTS=1
+    "difference", "dither_sum", "gain_offset", "hinge", "integrator", "limiter", "lowpass", "mixer", "squared_error",
+    "track_hold", "transimpedance", "variable_gain",
+}  # fmt: skip
+SAMPLE = 1 if os.environ.get("INMATERIA_ALL_MUTANTS") == "1" else 4
+COMMUTE = {"mixer", "dither_sum", "hinge", "integrator"}  # the first two pins, at level ideal
+COMMUTE_ANYWHERE = {("transistor", "mixer"), ("transistor", "integrator"), ("macro", "integrator")}
+UNSEEN = {  # mutants that are as right as the part
+    ("macro", "dither_sum", "swapped"), ("macro", "hinge", "swapped"),
+}  # fmt: skip
+
+
 def _body(text: str) -> tuple[str, str]:
     """Split a part into header and what ngspice reads."""
     start = text.index(".subckt")
@@ -20,11 +33,12 @@ def _body(text: str) -> tuple[str, str]:
 
 def _mutants() -> list[object]:
     """Wrong variants of every part: defaults, unwired parameters, dead or swapped pins, an empty part."""
-    cases = []
+    cases, others = [], []
     for name, level in available():
         part = load_part(name, level)
         header, body = _body(part.text)
-        line, rest = body.split("\n", 1)
+        line = re.match(r".*(?:\n\+.*)*", body)[0]
+        rest = body[len(line) + 1 :]
         variants = {}
         for parameter in part.parameters:
             wrong = parameter.default * 1.25 if parameter.default else 0.1
@@ -43,13 +57,19 @@ def _mutants() -> list[object]:
             if dead != rest:
                 variants[f"dead-{pin.name}"] = line + "\n" + dead
         first, second = part.pins[0].name, part.pins[1].name
-        if name not in {"mixer", "dither_sum", "hinge", "integrator"}:  # there the first two pins commute
+        if not (level == "ideal" and name in COMMUTE) and (level, name) not in COMMUTE_ANYWHERE:
             variants["swapped"] = line.replace(f" {first} {second} ", f" {second} {first} ") + "\n" + rest
+        out = part.pins[-1].name
         variants["empty"] = line + f"\n.ends {part.subckt}\n"
         variants["renamed"] = body.replace(part.subckt, "someone_else")
-        variants["singular"] = line + "\nVzz out 0 0.7\n" + rest
-        cases += [pytest.param(name, level, header + v, id=f"{name}-{k}") for k, v in variants.items()]
-    return cases
+        variants["singular"] = line + f"\nVzz {out} 0 0.7\nVzy {out} 0 0.6\n" + rest
+        found = [
+            pytest.param(name, level, header + v, id=f"{level}-{name}-{k}")
+            for k, v in variants.items()
+            if (level, name, k) not in UNSEEN
+        ]
+        (cases if level == "ideal" and name in FIRST else others).extend(found)
+    return cases + others[::SAMPLE]
 
 
 SIGNS = [
@@ -100,6 +120,8 @@ def test_deck_passes(name, level):
 
 
 def _run_spoilt(tmp_path, name, level, text):
+    for used in load_part(name, level).uses:
+        (tmp_path / f"{used}.lib").write_text(load_part(used, level).text)
     (tmp_path / f"{name}.lib").write_text(text)
     deck = tmp_path / f"{name}.cir"
     deck.write_text((FOLDER / level / f"{name}.cir").read_text())
@@ -109,7 +131,7 @@ def _run_spoilt(tmp_path, name, level, text):
 @pytest.mark.parametrize(("name", "level", "text"), _mutants())
 def test_deck_fails_on_mutant(tmp_path, name, level, text):
     result = _run_spoilt(tmp_path, name, level, text)
-    assert result.exit_code > 0, result.output
+    assert not result.passed, result.output
     assert "PASS" not in result.output
 
 
@@ -118,7 +140,7 @@ def test_deck_fails_on_wrong_equation(tmp_path, name, old, new):
     header, body = _body(load_part(name).text)
     assert body.count(old) == 1
     result = _run_spoilt(tmp_path, name, "ideal", header + body.replace(old, new))
-    assert result.exit_code > 0, result.output
+    assert not result.passed, result.output
 
 
 @pytest.mark.parametrize(("name", "level"), PARTS)
