@@ -127,7 +127,9 @@ def loss_gradients(
     factor = stage.polarity * np.exp(stage.gain_log)
     ohm = stage.transimpedance_ohm
     outputs = bench.outputs_A(controls_V, task)
-    errors = factor * (ohm * outputs - stage.baseline_V) - np.array(task.targets_V)
+    # Offsets of real parts move the circuit's outputs, and with them the point at which the loss is meant.
+    offset_V = float(np.mean(opened.outputs_V(run, 0) - ohm * outputs)) if opened.parts else 0.0
+    errors = factor * (ohm * outputs + offset_V - stage.baseline_V) - np.array(task.targets_V)
     slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
     exact = np.mean(2 * errors[:, None] * factor * ohm * slopes, axis=0)
     measured = label(bench, opened.gradient(run), "lock-in on the loss", dither_V=dither_V)

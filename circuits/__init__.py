@@ -15,6 +15,7 @@ from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.levels import loop_fields, parts_at
 from circuits.library import find_ngspice_library
 from circuits.noise import noise_currents
+from circuits.offset_bias import offset_bias
 from circuits.patterns import PatternSequence
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "find_ngspice_library",
     "loop_fields",
     "noise_currents",
+    "offset_bias",
     "parts_at",
 ]

@@ -45,6 +45,8 @@ from netlists import Part, format_number, library, load_part
 
 Mode = Literal["learn", "loss", "output"]
 POINTS_PER_CYCLE_MIN = 8
+READING_V = 10.0
+"""Rails of the reading integrators: what an op-amp can do."""
 
 
 class LoopDevice(Protocol):
@@ -440,7 +442,15 @@ class HomodyneLoop:
                     v0=float(self.start_V[k]))  # fmt: skip
             else:
                 nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
-                add("integrator", f"w{k}", nodes, rate=gain, vmin=-self.readout_span, vmax=self.readout_span, v0=0.0)
+                add(
+                    "integrator",
+                    f"w{k}",
+                    nodes,
+                    rate=gain / self.reading_scale,
+                    vmin=-READING_V,
+                    vmax=READING_V,
+                    v0=0.0,
+                )
         circuit.raw_spice = library(used) + OPTIONS + "\n"
         return circuit
 
@@ -490,11 +500,12 @@ class HomodyneLoop:
         return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 
     @property
-    def readout_span(self) -> float:
-        """Rails of the reading integrators of an opened loop, V/V: far above any slope, and no more."""
-        if self.mode == "output":
-            return 1e-6 * self.stage.transimpedance_ohm
-        return 4.0 * float(np.exp(self.stage.gain_log)) * 1e-6 * self.stage.transimpedance_ohm
+    def reading_scale(self) -> float:
+        """Slope (V/V) that 1 V of a reading integrator stands for in an opened loop: its rails lie above any slope."""
+        span = 1e-6 * self.stage.transimpedance_ohm
+        if self.mode == "loss":
+            span *= 4.0 * float(np.exp(self.stage.gain_log))
+        return span / READING_V
 
     @property
     def nodes(self) -> list[str]:
@@ -588,7 +599,7 @@ class HomodyneLoop:
         """What the reading integrators of an opened loop ended at: V/V, (n_trained,)."""
         if self.mode == "learn":
             raise InputError("mode", self.mode, "a closed loop holds no reading", "open it first")
-        return np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
+        return self.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
 
     def digital_gradient(self, run: Transient) -> FloatArray:
         """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,)."""

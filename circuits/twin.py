@@ -17,21 +17,17 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from circuits.callbacks import c_functions
 from circuits.engine import Transient
+from circuits.homodyne_loop import READING_V, HomodyneLoop
 from dnpu_models.geometry import FloatArray
 from dnpu_models.pointers import call_device
 from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError, Interrupted
-
-if TYPE_CHECKING:
-    from circuits.homodyne_loop import HomodyneLoop
-
 
 # words of the packed constants
 OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP, WORDS = range(12)
@@ -203,7 +199,8 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     if closed:
         control, (low, high) = loop.start_V.copy(), loop.control_limits_V
     else:  # the controls stand still; the integrators read
-        control, low, high = np.zeros(n), np.full(n, -loop.readout_span), np.full(n, loop.readout_span)
+        control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
+        gains = gains / loop.reading_scale
     words = np.zeros(WORDS)
     words[[OHM, POLARITY, LEVEL2]] = stage.transimpedance_ohm, stage.polarity, stage.level_V**2
     words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / duty, stage.gain_rate / duty / stage.level_V**2

@@ -28,7 +28,8 @@ _HOME = {
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
-        "Transient", "loop_fields", "noise_currents", "parts_at",
+        "Transient", "loop_fields", "noise_currents", "offset_bias",
+        "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",

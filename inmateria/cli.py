@@ -42,6 +42,14 @@ class EngineChoice(StrEnum):
     twin = "twin"
 
 
+class LevelChoice(StrEnum):
+    """How real the electronics are."""
+
+    ideal = "ideal"
+    macro = "macro"
+    transistor = "transistor"
+
+
 class SlopeOf(StrEnum):
     """What the gradient is of."""
 
@@ -64,6 +72,10 @@ Frequencies = Annotated[
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
 EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compiled twin.")]
+LevelOption = Annotated[
+    LevelChoice,
+    typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
+]
 
 
 def _version(show: bool) -> None:
@@ -125,6 +137,7 @@ def learn(
     max_step: MaxStep = None,
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
     engine: EngineOption = EngineChoice.ngspice,
+    level: LevelOption = LevelChoice.ideal,
 ) -> None:
     """Learn a logic gate: device, lock-ins and integrators in one transient, restarted until it is learned.
 
@@ -149,6 +162,7 @@ def learn(
             max_step_s=max_step,
             restarts=restarts,
             engine=engine.value,
+            level=level.value,
             frequencies=frequencies,
             folder=folder,
             answer=answers(as_json),
@@ -176,6 +190,7 @@ def gradient(
         str | None, typer.Option(help="Control voltages, V, e.g. '0.1,-0.2,...'; random if left out.")
     ] = None,
     engine: EngineOption = EngineChoice.ngspice,
+    level: LevelOption = LevelChoice.ideal,
 ) -> None:
     """Read a gradient with the circuit's lock-ins and compare it with the exact one.
 
@@ -199,6 +214,7 @@ def gradient(
             amplitude_V=amplitude,
             max_step_s=max_step,
             engine=engine.value,
+            level=level.value,
             frequencies=frequencies,
             folder=folder,
             answer=answers(as_json),

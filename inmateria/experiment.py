@@ -130,6 +130,12 @@ def check_step(max_step_s: float | None) -> None:
         raise InputError("max_step", max_step_s, "is no positive time", "give seconds, e.g. 1e-4")
 
 
+def check_level(level: str, engine: str) -> None:
+    """Refuse electronics that the engine does not know."""
+    if engine == "twin" and level != "ideal":
+        raise InputError("level", level, "has parts whose equations the twin does not know", "use --engine ngspice")
+
+
 def check_amplitude(amplitude_V: float) -> None:
     """Refuse a dither that is no voltage."""
     if not (np.isfinite(amplitude_V) and amplitude_V > 0):

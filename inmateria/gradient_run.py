@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ import xarray as xr
 from rich.console import Console
 
 from analysis import compare, loss_gradients
-from circuits import Engine, HomodyneLoop, Transient
+from circuits import Engine, HomodyneLoop, Transient, loop_fields, offset_bias
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
-from inmateria.experiment import check_amplitude, check_points, check_step, rehearsal
+from inmateria.experiment import check_amplitude, check_level, check_points, check_step, rehearsal
 from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import Bench, BooleanTask, HgeSettings, adjoint, monte_carlo_difference, spice_lock_in
-from learning.hge import build_loop
+from learning.hge import as_measured, build_loop
 
 POINTS_PER_CYCLE = 24.0
 DIFFERENCE_HOPS = 1_000_000
@@ -54,19 +55,28 @@ def _controls(
 
 
 def _measure(
-    bench: Bench, of: str, task: BooleanTask, controls: FloatArray, amplitude_V: float, points: float,
+    bench: Bench, of: str, task: BooleanTask, controls: FloatArray, settings: HgeSettings, points: float,
     ngspice: Engine | None, seed: int,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
     if of == "output":
         measured, _, run, loop = spice_lock_in(
-            bench, ngspice, controls, amplitude_V, points_per_cycle=points, seed=seed
+            bench,
+            ngspice,
+            controls,
+            settings.amplitude_V,
+            points_per_cycle=points,
+            seed=seed,
+            parts=settings.parts,
+            multiplier_V=settings.multiplier_V,
         )
         if isinstance(bench.device, KineticMonteCarlo):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
-    settings = HgeSettings(amplitude_V=amplitude_V)
-    closed = build_loop(bench, task, settings, controls, 1.0, bench.outputs_A(controls, task))
+    amplitude_V = settings.amplitude_V
+    closed = build_loop(bench, task, replace(settings, max_step_s=None), controls, 1.0, bench.outputs_A(controls, task))
+    if settings.parts and ngspice is not None:
+        closed = as_measured(closed, ngspice)
     measured, ideal, run = loss_gradients(bench, task, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
     return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
@@ -82,6 +92,7 @@ def run_gradient(
     amplitude_V: float,
     max_step_s: float | None,
     engine: str,
+    level: str,
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
@@ -91,7 +102,9 @@ def run_gradient(
     task = bench.task(gate)
     check_amplitude(amplitude_V)
     check_step(max_step_s)
-    planned = rehearsal(bench, task, HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s), frequencies)
+    check_level(level, engine)
+    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, **loop_fields(level))
+    planned = rehearsal(bench, task, settings, frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
     opened = planned.opened(planned.start_V, amplitude_V, "loss", points)
@@ -102,10 +115,13 @@ def run_gradient(
         with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
             if ngspice is not None:
                 about = str(ngspice.about()["version"])
-            measured, ideal, run, loop = _measure(bench, of, task, controls, amplitude_V, points, ngspice, seed)
+            measured, ideal, run, loop = _measure(bench, of, task, controls, settings, points, ngspice, seed)
     except KeyboardInterrupt:
         raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
     result = compare(measured, ideal)
+    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
+    bias = offset_bias(loop, heard) / (loop.stage.transimpedance_ohm if of == "output" else 1.0)
+    trimmed = compare(measured - bias, ideal)
     units = str(measured.attrs["units"])
     summary = {
         "of": of,
@@ -119,10 +135,13 @@ def run_gradient(
         "cosine": result.cosine,
         "relative_error": result.relative_error,
         "sign_agreement": result.sign_agreement,
+        "offset_bias": bias.tolist(),
+        "cosine_without_offset": trimmed.cosine,
         "dither_V": amplitude_V,
         "frequencies_Hz": list(loop.dither.frequencies_hz),
         "device": facts,
         "engine": engine,
+        "level": level,
         "ngspice": about,
         "simulated_s": loop.stop_s,
         "timepoints": int(run.statistics["points"]),
@@ -145,4 +164,7 @@ def run_gradient(
     for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
         answer.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
     answer.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)
+    if np.any(bias):
+        offsets = f"offsets add {scale * bias.min():.3g} to {scale * bias.max():.3g} {shown} by the parts' figures"
+        answer.print(f"{offsets}; without them cosine {trimmed.cosine:.6f}", highlight=False)
     return content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,9 +11,9 @@ from rich.console import Console
 
 from analysis import check_path
 from analysis.path_check import PathCheck
-from circuits import Engine, HomodyneLoop, Transient
+from circuits import Engine, HomodyneLoop, Transient, loop_fields
 from inmateria.errors import Interrupted
-from inmateria.experiment import check_amplitude, check_room_for_starts, check_step, rehearsal
+from inmateria.experiment import check_amplitude, check_level, check_room_for_starts, check_step, rehearsal
 from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
@@ -31,6 +30,7 @@ def training_settings(
     max_step_s: float | None,
     restarts: int,
     frequencies: str | None,
+    level: str = "ideal",
 ) -> tuple[HgeSettings, HomodyneLoop]:
     """Settings of the trainer, checked, and a loop as it will be.
 
@@ -41,7 +41,7 @@ def training_settings(
     """
     check_amplitude(amplitude_V)
     check_step(max_step_s)
-    settings = replace(HgeSettings(), amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts)
+    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts, **loop_fields(level))
     loop = rehearsal(bench, task, settings, frequencies)
     check_room_for_starts(bench, loop, settings)
     return settings, loop
@@ -104,6 +104,7 @@ def run_learning(
     max_step_s: float | None,
     restarts: int,
     engine: str,
+    level: str,
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
@@ -111,7 +112,8 @@ def run_learning(
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
     task = bench.task(gate)
-    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
+    check_level(level, engine)
+    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies, level)
     results = Results("learn", seed, folder, {"gate": task.gate, "seed": seed})
     result, training_s = train(bench, task, settings, planned, seed, engine, results)
     attempt = result.attempts[-1] if result.success else result.best
@@ -119,7 +121,7 @@ def run_learning(
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
     summary = _summary(task, bench, result, attempt, check)
-    summary |= {"device": facts, "engine": engine, "ngspice": about}
+    summary |= {"device": facts, "engine": engine, "level": level, "ngspice": about}
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s

@@ -6,6 +6,7 @@ compared (`analysis.compare`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.bench import Bench
 from lockin import DitherAverage, common_period_average, dither_average
+from netlists import Part
 
 
 def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.DataArray:
@@ -144,8 +146,12 @@ def spice_lock_in(
     *,
     points_per_cycle: float = 24.0,
     seed: int = 0,
+    parts: Mapping[str, Part] | None = None,
+    multiplier_V: float = 1.0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one ngspice transient (the compiled twin if `engine` is None).
+
+    `parts` and `multiplier_V` as in `HomodyneLoop`.
 
     Returns
     -------
@@ -153,6 +159,7 @@ def spice_lock_in(
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
+    loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V)
     run = loop.twin(seed=seed) if engine is None else loop.run(engine, seed=seed)
     ohm = loop.stage.transimpedance_ohm
     source = "twin lock-in" if engine is None else "SPICE lock-in"

@@ -203,6 +203,19 @@ def build_loop(
     return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_hz)))
 
 
+def as_measured(loop: HomodyneLoop, engine: Engine) -> HomodyneLoop:
+    """The loop with its output stage set by what its own transimpedance amplifier shows at the start, offsets included.
+
+    Raises
+    ------
+    NetlistError, ConvergenceError, EngineError, Interrupted
+        As `HomodyneLoop.run`.
+    """
+    opened = loop.opened(loop.start_V, max(loop.dither.amplitudes_v), "output", loop.points_per_cycle)
+    outputs_V = opened.outputs_V(opened.run(engine), 0)
+    return replace(loop, stage=loop.stage.measured_at(outputs_V))
+
+
 def learn_gate(
     bench: Bench,
     task: BooleanTask,
@@ -247,6 +260,8 @@ def learn_gate(
         for number in range(settings.restarts):
             controls, polarity, outputs, looked = choose_start(bench, task, settings, rng)
             loop = build_loop(bench, task, settings, controls, polarity, outputs)
+            if settings.parts and ngspice is not None:
+                loop = as_measured(loop, ngspice)
 
             def report(
                 phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop
