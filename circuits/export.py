@@ -163,17 +163,17 @@ def recorded_source(name: str, node: str, time_s: FloatArray, current_A: FloatAr
     return "\n".join(lines)
 
 
-def _head(loop: HomodyneLoop, recorded: Transient, terminals: list[int], provenance: Mapping[str, Any]) -> list[str]:
+def head_facts(loop: HomodyneLoop, recorded: Transient, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the head of an exported deck tells of the run it comes from."""
     try:
         made = version("inmateria")
     except PackageNotFoundError:
         made = "unknown"
     plan = loop.dither
-    facts = {
+    return {
         "made by": f"inmateria {made}",
         "recorded deck": f"sha256 {hashlib.sha256(recorded.deck.encode()).hexdigest()[:16]}",
-        "device": f"{type(loop.device).__name__}, terminals {', '.join(loop.device.terminals)}; "
-        f"recorded here: {', '.join(loop.device.terminals[t] for t in terminals)}",
+        "device": f"{type(loop.device).__name__}, terminals {', '.join(loop.device.terminals)}",
         "mode": f"{loop.mode}, {'complete' if recorded.complete else 'interrupted'}, "
         f"{len(recorded.time_s)} points to {recorded.time_s[-1]:.6g} s",
         "tones": " ".join(f"{f:g}" for f in plan.frequencies_hz) + " Hz",
@@ -181,6 +181,11 @@ def _head(loop: HomodyneLoop, recorded: Transient, terminals: list[int], provena
         "controls at the start": " ".join(f"{v:.9g}" for v in loop.start_V) + " V",
         **provenance,
     }
+
+
+def _head(loop: HomodyneLoop, recorded: Transient, terminals: list[int], provenance: Mapping[str, Any]) -> list[str]:
+    facts = head_facts(loop, recorded, provenance)
+    facts["device"] += f"; recorded here: {', '.join(loop.device.terminals[t] for t in terminals)}"
     return [
         "* Run it with:   ngspice -b THIS_FILE   in a folder where it may write lockin_outputs.txt",
         "* The device is replaced by its recorded current, so no inmateria is needed; lock-ins, multipliers and",

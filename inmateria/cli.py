@@ -236,10 +236,13 @@ def export(
     amplitude: Amplitude = 0.01,
     max_step: MaxStep = None,
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="The closed loop, which learns again: the device as a fitted network.")
+    ] = False,
 ) -> None:
-    """Write a learning run as a deck for plain ngspice, the device's currents as recorded waveforms.
+    """Write a learning run as a deck for plain ngspice, the device's currents as recorded waveforms, or --closed.
 
-    Example: inmateria export XOR deck.cir && ngspice -b deck.cir
+    Example: inmateria export XOR deck.cir --closed && ngspice -b deck.cir
     """
     with errors_as_lines(as_json):
         require_rooms()
@@ -259,6 +262,7 @@ def export(
             max_step_s=max_step,
             restarts=restarts,
             frequencies=frequencies,
+            closed=closed,
             answer=answers(as_json),
         )
         if as_json:

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
+from circuits.closed_deck import closed_deck, fit_to_run
 from inmateria.learning_run import train, training_settings
 from inmateria.results import Results
-from inmateria.terminal import document, writing
+from inmateria.terminal import document, stderr, writing
 from learning import Bench
 
 
@@ -25,16 +26,27 @@ def run_export(
     max_step_s: float | None,
     restarts: int,
     frequencies: str | None,
+    closed: bool,
     answer: Console,
 ) -> dict[str, Any]:
-    """Learn, write the deck; return the document."""
+    """Learn, write the deck, of the recorded run or of the closed loop; return the document."""
     begin = time.perf_counter()
     task = bench.task(gate)
     settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
     results = Results("export", seed, None, {})
     result, _ = train(bench, task, settings, planned, seed, "ngspice", results)
     attempt = result.attempts[-1] if result.success else result.best
-    text = attempt.loop.deck(attempt.run)
+    network = None
+    if closed:
+        with stderr.status("fitting a network to the device"):
+            network = fit_to_run(attempt.loop, attempt.run, seed=seed)
+        text = closed_deck(
+            attempt.loop, attempt.run, network,
+            separation_V=attempt.final.separation_A * attempt.loop.stage.transimpedance_ohm,
+            provenance={"seed": seed, "gate": task.gate},
+        )  # fmt: skip
+    else:
+        text = attempt.loop.deck(attempt.run)
     with writing("deck", deck):
         deck.write_text(text, encoding="utf-8")
     verdict = "learned" if result.success else "not learned"
@@ -50,6 +62,9 @@ def run_export(
             "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},
             "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
             "device": facts,
+            "closed": closed,
+            "network_rms_A": None if network is None else network.rms_A,
+            "network_spread_A": None if network is None else network.spread_A,
             "files": [str(deck)],
             "wall_s": time.perf_counter() - begin,
         },

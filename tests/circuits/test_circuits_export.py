@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from numba import njit
 
+from circuits.closed_deck import closed_deck, fit_to_run, network_cards
 from circuits.engine import Engine, Transient
 from circuits.export import POINTS_PER_SOURCE, interpolated, recorded_source, refined, standalone_deck
 from circuits.homodyne_loop import HomodyneLoop
 from circuits.patterns import PatternSequence
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
+from dnpu_models.tanh_network import TanhNetwork, fit_tanh
 from inmateria.errors import InputError
 from lockin import plan_frequencies
+from netlists import load_part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,3 +169,77 @@ def test_refinement_is_exact_for_parabolas_and_keeps_the_points() -> None:
     fine = refined(time)
     np.testing.assert_allclose(fine[::3], time)
     np.testing.assert_allclose(interpolated(fine, time, time**2 - 3 * time), fine**2 - 3 * fine, rtol=1e-12, atol=1e-12)
+
+
+# -- the closed loop ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network(loop: HomodyneLoop, recorded: Transient) -> TanhNetwork:
+    return fit_to_run(loop, recorded, iterations=300)
+
+
+def separation_V(loop: HomodyneLoop, run: Transient) -> float:
+    outputs = loop.stage.polarity * loop.outputs_V(run, loop.sequences + 1)
+    high = np.array(loop.sequence.targets_V) > 0
+    return float(outputs[high].min() - outputs[~high].max())
+
+
+def test_a_network_of_b_sources_is_the_fitted_network(loop: HomodyneLoop, network: TanhNetwork) -> None:
+    rng = np.random.default_rng(3)
+    nodes = [f"n{k}" for k in range(8)]
+    with Engine() as engine:
+        for _ in range(3):
+            volts = rng.uniform(-0.2, 0.3, 8)
+            sources = [f"V{n} {n} 0 {v!r}" for n, v in zip(nodes, volts.tolist(), strict=True)]
+            deck = ["a network", *sources, "Vout out 0 0", network_cards(network, nodes, "out"), ".op", ".end"]
+            found = engine.run("\n".join(deck))
+            assert -found["vout#branch"][0] == pytest.approx(float(network.current(volts)), rel=1e-6, abs=1e-16)
+
+
+def test_the_fit_is_as_good_as_it_says(loop: HomodyneLoop, recorded: Transient, network: TanhNetwork) -> None:
+    volts = np.stack([recorded[f"v({node})"] for node in loop.nodes], axis=1)
+    off = network.current(volts) - recorded.device_A[:, loop.output]
+    assert np.sqrt(np.mean(off**2)) < 2 * network.rms_A
+    assert network.rms_A < 0.03 * network.spread_A
+
+
+def test_the_closed_loop_learns_in_plain_ngspice(
+    loop: HomodyneLoop, recorded: Transient, network: TanhNetwork, tmp_path: Path
+) -> None:
+    recorded_V = separation_V(loop, recorded)
+    deck = closed_deck(loop, recorded, network, separation_V=recorded_V, provenance={"seed": 0})
+    (tmp_path / "deck.cir").write_text(deck)
+    done = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "PASS" in done.stdout
+    table = np.loadtxt(tmp_path / "learning.txt", skiprows=1)
+    ends = np.array([recorded[f"v(w{k})"][-1] for k in range(7)])
+    moved = np.abs(ends - loop.start_V).max()
+    assert np.abs(table[-1, 2:] - ends).max() < 0.1 * moved  # a smooth toy: the network learns what the device learned
+
+
+def test_a_closed_deck_that_does_not_learn_fails(
+    loop: HomodyneLoop, recorded: Transient, network: TanhNetwork, tmp_path: Path
+) -> None:
+    dead = dataclasses.replace(network, weights=(*network.weights[:-1], 0.0 * network.weights[-1]))
+    deck = closed_deck(loop, recorded, dead, separation_V=0.05)
+    (tmp_path / "deck.cir").write_text(deck)
+    done = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "FAIL" in done.stdout
+
+
+def test_closed_decks_refuse(loop: HomodyneLoop, recorded: Transient, network: TanhNetwork) -> None:
+    opened = loop.opened(loop.start_V, 0.02, "output")
+    with pytest.raises(InputError, match="is no closed loop"):
+        closed_deck(opened, recorded, network, separation_V=0.1)
+    real = dataclasses.replace(loop, parts={"dither_sum": load_part("dither_sum", "macro")})
+    with pytest.raises(InputError, match="output resistance"):
+        closed_deck(real, recorded, network, separation_V=0.1)
+    with pytest.raises(InputError, match="too few currents"):
+        fit_to_run(loop, dataclasses.replace(recorded, device_A=np.zeros((3, 8))))
+    with pytest.raises(InputError, match="finite"):
+        fit_tanh(np.zeros((200, 2)), np.full(200, np.nan))
+    with pytest.raises(InputError, match="no layers"):
+        fit_tanh(np.zeros((200, 2)), np.zeros(200), hidden=())
