@@ -39,6 +39,28 @@ INTERFACES = {  # pins in order and parameters: other rooms and users' files rel
         {"rate": 1.0, "vmin": -1.0, "vmax": 1.0, "v0": 0.0, "tclamp": 1e-6},
     ),
     "track_hold": ("in gate out", {"tau": 1e-5}),
+    "device_leads": ("in out neighbour", {"r": 50.0, "c": 1e-10, "cm": 1e-12}),
+    "oscillator": ("sine cosine", {"frequency": 1e3, "amplitude": 1.0, "phase": 0.0}),
+    "switching_mixer": ("a b out", {"gain": 1.0, "knee": 1e-3}),
+    "lowpass_sallen_key": ("in out", {"f0": 1e3, "q": 0.5}),
+    "absolute_error": ("error gate out", {"gain": 1.0, "knee": 0.01}),
+}
+HELPERS = {"opamp_tl072": "inp inn out", "opamp_op07": "inp inn out", "output_stage": "drive out"}
+TRANSISTOR = ("integrator", "limiter", "mixer")
+OTHER_DEFAULTS = {("macro", "integrator", "tclamp"), ("macro", "switching_mixer", "knee"),
+                  ("transistor", "integrator", "tclamp")}  # fmt: skip
+FIGURES = {  # op-amp figures that stand in other parts' files, times the noise gain there
+    "difference": ("opamp_op07", {"vos": 1, "noise": 1, "gbw": 1}),
+    "gain_offset": ("opamp_op07", {"vos": 1, "noise": 1, "gbw": 1}),
+    "dither_sum": ("opamp_op07", {"offset vos": 4, "noise": 4, "bandwidth gbw": 0.25}),
+    "limiter": ("opamp_op07", {"offset vos": 2, "noise": 2, "bandwidth gbw": 0.5}),
+    "squared_error": ("opamp_op07", {"vos": 1}),
+    "transimpedance": ("opamp_tl072", {"vos": 1, "ibias": 1}),
+    "lowpass": ("opamp_op07", {"vos": 1, "ibias": 1}),
+    "lowpass_sallen_key": ("opamp_tl072", {"vos": 1, "ibias": 1}),
+    "integrator": ("opamp_op07", {"vos": 1, "ibias": 1}),
+    "hinge": ("opamp_tl072", {"offset vos": 1, "vos": 2, "noise": 2, "bandwidth gbw": 0.5}),
+    "absolute_error": ("opamp_tl072", {"offset vos": 1, "vos": 1, "noise": 2, "bandwidth gbw": 0.5}),
 }
 GOOD = """* part: amp
 * level: mine
@@ -76,9 +98,43 @@ def test_interface_is_the_agreed_one(name):
 
 
 def test_available_lists_every_file_and_each_has_a_deck():
-    assert available() == tuple((name, "ideal") for name in sorted(INTERFACES))
+    wanted = [(name, "ideal") for name in INTERFACES]
+    wanted += [(name, "macro") for name in (*INTERFACES, *HELPERS)] + [(name, "transistor") for name in TRANSISTOR]
+    assert available() == tuple(sorted(wanted, key=lambda part: (part[1], part[0])))
     for name, level in available():
         assert (FOLDER / level / f"{name}.cir").is_file()
+
+
+@pytest.mark.parametrize(("name", "level"), [part for part in available() if part[1] != "ideal"])
+def test_other_levels_take_the_ideal_parts_place(name, level):
+    part = load_part(name, level)
+    assert part.subckt == f"{name}_{level}"
+    if name in HELPERS:
+        assert [pin.name for pin in part.pins] == HELPERS[name].split()
+        return
+    pins, defaults = INTERFACES[name]
+    assert [pin.name for pin in part.pins] == pins.split()
+    assert list(part.defaults)[: len(defaults)] == list(defaults)
+    for key, value in defaults.items():
+        if (level, name, key) not in OTHER_DEFAULTS:
+            assert part.defaults[key] == value
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_op_amp_figures_agree_with_the_op_amp(name):
+    opamp, figures = FIGURES[name]
+    for key, times in figures.items():
+        here, there = (key.split() * 2)[:2]
+        assert load_part(name, "macro").defaults[here] == pytest.approx(
+            times * load_part(opamp, "macro").defaults[there], rel=1e-9
+        )
+
+
+def test_parts_place_exactly_the_parts_they_name():
+    for name, level in available():
+        part = load_part(name, level)
+        placed = set(re.findall(rf"\b(\w+)_{level}\b", part.text[part.text.index(".subckt") :])) - {name}
+        assert placed == set(part.uses)
 
 
 @pytest.mark.parametrize(("name", "level"), available())
@@ -89,7 +145,7 @@ def test_header_describes_everything(name, level):
     assert all(pin.description for pin in part.pins)
     assert all(parameter.unit and parameter.description for parameter in part.parameters)
     for parameter in part.parameters:  # each default stands in the file once more, in the .subckt line
-        assert re.search(rf"^\.subckt .*\b{parameter.name}=", part.text, re.MULTILINE)
+        assert re.search(rf"^\.subckt .*(\n\+.*)?\b{parameter.name}=", part.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "level"), available())
