@@ -17,7 +17,7 @@ import pytest
 
 from circuits.engine import OPTIONS, Engine, Transient
 from circuits.library import find_ngspice_library
-from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError
+from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError, TrustWarning
 
 ROOT = Path(__file__).resolve().parents[2]
 RC = "rc\nV1 a 0 1\nR1 a b 1k\nC1 b 0 1u ic=0\n" + OPTIONS
@@ -35,8 +35,8 @@ def simple(engine: Engine, folder: Path | None = None) -> Transient:
 
 def worker_pid(engine: Engine) -> int:
     engine.about()
-    assert engine._process is not None
-    return engine._process.pid
+    assert engine.pid is not None
+    return engine.pid
 
 
 # -- right numbers ---------------------------------------------------------------------------------------------------
@@ -129,9 +129,9 @@ def test_external_sources_that_nobody_serves_are_refused(engine: Engine, line: s
 def test_external_sources_in_an_included_file_are_refused(engine: Engine, tmp_path: Path, kind: str) -> None:
     (tmp_path / "part.lib").write_text(f"{kind}9 a 0 external\n")
     deck = f"t\nR1 a 0 1k\n.include {tmp_path}/part.lib"
-    with pytest.raises(NetlistError, match="nobody gives it a value"):
+    with pytest.raises(NetlistError, match="nobody gives this source a value"):
         engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(a)"])
-    with pytest.raises(NetlistError, match="nobody gives it a value"):
+    with pytest.raises(NetlistError, match="nobody gives this source a value"):
         engine.run(deck + "\n.op\n.end")
 
 
@@ -232,9 +232,11 @@ def test_nan_in_a_source_is_no_result(engine: Engine, tmp_path: Path, value: str
 
 def test_lines_on_stderr_are_no_failure(engine: Engine) -> None:
     """PySpice fails on any line of stderr that is no warning; here a note comes there, and a warning."""
-    deck = f"{RC}\nR2 b c 0\nR3 c 0 1meg\nD1 c 0 d\n.model d d is=1e-30 nosuchparameter=1"
-    run = engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"])
+    deck = f"{RC}\nR2 b c 1\nR3 c 0 1meg\nD1 c 0 d\n.model d d is=1e-30 nosuchparameter=1"
+    with pytest.warns(TrustWarning, match="nosuchparameter"):
+        run = engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"])
     assert run.complete
+    assert any("nosuchparameter" in note for note in run.trust.notes)
     assert any(message.startswith("stderr") for message in run.messages)
 
 
@@ -341,7 +343,7 @@ def test_a_real_ctrl_c_in_a_script(tmp_path: Path) -> None:
                     engine.transient({RC!r}, stop_s=100, max_step_s=1e-5, save=["v(b)"],
                                      progress=lambda phase, t, wall: t > 0 and print("running", flush=True))
             except Interrupted as stop:
-                print("kept", len(stop.partial.time_s), engine._process, flush=True)
+                print("kept", len(stop.partial.time_s), engine.pid, flush=True)
             """
         )
     )
@@ -366,7 +368,7 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
             engine = Engine()
             engine.about()
             engine.transient({RC!r}, stop_s=100, max_step_s=1e-5, save=["v(b)"],
-                             progress=lambda phase, t, wall: t > 0 and print(engine._process.pid, flush=True))
+                             progress=lambda phase, t, wall: t > 0 and print(engine.pid, flush=True))
             """
         )
     )
