@@ -1,8 +1,8 @@
 """Circuits around devices: the ngspice engine, co-simulation, pattern sequences, and the closed loop with its twin.
 
 `Engine` runs decks in a worker process of its own; a crash inside ngspice ends that process and becomes an exception
-here. `EnginePool` spreads many runs over several. `CoSimulation` couples a device's compiled kernel to circuit nodes: no
-Python runs per time-point.
+here. `EnginePool` spreads many runs over several. `CoSimulation` couples a device's compiled kernel to circuit nodes:
+no Python runs per time-point.
 `PatternSequence` says which input levels stand when, and when the lock-ins listen. `HomodyneLoop` puts device, dither,
 lock-ins, output stage and integrators together: `deck()` is the netlist, `run()` the ngspice transient, `twin()` the
 same equations in compiled code, `opened()` the same circuit with frozen controls, reading gradients.
