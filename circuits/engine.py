@@ -53,6 +53,9 @@ steps were rejected there."""
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
 
+RUNS_PER_WORKER = 10_000
+"""Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
+
 CHUNK_ROWS = 8192
 """Rows of the record that are sorted into columns at a time; each chunk's pages are let go after."""
 
@@ -134,6 +137,7 @@ class Engine:
         self.timeout_s = timeout_s
         find_ngspice_library()
         self._process: WorkerProcess | None = None
+        self._runs = 0
         self._aborted = False
 
     def __enter__(self) -> Self:
@@ -357,12 +361,13 @@ class Engine:
         try:
             if self._aborted:
                 raise KeyboardInterrupt
-            if self._process is None or not self._process.alive:
+            if self._process is None or not self._process.alive or self._runs >= RUNS_PER_WORKER:
                 self.close()
-                self._process = WorkerProcess()
+                self._process, self._runs = WorkerProcess(), 0
             if self._aborted:  # while it started
                 raise KeyboardInterrupt
             process = self._process
+            self._runs += request["op"] == "run"
             process.ask(request)
             reply = self._watch(process, shared, progress, failed)
         except KeyboardInterrupt as interruption:

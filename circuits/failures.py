@@ -71,7 +71,7 @@ class FailedDeck:
     def reject(self, reply: Mapping[str, Any]) -> NoReturn:
         """Raise for a deck that ngspice did not load."""
         words = ngspice_words.spoken(reply["loading"])
-        shown = short(ngspice_words.telling(words) or words[-1:] or ["no reason given"])
+        shown = short(ngspice_words.rejection(words) or words[-1:] or ["no reason given"])
         if reply.get("exited") is not None:
             what = f"ngspice rejects it and asked for its end (ControlledExit({reply['exited']}))"
             raise self.error(EngineExitError, "deck", shown, what, words=words)

@@ -66,8 +66,14 @@ def telling(words: Sequence[str]) -> list[str]:
 
 
 def rejection(words: Sequence[str]) -> list[str]:
-    """Lines said while loading that mean ngspice dropped the deck, or a part of it, whatever its return code."""
-    return telling(words) if any(_REJECTED.search(line) for line in words) else []
+    """Why ngspice dropped a deck: the first line that tells of it and all after it, where the reason often stands."""
+    first = next((k for k, line in enumerate(words) if _TELLING.search(line)), len(words))
+    return list(words[first:])
+
+
+def rejected(words: Sequence[str]) -> bool:
+    """Whether ngspice dropped the deck, or a part of it, whatever its return code."""
+    return any(_REJECTED.search(line) for line in words)
 
 
 def suspicious(words: Iterable[str]) -> tuple[str, ...]:

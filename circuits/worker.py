@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from circuits import callbacks
-from circuits.ngspice_words import rejection, spoken
+from circuits.ngspice_words import rejected, spoken
 from circuits.shared_ngspice import SharedNgSpice
 
 
@@ -160,7 +160,7 @@ class Worker:
             deck = Path(request["deck"]).read_text(encoding="utf-8")
             load_code = ngspice.load(deck)
             reply["loading"] = list(ngspice.messages)
-            reply["loaded"] = load_code == 0 and not rejection(spoken(ngspice.messages))
+            reply["loaded"] = load_code == 0 and not rejected(spoken(ngspice.messages))
             if reply["loaded"] and ngspice.exited is None:
                 ngspice.messages.clear()
                 _say(self.out, event="running")
