@@ -247,8 +247,10 @@ def test_a_circuit_without_solution_has_no_result(engine: Engine, tmp_path: Path
 @pytest.mark.parametrize("name", SUSPICIOUS)
 def test_what_is_only_suspicious_is_a_warning(engine: Engine, name: str) -> None:
     line, words = SUSPICIOUS[name]
-    with pytest.warns(TrustWarning, match=words):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         result = engine.run(with_line(line))
+    assert any(issubclass(w.category, TrustWarning) and words in str(w.message) for w in caught)
     assert result["a"] == pytest.approx([1.0])
     assert any(words in doubt for doubt in result.trust.doubts)
     outcomes["TrustWarning"] += 1
