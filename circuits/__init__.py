@@ -1,7 +1,8 @@
 """Circuits around devices: the ngspice engine, co-simulation, pattern sequences, and the closed loop with its twin.
 
 `Engine` runs decks in a worker process of its own; a crash inside ngspice ends that process and becomes an exception
-here. `CoSimulation` couples a device's compiled kernel to circuit nodes: no Python runs per time-point.
+here. `EnginePool` spreads many runs over several. `CoSimulation` couples a device's compiled kernel to circuit nodes:
+no Python runs per time-point.
 `PatternSequence` says which input levels stand when, and when the lock-ins listen. `HomodyneLoop` puts device, dither,
 lock-ins, output stage and integrators together: `deck()` is the netlist, `run()` the ngspice transient, `twin()` the
 same equations in compiled code, `opened()` the same circuit with frozen controls, reading gradients.
@@ -10,25 +11,31 @@ Circuits may be scaled in time against a real bench; the default windows are the
 """
 
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.engine import OPTIONS, Engine, Transient
+from circuits.engine import OPTIONS, Engine, Transient, Vectors
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.levels import loop_fields, parts_at
 from circuits.library import find_ngspice_library
 from circuits.noise import noise_currents
 from circuits.offset_bias import offset_bias
 from circuits.patterns import PatternSequence
+from circuits.pool import EnginePool, Outcome
+from circuits.trust import Trust
 
 __all__ = [
     "OPTIONS",
     "CoSimulation",
     "Drive",
     "Engine",
+    "EnginePool",
     "HomodyneLoop",
+    "Outcome",
     "OutputStage",
     "PatternSequence",
     "Sine",
     "Table",
     "Transient",
+    "Trust",
+    "Vectors",
     "find_ngspice_library",
     "loop_fields",
     "noise_currents",

@@ -192,7 +192,7 @@ def current_source(value, t, name, _ident, user):
         number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
         place += 1
     if control[EVALUATE] == 0 or number >= control[TERMINALS]:
-        control[UNSERVED] += 1  # the engine refuses the result: `check_deck` sees no included files
+        control[UNSERVED] += 1  # the engine refuses the result, should `check_deck` have missed it
         store_float(value, 0.0)
         return 0
     header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)

@@ -7,30 +7,38 @@ parent only, which then ends the worker and keeps the record.
 
 from __future__ import annotations
 
-import json
+import mmap
 import os
 import queue
-import re
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from circuits import callbacks
+from circuits import callbacks, ngspice_words
 from circuits.cosimulation import CoSimulation
-from circuits.deck_checks import check_circuit, check_deck
+from circuits.deck_checks import check_circuit, check_deck, check_request
+from circuits.failures import FailedDeck, short
 from circuits.library import INSTALL_HINT, find_ngspice_library
+from circuits.trust import Trust
+from circuits.worker_process import WorkerProcess
 from dnpu_models.geometry import FloatArray
-from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError
+from inmateria.errors import (
+    AbsurdValueError,
+    EngineCrashError,
+    EngineError,
+    EngineHangError,
+    InputError,
+    Interrupted,
+    NetlistError,
+    TooManyPointsError,
+)
 
 Progress = Callable[[str, float, float], None]
 """Called as progress(phase, simulated seconds, wall seconds of this run)."""
@@ -42,23 +50,14 @@ control, so that the maximum step alone sets the number of points. It does so on
 capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
 steps were rejected there."""
 
-ABSURD = 1e15
-"""No voltage (V) or current (A) of a circuit is as large: ngspice turns 1/0 into 1e32 and an overflow into 1e99."""
-
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
 
-_ERROR_WORDS = re.compile(
-    r"error|singular matrix|timestep too small|time step too small|no convergence|aborted|unknown|can't|cannot|no such"
-    r"|no job",
-    re.IGNORECASE,
-)
-_CONVERGENCE_WORDS = re.compile(
-    r"timestep too small|time step too small|no convergence|singular matrix|iteration limit|gmin stepping failed"
-    r"|source stepping failed|convergence failed",
-    re.IGNORECASE,
-)
-_UNFINISHED = re.compile(r"simulation\(s\) aborted|simulation not started", re.IGNORECASE)
+RUNS_PER_WORKER = 10_000
+"""Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
+
+CHUNK_ROWS = 8192
+"""Rows of the record that are sorted into columns at a time; each chunk's pages are let go after."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +80,8 @@ class Transient:
         What ngspice said.
     deck : str
         The deck as run.
+    trust : Trust
+        What was checked after the run.
     """
 
     time_s: FloatArray
@@ -90,21 +91,32 @@ class Transient:
     statistics: dict[str, float]
     messages: tuple[str, ...]
     deck: str
+    trust: Trust = field(default_factory=Trust)
 
     def __getitem__(self, name: str) -> FloatArray:
         """A saved vector."""
         return self.values[name.lower()]
 
 
-@dataclass
-class _Reply:
-    content: dict[str, Any] | None = None
-    failure: str | None = None
-    phases: list[str] = field(default_factory=list)
+class Vectors(dict[str, FloatArray]):
+    """Vectors of one analysis by ngspice's own names (``v(b)`` is ``b``), complex ones complex.
+
+    Attributes
+    ----------
+    trust : Trust
+        What was checked after the run.
+    messages : tuple of str
+        What ngspice said.
+    """
+
+    trust: Trust = Trust()
+    messages: tuple[str, ...] = ()
 
 
 class Engine:
     """One worker with one libngspice; reused for many runs. Use it as a context manager.
+
+    An engine serves one thread at a time; only `abort` may be called from another.
 
     Parameters
     ----------
@@ -115,15 +127,18 @@ class Engine:
     ------
     EngineError
         If libngspice is not found.
+    InputError
+        If the timeout is no positive time.
     """
 
     def __init__(self, *, timeout_s: float = 300.0) -> None:
+        if not timeout_s > 0:
+            raise InputError("timeout_s", timeout_s, "is no patience", "give a positive time in seconds")
         self.timeout_s = timeout_s
         find_ngspice_library()
-        self._process: subprocess.Popen[str] | None = None
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._pumping: threading.Thread | None = None
-        self._stderr: IO[str] | None = None
+        self._process: WorkerProcess | None = None
+        self._runs = 0
+        self._aborted = False
 
     def __enter__(self) -> Self:
         """Return the engine."""
@@ -135,64 +150,24 @@ class Engine:
         """End the worker."""
         self.close()
 
-    def _start(self) -> subprocess.Popen[str]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.close()
-        environment = dict(os.environ)
-        # The rooms must be found whatever folder the user is in, and never a file of the user's that has their name.
-        root = str(Path(__file__).resolve().parent.parent)
-        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            environment[name] = "1"  # the device's matrices are small: threads only get in each other's way
-        previous = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = root if not previous else os.pathsep.join([root, previous])
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the worker
-        self._lines = queue.Queue()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "circuits.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        self._pumping = threading.Thread(target=self._pump, args=(self._process, self._lines), daemon=True)
-        self._pumping.start()
-        return self._process
-
-    def _last_words(self) -> str:
-        """Last line that the worker wrote on stderr."""
-        if self._stderr is None:
-            return ""
-        self._stderr.seek(0)
-        return " ".join(self._stderr.read().strip().splitlines()[-1:])
-
-    @staticmethod
-    def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
+    @property
+    def pid(self) -> int | None:
+        """Process number of the worker; None where none runs."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
 
     def close(self) -> None:
         """End the worker, whatever it does."""
         process, self._process = self._process, None
-        stderr, self._stderr = self._stderr, None
-        if stderr is not None:
-            stderr.close()
-        if process is None:
-            return
-        if process.poll() is None:
+        if process is not None:
+            process.close()
+
+    def abort(self) -> None:
+        """End the run that another thread waits for, which gets `Interrupted`, and refuse all further ones."""
+        self._aborted = True
+        process = self._process
+        if process is not None:
             process.kill()
-        process.wait()
-        if self._pumping is not None:  # it ends with the pipe; the pipe must not be closed under it
-            self._pumping.join()
-        if process.stdin is not None:
-            with suppress(BrokenPipeError):  # of a request that was never read
-                process.stdin.close()
-        if process.stdout is not None:
-            process.stdout.close()
 
     def about(self) -> dict[str, Any]:
         """Version, library path and XSPICE of the ngspice in the worker.
@@ -202,8 +177,7 @@ class Engine:
         EngineError
             If the worker does not start or crashes.
         """
-        reply = self._ask({"op": "about"}, None, None, deck="", stop_s=0.0)
-        return dict(reply)
+        return dict(self._ask({"op": "about"}, None, None, FailedDeck("")))
 
     def transient(
         self,
@@ -237,50 +211,49 @@ class Engine:
             the later one counts.
         progress : callable, optional
         folder : Path, optional
-            Where a failing deck is kept; the current folder by default.
+            Where a failing deck is kept; the folder of temporary files by default.
 
         Raises
         ------
-        NetlistError
-            If the deck is malformed or ngspice rejects it.
-        ConvergenceError
-            If ngspice finds no solution, or the device gives no number.
-        EngineError
-            If ngspice crashes, hangs, or stops early.
+        InputError, NetlistError
+            If an argument or the deck is malformed, or ngspice rejects it.
+        NoConvergenceError, SingularMatrixError, TimestepTooSmallError, AbsurdValueError
+            If ngspice finds no solution, or the circuit or the device gives no number (all `ConvergenceError`).
+        EngineCrashError, EngineHangError, EngineExitError, TooManyPointsError
+            If ngspice fails (all `EngineError`).
         Interrupted
             On Ctrl-C; ``partial`` is the Transient so far.
+
+        Warns
+        -----
+        TrustWarning
+            For each of the result's ``trust.doubts``.
         """
-        if not (0 < max_step_s < stop_s < np.inf):
-            raise NetlistError(
-                "max_step_s", max_step_s, f"must lie between 0 and the stop time {stop_s:g} s", "change it"
-            )
         nodes = [] if cosimulation is None else [f"v({node})" for node in cosimulation.nodes]
+        check_request(stop_s, max_step_s, save, corners_s, grids_s)
         columns = [v.lower() for v in dict.fromkeys([*save, *nodes])]
+        if not columns:
+            raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
+        check_circuit(deck)
         body = [deck.rstrip("\n")]
         if cosimulation is not None:
             body.append(cosimulation.cards())
         full = "\n".join(
             [*body, ".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
         )
-        external = frozenset(f"idevice{k}" for k in range(len(nodes)))
-        check_circuit(deck)
-        check_deck(full, external)
+        notes = check_deck(full, frozenset(f"idevice{k}" for k in range(len(nodes))))
+        failed = FailedDeck(full, folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
             (work / "deck.cir").write_text(full, encoding="utf-8")
             if cosimulation is not None:
                 cosimulation.write(work, 0.25 * max_step_s)
             capacity = int(8 * stop_s / max_step_s) + 100_000
-            width = 1 + len(columns) + len(nodes)
-            record = work / "record.bin"
-            with open(record, "wb") as handle:  # sparse: only what is written takes space
-                handle.truncate(8 * (callbacks.HEADER_WORDS + capacity * width))
-            shared = np.memmap(record, dtype=float, mode="r+")
-            shared[callbacks.H_BAD_TIME] = np.nan
+            shared = _record(work / "record.bin", capacity * (1 + len(columns) + len(nodes)))
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
-                "record": str(record),
+                "record": str(work / "record.bin"),
                 "capacity": capacity,
                 "columns": columns,
                 "sense": nodes,
@@ -288,141 +261,132 @@ class Engine:
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
+                "folder": os.getcwd(),
             }
 
-            def collect(reply: dict[str, Any] | None, seconds: float) -> Transient:
-                rows = int(shared[callbacks.H_ROWS])
-                table = np.array(shared[callbacks.HEADER_WORDS : callbacks.HEADER_WORDS + rows * width])
-                table = table.reshape(rows, width)
-                reached = rows > 0 and table[-1, 0] >= stop_s * (1 - 1e-9)
+            def collect(reply: dict[str, Any]) -> Transient:
+                time_s, values, device_A = _columns(shared, columns, len(nodes))
+                reached = len(time_s) > 0 and bool(time_s[-1] >= stop_s * (1 - 1e-9))
                 statistics = {
                     "points": float(shared[callbacks.H_POINTS]),
                     "evaluations": float(shared[callbacks.H_EVALUATIONS]),
                     "source_calls": float(shared[callbacks.H_CALLS]),
                     "device_seconds": float(shared[callbacks.H_DEVICE_SECONDS]),
                     "prediction_error_V": float(shared[callbacks.H_PREDICTION_ERROR]),
-                    "seconds": seconds,
-                    **(reply or {}).get("statistics", {}),
+                    "seconds": float(reply.get("seconds", 0.0)),
+                    **reply.get("statistics", {}),
                 }
-                values = {n: table[:, 1 + k].copy() for k, n in enumerate(columns)}
-                messages = tuple((reply or {}).get("loading", []) + (reply or {}).get("running", []))
-                return Transient(
-                    table[:, 0].copy(), values, table[:, 1 + len(columns) :].copy(), reached, statistics, messages, full
+                messages = (*reply.get("loading", ()), *reply.get("running", ()))
+                trust = Trust(
+                    reached=reached,
+                    points=int(statistics["points"]),
+                    rejected=int(statistics.get("rejected", 0)),
+                    notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(messages))),
                 )
+                return Transient(time_s, values, device_A, reached, statistics, messages, full, trust)
 
             try:
-                reply = self._ask(request, shared, progress, deck=full, stop_s=stop_s, folder=folder)
+                reply = self._ask(request, shared, progress, failed)
             except Interrupted as interruption:
-                interruption.partial = collect(None, 0.0)
+                interruption.partial = collect({})
                 raise
-            result = collect(reply, float(reply.get("seconds", 0.0)))
+            result = collect(reply)
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
-                self._explain(reply, full, f"stopped at {reached:.6g} s of {stop_s:.6g} s", folder)
-            _check_numbers(result.values, full, folder)
+                failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
+            failed.check_numbers(result.values, result.time_s)
+            result.trust.warn()
             return result
 
-    def run(self, deck: str, *, progress: Progress | None = None, folder: Path | None = None) -> dict[str, FloatArray]:
+    def run(self, deck: str, *, progress: Progress | None = None, folder: Path | None = None) -> Vectors:
         """Run a whole deck (any one analysis) and return the vectors of its last plot.
+
+        Parameters
+        ----------
+        deck : str
+            From the title line to ``.end``. ``.control`` is refused: it could run any command.
+        progress : callable, optional
+        folder : Path, optional
+            Where a failing deck is kept; the folder of temporary files by default.
 
         Raises
         ------
-        NetlistError, ConvergenceError, EngineError, Interrupted
+        InputError, NetlistError, ConvergenceError, EngineError, Interrupted
             As `transient`.
+
+        Warns
+        -----
+        TrustWarning
+            For each of the result's ``trust.doubts``.
         """
-        check_deck(deck)
+        notes = check_deck(deck)
+        failed = FailedDeck(deck, folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
             (work / "deck.cir").write_text(deck, encoding="utf-8")
-            request = {"op": "run", "deck": str(work / "deck.cir"), "vectors": str(work / "vectors.npz")}
-            reply = self._ask(request, None, progress, deck=deck, stop_s=0.0, folder=folder)
+            request = {
+                "op": "run",
+                "deck": str(work / "deck.cir"),
+                "vectors": str(work / "vectors.bin"),
+                "folder": os.getcwd(),
+            }
+            reply = self._ask(request, None, progress, failed)
+            words = ngspice_words.spoken(reply["running"])
+            if ngspice_words.unfinished(words):
+                failed.explain(reply, "did not finish")
             if not reply.get("names"):
-                self._explain(reply, deck, "gave no result", folder)
-            with np.load(work / "vectors.npz", allow_pickle=False) as stored:
-                vectors = {n: stored[f"v{k}"] for k, n in enumerate(reply["names"])}
-            said = "\n".join(reply["running"]).lower()
-            # A singular circuit has no operating point, though ngspice's last resort, a transient, always finds one.
-            if _UNFINISHED.search(said) or ("singular matrix" in said and "transient op finished" in said):
-                self._explain(reply, deck, "did not finish", folder)
-            _check_numbers(vectors, deck, folder)
-            return vectors
+                failed.explain(reply, "gave no result")
+            vectors = Vectors()
+            with open(work / "vectors.bin", "rb") as stream:
+                for vector, count, kind in reply["names"]:
+                    vectors[vector] = np.fromfile(stream, dtype=kind, count=count)
+        failed.check_numbers(vectors, vectors.get("time"))
+        counted = reply["statistics"]
+        vectors.messages = (*reply["loading"], *reply["running"])
+        vectors.trust = Trust(
+            operating_point=ngspice_words.operating_point(
+                words, initial_conditions=any("initial conditions" in line for line in words)
+            ),
+            points=int(counted.get("accepted", 0)),
+            rejected=int(counted.get("rejected", 0)),
+            notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(vectors.messages))),
+        )
+        vectors.trust.warn()
+        return vectors
 
     def _ask(
-        self,
-        request: dict[str, Any],
-        shared: FloatArray | None,
-        progress: Progress | None,
-        *,
-        deck: str,
-        stop_s: float,
-        folder: Path | None = None,
+        self, request: dict[str, Any], shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
     ) -> dict[str, Any]:
-        begin = last_change = time.monotonic()
-        points, phase = -1.0, "starting"
+        """Send a request and watch it until its reply; whatever happens, the next request finds a sound worker."""
         try:
-            process = self._start()
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            while True:
-                try:
-                    line = self._lines.get(timeout=0.1)
-                except queue.Empty:
-                    now = time.monotonic()
-                    if shared is not None:
-                        self._check_record(shared, deck, folder)
-                        if shared[callbacks.H_POINTS] != points:
-                            points, last_change = float(shared[callbacks.H_POINTS]), now
-                        if progress is not None:
-                            progress(phase, float(shared[callbacks.H_TIME]), now - begin)
-                    # Imports and compilation take seconds whatever the user expects of a run.
-                    patience = self.timeout_s if phase == "running" else max(self.timeout_s, STARTING_S)
-                    if now - last_change > patience:
-                        self.close()
-                        raise EngineError(
-                            "ngspice",
-                            f"{patience:g} s",
-                            "accepted no time-point for so long",
-                            _kept(deck, folder),
-                        ) from None
-                    continue
-                if line is None:
-                    code = process.wait()
-                    words = self._last_words()
-                    self.close()
-                    raise EngineError("ngspice", code, f"ended in the middle of the run ({words})", _kept(deck, folder))
-                message = json.loads(line)
-                if "event" in message:
-                    phase, last_change = message["event"], time.monotonic()
-                    if progress is not None:
-                        progress(phase, 0.0, time.monotonic() - begin)
-                elif "failure" in message:
-                    self.close()
-                    if "cannot load library" in message["failure"]:
-                        library = find_ngspice_library()
-                        raise EngineError("libngspice", library, "cannot be loaded as a library", INSTALL_HINT)
-                    raise EngineError("ngspice", message["failure"], "the worker failed", _kept(deck, folder))
-                else:
-                    break
+            if self._aborted:
+                raise KeyboardInterrupt
+            if self._process is None or not self._process.alive or self._runs >= RUNS_PER_WORKER:
+                self.close()
+                self._process, self._runs = WorkerProcess(), 0
+            if self._aborted:  # while it started
+                raise KeyboardInterrupt
+            process = self._process
+            self._runs += request["op"] == "run"
+            process.ask(request)
+            reply = self._watch(process, shared, progress, failed)
         except KeyboardInterrupt as interruption:
+            self.close()
             if isinstance(interruption, Interrupted):
                 raise
-            self.close()
             raise Interrupted("run", "Ctrl-C", "was stopped", "what was computed so far is kept") from None
         except BrokenPipeError:
-            self.close()
-            raise EngineError("ngspice", "broken pipe", "the worker is gone", "run again") from None
+            self._crashed(process, shared, failed)
         except BaseException:  # an error of the progress callback too: a worker left running would answer the next run
             self.close()
             raise
         if shared is not None:  # a short run ends before it was looked at
-            self._check_record(shared, deck, folder)
-        reply: dict[str, Any] = message["reply"]
+            self._check_record(shared, failed)
         if request["op"] == "run":
-            if reply.get("exited") is not None:
+            if reply.get("exited") is not None or reply.get("ended"):
                 self.close()
             if not reply["loaded"]:
-                self._reject(reply, deck, folder)
+                failed.reject(reply)
             if reply.get("unserved"):
                 raise NetlistError(
                     "deck", "an external source in an include", "nobody gives it a value", "remove it from the file"
@@ -431,64 +395,128 @@ class Engine:
                 raise NetlistError("save", reply["missing"], "is no vector of this circuit", "name a node of the deck")
         return reply
 
-    def _check_record(self, shared: FloatArray, deck: str, folder: Path | None) -> None:
+    def _watch(
+        self, process: WorkerProcess, shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
+    ) -> dict[str, Any]:
+        """Wait for the reply, as long as something moves."""
+        begin = last_change = time.monotonic()
+        points, phase = -1.0, "starting"
+        while True:
+            try:
+                message = process.answer(0.1)
+            except queue.Empty:
+                now = time.monotonic()
+                if shared is not None:
+                    self._check_record(shared, failed)
+                    if shared[callbacks.H_POINTS] != points:
+                        points, last_change = float(shared[callbacks.H_POINTS]), now
+                if progress is not None:
+                    progress(phase, 0.0 if shared is None else float(shared[callbacks.H_TIME]), now - begin)
+                # Imports and compilation take seconds whatever the user expects of a run.
+                patience = self.timeout_s if phase == "running" else max(self.timeout_s, STARTING_S)
+                if now - last_change > patience:
+                    process.kill()
+                    raise failed.error(
+                        EngineHangError,
+                        "ngspice",
+                        f"{patience:g} s",
+                        "accepted no time-point for so long",
+                        words=process.last_words(),
+                        time_s=None if shared is None else float(shared[callbacks.H_TIME]),
+                    ) from None
+                continue
+            if message is None:
+                self._crashed(process, shared, failed)
+            if "status" in message:  # of runs without a record: they move
+                last_change = time.monotonic()
+            elif "event" in message:
+                phase, last_change = message["event"], time.monotonic()
+                if progress is not None:
+                    progress(phase, 0.0, time.monotonic() - begin)
+            elif "failure" in message:
+                if "cannot load library" in message["failure"]:
+                    library = find_ngspice_library()
+                    raise EngineError("libngspice", library, "cannot be loaded as a library", INSTALL_HINT)
+                raise failed.error(EngineError, "ngspice", message["failure"], "the worker failed")
+            else:
+                reply: dict[str, Any] = message["reply"]
+                return reply
+
+    def _crashed(self, process: WorkerProcess, shared: FloatArray | None, failed: FailedDeck) -> NoReturn:
+        """Raise for a worker that is gone."""
+        if self._aborted:
+            raise Interrupted("run", "abort", "was stopped", "what was computed so far is kept")
+        words = process.last_words()
+        ending = process.ending()
+        self.close()
+        at = None if shared is None else float(shared[callbacks.H_TIME])
+        when = "" if at is None else f" at {at:.6g} s"
+        said = f" ({short(words[-1:])})" if words else ""
+        raise failed.error(
+            EngineCrashError, "ngspice", ending, f"ended in the middle of the run{when}{said}", words=words, time_s=at
+        )
+
+    def _check_record(self, shared: FloatArray, failed: FailedDeck) -> None:
         """End a run whose device gave no number, or whose points do not fit the record."""
         at = float(shared[callbacks.H_BAD_TIME])
         if not np.isnan(at):
             self.close()
-            raise ConvergenceError("device", "NaN", f"gave no current at {at:.6g} s", "check its voltages near then")
+            problem = f"gave no current at {at:.6g} s"
+            raise failed.error(
+                AbsurdValueError, "device", "NaN", problem, fix="check its voltages near then", time_s=at
+            )
         if shared[callbacks.H_OVERFLOW] > 0:
             at = float(shared[callbacks.H_TIME])
             self.close()
-            raise EngineError(
-                "max_step_s", f"at {at:.6g} s", "ngspice took over eight times the planned points", _kept(deck, folder)
-            )
-
-    @staticmethod
-    def _reject(reply: dict[str, Any], deck: str, folder: Path | None) -> None:
-        words = [m.partition(" ")[2] for m in reply["loading"]]
-        telling = [w for w in words if _ERROR_WORDS.search(w)] or words[-1:] or ["no reason given"]
-        raise NetlistError("deck", _short(telling), "ngspice rejects it", _kept(deck, folder))
-
-    @staticmethod
-    def _explain(reply: dict[str, Any], deck: str, what: str, folder: Path | None) -> None:
-        """Raise what ngspice's words mean for a run that did not finish."""
-        words = [m.partition(" ")[2] for m in reply["loading"] + reply["running"]]
-        trouble = [w for w in words if _CONVERGENCE_WORDS.search(w)]
-        if trouble:
-            raise ConvergenceError("ngspice", _short(trouble), what, _kept(deck, folder))
-        telling = [w for w in words if _ERROR_WORDS.search(w)]
-        if telling:
-            raise NetlistError("deck", _short(telling), f"ngspice {what}", _kept(deck, folder))
-        raise EngineError("ngspice", _short(words[-2:]), what, _kept(deck, folder))
+            problem = "ngspice took over eight times the planned points"
+            raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
 
 
-def _check_numbers(vectors: Mapping[str, np.ndarray[Any, Any]], deck: str, folder: Path | None) -> None:
-    """Refuse results that are no numbers, or that no circuit has; scales of an analysis may be any size."""
-    for name, values in vectors.items():
-        if name in ("time", "frequency") or name.endswith("-sweep"):
-            continue
-        absurd = ~(np.abs(values) <= ABSURD)
-        if np.any(absurd):
-            value = values[np.argmax(absurd)]
-            raise ConvergenceError(
-                name, value.item(), "no voltage or current: a division by zero?", _kept(deck, folder)
-            )
+def _record(path: Path, words: int) -> FloatArray:
+    """Make the file of accepted points and map it; sparse, so that only what is written takes space.
 
-
-def _short(lines: Sequence[str]) -> str:
-    text = "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def _kept(deck: str, folder: Path | None) -> str:
-    """Write the failing deck to a file of its own, and say where."""
-    if not deck:
-        return "look at it with 'inmateria doctor'"
+    Raises
+    ------
+    EngineError
+        If the file system refuses a file of that size.
+    """
+    size = 8 * (callbacks.HEADER_WORDS + words)
     try:
-        handle, name = tempfile.mkstemp(prefix="failed-", suffix=".cir", dir=folder or tempfile.gettempdir())
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(deck)
-    except OSError as error:
-        return f"the deck could not be kept ({error})"
-    return f"see the deck kept as {os.path.abspath(name)}"
+        with open(path, "wb") as handle:
+            handle.truncate(size)
+        shared = np.memmap(path, dtype=float, mode="r+")
+    except (OSError, ValueError) as error:
+        raise EngineError("max_step_s", f"{size:.3g} bytes", f"no file for the points ({error})", "plan less") from None
+    shared[callbacks.H_BAD_TIME] = np.nan
+    return shared
+
+
+def _columns(
+    shared: FloatArray, names: Sequence[str], terminals: int
+) -> tuple[FloatArray, dict[str, FloatArray], FloatArray]:
+    """Time, saved vectors and device currents of the record, sorted into arrays of their own.
+
+    The record stands row by row. It is sorted in pieces, each of which is let go after: the points are never in memory
+    twice, save for a piece (the file's pages are the system's to drop).
+    """
+    rows = int(shared[callbacks.H_ROWS])
+    width = 1 + len(names) + terminals
+    table = shared[callbacks.HEADER_WORDS : callbacks.HEADER_WORDS + rows * width].reshape(rows, width)
+    time_s = np.empty(rows)
+    values = {name: np.empty(rows) for name in names}
+    device_A = np.empty((rows, terminals))
+    mapped: Any = getattr(shared, "_mmap", None)
+    page = mmap.PAGESIZE
+    for start in range(0, rows, CHUNK_ROWS):
+        piece = table[start : start + CHUNK_ROWS]
+        stop = start + len(piece)
+        time_s[start:stop] = piece[:, 0]
+        for k, column in enumerate(values.values()):
+            column[start:stop] = piece[:, 1 + k]
+        device_A[start:stop] = piece[:, 1 + len(names) :]
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            first = 8 * (callbacks.HEADER_WORDS + start * width) // page * page
+            end = 8 * (callbacks.HEADER_WORDS + stop * width) // page * page
+            if end > first:
+                mapped.madvise(mmap.MADV_DONTNEED, first, end - first)
+    return time_s, values, device_A

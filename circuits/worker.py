@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from circuits import callbacks
+from circuits.ngspice_words import rejected, spoken
 from circuits.shared_ngspice import SharedNgSpice
 
 
@@ -143,36 +144,47 @@ class Worker:
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the deck, run it, report."""
         ngspice = self.ngspice
-        ngspice.messages.clear()
+        ngspice.begin()
         ngspice.on_vectors = None
         self.missing = []
+        reply: dict[str, Any] = {"loaded": False, "loading": [], "running": [], "statistics": {}, "exited": None}
+
+        def give_up() -> None:
+            """End in the middle of the search for an operating point that cannot be used."""
+            _say(self.out, reply={**reply, "running": list(ngspice.messages), "ended": True})
+            os._exit(0)
+
         try:
+            os.chdir(request.get("folder") or ".")  # where the user's relative includes are
             self._prepare(request)
             deck = Path(request["deck"]).read_text(encoding="utf-8")
             load_code = ngspice.load(deck)
-            loading = list(ngspice.messages)
-            reply: dict[str, Any] = {"loaded": load_code == 0, "loading": loading, "running": [], "statistics": {}}
-            if load_code == 0 and ngspice.exited is None:
+            reply["loading"] = list(ngspice.messages)
+            reply["loaded"] = load_code == 0 and not rejected(spoken(ngspice.messages))
+            if reply["loaded"] and ngspice.exited is None:
                 ngspice.messages.clear()
                 _say(self.out, event="running")
+                ngspice.on_doomed = give_up
+                if request.get("record") is None:
+                    ngspice.on_status = lambda: _say(self.out, status="moving")
                 begin = time.perf_counter()
                 reply["code"] = ngspice.command("run")
                 reply["seconds"] = time.perf_counter() - begin
                 reply["running"] = list(ngspice.messages)
                 reply["missing"] = self.missing
                 reply["unserved"] = int(ngspice.control[callbacks.UNSERVED])
-                reply["statistics"] = self._statistics()
-                if request.get("vectors"):
-                    arrays = ngspice.vectors()
-                    named: dict[str, Any] = {f"v{k}": a for k, a in enumerate(arrays.values())}
-                    np.savez(request["vectors"], **named)
-                    reply["names"] = list(arrays)
+                if ngspice.exited is None:
+                    reply["statistics"] = self._statistics()
+                    if request.get("vectors"):
+                        with open(request["vectors"], "wb") as stream:
+                            reply["names"] = ngspice.write_vectors(stream)
+            if ngspice.exited is None:
                 ngspice.forget()
             reply["exited"] = ngspice.exited
             return reply
         finally:
             ngspice.control[:] = 0
-            ngspice.on_vectors = None
+            ngspice.on_vectors = ngspice.on_doomed = ngspice.on_status = None
             self.keep = []
 
     def _statistics(self) -> dict[str, float]:

@@ -27,9 +27,8 @@ _HOME = {
         "random_search", "spice_lock_in",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
-        "Transient", "loop_fields", "noise_currents", "offset_bias",
-        "parts_at",
+        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "Outcome", "OutputStage", "PatternSequence",
+        "Sine", "Table", "Transient", "Trust", "Vectors", "loop_fields", "noise_currents", "offset_bias", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
@@ -42,7 +41,9 @@ _HOME = {
     ],
     "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [
-        "ConvergenceError", "EngineError", "InMateriaError", "InputError", "Interrupted", "NetlistError",
+        "AbsurdValueError", "ConvergenceError", "EngineCrashError", "EngineError", "EngineExitError", "EngineHangError",
+        "InMateriaError", "InputError", "Interrupted", "NetlistError", "NoConvergenceError", "SingularMatrixError",
+        "TimestepTooSmallError", "TooManyPointsError", "TrustWarning",
     ],
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

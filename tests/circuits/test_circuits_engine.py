@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +17,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits.engine import OPTIONS, Engine, Transient
+from circuits import callbacks
+from circuits.engine import OPTIONS, Engine, Transient, _columns, _record
 from circuits.library import find_ngspice_library
-from inmateria.errors import ConvergenceError, EngineError, Interrupted, NetlistError
+from circuits.ngspice_words import operating_point
+from circuits.trust import Trust
+from inmateria.errors import (
+    AbsurdValueError,
+    ConvergenceError,
+    EngineCrashError,
+    EngineError,
+    EngineHangError,
+    Interrupted,
+    NetlistError,
+    NoConvergenceError,
+    RunError,
+    SingularMatrixError,
+    TimestepTooSmallError,
+    TooManyPointsError,
+    TrustWarning,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 RC = "rc\nV1 a 0 1\nR1 a b 1k\nC1 b 0 1u ic=0\n" + OPTIONS
@@ -35,8 +54,8 @@ def simple(engine: Engine, folder: Path | None = None) -> Transient:
 
 def worker_pid(engine: Engine) -> int:
     engine.about()
-    assert engine._process is not None
-    return engine._process.pid
+    assert engine.pid is not None
+    return engine.pid
 
 
 # -- right numbers ---------------------------------------------------------------------------------------------------
@@ -96,7 +115,7 @@ def test_options_leave_the_step_to_the_maximum(engine: Engine) -> None:
     deck = "zero\nV1 a 0 sin(0 1 100)\nB1 0 x I=100*v(a)*v(a)*v(a)\nC1 x 0 1 ic=-0.5\n" + OPTIONS
     run = engine.transient(deck, stop_s=0.1, max_step_s=1e-3, save=["v(x)"])
     assert run.statistics["rejected"] == 0
-    assert len(run.time_s) < 130
+    assert np.sum(run.time_s < 0.09) < 120  # ngspice 47 halves its steps towards the end
 
 
 def test_about_tells_version_and_library(engine: Engine) -> None:
@@ -129,9 +148,9 @@ def test_external_sources_that_nobody_serves_are_refused(engine: Engine, line: s
 def test_external_sources_in_an_included_file_are_refused(engine: Engine, tmp_path: Path, kind: str) -> None:
     (tmp_path / "part.lib").write_text(f"{kind}9 a 0 external\n")
     deck = f"t\nR1 a 0 1k\n.include {tmp_path}/part.lib"
-    with pytest.raises(NetlistError, match="nobody gives it a value"):
+    with pytest.raises(NetlistError, match="nobody gives this source a value"):
         engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(a)"])
-    with pytest.raises(NetlistError, match="nobody gives it a value"):
+    with pytest.raises(NetlistError, match="nobody gives this source a value"):
         engine.run(deck + "\n.op\n.end")
 
 
@@ -193,10 +212,12 @@ def test_timestep_too_small(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_steps_that_creep_end_the_run(engine: Engine, tmp_path: Path) -> None:
-    """Points are accepted for ever, each 1e-17 s after the last: no hang, no full disk."""
+    """Points are accepted for ever, each 1e-17 s after the last: no hang, no full disk. ngspice 47 gives up itself."""
     deck = "creep\nI1 0 a 1m\nC1 a 0 1n\nB1 a 0 I=u(v(a)-0.5)*1"
-    with pytest.raises(EngineError, match="eight times the planned points"):
+    with pytest.raises((TooManyPointsError, TimestepTooSmallError)) as caught:
         engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(a)"], folder=tmp_path)
+    assert caught.value.time_s is not None
+    assert 4e-7 < caught.value.time_s < 1e-4  # 1 mA charges 1 nF to 0.5 V in 0.5 us
     assert simple(engine).complete
 
 
@@ -232,10 +253,166 @@ def test_nan_in_a_source_is_no_result(engine: Engine, tmp_path: Path, value: str
 
 def test_lines_on_stderr_are_no_failure(engine: Engine) -> None:
     """PySpice fails on any line of stderr that is no warning; here a note comes there, and a warning."""
-    deck = f"{RC}\nR2 b c 0\nR3 c 0 1meg\nD1 c 0 d\n.model d d is=1e-30 nosuchparameter=1"
-    run = engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"])
+    deck = f"{RC}\nR2 b c 1\nR3 c 0 1meg\nD1 c 0 d\n.model d d is=1e-30 nosuchparameter=1"
+    with pytest.warns(TrustWarning, match="nosuchparameter"):
+        run = engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"])
     assert run.complete
+    assert any("nosuchparameter" in note for note in run.trust.notes)
     assert any(message.startswith("stderr") for message in run.messages)
+
+
+# -- each way to fail is its own exception, with the node, the time, ngspice's words and the deck ----------------------
+
+HOPELESS = "t\nV1 a 0 1\nR1 a b 1\nB1 b 0 I=sgn(v(b)-0.3)*1e6+1e3\n"
+
+
+@pytest.mark.parametrize(
+    ("deck", "error", "node", "words"),
+    [
+        ("t\nV1 a 0 1\nV2 a 0 2\nR1 a 0 1\n.op\n.end", SingularMatrixError, "v1#branch", "singular matrix"),
+        ("t\nI1 0 a 1m\nC1 a 0 1n\n.op\n.end", SingularMatrixError, "a", "singular matrix"),
+        (HOPELESS + ".op\n.end", NoConvergenceError, "b", "doAnalyses: OP"),
+        (HOPELESS + ".dc V1 0 1 0.1\n.end", NoConvergenceError, "b", "doAnalyses: DC"),
+        (HOPELESS + ".tran 1u 1m\n.end", NoConvergenceError, "b", "initial timepoint"),
+        ("t\nV1 a 0 1\nR1 a 0 1k\nB1 b 0 V=ln(-v(a))\nR2 b 0 1\n.op\n.end", AbsurdValueError, "b1", "out of range"),
+    ],
+)
+def test_a_failure_tells_its_node_and_words(
+    engine: Engine, tmp_path: Path, deck: str, error: type[RunError], node: str, words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        engine.run(deck, folder=tmp_path)
+    assert caught.value.node == node
+    assert any(words in line for line in caught.value.words)
+    assert caught.value.deck is not None
+    assert caught.value.deck.read_text() == deck
+    assert caught.value.deck.parent == tmp_path
+
+
+def test_a_timestep_too_small_tells_its_time(engine: Engine, tmp_path: Path) -> None:
+    """A source that has two signs at once from 0.3 ms on."""
+    deck = "t\nV1 a 0 pwl(0 0 0.3m 0 0.31m 1)\nR1 a b 1\nB1 b 0 I=(v(b)>0.1 ? 1:-1)*1e3*(time>0.305m ? 1:0)"
+    with pytest.raises(TimestepTooSmallError) as caught:
+        engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"], folder=tmp_path)
+    assert caught.value.time_s == pytest.approx(0.305e-3, rel=0.05)
+    assert caught.value.node is not None
+    assert caught.value.deck is not None
+
+
+def test_an_absurd_value_tells_its_node_and_time(engine: Engine, tmp_path: Path) -> None:
+    deck = "t\nV1 a 0 pwl(0 1 1m 0 2m 0)\nR1 a 0 1\nB1 b 0 V=1/max(v(a),0)\nR2 b 0 1k"
+    with pytest.raises(AbsurdValueError) as caught:
+        engine.transient(deck, stop_s=2e-3, max_step_s=1e-5, save=["v(a)", "v(b)"], folder=tmp_path)
+    assert caught.value.node == "b"
+    assert caught.value.time_s == pytest.approx(1e-3, rel=0.02)
+
+
+def test_errors_keep_what_they_know_across_processes() -> None:
+    error = SingularMatrixError("ngspice", "words", "did not finish", "look")
+    error.node, error.time_s, error.words, error.deck = "b", 1e-3, ("one", "two"), Path("x.cir")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is SingularMatrixError
+    assert str(copy) == str(error)
+    assert (copy.node, copy.time_s, copy.words, copy.deck) == ("b", 1e-3, ("one", "two"), Path("x.cir"))
+
+
+# -- trust -----------------------------------------------------------------------------------------------------------
+
+FLIP_FLOP = (
+    "t\nV1 c 0 12\nR1 c a 1k\nR2 c b 1k\nQ1 a b2 0 q\nQ2 b a2 0 q\nR3 a a2 10k\nR4 b b2 10k\nD1 a x d\nD2 x 0 d\n"
+    ".model q npn bf=100 is=1e-16\n.model d d is=1e-18 n=1\n"
+)
+
+
+def test_trust_tells_how_the_operating_point_was_found(engine: Engine) -> None:
+    easy = engine.run("t\nV1 a 0 1\nR1 a 0 1k\n.op\n.end")
+    assert easy.trust == Trust(operating_point="newton", points=easy.trust.points)
+    assert easy.trust.doubts == ()
+    stepped = engine.run(FLIP_FLOP + ".options itl1=4\n.op\n.end")
+    assert stepped.trust.operating_point == "gmin stepping"
+    assert stepped.trust.doubts == ()
+
+
+def test_trust_doubts_an_operating_point_found_by_a_transient() -> None:
+    words = ["Note: Starting dynamic gmin stepping", "Warning: source stepping failed", "Note: Transient op started"]
+    trust = Trust(operating_point=operating_point(words, initial_conditions=False))
+    assert trust.operating_point == "transient"
+    with pytest.warns(TrustWarning, match="by a transient only"):
+        trust.warn()
+
+
+def test_trust_counts_points_and_rejections(engine: Engine) -> None:
+    run = simple(engine)
+    assert run.trust.reached
+    assert run.trust.operating_point == "none"
+    assert run.trust.points == len(run.time_s)
+    assert run.trust.rejected == 0
+    hard = "t\nV1 a 0 sin(0 5 1k)\nD1 a b d\nR1 b 0 1k\nC1 b 0 1n ic=0\n.model d d is=1e-14 tt=1u cjo=1n"
+    switched = engine.transient(hard, stop_s=3e-3, max_step_s=1e-4, save=["v(b)"])
+    assert switched.trust.rejected > 0
+    assert switched.trust.doubts == ()
+    with pytest.warns(TrustWarning, match="60 of 100 time-points were rejected"):
+        Trust(points=40, rejected=60).warn()
+
+
+# -- breakpoints -----------------------------------------------------------------------------------------------------
+
+
+def test_edges_of_a_decks_own_pulses_are_hit(engine: Engine) -> None:
+    """Each corner of two pulse sources, periodic and of incommensurable periods, has a time-point of its own."""
+    delays, rises, widths, falls, periods = (11e-6, 0.0), (1e-7, 3e-7), (20e-6, 7e-6), (2e-7, 1e-7), (71e-6, 37.3e-6)
+    cards = [
+        f"V{k} p{k} 0 pulse(0 1 {d} {r} {f} {w} {p})\nR{k} p{k} 0 1k"
+        for k, (d, r, w, f, p) in enumerate(zip(delays, rises, widths, falls, periods, strict=True))
+    ]
+    stop = 0.5e-3
+    run = engine.transient("t\n" + "\n".join(cards), stop_s=stop, max_step_s=1e-5, save=["v(p0)", "v(p1)"])
+    for k, (d, r, w, f, p) in enumerate(zip(delays, rises, widths, falls, periods, strict=True)):
+        starts = d + p * np.arange(int((stop - d) / p))
+        corners = np.ravel([starts + offset for offset in (0, r, r + w, r + w + f)])
+        corners = corners[corners > 0]
+        distance = np.min(np.abs(run.time_s[:, None] - corners), axis=0)
+        assert np.max(distance) < 1e-12
+        phase = np.mod(run.time_s - d, p)
+        exact = np.where(run.time_s < d, 0, np.interp(phase, [0, r, r + w, r + w + f, p], [0, 1, 1, 0, 0]))
+        np.testing.assert_allclose(run[f"v(p{k})"], exact, atol=1e-4)  # 1e-12 s of an edge of 1e-7 s is 1e-5
+
+
+# -- results without needless copies -----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_a_large_record_is_in_memory_once(tmp_path: Path) -> None:
+    """8e5 points of six columns and the time are 45 MB; what is read of the mapped file is let go piece by piece."""
+    rows, names = 800_000, [f"v({k})" for k in range(6)]
+    shared = _record(tmp_path / "record.bin", rows * 7)
+    shared[callbacks.H_ROWS] = rows
+    table = shared[callbacks.HEADER_WORDS :].reshape(rows, 7)
+    for start in range(0, rows, 10_000):
+        table[start : start + 10_000] = np.arange(start, start + 10_000)[:, None] + 0.125 * np.arange(7)
+    del table
+    shared.flush()
+    del shared
+    shared = np.memmap(tmp_path / "record.bin", dtype=float, mode="r+")
+    peak = [memory_kb(os.getpid())]
+    before = peak[0]
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.001):
+            peak.append(memory_kb(os.getpid()))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    time_s, values, device_A = _columns(shared, names, 0)
+    stop.set()
+    thread.join()
+    peak.append(memory_kb(os.getpid()))
+    assert max(peak) - before < 1.3 * 8e-3 * rows * 7
+    np.testing.assert_array_equal(time_s, np.arange(rows))
+    for k, name in enumerate(names):
+        np.testing.assert_array_equal(values[name], np.arange(rows) + 0.125 * (k + 1))
+    assert device_A.shape == (rows, 0)
 
 
 # -- crashes, hangs, leaks -------------------------------------------------------------------------------------------
@@ -250,10 +427,30 @@ def test_a_killed_worker_is_an_error_and_the_next_run_is_right(tmp_path: Path) -
             if simulated > 0:
                 os.kill(pid, signal.SIGKILL)
 
-        with pytest.raises(EngineError, match="ended in the middle"):
+        with pytest.raises(EngineCrashError, match="ended in the middle") as caught:
             engine.transient(RC, stop_s=10, max_step_s=1e-5, save=["v(b)"], progress=kill, folder=tmp_path)
+        assert caught.value.value == "SIGKILL"
+        assert caught.value.time_s is not None
+        assert 0 < caught.value.time_s < 10
         after = simple(engine)
         assert worker_pid(engine) != pid
+    np.testing.assert_array_equal(after["v(b)"], before["v(b)"])
+
+
+def test_a_stopped_worker_is_a_hang_and_the_next_run_is_right(tmp_path: Path) -> None:
+    with Engine(timeout_s=1.0) as engine:
+        before = simple(engine)
+        pid = worker_pid(engine)
+
+        def freeze(phase: str, simulated: float, wall: float) -> None:
+            if simulated > 0:
+                os.kill(pid, signal.SIGSTOP)
+
+        with pytest.raises(EngineHangError, match="accepted no time-point") as caught:
+            engine.transient(RC, stop_s=10, max_step_s=1e-5, save=["v(b)"], progress=freeze, folder=tmp_path)
+        assert caught.value.time_s is not None
+        assert caught.value.time_s > 0
+        after = simple(engine)
     np.testing.assert_array_equal(after["v(b)"], before["v(b)"])
 
 
@@ -322,7 +519,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far() -> None:
         assert isinstance(partial, Transient)
         assert not partial.complete
         whole = simple(engine)
-    n = min(len(partial.time_s), len(whole.time_s) - 20)  # the last steps of a run are shaped by its end
+    n = min(len(partial.time_s), np.sum(whole.time_s < 4.9e-3))  # the last steps of a run are shaped by its end
     assert n > 100
     np.testing.assert_array_equal(partial.time_s[:n], whole.time_s[:n])
     np.testing.assert_array_equal(partial["v(b)"][:n], whole["v(b)"][:n])
@@ -341,7 +538,7 @@ def test_a_real_ctrl_c_in_a_script(tmp_path: Path) -> None:
                     engine.transient({RC!r}, stop_s=100, max_step_s=1e-5, save=["v(b)"],
                                      progress=lambda phase, t, wall: t > 0 and print("running", flush=True))
             except Interrupted as stop:
-                print("kept", len(stop.partial.time_s), engine._process, flush=True)
+                print("kept", len(stop.partial.time_s), engine.pid, flush=True)
             """
         )
     )
@@ -366,7 +563,7 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
             engine = Engine()
             engine.about()
             engine.transient({RC!r}, stop_s=100, max_step_s=1e-5, save=["v(b)"],
-                             progress=lambda phase, t, wall: t > 0 and print(engine._process.pid, flush=True))
+                             progress=lambda phase, t, wall: t > 0 and print(engine.pid, flush=True))
             """
         )
     )
