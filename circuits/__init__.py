@@ -13,6 +13,7 @@ from circuits.cosimulation import CoSimulation, Drive, Sine, Table
 from circuits.engine import OPTIONS, Engine, Transient
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.library import find_ngspice_library
+from circuits.lockin_block import LockInBlock, lockin_block
 from circuits.noise import noise_currents
 from circuits.patterns import PatternSequence
 
@@ -22,11 +23,13 @@ __all__ = [
     "Drive",
     "Engine",
     "HomodyneLoop",
+    "LockInBlock",
     "OutputStage",
     "PatternSequence",
     "Sine",
     "Table",
     "Transient",
     "find_ngspice_library",
+    "lockin_block",
     "noise_currents",
 ]

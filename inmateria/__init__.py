@@ -27,8 +27,8 @@ _HOME = {
         "random_search", "spice_lock_in",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "OutputStage", "PatternSequence", "Sine", "Table",
-        "Transient", "noise_currents",
+        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "LockInBlock", "OutputStage", "PatternSequence", "Sine",
+        "Table", "Transient", "lockin_block", "noise_currents",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
