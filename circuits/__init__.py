@@ -14,6 +14,7 @@ from circuits.engine import OPTIONS, Engine, Transient
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.library import find_ngspice_library
 from circuits.lockin_block import LockInBlock, lockin_block
+from circuits.lockin_characterisation import characterise_lockin
 from circuits.noise import noise_currents
 from circuits.patterns import PatternSequence
 
@@ -29,6 +30,7 @@ __all__ = [
     "Sine",
     "Table",
     "Transient",
+    "characterise_lockin",
     "find_ngspice_library",
     "lockin_block",
     "noise_currents",

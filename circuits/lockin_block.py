@@ -9,9 +9,9 @@
                                cos(...)
 
 Each block is a part of `netlists` at a level of realism, found by name. The references are as large as the mixers'
-scale (1 V or, for an AD633, 10 V), so that the mixers have unit gain at any level. A sine of peak A in phase puts
-A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the filters' outputs times sqrt 2. Behind a
-switching mixer a sine puts 2 A / pi there.
+scale (10 V, what a real multiplier takes), so that the mixers have unit gain at any level. A sine of peak A in phase
+puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the filters' outputs times sqrt 2. Behind
+a switching mixer a sine puts 2 A / pi there.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class LockInBlock:
         Prefix of all its nodes and instances.
     gain : float
         Gain of the amplifier before the mixers; at 1 there is none.
+    reference_v : float
+        Peak of the references, and scale of the mixers, V.
     replaced : mapping of str to Part
         Parts that take the place of the level's, by name.
     """
@@ -61,10 +63,15 @@ class LockInBlock:
     reference_phase: float = 0.0
     name: str = "lockin"
     gain: float = 1.0
+    reference_v: float = 10.0
     replaced: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for what, value, unit in (("frequency_hz", self.frequency_hz, "Hz"), ("gain", self.gain, "V/V")):
+        for what, value, unit in (
+            ("frequency_hz", self.frequency_hz, "Hz"),
+            ("gain", self.gain, "V/V"),
+            ("reference_v", self.reference_v, "V"),
+        ):
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(what, value, "is not a finite positive number", f"give a value above 0, in {unit}")
         if not math.isfinite(self.reference_phase):
@@ -93,15 +100,10 @@ class LockInBlock:
         return self.replaced.get(name) or load_part(name, self.level)
 
     @property
-    def reference_v(self) -> float:
-        """Peak of the references, V: the mixer's own scale, so that it has unit gain."""
-        return self.part(self.mixer).defaults.get("vscale", 1.0)
-
-    @property
     def rms_per_volt(self) -> float:
         """What the instrument shows for 1 V at the end of a filter, V rms."""
         sine_to_filter = 0.5 if self.settings.mixer == "sine" else 2.0 / math.pi
-        return math.sqrt(0.5) / (sine_to_filter * self.gain * self.part(self.mixer).defaults.get("gain", 1.0))
+        return math.sqrt(0.5) / (sine_to_filter * self.gain)
 
     # -- netlist -------------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,8 @@ class LockInBlock:
             source = self.node("input")
             nodes = {"in": signal, "offset": "0", "out": source}
             lines.append(self.part("gain_offset").instance(f"{self.name}_amp", nodes, gain=self.gain))
-        harmonic, peak = self.settings.harmonic, self.reference_v
+        harmonic, peak, mixer = self.settings.harmonic, self.reference_v, self.part(self.mixer)
+        scale = {"vscale": peak} if "vscale" in mixer.defaults else {}
         for arm in arms:
             degrees = math.degrees(harmonic * self.reference_phase) + self.settings.phase + 90.0 * (arm == "y")
             degrees = math.remainder(degrees, 360.0)
@@ -150,7 +153,7 @@ class LockInBlock:
             lines.append(f"V{reference} {reference} 0 SIN(0 {peak!r} {harmonic * self.frequency_hz!r} 0 0 {degrees!r})")
             before = self.node(f"mixer_{arm}")
             nodes = {"a": source, "b": reference, "out": before}
-            lines.append(self.part(self.mixer).instance(f"{self.name}_mix{arm}", nodes))
+            lines.append(mixer.instance(f"{self.name}_mix{arm}", nodes, **scale))
             for k in range(1, self.settings.poles + 1):
                 after = self.node(f"filter_{arm}{k}")
                 nodes = {"in": before, "out": after}
@@ -252,6 +255,7 @@ def lockin_block(
     reference_phase: float = 0.0,
     name: str = "lockin",
     gain: float = 1.0,
+    reference_v: float = 10.0,
     parts: Sequence[Part] = (),
 ) -> LockInBlock:
     """Realise a lock-in as a netlist; it reads what `lockin.demodulate` reads with the same settings.
@@ -271,6 +275,8 @@ def lockin_block(
     gain : float, optional
         Gain before the mixers. Gain there is small offset and small dynamic reserve, the two that an SR830's reserve
         modes trade; readings are referred to the signal in any case.
+    reference_v : float, optional
+        Peak of the references, which is the mixers' scale too, V.
     parts : sequence of Part, optional
         Parts (your own, or of another level) in place of the level's parts of the same name.
 
@@ -284,8 +290,9 @@ def lockin_block(
     InputError
         For settings that have no netlist, and parts that do not exist at this level.
     """
+    replaced = {part.name: part for part in parts}
     return LockInBlock(
-        settings, float(frequency_hz), level, reference_phase, name, float(gain), {part.name: part for part in parts}
+        settings, float(frequency_hz), level, reference_phase, name, float(gain), float(reference_v), replaced
     )
 
 

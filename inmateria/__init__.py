@@ -28,7 +28,7 @@ _HOME = {
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "HomodyneLoop", "LockInBlock", "OutputStage", "PatternSequence", "Sine",
-        "Table", "Transient", "lockin_block", "noise_currents",
+        "Table", "Transient", "characterise_lockin", "lockin_block", "noise_currents",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
@@ -37,7 +37,8 @@ _HOME = {
     ],
     "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
-        "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
+        "Characterisation", "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "characterise",
+        "demodulate", "plan_frequencies",
     ],
     "netlists": ["Part", "load_part", "parse_part"],
     "inmateria.errors": [

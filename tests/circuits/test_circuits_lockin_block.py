@@ -95,7 +95,7 @@ def clipping(name: str, swing: float) -> LockInBlock:
     if name == "mixer":
         text = SWINGING.format(
             name=name, pins="a: a, V\n* pin b: b, V\n* pin out: out, V", params="", order="a b out", defaults="",
-            swing=swing, body="Bout out 0 V=max(-{vswing},min({vswing},V(a)*V(b)))",
+            swing=swing, body="Bout out 0 V=max(-{vswing},min({vswing},V(a)*V(b)/10))",
         )  # fmt: skip
     else:
         text = SWINGING.format(
@@ -130,6 +130,7 @@ def test_overloads_name_the_stages(engine: Engine) -> None:
     [
         ("frequency_hz", {"frequency_hz": 0.0}),
         ("gain", {"gain": -1.0}),
+        ("reference_v", {"reference_v": 0.0}),
         ("window", {"settings": LockInSettings(TAU, window="boxcar")}),
         ("name", {"name": "a b"}),
         ("level", {"level": "wooden"}),
