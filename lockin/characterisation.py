@@ -185,7 +185,11 @@ class Digital:
         return time, x + 1j * y, per_cycle
 
     def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
-        """As `Realisation`: a signal at each offset, its phasor found by least squares."""
+        """As `Realisation`: a signal at each offset, its phasor found by least squares.
+
+        With a sine mixer whatever the setting: the filter behind it is the same, and a square wave only adds ripple.
+        """
+        settings = replace(settings, mixer="sine")
         corner = 1.0 / (2.0 * math.pi * settings.time_constant)
         above = corner * np.geomspace(0.05, 64.0, 53)
         below = -above[(above < 0.9 * frequency_hz) & (above > 0.1 * corner)][::-2]
@@ -208,6 +212,7 @@ class Digital:
 
     def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
         """As `Realisation`: mean over a cycle (the ripple at 2 f taken out), at the cycle's middle."""
+        settings = replace(settings, mixer="sine")
         duration = SETTLED * settings.time_constant
         time, z, per_cycle = self._read(settings, frequency_hz, ((math.sqrt(2.0), frequency_hz, 0.0),), duration)
         total = np.concatenate([[0.0], np.cumsum(0.5 * (z[1:].real + z[:-1].real))]) / per_cycle
