@@ -5,11 +5,14 @@ here. `CoSimulation` couples a device's compiled kernel to circuit nodes: no Pyt
 `PatternSequence` says which input levels stand when, and when the lock-ins listen. `HomodyneLoop` puts device, dither,
 lock-ins, output stage and integrators together: `deck()` is the netlist, `run()` the ngspice transient, `twin()` the
 same equations in compiled code, `opened()` the same circuit with frozen controls, reading gradients.
+`lockin_block` is one lock-in as a netlist at any level of its parts, `characterise_lockin` its data sheet,
+`design_lockin` finds tones, filter and components for given requirements.
 
 Circuits may be scaled in time against a real bench; the default windows are the published 0.1 s, unscaled.
 """
 
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
+from circuits.design_lockin import LockInDesign, LockInRequirements, design_lockin, measure_design
 from circuits.engine import OPTIONS, Engine, Transient
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.library import find_ngspice_library
@@ -25,13 +28,17 @@ __all__ = [
     "Engine",
     "HomodyneLoop",
     "LockInBlock",
+    "LockInDesign",
+    "LockInRequirements",
     "OutputStage",
     "PatternSequence",
     "Sine",
     "Table",
     "Transient",
     "characterise_lockin",
+    "design_lockin",
     "find_ngspice_library",
     "lockin_block",
+    "measure_design",
     "noise_currents",
 ]

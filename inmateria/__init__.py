@@ -27,8 +27,9 @@ _HOME = {
         "random_search", "spice_lock_in",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "LockInBlock", "OutputStage", "PatternSequence", "Sine",
-        "Table", "Transient", "characterise_lockin", "lockin_block", "noise_currents",
+        "CoSimulation", "Drive", "Engine", "HomodyneLoop", "LockInBlock", "LockInDesign", "LockInRequirements",
+        "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "characterise_lockin", "design_lockin",
+        "lockin_block", "measure_design", "noise_currents",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
