@@ -8,10 +8,11 @@
                                  |
                                cos(...)
 
-Each block is a part of `netlists` at a level of realism, found by name. The references are as large as the mixers'
-scale (10 V, what a real multiplier takes), so that the mixers have unit gain at any level. A sine of peak A in phase
-puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the filters' outputs times sqrt 2. Behind
-a switching mixer a sine puts 2 A / pi there.
+Each block is a part of `netlists` at a level of realism, found by name. The references come from the level's
+oscillator, locked to the signal's source (without error of its frequency); where a level has none, from ideal sources.
+They are as large as the mixers' scale (10 V, what a real multiplier takes), so that the mixers have unit gain at any
+level. A sine of peak A in phase puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the filters'
+outputs times sqrt 2. Behind a switching mixer a sine puts 2 A / pi there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from circuits.engine import OPTIONS, Engine, Progress, Transient
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import LockInReading, LockInSettings, settled_fraction, settling_time
-from netlists import Part, load_part
+from netlists import Part, available, load_part
 
 POINTS_PER_CYCLE = 32
 """Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""
@@ -93,7 +94,13 @@ class LockInBlock:
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts it is made of."""
-        return (*(("gain_offset",) if self.gain != 1.0 else ()), self.mixer, "lowpass")
+        optional = (("oscillator", self.has_oscillator), ("gain_offset", self.gain != 1.0))
+        return (*(name for name, used in optional if used), self.mixer, "lowpass")
+
+    @property
+    def has_oscillator(self) -> bool:
+        """Whether there is a part to make the references."""
+        return "oscillator" in self.replaced or ("oscillator", self.level) in available()
 
     def part(self, name: str) -> Part:
         """A part: the replacement, or the level's."""
@@ -128,7 +135,7 @@ class LockInBlock:
         """Vectors that a transient has to keep for `reading`."""
         return tuple(f"v({self.node(stage)})" for stage, _ in self.stages)
 
-    def cards(self, signal: str, arms: str = "xy") -> str:
+    def cards(self, signal: str, arms: str = "xy", references: tuple[str, str] | None = None) -> str:
         """Netlist lines between the node `signal` and the outputs; without the parts' library (`library`).
 
         Parameters
@@ -137,30 +144,44 @@ class LockInBlock:
             Node of the signal, V; it is not loaded.
         arms : {'xy', 'x', 'y'}, optional
             Which of the two arms; leaving one out saves half of the work, and `reading` then cannot be had.
+        references : tuple of str, optional
+            Nodes of the references of x and y, where something else makes them; such as another block with the same
+            settings, whose nodes are ``node('reference_x')`` and ``node('reference_y')``.
         """
-        lines = []
+        lines = [] if references else self._reference_cards()
         source = signal
         if self.gain != 1.0:
             source = self.node("input")
             nodes = {"in": signal, "offset": "0", "out": source}
             lines.append(self.part("gain_offset").instance(f"{self.name}_amp", nodes, gain=self.gain))
-        harmonic, peak, mixer = self.settings.harmonic, self.reference_v, self.part(self.mixer)
-        scale = {"vscale": peak} if "vscale" in mixer.defaults else {}
+        mixer, pole = self.part(self.mixer), self.part("lowpass")
+        scale = {"vscale": self.reference_v} if "vscale" in mixer.defaults else {}
         for arm in arms:
-            degrees = math.degrees(harmonic * self.reference_phase) + self.settings.phase + 90.0 * (arm == "y")
-            degrees = math.remainder(degrees, 360.0)
-            reference = self.node(f"reference_{arm}")
-            lines.append(f"V{reference} {reference} 0 SIN(0 {peak!r} {harmonic * self.frequency_hz!r} 0 0 {degrees!r})")
             before = self.node(f"mixer_{arm}")
+            reference = references["xy".index(arm)] if references else self.node(f"reference_{arm}")
             nodes = {"a": source, "b": reference, "out": before}
             lines.append(mixer.instance(f"{self.name}_mix{arm}", nodes, **scale))
             for k in range(1, self.settings.poles + 1):
                 after = self.node(f"filter_{arm}{k}")
                 nodes = {"in": before, "out": after}
-                pole = self.part("lowpass").instance(f"{self.name}_lp{arm}{k}", nodes, tau=self.settings.time_constant)
-                lines.append(pole)
+                lines.append(pole.instance(f"{self.name}_lp{arm}{k}", nodes, tau=self.settings.time_constant))
                 before = after
         return "\n".join(lines)
+
+    def _reference_cards(self) -> list[str]:
+        """Both references: the oscillator, or ideal sources."""
+        frequency, peak = self.settings.harmonic * self.frequency_hz, self.reference_v
+        degrees = math.degrees(self.settings.harmonic * self.reference_phase) + self.settings.phase
+        degrees = math.remainder(degrees, 360.0)
+        x, y = self.node("reference_x"), self.node("reference_y")
+        if not self.has_oscillator:
+            sine = f"SIN(0 {peak!r} {frequency!r} 0 0"
+            return [f"V{x} {x} 0 {sine} {degrees!r})", f"V{y} {y} 0 {sine} {degrees + 90.0!r})"]
+        part = self.part("oscillator")
+        values = {"frequency": frequency, "amplitude": peak, "phase": degrees}
+        if "ferror" in part.defaults:  # locked
+            values["ferror"] = 0.0
+        return [part.instance(f"{self.name}_osc", {"sine": x, "cosine": y}, **values)]
 
     def deck(self, source: str) -> str:
         """A circuit for `Engine.transient`: the block behind one source.

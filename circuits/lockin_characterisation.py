@@ -117,6 +117,8 @@ class NetlistLockIn:
         key = (settings.time_constant, settings.mixer, frequency_hz, tuple(signals), duration_s, arms)
         if key not in self._runs:
             lines, save = [], []
+            first = self._block(settings, frequency_hz)
+            shared = (first.node("reference_x"), first.node("reference_y"))
             for number, signal in enumerate(signals):
                 block = self._block(settings, frequency_hz, f"c{number}")
                 node = "0"
@@ -126,7 +128,7 @@ class NetlistLockIn:
                 if not signal:
                     lines.append(f"Vs{number}_0 s{number}_0 0 0")
                     node = f"s{number}_0"
-                lines.append(block.cards(node, arms))
+                lines.append(block.cards(node, arms, shared if number else None))
                 save += [name for name in block.saved if name.endswith("_input)") or any(f"_{a}" in name for a in arms)]
             used = library(block.part(name) for name in block.parts)
             self._runs[key] = run_evenly(

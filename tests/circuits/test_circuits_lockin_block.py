@@ -125,6 +125,34 @@ def test_overloads_name_the_stages(engine: Engine) -> None:
     assert replace(sensitive, settings=LockInSettings(TAU, 12)).reading(run).overloads == ()
 
 
+OSCILLATOR = """* part: oscillator
+* level: mine
+* summary: off by a quarter of a degree in quadrature, and by 1 % in frequency when it is not locked
+* equation: as written
+* pin sine: x, V
+* pin cosine: y, V
+* param frequency [Hz] = 1 : frequency
+* param amplitude [V] = 1 : peak
+* param phase [deg] = 0 : phase
+* param ferror [1] = 0.01 : error of the frequency
+* source: test
+.subckt oscillator_mine sine cosine params: frequency=1 amplitude=1 phase=0 ferror=0.01
+Vs sine 0 SIN(0 {amplitude} {frequency*(1+ferror)} 0 0 {phase})
+Vc cosine 0 SIN(0 {amplitude} {frequency*(1+ferror)} 0 0 {phase+90.25})
+.ends oscillator_mine
+"""
+
+
+def test_an_oscillator_makes_the_references(engine: Engine) -> None:
+    """Locked: no error of its frequency; its error of quadrature shows in y as -sin of it."""
+    settings = LockInSettings(TAU, 24, phase=15.0, harmonic=2)
+    block = lockin_block(settings, F, reference_phase=0.2, parts=[parse_part(OSCILLATOR, "test")])
+    degrees = 15.0 + math.degrees(2 * 0.2)
+    reading = block.reading(block.run(engine, f"SIN(0 1 {2 * F} 0 0 {degrees})"))
+    assert reading.x == pytest.approx(reading.settled / math.sqrt(2), rel=2e-5)
+    assert reading.y / reading.x == pytest.approx(-math.sin(math.radians(0.25)), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("field", "change"),
     [
