@@ -11,8 +11,8 @@
 Each block is a part of `netlists` at a level of realism, found by name. The references come from the level's
 oscillator, locked to the signal's source (without error of its frequency); where a level has none, from ideal sources.
 They are as large as the mixers' scale (10 V, what a real multiplier takes), so that the mixers have unit gain at any
-level. A sine of peak A in phase puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the filters'
-outputs times sqrt 2. Behind a switching mixer a sine puts 2 A / pi there.
+level. A sine of peak A in phase puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the
+filters' outputs times sqrt 2. Behind a switching mixer a sine puts 2 A / pi there.
 """
 
 from __future__ import annotations
