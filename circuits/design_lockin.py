@@ -6,8 +6,9 @@ What a reading is wrong by, at the time T after which it is taken, for n equal p
     crosstalk   products of the other tones, of the background and of the channel's own tone at 2 f, where they lie
                 (|H| there, and what their switching on has left at T), relative to the slope that is read
     amplitude   slope averaged over the dither instead of at a point: (1/8 + (N - 1)/4) alpha^2 / V_c^2
+    offset      of mixer and filters, and the signal's constant part that the mixer lets through: 2 V / (alpha slope)
     noise       sqrt(2 S ENBW) / (alpha slope)
-    total       sqrt(noise^2 + (settling + crosstalk + amplitude)^2)
+    total       sqrt(noise^2 + (settling + crosstalk + amplitude + offset)^2)
 
 A longer time constant trades settling for crosstalk and noise, a larger dither trades noise for amplitude error:
 `design_lockin` takes, over all four slopes, the pair with the smallest total, with the tones as far apart as the band
@@ -29,7 +30,7 @@ from circuits.lockin_block import LockInBlock, library, lockin_block
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_limit
-from netlists import Part, format_number
+from netlists import Part, format_number, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 """Preferred values per decade, IEC 60063: capacitors."""
@@ -83,6 +84,10 @@ class LockInRequirements:
     curvature : float, optional
         Largest curvature of the loss, unit/V^2, where the reading drives integrators that descend it; left out: no
         integrators are designed.
+    mixer_offset_v, pole_offset_v : float, optional
+        Offsets at the outputs of the mixer and of each pole, V, for a signal in V; `with_parts` takes them from parts.
+    feedthrough : float, optional
+        Part of the signal that the mixer lets through unmixed, V/V.
 
     Raises
     ------
@@ -102,6 +107,9 @@ class LockInRequirements:
     background: float = 0.0
     avoid_hz: tuple[float, ...] = ()
     curvature: float | None = None
+    mixer_offset_v: float = 0.0
+    pole_offset_v: float = 0.0
+    feedthrough: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.channels, bool) or not isinstance(self.channels, (int, np.integer)) or self.channels < 1:
@@ -123,6 +131,9 @@ class LockInRequirements:
             ("noise_psd", self.noise_psd),
             ("neighbour", self.neighbour),
             ("background", self.background),
+            ("mixer_offset_v", self.mixer_offset_v),
+            ("pole_offset_v", self.pole_offset_v),
+            ("feedthrough", self.feedthrough),
         ):
             if not (math.isfinite(value) and value >= 0.0):
                 raise InputError(name, value, "is negative or not finite", "give 0 or more")
@@ -130,6 +141,34 @@ class LockInRequirements:
             low, high = self.band_hz
             if not (math.isfinite(high) and 0.0 <= low < high):
                 raise InputError("band_hz", self.band_hz, "is no band", "give (lowest, highest) tone in Hz")
+
+    def with_parts(self, level: str, parts: Sequence[Part] = ()) -> LockInRequirements:
+        """The same requirements on a lock-in of real parts: offsets and feedthrough as their files state them.
+
+        Parameters
+        ----------
+        level : str
+            Level of the parts.
+        parts : sequence of Part, optional
+            Parts in place of the level's.
+
+        Raises
+        ------
+        InputError
+            If the level lacks a part.
+        """
+        replaced = {part.name: part for part in parts}
+        mixer, pole = (replaced.get(name) or load_part(name, level) for name in ("mixer", "lowpass"))
+        return replace(
+            self,
+            mixer_offset_v=abs(mixer.defaults.get("offset", 0.0)),
+            pole_offset_v=abs(pole.defaults.get("vos", 0.0)),
+            feedthrough=abs(mixer.defaults.get("xfeed", 0.0)),
+        )
+
+    def largest_v(self, alpha: Any) -> Any:
+        """Largest signal: the background and all tones in phase, with dither `alpha`."""
+        return self.background + alpha * self.slope * (1.0 + self.neighbour * (self.channels - 1))
 
 
 @dataclass(frozen=True)
@@ -164,7 +203,7 @@ class DesignErrors:
 
     Attributes
     ----------
-    settling, crosstalk, amplitude : float
+    settling, crosstalk, amplitude, offset : float
         Systematic; crosstalk for the worst phases and the worst channel.
     noise : float
         rms.
@@ -173,12 +212,13 @@ class DesignErrors:
     settling: float
     crosstalk: float
     amplitude: float
+    offset: float
     noise: float
 
     @property
     def systematic(self) -> float:
         """Sum of what is systematic."""
-        return self.settling + self.crosstalk + self.amplitude
+        return self.settling + self.crosstalk + self.amplitude + self.offset
 
     @property
     def total(self) -> float:
@@ -199,7 +239,7 @@ class LockInDesign:
         Slope, and time constant as the components have it.
     gain : float
         Gain before the mixers that brings the largest signal (background and all tones in phase) to 5 V, for a signal
-        in V: with real parts, offsets behind it count so much less. Two digits, rounded down.
+        in V: with real parts, offsets behind it count so much less. Three digits, rounded down.
     pole : RC
         Components of each pole.
     integrator : RC or None
@@ -273,14 +313,11 @@ def design_lockin(requirements: LockInRequirements) -> LockInDesign:
             # channels are whole: one of five less is more than a tenth
             share = 0.1 / (requirements.channels / relaxed.channels - 1.0) if name == "channels" else 1.0
             sensitivities[name] = gained * share
-    largest = requirements.background + found.alpha * requirements.slope * (
-        1.0 + requirements.neighbour * (requirements.channels - 1)
-    )
     return LockInDesign(
         requirements=requirements,
         dither=DitherPlan(found.tones, (found.alpha,) * requirements.channels),
         settings=settings,
-        gain=_floor_digits(SIGNAL_V / largest, 2),
+        gain=_floor_digits(SIGNAL_V / requirements.largest_v(found.alpha), 3),
         pole=pole,
         integrator=_integrator(requirements, settings, found.alpha),
         errors=errors,
@@ -335,19 +372,22 @@ def _errors(
     cross, back = _crosstalk(need, tones, poles, np.array([tau]))
     each = cross[0] + back[0] / alpha
     terms = _terms(need, poles, np.array([tau]), np.array([alpha]))
-    settling, amplitude, noise = (float(term[0]) for term in terms)
-    return DesignErrors(settling, float(each.max()), amplitude, noise), int(np.argmax(each))
+    settling, amplitude, offset, noise = (float(term[0]) for term in terms)
+    return DesignErrors(settling, float(each.max()), amplitude, offset, noise), int(np.argmax(each))
 
 
 def _terms(
     need: LockInRequirements, poles: int, tau: FloatArray, alpha: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Settling (over tau), amplitude (over alpha) and noise (over both, broadcast)."""
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Settling (over tau), amplitude and offset (over alpha), noise (over both, broadcast)."""
     settling = gammaincc(poles, need.settling_s / tau)
     amplitude = (0.125 + 0.25 * (need.channels - 1)) * (alpha / need.nonlinearity_v) ** 2
     per_tau = enbw_hz(LockInSettings(1.0, 6 * poles))
     noise = np.sqrt(2.0 * need.noise_psd * per_tau / tau) / (alpha * need.slope)
-    return settling, amplitude, noise
+    # the gain before the mixer is SIGNAL_V / largest, at most 1 % less
+    after = (need.mixer_offset_v + poles * need.pole_offset_v) * 1.01 * need.largest_v(alpha) / SIGNAL_V
+    offset = 2.0 * (after + need.feedthrough * need.background) / (alpha * need.slope)
+    return settling, amplitude, offset, noise
 
 
 def _crosstalk(
@@ -435,10 +475,10 @@ def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
         lg_alpha = math.log10(need.dither_limit_v) + np.linspace(-5.0, 0.0, 51)
         for _ in range(3):
             tau, alpha = 10.0**lg_tau, np.minimum(10.0**lg_alpha, need.dither_limit_v)
-            settling, amplitude, noise = _terms(need, poles, tau[:, None], alpha[None, :])
+            settling, amplitude, offset, noise = _terms(need, poles, tau[:, None], alpha[None, :])
             cross, back = _crosstalk(need, tones, poles, tau)
             each = cross[:, None, :] + back[:, None, :] / alpha[None, :, None]
-            total = np.hypot(noise, settling + amplitude + each.max(axis=2))
+            total = np.hypot(noise, settling + amplitude + offset + each.max(axis=2))
             i, j = np.unravel_index(int(np.argmin(total)), total.shape)
             if best is None or total[i, j] < best.errors.total:
                 errors, _worst = _errors(need, tones, poles, float(tau[i]), float(alpha[j]))
@@ -461,6 +501,9 @@ def _relaxed(need: LockInRequirements, factor: float) -> dict[str, LockInRequire
         easier["noise_psd"] = {"noise_psd": need.noise_psd / factor}
     if math.isfinite(need.nonlinearity_v):
         easier["nonlinearity_v"] = {"nonlinearity_v": need.nonlinearity_v * factor}
+    for name, value in (("mixer_offset_v", need.mixer_offset_v), ("feedthrough", need.feedthrough * need.background)):
+        if value > 0.0:
+            easier[name] = {name: (need.mixer_offset_v if name == "mixer_offset_v" else need.feedthrough) / factor}
     if need.background > 0.0:
         easier["background"] = {"background": need.background / factor}
     if need.neighbour > 0.0 and need.channels > 1:
@@ -492,11 +535,12 @@ def _refusal(need: LockInRequirements, found: _Found) -> InputError:
     best = found.errors
     told = (
         f"the best design is {best.total:.3g} off (settling {best.settling:.2g}, crosstalk {best.crosstalk:.2g}, "
-        f"amplitude {best.amplitude:.2g}, noise {best.noise:.2g})"
+        f"amplitude {best.amplitude:.2g}, offset {best.offset:.2g}, noise {best.noise:.2g})"
     )
     shares = {
         "settling_s": best.settling,
         "channels" if need.band_hz is None else "band_hz": best.crosstalk,
+        "mixer_offset_v": best.offset,
         "nonlinearity_v" if best.amplitude > best.noise else "dither_limit_v": max(best.amplitude, best.noise),
     }
     worst = max(shares, key=lambda name: shares[name])
@@ -522,6 +566,8 @@ def _value(need: LockInRequirements, name: str) -> Any:
         "noise_psd": need.noise_psd,
         "nonlinearity_v": need.nonlinearity_v,
         "background": need.background,
+        "mixer_offset_v": need.mixer_offset_v,
+        "feedthrough": need.feedthrough,
         "neighbour": need.neighbour,
         "band_hz": need.band_hz,
     }[name]

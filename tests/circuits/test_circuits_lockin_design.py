@@ -17,6 +17,7 @@ from circuits import Engine, LockInDesign, LockInRequirements, design_lockin, me
 from circuits.design_lockin import E24, E96, _errors, nearest_rc
 from inmateria.errors import InputError
 from lockin import LockInSettings, gradient, stability_margin
+from netlists import parse_part
 
 EASY = LockInRequirements(
     channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_v=0.05,
@@ -188,6 +189,36 @@ def test_the_signal_fits_the_mixers() -> None:
     assert {block.gain for block in design.blocks()} == {design.gain}
     assert [block.frequency_hz for block in design.blocks()] == list(design.dither.frequencies_hz)
     assert design.settings == LockInSettings(design.pole.time_constant_s, design.settings.filter_slope)
+
+
+MIXER = """* part: mixer
+* level: faulty
+* summary: a multiplier with an offset and a feedthrough
+* equation: as written
+* pin a: a, V
+* pin b: b, V
+* pin out: out, V
+* param vscale [V] = 1 : scale
+* param offset [V] = 2e-3 : offset
+* param xfeed [V/V] = 1e-3 : feedthrough
+* source: test
+.subckt mixer_faulty a b out params: vscale=1 offset=2e-3 xfeed=1e-3
+Bout out 0 V=V(a)*V(b)/{vscale}+{xfeed}*V(a)+{offset}
+.ends mixer_faulty
+"""
+
+
+@pytest.mark.parametrize("background", [0.0, 0.3])
+def test_offsets_of_real_parts_are_in_the_prediction(engine: Engine, background: float) -> None:
+    """Predicted from the part's header, and met by the circuit: nothing else is as large here."""
+    parts = [parse_part(MIXER, "test")]
+    need = replace(EASY, background=background, gradient_error=0.2, noise_psd=1e-10)
+    design = design_lockin(need.with_parts("ideal", parts))
+    wrong = measure_design(design, engine, parts=parts)
+    errors = design.errors
+    assert errors.offset > 0.6 * errors.systematic
+    np.testing.assert_allclose(wrong, errors.offset, atol=errors.settling + errors.crosstalk + 0.02 * errors.offset)
+    assert design_lockin(need.with_parts("ideal")).errors.offset == 0.0
 
 
 def test_a_check_that_takes_forever_is_refused(engine: Engine) -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from circuits import Engine, characterise_lockin, lockin_block
+from circuits import (
+    Engine,
+    LockInRequirements,
+    characterise_lockin,
+    design_lockin,
+    lockin_block,
+    measure_design,
+)
 from lockin import Characterisation, LockInSettings, enbw_hz, settling_time
 from netlists import available, load_part
 
@@ -64,6 +72,19 @@ def test_stages_that_clip_are_flagged(engine: Engine, peak: float, gain: float, 
     if not told:
         assert reading.magnitude == pytest.approx(peak / math.sqrt(2), rel=0.05)
         assert reading.theta == pytest.approx(30.0, abs=1.0)
+
+
+@MACRO
+def test_a_design_of_real_parts_is_as_predicted(engine: Engine) -> None:
+    """Gain errors (3 % here) can be calibrated away and are not in the prediction; offsets and the rest are."""
+    need = LockInRequirements(
+        channels=3, settling_s=0.1, gradient_error=0.1, slope=1.0, noise_psd=1e-9, dither_limit_v=0.05,
+        band_hz=(200.0, 800.0), background=0.05,
+    )  # fmt: skip
+    design = design_lockin(need.with_parts("macro"))
+    assert design.errors.offset > design.errors.settling + design.errors.crosstalk
+    wrong = measure_design(design, engine, "macro")
+    assert np.abs(wrong).max() < design.errors.systematic + 0.035
 
 
 @needs(("switching_mixer", "ideal"), ("oscillator", "ideal"))
