@@ -27,8 +27,10 @@ _HOME = {
         "random_search", "spice_lock_in",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "Outcome", "OutputStage", "PatternSequence",
-        "Sine", "Table", "Transient", "Trust", "Vectors", "loop_fields", "noise_currents", "offset_bias", "parts_at",
+        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBlock", "LockInDesign",
+        "LockInRequirements", "Outcome", "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "Trust", "Vectors",
+        "characterise_lockin", "design_lockin", "lockin_block", "loop_fields", "measure_design", "noise_currents",
+        "offset_bias", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
@@ -37,7 +39,8 @@ _HOME = {
     ],
     "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
-        "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "demodulate", "plan_frequencies",
+        "Characterisation", "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "characterise",
+        "demodulate", "plan_frequencies",
     ],
     "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [

@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, export, iv, device, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, export, iv, device, lockin, bench."""
 
 from __future__ import annotations
 
@@ -341,6 +341,55 @@ def device_command(
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_device(opened, facts=facts, at=at, folder=folder, answer=answers(as_json))
+        if as_json:
+            emit(content)
+
+
+class Realisation(StrEnum):
+    """How a lock-in is realised."""
+
+    digital = "digital"
+    ideal = "ideal"
+    macro = "macro"
+
+
+class MixerChoice(StrEnum):
+    """What a lock-in multiplies with."""
+
+    sine = "sine"
+    square = "square"
+
+
+@app.command("lockin")
+def lockin_command(
+    realisation: Annotated[
+        Realisation, typer.Option(help="digital, or a netlist of ideal parts or of real parts' macro models.")
+    ] = Realisation.digital,
+    time_constant: Annotated[float, typer.Option(help="Time constant of each pole, s.")] = 0.01,
+    frequency: Annotated[float, typer.Option(help="Reference frequency, Hz.")] = 1000.0,
+    mixer: Annotated[MixerChoice, typer.Option(help="sine, or a switching (square-wave) mixer.")] = MixerChoice.sine,
+    full_scale: Annotated[float, typer.Option(help="Largest test signal, V rms.")] = 1.0,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the curves (lockin.nc), figure and summary.")] = None,
+) -> None:
+    """Measure a lock-in's data sheet at 6 to 24 dB/octave: bandwidth, settling, rejections, offset, dynamic reserve.
+
+    Example: inmateria lockin --realisation ideal --out lockin
+    """
+    with errors_as_lines(as_json):
+        require_rooms()
+        folder = output_folder(out)
+        from inmateria.lockin_run import run_lockin
+
+        content = run_lockin(
+            realisation.value,
+            time_constant=time_constant,
+            frequency=frequency,
+            mixer=mixer.value,
+            full_scale=full_scale,
+            folder=folder,
+            answer=answers(as_json),
+        )
         if as_json:
             emit(content)
 

@@ -28,6 +28,7 @@ _OPTION_OF = {
     "amplitudes_v": "amplitude",
     "amplitude_v": "amplitude",
     "frequencies_hz": "frequencies",
+    "frequency_hz": "frequency",
     "max_step_s": "max_step",
     "start_V": "at",
 }

@@ -26,6 +26,11 @@ _FIXES = {
     "max_step": "give a time in seconds, e.g. 1e-4",
     "until": "give a relative error, e.g. 0.01",
     "hops": "give a whole number, e.g. 100000",
+    "realisation": "choose digital, ideal or macro",
+    "mixer": "choose sine or square",
+    "time_constant": "give a time in seconds, e.g. 0.01",
+    "frequency": "give a frequency in Hz, e.g. 1000",
+    "full_scale": "give a voltage, rms, e.g. 1",
 }
 
 

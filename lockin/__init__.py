@@ -5,13 +5,15 @@ to third order meets, `collisions` lists those that one does. `LockInSettings` d
 own words; `demodulate` reads a recorded signal with it (`LockInReading`, rms), `gradient` turns a record into
 dy/dV for all tones at once, `calibrate_phase` finds the phase to project on. The theory computes what to
 expect before a run: `enbw_hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
-amplitude gradient by `dither_average` or `common_period_average`.
+amplitude gradient by `dither_average` or `common_period_average`. `characterise` measures a realisation's data
+sheet (`Characterisation`): transfer, settling, rejections, offset, linearity, dynamic reserve.
 
 Units are SI; amplitudes of a plan are PEAK volts, readings of a lock-in are RMS; `LockInSettings.phase` is in
 degrees, phases of a plan in radians. Filters start empty at the first sample.
 """
 
 from lockin.averages import DitherAverage, common_period_average, dither_average
+from lockin.characterisation import Characterisation, characterise
 from lockin.collisions import Collision, collisions
 from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
 from lockin.filters import rc_filter
@@ -28,12 +30,14 @@ from lockin.theory import (
 )
 
 __all__ = [
+    "Characterisation",
     "Collision",
     "DitherAverage",
     "DitherPlan",
     "LockInReading",
     "LockInSettings",
     "calibrate_phase",
+    "characterise",
     "collisions",
     "common_period_average",
     "demodulate",

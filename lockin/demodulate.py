@@ -31,7 +31,8 @@ def demodulate(
 ) -> LockInReading:
     """Read a lock-in at the end of a record.
 
-    x = sqrt(2) LPF[s sin(h (omega t + reference_phase) + phase)], y the same with cos; h is the harmonic.
+    x = sqrt(2) LPF[s sin(h (omega t + reference_phase) + phase)], y the same with cos; h is the harmonic. With
+    ``mixer='square'`` (pi/4) sgn(...) of these references take their place.
 
     The RC poles start empty at the first sample: `settled` in the reading says how far they are, and a record
     should last at least `settling_time(settings)`. The windows take the last `time_constant` seconds of the
@@ -64,14 +65,8 @@ def demodulate(
     pair = _pair(settings, frequency_hz, time_s, signal, reference_phase, trace=False)
     time = np.asarray(time_s, dtype=np.float64)
     x, y = float(pair[0, 0]), float(pair[1, 0])
-    return LockInReading(
-        x=x,
-        y=y,
-        magnitude=math.hypot(x, y),
-        theta=math.degrees(math.atan2(y, x)),
-        overload=max(abs(x), abs(y)) > settings.sensitivity,
-        settled=settled_fraction(settings, float(time[-1] - time[0])) if settings.window == "rc" else 1.0,
-    )
+    settled = settled_fraction(settings, float(time[-1] - time[0])) if settings.window == "rc" else 1.0
+    return LockInReading.of(settings, x, y, settled, ())
 
 
 def demodulate_trace(
@@ -216,6 +211,23 @@ def _pair(
 
 
 def _means(settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool) -> Array:
+    """Filter values * reference for each tone, the reference sin(omega t + phase) or a square wave in its place.
+
+    A square wave is taken as far as the record can know it: pi/4 sgn(sin v) = sum sin(k v) / k over odd k below
+    the record's mean Nyquist frequency. (pi/4: the mean product with sin v is then that of a sine.)
+    """
+    if settings.mixer == "square":
+        nyquist = math.pi * (time.size - 1) / (time[-1] - time[0])
+        odd = np.arange(1, max(2, math.ceil(nyquist / float(np.min(omega)))), 2)
+        total = np.zeros((omega.size, time.size if trace else 1))
+        for k in odd:
+            there = (k * omega < nyquist) | (k == 1)
+            total[there] += _filtered(settings, time, values, k * omega[there], k * phase[there], trace) / k
+        return total
+    return _filtered(settings, time, values, omega, phase, trace)
+
+
+def _filtered(settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool) -> Array:
     if settings.window == "rc":
         return rc_means(time, values, omega, phase, settings.time_constant, settings.poles, trace)
     return window_means(time, values, omega, phase, settings.time_constant, settings.window == "hann", trace)

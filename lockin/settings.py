@@ -10,6 +10,7 @@ from inmateria.errors import InputError
 from lockin.checks import count, finite, number_of, positive
 
 Window = Literal["rc", "boxcar", "hann"]
+Mixer = Literal["sine", "square"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class LockInSettings:
     phase: float = 0.0
     sensitivity: float = math.inf
     window: Window = "rc"
+    mixer: Mixer = "sine"
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -69,6 +71,8 @@ class LockInSettings:
             )
         if self.window not in ("rc", "boxcar", "hann"):
             raise InputError("window", self.window, "is no known filter", "take 'rc', 'boxcar' or 'hann'")
+        if self.mixer not in ("sine", "square"):
+            raise InputError("mixer", self.mixer, "is no known mixer", "take 'sine' or 'square'")
 
     @property
     def poles(self) -> int:
@@ -89,9 +93,12 @@ class LockInReading:
     theta : float
         Phase of the signal against the reference, degrees, -180 to 180.
     overload : bool
-        |x| or |y| is above the sensitivity.
+        Anything is overloaded.
     settled : float
         What fraction of a constant signal's final reading the filter, empty at the first sample, has reached.
+    overloads : tuple of str, optional
+        What is overloaded: ``'x'`` or ``'y'`` where it is above the sensitivity; of a netlist also the stages
+        that came to their swing limit during the run (``'input'``, ``'mixer_x'``, ``'filter_y1'``, ...).
     """
 
     x: float
@@ -100,3 +107,12 @@ class LockInReading:
     theta: float
     overload: bool
     settled: float
+    overloads: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: LockInSettings, x: float, y: float, settled: float, stages: tuple[str, ...]) -> LockInReading:
+        """Reading of x and y (rms) with an instrument's setting; `stages` are those at their swing limit."""
+        beyond = tuple(name for name, value in (("x", x), ("y", y)) if abs(value) > settings.sensitivity)
+        overloads = (*beyond, *stages)
+        theta = math.degrees(math.atan2(y, x))
+        return cls(x, y, math.hypot(x, y), theta, bool(overloads), settled, overloads)

@@ -256,3 +256,48 @@ def test_what_makes_no_sense_is_refused_by_name(field, call):
     with pytest.raises(InputError) as caught:
         call()
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("harmonic", range(1, 8))
+def test_square_mixer_reads_odd_harmonics_as_one_over_n(harmonic):
+    """A square wave's Fourier series: whatever the phase, 1/n of the rms at odd n, nothing at even n."""
+    setting = LockInSettings(0.05, window="boxcar", mixer="square")
+    time = np.arange(0, 20 * 64) / (400.0 * 64)
+    for psi in (0.0, 0.7, 2.0):
+        reading = demodulate(
+            setting, 400.0, time, 3.0 * np.sin(2 * np.pi * 400.0 * harmonic * time + harmonic * psi), psi
+        )
+        expected = 3.0 / math.sqrt(2) / harmonic if harmonic % 2 else 0.0
+        assert reading.x == pytest.approx(expected, abs=1e-12)
+        assert reading.y == pytest.approx(0.0, abs=1e-12)
+
+
+def test_square_mixer_is_the_product_with_a_square_wave():
+    """Against the product written out on a grid fine enough to see the edges, for a signal of several tones."""
+    setting = LockInSettings(0.01, 12, mixer="square", phase=20.0)
+    tones = [(1.0, 400.0, 0.3), (0.5, 1200.0, -1.0), (0.7, 1700.0, 2.0), (2.0, 0.0, math.pi / 2)]
+
+    def signal(t):
+        return sum(a * np.sin(2 * np.pi * f * t + p) for a, f, p in tones)
+
+    coarse = np.arange(0, 0.1, 1 / (400 * 256))
+    fine = np.arange(0, coarse[-1], 1 / (400 * 20000))
+    angle = 2 * np.pi * 400.0 * fine + math.radians(20.0)
+    reading = demodulate(setting, 400.0, coarse, signal(coarse))
+    for value, wave in ((reading.x, np.sin(angle)), (reading.y, np.cos(angle))):
+        product = math.pi / 4 * math.sqrt(2) * np.sign(wave) * signal(fine)
+        assert value == pytest.approx(rc_filter(fine, product, 0.01, 2)[-1], abs=3e-4)
+
+
+def test_an_unknown_mixer_is_refused():
+    with pytest.raises(InputError, match="mixer"):
+        LockInSettings(0.1, mixer="round")
+
+
+def test_overloads_are_named():
+    time = np.arange(0, 40 * 32) / (400.0 * 32)
+    loud = np.sin(2 * np.pi * 400.0 * time - 1.0)
+    reading = demodulate(LockInSettings(0.05, window="boxcar", sensitivity=0.5), 400.0, time, loud)
+    assert (reading.overload, reading.overloads) == (True, ("y",))
+    reading = demodulate(LockInSettings(0.05, window="boxcar", sensitivity=1.0), 400.0, time, loud)
+    assert (reading.overload, reading.overloads) == (False, ())
