@@ -12,12 +12,12 @@ LOOP_PARTS = (
     "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "squared_error", "transimpedance",
     "variable_gain",
 )  # fmt: skip
-MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 1.0}
+MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""
 
 
-def parts_at(level: str, trimmed: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Part]:
-    """The loop's parts at a level; those that do not exist there stay ideal.
+def parts_at(level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = None, **others: str) -> dict[str, Part]:
+    """The loop's parts at a level; those that do not exist there are of the next simpler one.
 
     Parameters
     ----------
@@ -25,23 +25,39 @@ def parts_at(level: str, trimmed: Mapping[str, Mapping[str, float]] | None = Non
         ``"ideal"``, ``"macro"`` or ``"transistor"``.
     trimmed : mapping, optional
         Other values of error parameters, e.g. ``{"mixer": {"offset": 1e-4}}`` for offsets trimmed by hand.
+    **others : str
+        Parts at another level, e.g. ``mixer="transistor"``.
 
     Raises
     ------
     InputError
         For an unknown level, part or parameter.
     """
-    here = {name for name, at in available() if at == level}
-    parts = {name: load_part(name, level if name in here else "ideal") for name in LOOP_PARTS}
-    if not here:
-        load_part("mixer", level)  # says which levels there are
+    known = available()
+    for name in (*others, *(trimmed or {})):
+        if name not in LOOP_PARTS:
+            raise InputError("part", name, "is no part of the loop", f"choose from {', '.join(LOOP_PARTS)}")
+    parts = {}
+    for name in LOOP_PARTS:
+        wanted = others.get(name, level)
+        if wanted not in MULTIPLIER_V:
+            raise InputError("level", wanted, "is unknown", f"use one of: {', '.join(MULTIPLIER_V)}")
+        simpler = list(MULTIPLIER_V)[list(MULTIPLIER_V).index(wanted) :: -1]
+        parts[name] = load_part(name, next(at for at in simpler if (name, at) in known))
     for name, values in (trimmed or {}).items():
-        if name not in parts:
-            raise InputError("trimmed", name, "is no part of the loop", f"choose from {', '.join(LOOP_PARTS)}")
         parts[name] = parts[name].with_defaults("trimmed", **values)
     return parts
 
 
-def loop_fields(level: str, trimmed: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
-    """``parts`` and ``multiplier_V`` for `HomodyneLoop` or `HgeSettings` at a level; see `parts_at`."""
-    return {"parts": parts_at(level, trimmed), "multiplier_V": MULTIPLIER_V.get(level, 1.0)}
+def loop_fields(
+    level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = None, **others: str
+) -> dict[str, Any]:
+    """``parts`` and ``multiplier_V`` for `HomodyneLoop` or `HgeSettings` at a level; arguments as `parts_at`.
+
+    Raises
+    ------
+    InputError
+        As `parts_at`.
+    """
+    parts = parts_at(level, trimmed=trimmed, **others)
+    return {"parts": parts, "multiplier_V": MULTIPLIER_V[parts["mixer"].level]}

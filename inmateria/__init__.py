@@ -28,9 +28,9 @@ _HOME = {
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBlock", "LockInDesign",
-        "LockInRequirements", "Outcome", "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "Trust", "Vectors",
-        "characterise_lockin", "design_lockin", "lockin_block", "loop_fields", "measure_design", "noise_currents",
-        "offset_bias", "parts_at",
+        "LockInRequirements", "Outcome", "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "Trust",
+        "Vectors", "characterise_lockin", "design_lockin", "lockin_block", "loop_fields", "measure_design",
+        "noise_currents", "offset_bias", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",

@@ -27,7 +27,7 @@ def start() -> tuple[HomodyneLoop, FloatArray]:
 
 def opened(mode: str, trimmed: dict[str, dict[str, float]] | None = None, level: str = "macro") -> HomodyneLoop:
     loop, controls = start()
-    return replace(loop, **loop_fields(level, trimmed)).opened(controls, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
+    return replace(loop, **loop_fields(level, trimmed=trimmed)).opened(controls, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +95,22 @@ def test_multipliers_of_any_scale_are_the_same_circuit(engine: Engine) -> None:
         np.testing.assert_allclose(read[1], read[0], rtol=1e-6, atol=1e-6 * np.abs(read[0]).max())
 
 
+def test_levels_are_chosen_per_part() -> None:
+    parts = parts_at("macro", mixer="transistor", lowpass="ideal")
+    assert (parts["mixer"].level, parts["lowpass"].level, parts["integrator"].level) == ("transistor", "ideal", "macro")
+    assert parts_at("transistor")["dither_sum"].level == "macro"  # there is none of transistors
+    assert loop_fields("macro")["multiplier_V"] == 10.0
+    assert loop_fields("macro", mixer="ideal")["multiplier_V"] == 1.0
+
+
 def test_bad_levels() -> None:
     loop, _ = start()
     with pytest.raises(InputError, match="use one of: ideal, macro"):
         parts_at("makro")
     with pytest.raises(InputError, match="is no part of the loop"):
-        parts_at("macro", {"mixers": {"offset": 0.0}})
+        parts_at("macro", trimmed={"mixers": {"offset": 0.0}})
     with pytest.raises(InputError, match="is unknown"):
-        parts_at("macro", {"mixer": {"ofset": 0.0}})
+        parts_at("macro", trimmed={"mixer": {"ofset": 0.0}})
     with pytest.raises(InputError, match="multiplier_V"):
         replace(loop, multiplier_V=0.0)
     with pytest.raises(InputError, match="open it first"):
