@@ -435,7 +435,10 @@ class HomodyneLoop:
             else:
                 nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
                 add("integrator", f"w{k}", nodes, rate=gain, vmin=-self.readout_span, vmax=self.readout_span, v0=0.0)
-        circuit.raw_spice = library(used) + OPTIONS + "\n"
+        options = OPTIONS
+        if any(part.level == "transistor" for part in used):  # differences of volts, amplified: rounding is above 1e-12
+            options = options.replace("vntol=1e-12", "vntol=1e-9")
+        circuit.raw_spice = library(used) + options + "\n"
         return circuit
 
     @property
