@@ -442,16 +442,13 @@ class HomodyneLoop:
                     v0=float(self.start_V[k]))  # fmt: skip
             else:
                 nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
-                add(
-                    "integrator",
-                    f"w{k}",
-                    nodes,
-                    rate=gain / self.reading_scale,
-                    vmin=-READING_V,
-                    vmax=READING_V,
-                    v0=0.0,
-                )
-        circuit.raw_spice = library(used) + OPTIONS + "\n"
+                rate = gain / self.reading_scale
+                add("integrator", f"w{k}", nodes, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
+        options = OPTIONS
+        if any(part.level == "transistor" for part in used):  # differences of volts, amplified: rounding is above 1e-12
+            options = options.replace("vntol=1e-12", "vntol=1e-9")
+        circuit.raw_spice = library(used) + options + "
+"
         return circuit
 
     @property
