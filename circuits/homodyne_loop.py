@@ -447,8 +447,7 @@ class HomodyneLoop:
         options = OPTIONS
         if any(part.level == "transistor" for part in used):  # differences of volts, amplified: rounding is above 1e-12
             options = options.replace("vntol=1e-12", "vntol=1e-9")
-        circuit.raw_spice = library(used) + options + "
-"
+        circuit.raw_spice = library(used) + options + "\n"
         return circuit
 
     @property
