@@ -36,8 +36,12 @@ def plot_lockin(data: xr.Dataset) -> Figure:
         left.plot(offset * tau, 10.0 * np.log10(exact), color="black", lw=0.8, ls="--")
         right.plot(time / tau, data["step"].sel(slope=slope).values, color=colour, lw=1.6)
         right.plot(time / tau, gammainc(poles, time / tau), color="black", lw=0.8, ls="--")
-    left.set_xscale("symlog", linthresh=0.1)
-    left.set_xticks([sign * x for sign in (-1, 1) for x in (0.1, 1.0, 10.0) if x <= np.abs(offset * tau).max()] + [0.0])
+    if offset.min() < 0.0:
+        left.set_xscale("symlog", linthresh=0.1)
+        ticks = [x for x in (0.1, 1.0, 10.0) if x <= offset.max() * tau]
+        left.set_xticks([*(-x for x in ticks if -x >= offset.min() * tau), 0.0, *ticks])
+    else:
+        left.set_xscale("log")
     left.set_xlabel("distance from the reference × τ")
     left.set_ylabel("|H|² (dB)")
     left.legend(fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy.special import gammaincinv
 
 from circuits import Engine, characterise_lockin
-from inmateria.errors import InputError
+from inmateria.errors import InputError, NetlistError
 from lockin import Characterisation, LockInSettings
 from lockin.characterisation import INTERFERENCE, TOLERATED
 from netlists import parse_part
@@ -92,6 +93,14 @@ def test_faults_of_a_part_are_measured(engine: Engine) -> None:
     )[6]
     assert loud.overloads == ("mixer_x",)
     assert loud.linearity > 0.005
+
+
+def test_a_part_that_lacks_a_part_is_named(engine: Engine) -> None:
+    text = FAULTY.replace("mixer", "lowpass").replace("* pin a: a, V\n* pin b: b, V", "* pin in: in, V")
+    text = text.replace("_faulty a b out", "_faulty in out").replace("vscale [V]", "tau [s]").replace("vscale=", "tau=")
+    text = re.sub("Bout.*", "X1 in out nowhere", text)
+    with pytest.raises(NetlistError, match="lowpass"):
+        characterise_lockin(LockInSettings(TAU), F, engine, parts=[parse_part(text, "test")])
 
 
 def test_the_level_is_refused_by_name(engine: Engine) -> None:

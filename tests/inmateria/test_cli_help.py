@@ -29,6 +29,7 @@ OPTIONS = {
         "--hops",
     ],
     "device": ["--json", "--device-seed", "--device", "--out", "--at"],
+    "lockin": ["--json", "--out", "--time-constant", "--frequency", "--mixer", "--full-scale"],
     "bench": ["--json", "--seed", "--device-seed", "--settings"],
 }
 
