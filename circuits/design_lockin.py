@@ -26,11 +26,11 @@ import numpy as np
 from scipy.special import gammaincc
 
 from circuits.engine import OPTIONS, Engine, Progress
-from circuits.lockin_block import LockInBlock, library, lockin_block
+from circuits.lockin_block import LockInBlock, lockin_block
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_limit
-from netlists import Part, format_number, load_part
+from netlists import Part, format_number, library, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 """Preferred values per decade, IEC 60063: capacitors."""

@@ -18,7 +18,7 @@ filters' outputs times sqrt 2. Behind a switching mixer a sine puts 2 A / pi the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +27,7 @@ from circuits.engine import OPTIONS, Engine, Progress, Transient
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import LockInReading, LockInSettings, settled_fraction, settling_time
-from netlists import Part, available, load_part
+from netlists import Part, available, library, load_part
 
 POINTS_PER_CYCLE = 32
 """Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""
@@ -335,11 +335,10 @@ def run_evenly(
     )
 
 
-def library(parts: Iterable[Part]) -> str:
-    """Texts of some parts' subcircuits, each once."""
-    return "\n".join(dict.fromkeys(part.text.strip() for part in parts))
-
-
 def swing_limit_v(part: Part) -> float:
-    """Largest output of a part, V, as its file states it; infinite where it states none."""
-    return part.defaults.get("vswing", math.inf)
+    """Largest output of a part, V, as its file or that of an op-amp it uses states it; infinite where none does."""
+    if "vswing" in part.defaults:
+        return part.defaults["vswing"]
+    if "headroom" in part.defaults:
+        return part.defaults["vsupply"] - part.defaults["headroom"]
+    return min((swing_limit_v(load_part(name, part.level)) for name in part.uses), default=math.inf)

@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from circuits.engine import OPTIONS, Engine, Progress, Transient
-from circuits.lockin_block import POINTS_PER_CYCLE, LockInBlock, library, lockin_block, run_evenly
+from circuits.lockin_block import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import NetlistError
 from lockin import LockInSettings
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise
-from netlists import Part
+from netlists import Part, library
 
 SLOPES = (6, 12, 18, 24)
 AC_POINTS = 40
