@@ -261,7 +261,7 @@ class Engine:
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
-                "folder": os.getcwd(),
+                "folder": _here(),
             }
 
             def collect(reply: dict[str, Any]) -> Transient:
@@ -328,7 +328,7 @@ class Engine:
                 "op": "run",
                 "deck": str(work / "deck.cir"),
                 "vectors": str(work / "vectors.bin"),
-                "folder": os.getcwd(),
+                "folder": _here(),
             }
             reply = self._ask(request, None, progress, failed)
             words = ngspice_words.spoken(reply["running"])
@@ -470,6 +470,14 @@ class Engine:
             self.close()
             problem = "ngspice took over eight times the planned points"
             raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
+
+
+def _here() -> str | None:
+    """The present folder, from which relative includes count; None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _record(path: Path, words: int) -> FloatArray:
