@@ -23,7 +23,7 @@ import numpy as np
 
 from circuits import callbacks, ngspice_words
 from circuits.cosimulation import CoSimulation
-from circuits.deck_checks import check_circuit, check_deck, check_request
+from circuits.deck_checks import check_circuit, check_deck, check_request, last_point, stop_times
 from circuits.failures import FailedDeck, short
 from circuits.library import INSTALL_HINT, find_ngspice_library
 from circuits.trust import Trust
@@ -257,7 +257,7 @@ class Engine:
                 "capacity": capacity,
                 "columns": columns,
                 "sense": nodes,
-                "corners": [float(t) for t in corners_s],
+                "corners": [*(float(t) for t in corners_s if t < stop_s), last_point(stop_s)],
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
@@ -328,6 +328,7 @@ class Engine:
                 "op": "run",
                 "deck": str(work / "deck.cir"),
                 "vectors": str(work / "vectors.bin"),
+                "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
                 "folder": _here(),
             }
             reply = self._ask(request, None, progress, failed)
