@@ -310,8 +310,8 @@ def next_step(t, delta, old, redo, _ident, location, user):
     corner for a breakpoint of its own, that step is backward Euler's.
 
     The last corner is the end of the run. Left alone, ngspice's last step ends 1.1e-11 of the largest step before the
-    stop time, and 44 then fails over a step of zero. So the last step goes there at once, where it is no longer than the
-    one before. (47 halves its steps down to 1e-17 s there all the same; that costs it some 40 points.)
+    stop time, and 44 then fails over a step of zero. So the last step goes there at once, where it is no longer than
+    the one before. (47 halves its steps down to 1e-17 s there all the same; that costs it some 40 points.)
     """
     if location != 0 or redo != 0:
         return 0
