@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from circuits.deck_files import Line, included_lines, logical_lines
 from inmateria.errors import InputError, NetlistError
@@ -131,6 +133,25 @@ def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, 
     _check_ground([*lines, *included])
     _check_pins(lines, included)
     return tuple(dict.fromkeys(notes))
+
+
+def stop_times(deck: str) -> list[float]:
+    """Stop times (s) of the deck's transients, as far as they are numbers."""
+    found = []
+    for line in logical_lines(deck):
+        words = line.text.split()
+        if len(words) > 2 and words[0].lower() == ".tran":
+            with suppress(InputError):
+                found.append(parse_number(words[2]))
+    return found
+
+
+def last_point(stop_s: float) -> float:
+    """Where the last step is made to end: four roundings before the stop time, which ngspice takes for the same.
+
+    See `callbacks.next_step`.
+    """
+    return float(stop_s) * (1 - 4 * sys.float_info.epsilon)
 
 
 def _check_text(deck: str) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from circuits import callbacks, ngspice_words
 from circuits.cosimulation import CoSimulation
-from circuits.deck_checks import check_circuit, check_deck, check_request
+from circuits.deck_checks import check_circuit, check_deck, check_request, last_point, stop_times
 from circuits.failures import FailedDeck, short
 from circuits.library import INSTALL_HINT, find_ngspice_library
 from circuits.trust import Trust
@@ -257,11 +257,11 @@ class Engine:
                 "capacity": capacity,
                 "columns": columns,
                 "sense": nodes,
-                "corners": [float(t) for t in corners_s],
+                "corners": [*(float(t) for t in corners_s if t < stop_s), last_point(stop_s)],
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
-                "folder": os.getcwd(),
+                "folder": _here(),
             }
 
             def collect(reply: dict[str, Any]) -> Transient:
@@ -328,7 +328,8 @@ class Engine:
                 "op": "run",
                 "deck": str(work / "deck.cir"),
                 "vectors": str(work / "vectors.bin"),
-                "folder": os.getcwd(),
+                "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
+                "folder": _here(),
             }
             reply = self._ask(request, None, progress, failed)
             words = ngspice_words.spoken(reply["running"])
@@ -470,6 +471,14 @@ class Engine:
             self.close()
             problem = "ngspice took over eight times the planned points"
             raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
+
+
+def _here() -> str | None:
+    """The present folder, from which relative includes count; None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _record(path: Path, words: int) -> FloatArray:

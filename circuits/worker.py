@@ -62,7 +62,10 @@ class Worker:
         control[:] = 0
         control[callbacks.TIME_INDEX] = -1
         control[callbacks.CLOCK] = time.CLOCK_MONOTONIC
-        self.keep = []
+        corners = np.unique(np.array(request.get("corners", []), dtype=float))
+        self.keep = [corners]
+        control[callbacks.CORNERS] = corners.ctypes.data
+        control[callbacks.N_CORNERS] = len(corners)
         record = request.get("record")
         if record is None:
             return
@@ -95,10 +98,6 @@ class Worker:
         control[callbacks.N_COLUMNS] = len(names)
         control[callbacks.SENSE] = sensed.ctypes.data
         control[callbacks.TERMINALS] = terminals
-        corners = np.unique(np.array(request.get("corners", []), dtype=float))
-        self.keep.append(corners)
-        control[callbacks.CORNERS] = corners.ctypes.data
-        control[callbacks.N_CORNERS] = len(corners)
         grids = np.array(request.get("grids", []), dtype=float)
         self.keep.append(grids)
         control[callbacks.GRIDS] = grids.ctypes.data

@@ -261,6 +261,18 @@ def test_lines_on_stderr_are_no_failure(engine: Engine) -> None:
     assert any(message.startswith("stderr") for message in run.messages)
 
 
+def test_a_relative_include_counts_from_the_present_folder(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker was started in another one; a nested file counts from the one that includes it, too."""
+    engine.about()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "part.lib").write_text(".include sub/inner.lib\n")
+    (tmp_path / "sub" / "inner.lib").write_text("R1 a 0 250\n")
+    monkeypatch.chdir(tmp_path)
+    assert engine.run("t\nV1 a 0 1\n.include part.lib\n.op\n.end")["v1#branch"] == pytest.approx([-4e-3])
+
+
 # -- each way to fail is its own exception, with the node, the time, ngspice's words and the deck ----------------------
 
 HOPELESS = "t\nV1 a 0 1\nR1 a b 1\nB1 b 0 I=sgn(v(b)-0.3)*1e6+1e3\n"
