@@ -17,7 +17,7 @@ MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 
 
 def parts_at(level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = None, **others: str) -> dict[str, Part]:
-    """The loop's parts at a level; those that do not exist there are of the next simpler one.
+    """What takes the ideal parts' place in a loop at a level; a part that does not exist there is the next simpler one.
 
     Parameters
     ----------
@@ -43,9 +43,11 @@ def parts_at(level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = 
         if wanted not in MULTIPLIER_V:
             raise InputError("level", wanted, "is unknown", f"use one of: {', '.join(MULTIPLIER_V)}")
         simpler = list(MULTIPLIER_V)[list(MULTIPLIER_V).index(wanted) :: -1]
-        parts[name] = load_part(name, next(at for at in simpler if (name, at) in known))
-    for name, values in (trimmed or {}).items():
-        parts[name] = parts[name].with_defaults("trimmed", **values)
+        part = load_part(name, next(at for at in simpler if (name, at) in known))
+        if name in (trimmed or {}):
+            parts[name] = part.with_defaults("trimmed", **(trimmed or {})[name])
+        elif part.level != "ideal":
+            parts[name] = part
     return parts
 
 
@@ -60,4 +62,5 @@ def loop_fields(
         As `parts_at`.
     """
     parts = parts_at(level, trimmed=trimmed, **others)
-    return {"parts": parts, "multiplier_V": MULTIPLIER_V[parts["mixer"].level]}
+    level = parts["mixer"].level if "mixer" in parts else "ideal"
+    return {"parts": parts, "multiplier_V": MULTIPLIER_V[level]}

@@ -172,17 +172,35 @@ def test_rejected_steps_are_ngspices_own(tmp_path: Path) -> None:
     assert run.statistics["accepted"] == counted["accepted"]
 
 
+def passes_in_ngspice(folder: Path) -> None:
+    run = subprocess.run(
+        [shutil.which("ngspice") or "ngspice", "-b", "deck.cir"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "PASS" in run.stdout
+
+
+def test_a_recorded_run_is_exported(short: Short, tmp_path: Path) -> None:
+    result = short("export", "and", str(tmp_path / "deck.cir"), "--restarts", "1", "--json")
+    assert result.code == 1, result  # nothing is learned in so short a run, and its deck is written all the same
+    document = result.document
+    assert document["success"] is False
+    assert document["closed"] is False
+    assert document["network_rms_A"] is None
+    passes_in_ngspice(tmp_path)
+
+
 @pytest.mark.slow
 def test_learn_and_export_from_another_folder(tmp_path: Path) -> None:
-    result = in_child(["export", "AND", "sub/deck.cir", "--restarts", "2", "--json"], tmp_path)
+    result = in_child(["export", "AND", "sub/deck.cir", "--closed", "--restarts", "2", "--json"], tmp_path)
     assert result.code == 0, result
     document = result.document
     assert document["success"] is True
     assert document["files"] == ["sub/deck.cir"]
     assert list(document["lockin_V"]) == CONTROLS
-    run = subprocess.run(
-        [shutil.which("ngspice") or "ngspice", "-b", "deck.cir"], cwd=tmp_path / "sub", capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-2000:]
-    assert "PASS" in run.stdout
+    assert 0 < document["network_rms_A"] < 0.2 * document["network_spread_A"]
+    passes_in_ngspice(tmp_path / "sub")
