@@ -22,10 +22,12 @@ from numba import carray, cfunc, njit, types
 
 from dnpu_models.pointers import (
     DEVICE_SIGNATURE,
+    advance_at,
     as_float_pointer,
     as_int_pointer,
     c_function,
     call_device,
+    evaluate_at,
     load_byte,
     load_float,
     load_int,
@@ -351,25 +353,11 @@ def device_functions(evaluate, advance):
 
     @cfunc(DEVICE_SIGNATURE)
     def c_evaluate(t, voltages, params, n_params, state, n_state, out):
-        # The number of terminals is the first word behind the state: both arrays are as long as the caller says.
-        terminals = int(load_float(state + 8 * n_state))
-        evaluate(
-            t,
-            carray(as_float_pointer(voltages), terminals),
-            carray(as_float_pointer(params), n_params),
-            carray(as_float_pointer(state), n_state),
-            carray(as_float_pointer(out), terminals),
-        )
+        evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
 
     @cfunc(DEVICE_SIGNATURE)
     def c_advance(dt, voltages, params, n_params, state, n_state, out):
-        terminals = int(load_float(state + 8 * n_state))
-        advance(
-            dt,
-            carray(as_float_pointer(voltages), terminals),
-            carray(as_float_pointer(params), n_params),
-            carray(as_float_pointer(state), n_state),
-        )
+        advance_at(advance, dt, voltages, params, n_params, state, n_state)
 
     return c_evaluate, c_advance
 

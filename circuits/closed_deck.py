@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from circuits.export import head_facts
 from dnpu_models.fit_surrogate import triangle_path
 from dnpu_models.geometry import FloatArray
 from dnpu_models.tanh_network import TanhNetwork, fit_tanh
@@ -117,8 +118,6 @@ def closed_deck(
     InputError
         If the loop is opened, or the terminals' currents would matter.
     """
-    from circuits.export import head_facts
-
     if loop.mode != "learn":
         raise InputError("mode", loop.mode, "is no closed loop", "export the learning loop")
     if loop.parts.get("dither_sum") is not None and loop.parts["dither_sum"].level != "ideal":

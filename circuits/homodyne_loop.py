@@ -384,7 +384,7 @@ class HomodyneLoop:
             circuit.V(name, node, circuit.gnd, value if isinstance(value, str) else format_number(value))
 
         sequence, stage, plan, scale = self.sequence, self.stage, self.dither, float(self.multiplier_V)
-        duty = sequence.patterns * sequence.window_s
+        duty = sequence.listening_s
         gate = sequence.gate_table()
         if self.mode != "learn":  # one sequence only: what follows is the filters' tail
             gate = replace(gate, period_s=0.0)
@@ -491,7 +491,7 @@ class HomodyneLoop:
 
         The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
         """
-        duty = self.sequence.patterns * self.sequence.window_s
+        duty = self.sequence.listening_s
         per_slope = 2.0 / np.array(self.dither.amplitudes_v) / duty
         return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 

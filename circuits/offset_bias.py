@@ -58,7 +58,7 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
     behind = loop.filter_poles * (_figure(lowpass, "vos") + _figure(lowpass, "ibias") * resistance)
     behind += _figure(integrator, "vos")
     charging = loop.filter_poles * loop.filter_s * (1.0 + _figure(lowpass, "ctol"))
-    duty = loop.sequence.patterns * loop.sequence.window_s
+    duty = loop.sequence.listening_s
     fed = _figure(mixer, "xfeed") * amplification * heard_V
     total = (loop.stop_s - charging) * offset + loop.stop_s * behind + duty * fed
     return np.asarray(loop.channel_gains * total / (1.0 + _figure(integrator, "ctol")))

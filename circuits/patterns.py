@@ -78,6 +78,11 @@ class PatternSequence:
         return self.ramp_s + self.wait_s + self.window_s + self.edge_s
 
     @property
+    def listening_s(self) -> float:
+        """Time the windows of all patterns take, s."""
+        return self.patterns * self.window_s
+
+    @property
     def period_s(self) -> float:
         """Time for all patterns once, s."""
         return self.patterns * self.slot_s

@@ -186,7 +186,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     n, terminals = plan.n, len(loop.device.terminals)
     steps = loop.window_steps
     half = 0.5 * sequence.edge_s
-    duty = sequence.patterns * sequence.window_s
+    duty = sequence.listening_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
     rows = sequences * sequence.patterns * (steps + 3) + 2
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]

@@ -19,9 +19,9 @@ gradient, the list of active neurons, and the outputs.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 
 N_INPUTS, N_HIDDEN, WIDTH, AMPLIFICATION_A, N_OUTPUTS, HELD, HEADER = range(7)
 """Words of the header: activation electrodes, hidden layers, padded width, amperes per unit of the network's outputs,
@@ -223,14 +223,7 @@ def advance(dt, voltages, params, state):
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
-    terminals = int(load_float(state + 8 * n_state))
-    evaluate(
-        t,
-        carray(as_float_pointer(voltages), terminals),
-        carray(as_float_pointer(params), n_params),
-        carray(as_float_pointer(state), n_state),
-        carray(as_float_pointer(out), terminals),
-    )
+    evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
 
 
 @c_function(DEVICE_SIGNATURE)

@@ -17,12 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from dnpu_models.geometry import FloatArray
 from dnpu_models.hop_tables import HopTables
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, advance_at, c_function, evaluate_at
 from dnpu_models.recording import mirror
 from dnpu_models.row_kernel import (
     CLOCK_WORDS,
@@ -252,23 +252,10 @@ def advance(dt, voltages, params, state):
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
-    terminals = int(load_float(state + 8 * n_state))
-    evaluate(
-        t,
-        carray(as_float_pointer(voltages), terminals),
-        carray(as_float_pointer(params), n_params),
-        carray(as_float_pointer(state), n_state),
-        carray(as_float_pointer(out), terminals),
-    )
+    evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
 
 
 @c_function(DEVICE_SIGNATURE)
 def c_advance(dt, voltages, params, n_params, state, n_state, out):
     """`advance` as a C function."""
-    terminals = int(load_float(state + 8 * n_state))
-    advance(
-        dt,
-        carray(as_float_pointer(voltages), terminals),
-        carray(as_float_pointer(params), n_params),
-        carray(as_float_pointer(state), n_state),
-    )
+    advance_at(advance, dt, voltages, params, n_params, state, n_state)

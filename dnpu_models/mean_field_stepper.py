@@ -11,7 +11,7 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from dnpu_models.mean_field_kernel import (
     CAREFUL,
@@ -25,7 +25,7 @@ from dnpu_models.mean_field_kernel import (
     jacobian,
     relax,
 )
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
@@ -181,14 +181,7 @@ def advance(dt, voltages, params, state):
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function; here, and not made where it is used, so that it is compiled once and kept on disk."""
-    terminals = int(load_float(state + 8 * n_state))
-    evaluate(
-        t,
-        carray(as_float_pointer(voltages), terminals),
-        carray(as_float_pointer(params), n_params),
-        carray(as_float_pointer(state), n_state),
-        carray(as_float_pointer(out), terminals),
-    )
+    evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
 
 
 @c_function(DEVICE_SIGNATURE)

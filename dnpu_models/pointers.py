@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from llvmlite import ir
-from numba import cfunc, types
+from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
 DEVICE_SIGNATURE = types.void(*([types.float64] + [types.int64] * 6))
@@ -120,3 +120,31 @@ def call_device(typingctx, function, scalar, voltages, params, n_params, state, 
 
     word = types.int64
     return types.void(word, types.float64, word, word, word, word, word, word), codegen
+
+
+@njit
+def evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out):
+    """Call a device's compiled ``evaluate`` with the arrays at these addresses; it becomes part of its caller.
+
+    The number of terminals is the first word behind the state: the arrays are as long as the caller says.
+    """
+    terminals = int(load_float(state + 8 * n_state))
+    evaluate(
+        t,
+        carray(as_float_pointer(voltages), terminals),
+        carray(as_float_pointer(params), n_params),
+        carray(as_float_pointer(state), n_state),
+        carray(as_float_pointer(out), terminals),
+    )
+
+
+@njit
+def advance_at(advance, dt, voltages, params, n_params, state, n_state):
+    """As `evaluate_at`, of ``advance``."""
+    terminals = int(load_float(state + 8 * n_state))
+    advance(
+        dt,
+        carray(as_float_pointer(voltages), terminals),
+        carray(as_float_pointer(params), n_params),
+        carray(as_float_pointer(state), n_state),
+    )

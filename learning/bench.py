@@ -12,6 +12,7 @@ from circuits import PatternSequence
 from circuits.homodyne_loop import LoopDevice
 from dnpu_models import DopantNetwork, MeanField
 from dnpu_models.geometry import FloatArray
+from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.errors import InputError
 from learning.tasks import BooleanTask
 from lockin import DitherPlan, plan_frequencies
@@ -25,8 +26,6 @@ CHIP_INPUTS = ("e1", "e3")
 SPACING_HZ = 10.0
 SWING = 0.25
 """Logic swing of an input as a fraction of its range: 0.5 V on the default device."""
-NOISE_A2_PER_HZ = 1e-23
-"""Published white noise of a DNPU's output, 1e-5 nA^2/Hz (Boon et al. 2025): the yardstick for separations."""
 
 
 class TrainableDevice(LoopDevice, Protocol):
@@ -167,7 +166,7 @@ class Bench:
 
     def noise_A(self) -> float:
         """Standard deviation of a window's mean for the published noise density, A: sqrt(S/(2T))."""
-        return float(np.sqrt(0.5 * NOISE_A2_PER_HZ / self.sequence(((0.0, 0.0),), (0.0,)).window_s))
+        return float(np.sqrt(0.5 * PUBLISHED_A2_PER_HZ / self.sequence(((0.0, 0.0),), (0.0,)).window_s))
 
 
 def default_bench(
