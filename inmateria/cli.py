@@ -40,6 +40,7 @@ class EngineChoice(StrEnum):
 
     ngspice = "ngspice"
     twin = "twin"
+    averaged = "averaged"
 
 
 class LevelChoice(StrEnum):
@@ -71,7 +72,7 @@ Frequencies = Annotated[
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
-EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compiled twin.")]
+EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")]
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),

@@ -132,8 +132,8 @@ def check_step(max_step_s: float | None) -> None:
 
 def check_level(level: str, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
-    if engine == "twin" and level != "ideal":
-        raise InputError("level", level, "has parts whose equations the twin does not know", "use --engine ngspice")
+    if engine != "ngspice" and level != "ideal":
+        raise InputError("level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice")
 
 
 def check_amplitude(amplitude_V: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +18,7 @@ from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import Attempt, Bench, BooleanTask, GateResult, HgeSettings, learn_gate
+from learning.hge import EngineName
 from learning.tasks import PATTERNS
 
 CHECK_DITHER_V = 0.005
@@ -68,7 +69,7 @@ def train(
 
         try:
             result = learn_gate(
-                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(Literal["ngspice", "twin"], engine),
+                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
                 progress=bar.update, on_attempt=done, folder=results.folder,
             )  # fmt: skip
         except KeyboardInterrupt as interruption:
@@ -135,10 +136,10 @@ def run_learning(
 def _check(
     bench: Bench, task: BooleanTask, attempt: Attempt, engine: str, results: Results
 ) -> tuple[str | None, PathCheck]:
-    """Version of ngspice (None for the twin), and lock-in against exact gradient along the path."""
+    """Version of ngspice (None for another engine), and lock-in against exact gradient along the path."""
     try:
         with stderr.status("checking the gradient along the path"):
-            if engine == "twin":
+            if engine != "ngspice":
                 return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
             with Engine() as ngspice:
                 about = str(ngspice.about()["version"])

@@ -17,7 +17,7 @@ _WHOLE = "give a whole number of at least 0"
 _FIXES = {
     "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR",
     "deck": "name the file to write, e.g. deck.cir",
-    "engine": "choose ngspice or twin",
+    "engine": "choose ngspice, twin or averaged",
     "of": "choose output or loss",
     "seed": _WHOLE,
     "device_seed": _WHOLE,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from learning.bench import Bench
 from learning.tasks import SEPARATION_MIN_A, BooleanTask, Score
 from netlists import Part
 
-EngineName = Literal["ngspice", "twin"]
+EngineName = Literal["ngspice", "twin", "averaged"]
 TrainingProgress = Callable[[int, str, float, float], None]
 """Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
 
@@ -236,8 +236,8 @@ def learn_gate(
     settings : HgeSettings, optional
     rng : numpy.random.Generator
         Decides the starts.
-    engine : {"ngspice", "twin"}
-        The circuit in ngspice, or its compiled twin.
+    engine : {"ngspice", "twin", "averaged"}
+        The circuit in ngspice, its compiled twin, or the loop averaged over its dither.
     progress, on_attempt : callable, optional
     folder : Path, optional
         Where a failing deck is kept.
@@ -252,8 +252,8 @@ def learn_gate(
         As `HomodyneLoop`; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
     """
     settings = HgeSettings() if settings is None else settings
-    if engine not in ("ngspice", "twin"):
-        raise InputError("engine", engine, "is unknown", "choose ngspice or twin")
+    if engine not in get_args(EngineName):
+        raise InputError("engine", engine, "is unknown", "choose ngspice, twin or averaged")
     result = GateResult(task, bench, settings, engine)
     ngspice = Engine() if engine == "ngspice" else None
     try:
@@ -271,8 +271,8 @@ def learn_gate(
 
             try:
                 if ngspice is None:
-                    report("twin", 0.0, 0.0)
-                    run = loop.twin()
+                    report(engine, 0.0, 0.0)
+                    run = loop.twin() if engine == "twin" else loop.averaged()
                 else:
                     run = loop.run(ngspice, progress=report, folder=folder)
             except KeyboardInterrupt as interruption:
