@@ -35,7 +35,7 @@ from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError
 
 LEAST_POINTS = 32
-NODES_PER_CYCLE = 3
+NODES_PER_CYCLE = 4
 """So that products of three tones are no whole number of cycles between nodes."""
 
 
@@ -83,8 +83,9 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     if closed:
         levels[:, trained] -= loop.start_V
         control, (low, high) = loop.start_V.copy(), loop.control_limits_V
-        points, nodes = lattice_points(n, wanted), NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
-        vector = np.array([pow(5, k, points) for k in range(n)], dtype=np.int64)
+        nodes = NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
+        points = 0 if wanted is None and many is not None else lattice_points(n, wanted)
+        vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
     else:  # the controls stand still; the integrators read
         control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
         gains = gains / loop.reading_scale
@@ -94,12 +95,13 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     angles = np.arange(nodes)[:, None] * (sequence.window_s / nodes) * tones
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
+    tally = np.zeros(1)
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
         0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
         rates, scales, np.array(plan.amplitudes_v), control, np.zeros((loop.filter_poles, n)), np.zeros(n),
         np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", record,
+        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", tally, record,
     )  # fmt: skip
     if written < 0:
         when = starts[-written - 1]
@@ -107,7 +109,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     columns = np.ascontiguousarray(record[:written].T)
     statistics = {
         "points": float(written),
-        "evaluations": float((points or nodes) * len(starts)),
+        "evaluations": float(tally[0]),
         "rejected": 0.0,
         "seconds": time.perf_counter() - begin,
     }

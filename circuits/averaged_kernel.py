@@ -13,6 +13,10 @@ from dnpu_models.pointers import call_device
 
 GROUP = 8
 """Steps of a window between two evaluations of the limiters."""
+ATTEMPTS = 4
+NEAR_V = 0.02
+"""A window is done again with the device asked where the controls went, if that is farther off than this part of the
+dither from where they were expected; so many times at most."""
 GAP_STEPS = 2
 """Steps in each part of the gap between windows: ramp, wait."""
 FIXED_COLUMNS = 8
@@ -60,62 +64,93 @@ def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, lo
             control[k] = min(max(moved, low[k]), high[k])
 
 
-@njit(cache=True, error_model="numpy")
-def edge(sign, heard, sines, cosines, tones, h, filters, words):
-    """Where the gate opens (sign 1) or closes (-1), int E sin(theta_k) dt begins or ends at -E cos(theta_k)/omega_k.
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _mean(control, slope, middle, mean, swing2, slow, target, words, loss_mode, odd, even, told, x):
+    """Averages over the dither, with the controls at `control`: of tia, y, E, of what the mixers get and give."""
+    tia = mean
+    for k in range(control.size):
+        tia += slope[k] * (control[k] - middle[k])
+    gain = words[POLARITY] * math.exp(slow[1])
+    told[0] = tia
+    told[1] = gain * (tia - slow[0])
+    told[2] = (told[1] - target) ** 2 + gain * gain * swing2
+    told[3] = told[2] if loss_mode else tia - slow[0]
+    for k in range(control.size):
+        x[k] = gain * (gain * even[k] + 2.0 * (told[1] - target) * odd[k]) if loss_mode else odd[k]
 
-    Straight lines between nodes, few to a cycle, have (h/2) cot(omega h/2) in place of 1/omega; the rest comes here.
+
+@njit(cache=True, error_model="numpy")
+def rests(tones, h):
+    """1/Omega - (h/2) cot(Omega h/2) of the tones, their differences and their sums: see `edge`."""
+    n = tones.size
+    result = np.zeros((1 + 2 * n, n))
+    for k in range(n):
+        result[0, k] = _rest(tones[k], h)
+        for j in range(n):
+            if j != k:
+                result[1 + j, k] = _rest(tones[j] - tones[k], h)
+            result[1 + n + j, k] = _rest(tones[j] + tones[k], h)
+    return result
+
+
+@njit(cache=True, error_model="numpy")
+def _rest(omega, h):
+    return 1.0 / omega - 0.5 * h / math.tan(0.5 * h * omega)
+
+
+@njit(cache=True, error_model="numpy")
+def edge(sign, heard, x, sines, cosines, rest, filters, words):
+    """Where the gate opens (sign 1) or closes (-1), the integral of an oscillation begins or ends off its mean.
+
+    int sin(theta) dt = -cos(theta)/Omega + cos(theta_0)/Omega; straight lines between a few nodes a cycle have
+    (h/2) cot(Omega h/2) in place of 1/Omega. What is missing, of E_0 sin(theta_k) and of the products of the
+    fundamentals, 2 <E sin theta_j> sin(theta_j) sin(theta_k), comes here.
     """
-    for k in range(tones.size):
-        if tones[k] > 0.0:
-            rest = 1.0 / tones[k] - 0.5 * h / math.tan(0.5 * h * tones[k])
-            filters[0, k] += sign * heard * rest * cosines[k] / words[TAU]
+    n = x.size
+    for k in range(n):
+        area = heard * rest[0, k] * cosines[k]
+        for j in range(n):
+            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
+            area += x[j] * ((one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k])
+        filters[0, k] += sign * area / words[TAU]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def window(
-    start, length, control, filters, averages, slow, rows, scalars, series, table, cotable, amplitudes, tones, phases,
-    target, rate, gains, low, high, words, closed, loss_mode, record,
+    start, length, control, filters, averages, slow, mixed, series, rows, path, mean, swing2, variance, even, sines, turn_sin, turn_cos,
+    rest, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
 ):  # fmt: skip
-    """The loop over one window, the device taken as its average, its slopes and the averages' second order.
+    """The loop over one window: tia(t) is `series` on the nodes, where the controls are on `path`.
 
-    tia(t) = <tia> + sum_j slope_j (w_j(t) - place_j + alpha_j sin theta_j(t)), so that beats of the tones are there;
-    what that line lacks in <E> and <E sin theta_k> is added as a constant. An opened loop has tia(t) in `series`.
+    Where the controls are elsewhere, their slope tells the difference. `rows` holds the moments; `mean` is <tia>, `swing2` the variance of tia;
+    `variance` and `even` are what the series lacks of it and of <tia^2 sin theta_k>. Leaves in `mixed` the means of what went into the low-passes, and the controls' way in `taken`.
     """
     n, poles = control.size, filters.shape[0]
-    nodes = table.shape[0]
+    slope = rows[SLOPE]
+    nodes = sines.shape[0] - 1
     h = length / nodes
     a, b, c = _pole_words(h, words[TAU])
     d, e, f = _pole_words(h, words[AVERAGE])
-    turn_sin, turn_cos = np.sin(tones * start + phases), np.cos(tones * start + phases)
-    speed, speed_before, place = np.zeros(n), np.zeros(n), control.copy()
-    sines, x, x_old = np.empty(n), np.zeros(n), np.zeros(n)
-    odd, even, slope, middle = rows[ODD], rows[EVEN], rows[SLOPE], rows[PLACE]
-    swing = slope * amplitudes
-    variance = scalars[VARIANCE]
-    for k in range(n):
-        variance -= 0.5 * swing[k] * swing[k]
-        if closed:
-            speed[k] = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
-            speed_before[k] = speed[k]
+    speed, last, place = np.zeros(n), np.zeros(n), control.copy()
+    x, x_old, gathered = np.zeros(n), np.zeros(n), np.zeros(n)
+    mixed[:] = 0.0
+    if closed:
+        for k in range(n):
+            last[k] = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+            speed[k] = last[k]
     base, log = slow[0], slow[1]
-    u, short, t = 0.0, 0.0, 0.0
+    u, short = 0.0, 0.0
+    told, middle, beats = np.zeros(4), np.zeros(n), np.zeros(n)
+    for m in range(nodes):
+        for k in range(n):
+            middle[k] += path[m, k] / nodes
     for m in range(nodes + 1):
-        at = m if m < nodes else 0
-        tia = scalars[MEAN]
-        if closed:
-            drift = 0.0
-            for k in range(n):
-                sines[k] = table[at, k] * turn_cos[k] + cotable[at, k] * turn_sin[k]
-                drift += slope[k] * (place[k] - middle[k])
-                tia += swing[k] * sines[k]
-            mean = scalars[MEAN] + drift
-            tia += drift
-        else:
-            for k in range(n):
-                sines[k] = table[at, k] * turn_cos[k] + cotable[at, k] * turn_sin[k]
-            tia = series[at]
-            mean = tia
+        tia = series[m]
+        drift = 0.0
+        for k in range(n):
+            drift += slope[k] * (place[k] - path[m, k])
+            taken[m, k] = place[k]
+        tia += drift
         if m > 0:
             base = min(max(slow[0] + words[BASE_RATE] * h * u, -words[REACH]), words[REACH])
             log = min(max(slow[1] + words[GAIN_RATE] * h * short, words[GAIN_LOW]), words[GAIN_HIGH])
@@ -125,24 +160,22 @@ def window(
         heard = (y - target) * (y - target) + extra if loss_mode else tia - base
         second = gain * gain if loss_mode else 0.0
         for k in range(n):
-            x[k] = heard * sines[k] + second * even[k]
+            x[k] = heard * sines[m, k] + second * even[k]
         u_new = tia - base
         short_new = words[LEVEL2] - y * y - extra
-        if m == 0:
-            edge(1.0, heard, turn_sin, turn_cos, tones, h, filters, words)
-        else:
+        if m > 0:
             for k in range(n):
-                value = filters[0, k]
-                filters[0, k] = a * value + b * x_old[k] + c * x[k]
-                x_old[k] = value
-            for p in range(1, poles):
+                mixed[k] += 0.5 * (x_old[k] + x[k])
+            for p in range(poles):
                 for k in range(n):
                     value = filters[p, k]
-                    filters[p, k] = a * value + b * x_old[k] + c * filters[p - 1, k]
+                    new = x[k] if p == 0 else filters[p - 1, k]
+                    filters[p, k] = a * value + b * x_old[k] + c * new
                     x_old[k] = value
             if closed:
                 for k in range(n):
                     averages[k] = d * averages[k] + e * x_old[k] + f * filters[poles - 1, k]
+                    gathered[k] += averages[k]
                     place[k] += h * speed[k]
             else:
                 for k in range(n):
@@ -153,29 +186,34 @@ def window(
             slow[1] = min(max(slow[1], words[GAIN_LOW]), words[GAIN_HIGH])
         x_old[:] = x
         u, short = u_new, short_new
-        if m == nodes:
-            edge(-1.0, heard, turn_sin, turn_cos, tones, h, filters, words)
         if m % GROUP == 0:
-            if closed:  # a trapezoid over the group; within the next one the speed goes on as it changed in this one
+            if closed and m > 0:  # the limiter at the group's mean; within the next one the speed goes on changing
                 for k in range(n):
-                    now = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
-                    if m > 0:
-                        moved = control[k] + 0.5 * GROUP * h * (speed_before[k] + now)
-                        control[k] = min(max(moved, low[k]), high[k])
-                        speed[k] = now + 0.5 * (now - speed_before[k])
-                    speed_before[k] = now
+                    now = -rate * words[STEP] * math.tanh(gains[k] * gathered[k] / (GROUP * words[STEP]))
+                    control[k] = min(max(control[k] + GROUP * h * now, low[k]), high[k])
+                    speed[k] = 2.0 * now - last[k]
+                    last[k] = now
                     place[k] = control[k]
+                    gathered[k] = 0.0
+            _mean(control, slope, middle, mean, swing2, slow, target, words, loss_mode, rows[ODD], rows[EVEN], told,
+                  beats)  # fmt: skip
+            if m == 0:
+                edge(1.0, told[3], beats, turn_sin, turn_cos, rest, filters, words)
+            elif m == nodes:
+                edge(-1.0, told[3], beats, turn_sin, turn_cos, rest, filters, words)
             row = record[m // GROUP]
             row[0] = start + m * h
-            row[1] = mean
-            row[2] = gain * (mean - base)
-            row[3] = (row[2] - target) ** 2 + (gain * gain * scalars[VARIANCE] if closed else 0.0)
+            row[1] = told[0]
+            row[2] = told[1]
+            row[3] = told[2]
             row[4] = slow[0]
             row[5] = slow[1]
             row[6] = target
             row[7] = 1.0
             row[FIXED_COLUMNS : FIXED_COLUMNS + n] = control
             row[FIXED_COLUMNS + n : FIXED_COLUMNS + 2 * n] = filters[poles - 1]
+    for k in range(n):
+        mixed[k] /= nodes
 
 
 @njit(cache=True, error_model="numpy")
@@ -191,13 +229,13 @@ def ask(evaluate, many, params, state, volts, out):
 
 
 @njit(cache=True, error_model="numpy")
-def take_moments(tia, sines, amplitudes, where, rows, scalars):
-    """Moments of tia over the quadrature points, with controls `where` (points, n) and `sines` (points, n).
+def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
+    """Moments of tia over the first `points` settings, with controls `where` (points, n) and `sines` (points, n).
 
     <tia>, <d^2>, <d sin theta_k> and <d^2 sin theta_k>, d = tia without its mean and without the drift of the controls
     through the points, which is known from the slopes (2/alpha_k) <d sin theta_k>.
     """
-    points, n = sines.shape
+    n = sines.shape[1]
     odd, even, slope, place = rows[ODD], rows[EVEN], rows[SLOPE], rows[PLACE]
     rows[:] = 0.0
     scalars[:] = 0.0
@@ -249,18 +287,24 @@ def _irrational(k):
 def integrate(
     evaluate, many, params, state, starts, length, half_edge, wait, ramp, stop, levels, targets, rates, scales,
     amplitudes, control, filters, averages, slow, trained, output, tones, phases, vector, points, table, cotable, gains,
-    low, high, words, closed, loss_mode, record,
+    low, high, words, closed, loss_mode, tally, record,
 ):  # fmt: skip
-    """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed."""
+    """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
+
+    With `points` = 0 the device is asked at all nodes, else at that many points of a lattice.
+    """
     n, patterns, terminals = control.size, targets.size, levels.shape[1]
     nodes = table.shape[0]
     groups = nodes // GROUP
-    if not closed:
-        points = nodes
-    sines, times, where = np.empty((points, n)), np.zeros(points), np.zeros((points, n))
-    volts, out, tia = np.empty((points, terminals)), np.empty((points, terminals)), np.empty(points)
-    rows, scalars = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
-    mixed = np.zeros((patterns, n))
+    asked = points if points > 0 else nodes + 1
+    phase, times, where = np.empty((asked, n)), np.zeros(asked), np.zeros((asked, n))
+    volts, out, tia = np.empty((asked, terminals)), np.empty((asked, terminals)), np.empty(asked)
+    rows, scalars = np.zeros((ROWS, n)), np.zeros(SCALARS)
+    sines, path, series = np.zeros((nodes + 1, n)), np.zeros((nodes + 1, n)), np.zeros(nodes + 1)
+    mixed, turn_sin, turn_cos = np.zeros((patterns, n)), np.zeros(n), np.zeros(n)
+    taken, largest = np.zeros((nodes + 1, n)), np.max(amplitudes)
+    kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
+    rest, nothing = rests(tones, length / nodes), np.zeros(n)
     now, rate, row = 0.0, 0.0, 0
     for number in range(starts.size):
         pattern = number % patterns
@@ -271,46 +315,71 @@ def integrate(
             gap(moving - now, 1, control, filters, averages, previous, previous, gains, low, high, words, closed)
         gap(ramp, GAP_STEPS, control, filters, averages, previous, rate, gains, low, high, words, closed)
         gap(wait + half_edge, GAP_STEPS, control, filters, averages, rate, rate, gains, low, high, words, closed)
-        if closed:
-            lattice(vector, number, points, sines, times)
-        else:
-            for k in range(n):
-                angle = tones[k] * start + phases[k]
-                for m in range(points):
-                    sines[m, k] = table[m, k] * math.cos(angle) + cotable[m, k] * math.sin(angle)
-        for k in range(trained.size):
-            first = last = control[k] if closed else 0.0
-            if closed:  # where the control will be: the averager nears what the mixer gave with this pattern last time
-                ahead = math.exp(-0.5 * length / words[AVERAGE])
-                seen = mixed[pattern, k] + (averages[k] - mixed[pattern, k]) * ahead
-                last = first - rate * length * words[STEP] * math.tanh(gains[k] * seen / words[STEP])
-                last = min(max(last, low[k]), high[k])
-            for m in range(points):
-                where[m, k] = first + times[m] * (last - first)
-        for m in range(points):
-            volts[m] = levels[pattern]
-            for k in range(trained.size):
-                volts[m, trained[k]] += where[m, k] + scales[number] * amplitudes[k] * sines[m, k]
-        ask(evaluate, many, params, state, volts, out)
-        for m in range(points):
-            tia[m] = -words[OHM] * out[m, output]
-        take_moments(tia, sines, scales[number] * amplitudes, where, rows[pattern], scalars[pattern])
-        if not math.isfinite(scalars[pattern, MEAN]):
-            return -number - 1
-        written = record[row : row + groups + 1]
-        window(start, length, control, filters, averages, slow, rows[pattern], scalars[pattern], tia, table, cotable,
-               scales[number] * amplitudes, tones, phases, targets[pattern], rate, gains, low, high, words, closed,
-               loss_mode, written)  # fmt: skip
-        gain = words[POLARITY] * math.exp(slow[1])
         for k in range(n):
-            y = gain * (scalars[pattern, MEAN] - slow[0])
-            second = gain * rows[pattern, EVEN, k] + 2.0 * (y - targets[pattern]) * rows[pattern, ODD, k]
-            mixed[pattern, k] = gain * second
+            turn_sin[k] = math.sin(tones[k] * start + phases[k])
+            turn_cos[k] = math.cos(tones[k] * start + phases[k])
+        for m in range(nodes + 1):
+            at = m if m < nodes else 0
+            for k in range(n):
+                sines[m, k] = table[at, k] * turn_cos[k] + cotable[at, k] * turn_sin[k]
+        if points > 0:
+            lattice(vector, number, points, phase, times)
+        else:
+            phase = sines
+            for m in range(nodes + 1):
+                times[m] = m / nodes
+        if closed:  # where the controls will be: the averager nears what the mixer gave with this pattern last time
+            ahead = math.exp(-length / words[AVERAGE])
+            for k in range(n):
+                seen = mixed[pattern, k] + (averages[k] - mixed[pattern, k]) * ahead
+                first = -rate * length * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+                last = -rate * length * words[STEP] * math.tanh(gains[k] * seen / words[STEP])
+                for m in range(asked):
+                    value = control[k] + times[m] * (first + 0.5 * times[m] * (last - first))
+                    where[m, k] = min(max(value, low[k]), high[k])
+        kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
+        for attempt in range(ATTEMPTS):
+            for m in range(asked):
+                volts[m] = levels[pattern]
+                for k in range(n):
+                    volts[m, trained[k]] += where[m, k] + scales[number] * amplitudes[k] * phase[m, k]
+            ask(evaluate, many, params, state, volts, out)
+            for m in range(asked):
+                tia[m] = -words[OHM] * out[m, output]
+            take_moments(tia, phase, scales[number] * amplitudes, where, asked if points > 0 else nodes, rows, scalars)
+            if not math.isfinite(scalars[MEAN]):
+                return -number - 1
+            swing2 = scalars[VARIANCE]
+            if points > 0:
+                for m in range(nodes + 1):
+                    series[m] = scalars[MEAN]
+                    path[m] = rows[PLACE]
+                    for k in range(n):
+                        series[m] += rows[SLOPE, k] * scales[number] * amplitudes[k] * sines[m, k]
+                for k in range(n):
+                    scalars[VARIANCE] -= 0.5 * (rows[SLOPE, k] * scales[number] * amplitudes[k]) ** 2
+            else:
+                series, path = tia, where
+                scalars[VARIANCE] = 0.0
+            written = record[row : row + groups + 1]
+            window(start, length, control, filters, averages, slow, mixed[pattern], series, rows, path,
+                   scalars[MEAN], swing2, scalars[VARIANCE], rows[EVEN] if points > 0 else nothing, sines, turn_sin,
+                   turn_cos, rest, targets[pattern], rate, gains, low, high, words,
+                   closed, loss_mode, taken, written)  # fmt: skip
+            tally[0] += asked
+            off = 0.0
+            for m in range(nodes + 1):
+                for k in range(n):
+                    off = max(off, abs(taken[m, k] - path[m, k]))
+            if points > 0 or not closed or off <= NEAR_V * largest or attempt == ATTEMPTS - 1:
+                break
+            control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
+            where[:] = taken
         column = FIXED_COLUMNS + 2 * n
         for k in range(terminals):
             mean = 0.0
-            for m in range(points):
-                mean += out[m, k] / points
+            for m in range(asked):
+                mean += out[m, k] / asked
             for s in range(groups + 1):
                 written[s, column + k] = levels[pattern, k]
                 written[s, column + terminals + k] = mean

@@ -427,7 +427,7 @@ class ChipSurrogate:
             self._scratch(),
             self.conductances(volts),
             (f"{kernel_module.__name__}:c_evaluate", f"{kernel_module.__name__}:c_advance"),
-            (f"{kernel_module.__name__}:c_many", f"{kernel_module.__name__}:c_many_single"),
+            ("dnpu_models.chip_surrogate_many:c_many", "dnpu_models.chip_surrogate_many:c_many_single"),
         )
 
 
