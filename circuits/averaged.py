@@ -92,7 +92,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
     nodes = compiled.GROUP * math.ceil(nodes / compiled.GROUP)
-    angles = np.arange(nodes)[:, None] * (sequence.window_s / nodes) * tones
+    angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
     tally = np.zeros(1)

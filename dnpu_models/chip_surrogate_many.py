@@ -37,16 +37,16 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def _box(voltages, low, high):
-    """Lowest and highest voltage of each terminal; NaN where there is one."""
-    low[:] = voltages[0]
-    high[:] = voltages[0]
+    """Lowest and highest voltage of each terminal; the sum of all, which is NaN where one is."""
     total = 0.0
-    for m in range(voltages.shape[0]):
-        for k in range(low.size):
-            value = voltages[m, k]
-            low[k] = value if value < low[k] else low[k]
-            high[k] = value if value > high[k] else high[k]
-            total += value
+    for k in range(low.size):
+        row = voltages[k]
+        least = most = row[0]
+        for m in range(row.size):
+            least = row[m] if row[m] < least else least
+            most = row[m] if row[m] > most else most
+            total += row[m]
+        low[k], high[k] = least, most
     return total
 
 
@@ -84,11 +84,11 @@ def _remainder(z, on, out):
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def pieces(voltages, params, out, zero):
-    """`chip_surrogate_kernel.evaluate` for all rows of `voltages`, in the precision of `zero`.
+    """`chip_surrogate_kernel.evaluate` for all columns of `voltages` (n_terminals, n), in the precision of `zero`.
 
     Returns False, with nothing done, where more than `ROOM` neurons change between on and off.
     """
-    rows, terminals = voltages.shape
+    terminals, rows = voltages.shape
     inputs, hidden, width = int(params[N_INPUTS]), int(params[N_HIDDEN]), int(params[WIDTH])
     held, outputs = int(params[HELD]), int(params[N_OUTPUTS])
     weights = params[HEADER + 2 * terminals + outputs :].view(np.float32)
@@ -109,7 +109,7 @@ def pieces(voltages, params, out, zero):
         middle = 0.5 * (low[k] + high[k])
         reach[j] = 0.5 * (high[k] - low[k])
         for m in range(rows):
-            factors[j, m] = voltages[m, k] - middle
+            factors[j, m] = voltages[k, m] - middle
     y, block, column = np.empty((most, width), kind), np.empty((width, width), kind), np.empty(most, kind)
     handed, span, z = np.empty(most * width, kind), np.empty(width, kind), np.empty(rows, kind)
     active, on = np.empty(width, np.int64), np.zeros(width, kind)
@@ -178,19 +178,21 @@ def pieces(voltages, params, out, zero):
         _input(column, factors[: columns - 1], z)
         terminal = int(params[HEADER + 2 * terminals + k])
         for m in range(rows):
-            out[m, terminal] = -params[AMPLIFICATION_A] * z[m]
+            out[terminal, m] = -params[AMPLIFICATION_A] * z[m]
     return True
 
 
 @njit(cache=True)
 def _many(rows, voltages, params, n_params, state, n_state, out, zero):
     terminals = int(load_float(state + 8 * n_state))
-    shape = (int(rows), terminals)
+    shape = (terminals, int(rows))
     volts, found = carray(as_float_pointer(voltages), shape), carray(as_float_pointer(out), shape)
     words, scratch = carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state)
     if int(words[N_HIDDEN]) == 0 or not pieces(volts, words, found, zero):
-        for m in range(shape[0]):
-            evaluate(0.0, volts[m], words, scratch, found[m])
+        one = np.empty(terminals)
+        for m in range(shape[1]):
+            evaluate(0.0, volts[:, m].copy(), words, scratch, one)
+            found[:, m] = one
 
 
 @c_function(DEVICE_SIGNATURE)
