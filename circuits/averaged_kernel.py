@@ -433,6 +433,8 @@ def integrate(
             if not math.isfinite(scalars[MEAN]):
                 return -number - 1
             variance = 0.0
+            if not closed:
+                rows[SLOPE] = 0.0
             if points > 0:
                 _combine(scalars[MEAN], rows[SLOPE] * dither, sines, series)
                 expected[:] = np.sum(rows[SLOPE] * rows[PLACE])

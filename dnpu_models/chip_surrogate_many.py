@@ -26,28 +26,43 @@ from dnpu_models.chip_surrogate_kernel import (
     N_OUTPUTS,
     WIDTH,
     evaluate,
+    state_size,
 )
 from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 
 ROOM = 64
 """Remainders at most; where more neurons change, settings are asked one by one."""
 
+ROWS = 256
+"""Settings taken at a time."""
+
 _FAST = {"reassoc", "contract", "nsz"}
+_FINITE = {"reassoc", "contract", "nsz", "nnan", "ninf"}
+
+
+@njit(cache=True)
+def scratch_size(inputs, width):
+    """Words of scratch for `pieces`: factors, inputs of a neuron, columns twice, weights, and small change."""
+    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _box(voltages, low, high):
-    """Lowest and highest voltage of each terminal; the sum of all, which is NaN where one is."""
+def _total(row):
+    """NaN or infinite where one value is."""
     total = 0.0
-    for k in range(low.size):
-        row = voltages[k]
-        least = most = row[0]
-        for m in range(row.size):
-            least = row[m] if row[m] < least else least
-            most = row[m] if row[m] > most else most
-            total += row[m]
-        low[k], high[k] = least, most
+    for m in range(row.size):
+        total += row[m]
     return total
+
+
+@njit(cache=True, nogil=True, fastmath=_FINITE)
+def _ends(row):
+    """The lowest and the highest of values that are finite."""
+    low = high = row[0]
+    for m in range(row.size):
+        low = min(low, row[m])
+        high = max(high, row[m])
+    return low, high
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -70,59 +85,62 @@ def _input(column, factors, z):
             z[m] += share * factor[m]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _remainder(z, on, out):
-    """Fill `out` with max(0, -z) if on, else max(0, z); returns its largest value and that of the other sign."""
-    most = other = abs(z[0]) * 0
+@njit(cache=True, nogil=True, fastmath=_FINITE)
+def _remainder(z, sign, zero, out):
+    """Fill `out` with max(0, sign z)."""
     for m in range(z.size):
-        value = -z[m] if on else z[m]
-        out[m] = value if value > 0.0 else 0.0
-        most = value if value > most else most
-        other = -value if -value > other else other
-    return most, other
+        out[m] = max(sign * z[m], zero)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def pieces(voltages, params, out, zero):
-    """`chip_surrogate_kernel.evaluate` for all columns of `voltages` (n_terminals, n), in the precision of `zero`.
+def pieces(voltages, begin, end, params, out, scratch):
+    """`chip_surrogate_kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
 
-    Returns False, with nothing done, where more than `ROOM` neurons change between on and off.
+    They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`. Returns False, with nothing done, where more than `ROOM` neurons change between on and off.
     """
-    terminals, rows = voltages.shape
+    terminals, rows = voltages.shape[0], end - begin
     inputs, hidden, width = int(params[N_INPUTS]), int(params[N_HIDDEN]), int(params[WIDTH])
     held, outputs = int(params[HELD]), int(params[N_OUTPUTS])
     weights = params[HEADER + 2 * terminals + outputs :].view(np.float32)
-    kind = zero.dtype
     most = 1 + inputs + ROOM
-    low, high = np.empty(terminals), np.empty(terminals)
-    total = _box(voltages, low, high)
-    within = total - total == 0.0
     for k in range(terminals):
-        within &= params[HEADER + k] <= low[k] and high[k] <= params[HEADER + terminals + k]
-    if not within:
-        out[:] = np.nan
-        return True
+        line = voltages[k, begin:end]
+        total = _total(line)
+        low, high = _ends(line)
+        if not (total - total == 0.0 and params[HEADER + k] <= low and high <= params[HEADER + terminals + k]):
+            out[:, begin:end] = np.nan
+            return True
     # the factors of the columns behind the first: distances from the middle, then remainders; `reach` is their largest
-    factors, reach = np.empty((inputs + ROOM, rows), kind), np.empty(inputs + ROOM, kind)
+    size = (inputs + ROOM) * rows
+    factors, z = scratch[:size].reshape(inputs + ROOM, rows), scratch[size : size + rows]
+    place = (inputs + ROOM + 1) * ROWS
+    y = scratch[place : place + most * width].reshape(most, width)
+    place += most * width
+    handed = scratch[place : place + most * width]
+    place += most * width
+    block = scratch[place : place + width * width].reshape(width, width)
+    place += width * width
+    span, on = scratch[place : place + width], scratch[place + width : place + 2 * width]
+    place += 2 * width
+    reach, column, middle = scratch[place : place + most], scratch[place + most : place + 2 * most], np.empty(inputs)
+    active = np.empty(width, np.int64)
+    zero = scratch[0] * 0
     for j in range(inputs):
-        k = j + (j >= held)
-        middle = 0.5 * (low[k] + high[k])
-        reach[j] = 0.5 * (high[k] - low[k])
+        line, factor = voltages[j + (j >= held), begin:end], factors[j]
+        low, high = _ends(line)
+        middle[j] = 0.5 * (low + high)
+        reach[j] = 0.5 * (high - low)
         for m in range(rows):
-            factors[j, m] = voltages[k, m] - middle
-    y, block, column = np.empty((most, width), kind), np.empty((width, width), kind), np.empty(most, kind)
-    handed, span, z = np.empty(most * width, kind), np.empty(width, kind), np.empty(rows, kind)
-    active, on = np.empty(width, np.int64), np.zeros(width, kind)
+            factor[m] = line[m] - middle[j]
     columns, at, count, used = 1 + inputs, 0, inputs, 0
     for layer in range(hidden):
         if layer == 0:
             y[0] = 0.0
             for j in range(inputs):
-                k = j + (j >= held)
-                middle, row = 0.5 * (low[k] + high[k]), weights[at + j * width : at + (j + 1) * width]
+                row, centre = weights[at + j * width : at + (j + 1) * width], middle[j]
                 for i in range(width):
                     y[1 + j, i] = row[i]
-                    y[0, i] += middle * row[i]
+                    y[0, i] += centre * row[i]
         else:
             for a in range(used):
                 row, copied = weights[at + active[a] * width : at + (active[a] + 1) * width], block[a]
@@ -145,16 +163,17 @@ def pieces(voltages, params, out, zero):
                 for c in range(before):
                     column[c] = y[c, i]
                 _input(column, factors[: before - 1], z)
-                if columns == most:
-                    return False
-                largest, other = _remainder(z, on[i] > 0.0, factors[columns - 1])
-                changes = largest > 0.0 and other > 0.0
+                low, high = _ends(z)
+                changes = low < 0.0 < high
                 if changes:
-                    reach[columns - 1] = largest
+                    if columns == most:
+                        return False
+                    reach[columns - 1] = -low if on[i] > 0.0 else high
+                    _remainder(z, -1.0 if on[i] > 0.0 else 1.0, zero, factors[columns - 1])
                     span[columns - before] = i  # read from here on: these neurons lie behind
                     columns += 1
-                elif largest > 0.0:
-                    on[i] = 1.0 - on[i]
+                else:
+                    on[i] = 1.0 if high > 0.0 else 0.0
             active[used] = i
             used += changes or on[i] > 0.0
         some = handed[: columns * used].reshape(columns, used)
@@ -167,7 +186,7 @@ def pieces(voltages, params, out, zero):
                 some[c, a] = 1.0 if active[a] == int(span[c - before]) else 0.0
         at += (count + 1) * width
         count = width
-    out[:] = 0.0
+    out[:, begin:end] = 0.0
     for k in range(outputs):
         row = weights[at + k * count : at + (k + 1) * count]
         for c in range(columns):
@@ -177,31 +196,42 @@ def pieces(voltages, params, out, zero):
         column[0] += weights[at + outputs * count + k]
         _input(column, factors[: columns - 1], z)
         terminal = int(params[HEADER + 2 * terminals + k])
+        line = out[terminal, begin:end]
         for m in range(rows):
-            out[terminal, m] = -params[AMPLIFICATION_A] * z[m]
+            line[m] = -params[AMPLIFICATION_A] * z[m]
     return True
 
 
 @njit(cache=True)
-def _many(rows, voltages, params, n_params, state, n_state, out, zero):
+def _many(rows, voltages, params, n_params, state, n_state, out, single):
     terminals = int(load_float(state + 8 * n_state))
     shape = (terminals, int(rows))
     volts, found = carray(as_float_pointer(voltages), shape), carray(as_float_pointer(out), shape)
-    words, scratch = carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state)
-    if int(words[N_HIDDEN]) == 0 or not pieces(volts, words, found, zero):
-        one = np.empty(terminals)
-        for m in range(shape[1]):
-            evaluate(0.0, volts[:, m].copy(), words, scratch, one)
-            found[:, m] = one
+    words, known = carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state)
+    scratch = known[state_size(int(words[N_HIDDEN]), int(words[WIDTH]), int(words[N_OUTPUTS])) :]
+    one, answer = np.empty(terminals), np.empty(terminals)
+    for begin in range(0, shape[1], ROWS):
+        end = min(begin + ROWS, shape[1])
+        done = False
+        if int(words[N_HIDDEN]) > 0:
+            if single:
+                done = pieces(volts, begin, end, words, found, scratch.view(np.float32))
+            else:
+                done = pieces(volts, begin, end, words, found, scratch)
+        if not done:
+            for m in range(begin, end):
+                one[:] = volts[:, m]
+                evaluate(0.0, one, words, known, answer)
+                found[:, m] = answer
 
 
 @c_function(DEVICE_SIGNATURE)
 def c_many(rows, voltages, params, n_params, state, n_state, out):
     """The surrogate at `rows` settings, in double precision, as a C function."""
-    _many(rows, voltages, params, n_params, state, n_state, out, np.zeros(1))
+    _many(rows, voltages, params, n_params, state, n_state, out, False)
 
 
 @c_function(DEVICE_SIGNATURE)
 def c_many_single(rows, voltages, params, n_params, state, n_state, out):
     """The same in single precision, for averages."""
-    _many(rows, voltages, params, n_params, state, n_state, out, np.zeros(1, np.float32))
+    _many(rows, voltages, params, n_params, state, n_state, out, True)
