@@ -35,7 +35,7 @@ from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError
 
 LEAST_POINTS = 32
-NODES_PER_CYCLE = 4
+NODES_PER_CYCLE = 6
 """So that products of three tones are no whole number of cycles between nodes."""
 
 

@@ -33,7 +33,7 @@ from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function,
 ROOM = 64
 """Remainders at most; where more neurons change, settings are asked one by one."""
 
-ROWS = 256
+ROWS = 320
 """Settings taken at a time."""
 
 _FAST = {"reassoc", "contract", "nsz"}
@@ -43,7 +43,7 @@ _FINITE = {"reassoc", "contract", "nsz", "nnan", "ninf"}
 @njit(cache=True)
 def scratch_size(inputs, width):
     """Words of scratch for `pieces`: factors, inputs of a neuron, columns twice, weights, and small change."""
-    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM
+    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM + 2 * ROWS
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -56,13 +56,26 @@ def _total(row):
 
 
 @njit(cache=True, nogil=True, fastmath=_FINITE)
-def _ends(row):
-    """The lowest and the highest of values that are finite."""
-    low = high = row[0]
-    for m in range(row.size):
-        low = min(low, row[m])
-        high = max(high, row[m])
-    return low, high
+def _ends(row, low, high):
+    """The lowest and the highest of values that are finite; by halves, as the compiler does not vectorise a minimum."""
+    size = (row.size + 1) // 2
+    rest = row.size - size
+    back = row[rest:]
+    for m in range(size):
+        low[m] = min(row[m], back[m])
+        high[m] = max(row[m], back[m])
+    while size > 8:
+        half = (size + 1) // 2
+        low_back, high_back = low[size - half : size], high[size - half : size]
+        for m in range(half):
+            low[m] = min(low[m], low_back[m])
+            high[m] = max(high[m], high_back[m])
+        size = half
+    least, most = low[0], high[0]
+    for m in range(1, size):
+        least = min(least, low[m])
+        most = max(most, high[m])
+    return least, most
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -103,10 +116,11 @@ def pieces(voltages, begin, end, params, out, scratch):
     held, outputs = int(params[HELD]), int(params[N_OUTPUTS])
     weights = params[HEADER + 2 * terminals + outputs :].view(np.float32)
     most = 1 + inputs + ROOM
+    wide, narrow = np.empty((2, ROWS)), scratch[scratch.size - 2 * ROWS :]
     for k in range(terminals):
         line = voltages[k, begin:end]
         total = _total(line)
-        low, high = _ends(line)
+        low, high = _ends(line, wide[0], wide[1])
         if not (total - total == 0.0 and params[HEADER + k] <= low and high <= params[HEADER + terminals + k]):
             out[:, begin:end] = np.nan
             return True
@@ -127,7 +141,7 @@ def pieces(voltages, begin, end, params, out, scratch):
     zero = scratch[0] * 0
     for j in range(inputs):
         line, factor = voltages[j + (j >= held), begin:end], factors[j]
-        low, high = _ends(line)
+        low, high = _ends(line, wide[0], wide[1])
         middle[j] = 0.5 * (low + high)
         reach[j] = 0.5 * (high - low)
         for m in range(rows):
@@ -163,7 +177,7 @@ def pieces(voltages, begin, end, params, out, scratch):
                 for c in range(before):
                     column[c] = y[c, i]
                 _input(column, factors[: before - 1], z)
-                low, high = _ends(z)
+                low, high = _ends(z, narrow[:ROWS], narrow[ROWS:])
                 changes = low < 0.0 < high
                 if changes:
                     if columns == most:
