@@ -14,7 +14,7 @@ from dnpu_models.pointers import call_device
 GROUP = 8
 """Steps of a window between two evaluations of the limiters."""
 ATTEMPTS = 4
-NEAR_V = 0.02
+NEAR, NEAR_LATTICE = 0.02, 0.1
 """A window is done again with the device asked where the controls went, if that is farther off than this part of the
 dither from where they were expected; so many times at most."""
 GAP_STEPS = 2
@@ -268,6 +268,18 @@ def ask(evaluate, many, params, state, volts, out):
         out[:, m] = found
 
 
+@njit(cache=True, error_model="numpy")
+def change(evaluate, advance, params, state, volts, h):
+    """How much the currents change, as a fraction, while the device passes `h` seconds at the same voltages."""
+    first, then = np.empty(volts.size), np.empty(volts.size)
+    call_device(evaluate, 0.0, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                first.ctypes.data)  # fmt: skip
+    call_device(advance, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1, 0)
+    call_device(evaluate, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                then.ctypes.data)  # fmt: skip
+    return np.max(np.abs(then - first)) / max(np.max(np.abs(first)), 1e-30)
+
+
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
     """Moments of tia over the first `points` settings, with controls `where` and `sines`, (n, points) each.
@@ -349,6 +361,17 @@ def _expect(control, averages, mixed, rate, length, gains, low, high, words, tim
 
 
 @njit(cache=True, error_model="numpy")
+def _sample(way, times, where):
+    """The way, known on the nodes, at some times."""
+    nodes = way.shape[1] - 1
+    for m in range(times.size):
+        s = min(int(times[m] * nodes), nodes - 1)
+        part = times[m] * nodes - s
+        for k in range(way.shape[0]):
+            where[k, m] = way[k, s] + part * (way[k, s + 1] - way[k, s])
+
+
+@njit(cache=True, error_model="numpy")
 def _retrace(taken, where):
     """The way through the ends of the groups on all nodes; returns how far it is from `where` before."""
     off = 0.0
@@ -389,7 +412,12 @@ def integrate(
     groups = nodes // GROUP
     asked = points if points > 0 else nodes + 1
     sines, series, expected = np.zeros((n, nodes + 1)), np.zeros(nodes + 1), np.zeros(nodes + 1)
-    times, where = np.arange(asked) / nodes, np.zeros((n, asked))
+    grid, times, way, where = (
+        np.arange(nodes + 1) / nodes,
+        np.empty(asked),
+        np.zeros((n, nodes + 1)),
+        np.zeros((n, asked)),
+    )
     phase = np.zeros((n, asked)) if points > 0 else sines
     volts, out, tia = np.empty((terminals, asked)), np.empty((terminals, asked)), np.empty(asked)
     rows, scalars = np.zeros((ROWS, n)), np.zeros(SCALARS)
@@ -415,10 +443,14 @@ def integrate(
         if points > 0:
             lattice(vector, number, points, phase, times)
         if closed:
-            _expect(control, averages, mixed[pattern], rate, length, gains, low, high, words, times, where)
+            _expect(control, averages, mixed[pattern], rate, length, gains, low, high, words, grid, way)
         kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
         dither = scales[number] * amplitudes
         for attempt in range(ATTEMPTS):
+            if points > 0:
+                _sample(way, times, where)
+            else:
+                where = way
             for k in range(terminals):
                 volts[k] = levels[pattern, k]
             for k in range(n):
@@ -446,7 +478,8 @@ def integrate(
             window(start, length, control, filters, averages, slow, mixed[pattern], series, expected, rows, scalars,
                    variance, rows[EVEN] if points > 0 else nothing, sines, turn_sin, turn_cos, rest, mapped,
                    targets[pattern], rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
-            if points > 0 or not closed or attempt == ATTEMPTS - 1 or _retrace(taken, where) <= NEAR_V * largest:
+            near = (NEAR if points == 0 else NEAR_LATTICE) * largest
+            if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
                 break
             control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
         column = FIXED_COLUMNS + 2 * n

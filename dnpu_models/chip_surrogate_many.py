@@ -43,7 +43,9 @@ _FINITE = {"reassoc", "contract", "nsz", "nnan", "ninf"}
 @njit(cache=True)
 def scratch_size(inputs, width):
     """Words of scratch for `pieces`: factors, inputs of a neuron, columns twice, weights, and small change."""
-    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM + 2 * ROWS
+    return (
+        (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM + 2 * ROWS
+    )
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -109,7 +111,8 @@ def _remainder(z, sign, zero, out):
 def pieces(voltages, begin, end, params, out, scratch):
     """`chip_surrogate_kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
 
-    They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`. Returns False, with nothing done, where more than `ROOM` neurons change between on and off.
+    They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`. Returns False, with nothing
+    done, where more than `ROOM` neurons change between on and off.
     """
     terminals, rows = voltages.shape[0], end - begin
     inputs, hidden, width = int(params[N_INPUTS]), int(params[N_HIDDEN]), int(params[WIDTH])

@@ -72,7 +72,9 @@ Frequencies = Annotated[
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
-EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")]
+EngineOption = Annotated[
+    EngineChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")
+]
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
@@ -400,6 +402,7 @@ class Benched(StrEnum):
 
     kmc = "kmc"
     spice = "spice"
+    loop = "loop"
 
 
 @app.command()
@@ -407,7 +410,8 @@ def bench(
     what: Annotated[
         Benched,
         typer.Argument(
-            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop."
+            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
+            "loop: the closed loop by its three engines."
         ),
     ],
     as_json: Json = False,
@@ -425,6 +429,10 @@ def bench(
             from inmateria import spice_bench
 
             content = spice_bench.run_bench(seed=seed, answer=answers(as_json))
+        elif what is Benched.loop:
+            from inmateria import loop_bench
+
+            content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
         else:
             from inmateria import kmc_bench
 
