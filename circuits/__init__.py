@@ -18,6 +18,7 @@ from circuits.engine import OPTIONS, Engine, Transient, Vectors
 from circuits.homodyne_loop import HomodyneLoop, OutputStage
 from circuits.levels import loop_fields, parts_at
 from circuits.library import find_ngspice_library
+from circuits.lockin_bank import LockInBank
 from circuits.lockin_block import LockInBlock, lockin_block
 from circuits.lockin_characterisation import characterise_lockin
 from circuits.noise import noise_currents
@@ -33,6 +34,7 @@ __all__ = [
     "Engine",
     "EnginePool",
     "HomodyneLoop",
+    "LockInBank",
     "LockInBlock",
     "LockInDesign",
     "LockInRequirements",
