@@ -55,6 +55,8 @@ class LockInBank:
         Parts that take the place of the level's, by name.
     gain : float
         Gain before the mixers; behind it offsets count so much less.
+    reference_V : float
+        Peak of the references, and scale of the mixers.
     transimpedance_ohm : float
     baseline_A : float
         Taken from the output current behind the transimpedance amplifier.
@@ -82,6 +84,7 @@ class LockInBank:
     level: str = "ideal"
     parts: Sequence[Part] = ()
     gain: float = 1.0
+    reference_V: float = 10.0
     transimpedance_ohm: float = 1e7
     baseline_A: float = 0.0
     stray_F: float | Sequence[float] = 0.0
@@ -251,7 +254,7 @@ class LockInBank:
         x = np.array([run[f"v({block.node('x')})"][-1] for block in self.blocks])
         return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_v) * self.gain * self.transimpedance_ohm))
 
-    def front_end(self, engine: Engine, background_A: float = 0.0) -> FrontEnd:
+    def front_end(self, engine: Engine, background_A: float = 0.0, *, gated: bool = False) -> FrontEnd:
         """What the electronics before the filter do, by ``.ac`` and ``.op`` at fixed references: no transient.
 
         The mixer's reference stands still at 8 Chebyshev nodes b_j = B cos theta_j of a sine of peak B; its gain for
@@ -262,6 +265,8 @@ class LockInBank:
         engine : Engine
         background_A : float, optional
             Output current at rest.
+        gated : bool, optional
+            Another mixer stands before the lock-ins and switches them on, as in the learning loop: here it is on.
 
         Returns
         -------
@@ -278,24 +283,30 @@ class LockInBank:
         probes = [replace(block, name=f"probe{j}") for j in range(_REFERENCES)]
         lines = ["front end", self._library(), f"Iin 0 electrode DC {format_number(background_A)} AC 1"]
         lines += self._front_cards()
+        signal = "signal"
+        if gated:
+            signal, mixer = "heard", block.part("mixer")
+            scale = {"vscale": block.reference_v} if "vscale" in mixer.defaults else {}
+            lines.append(f"Vgate gate 0 {format_number(block.reference_v)}")
+            lines.append(mixer.instance("gate", {"a": "signal", "b": "gate", "out": signal}, **scale))
         for j, (probe, cosine) in enumerate(zip(probes, cosines, strict=True)):
             lines.append(f"Vreference{j} reference{j} 0 {format_number(float(cosine) * block.reference_v)}")
-            lines.append(probe.cards("signal", "x", (f"reference{j}", "0")))
+            lines.append(probe.cards(signal, "x", (f"reference{j}", "0")))
         low, high = min(self.dither.frequencies_hz) / 100.0, _BEYOND * max(self.dither.frequencies_hz)
         head = "\n".join([*lines, OPTIONS])
-        scale = self.gain * self.transimpedance_ohm
+        per_ampere = self.gain * self.transimpedance_ohm
         mixed, filtered = ([probe.node(what) for probe in probes] for what in ("mixer_x", "x"))
 
         def saved(nodes: Sequence[str]) -> str:
             return ".save " + " ".join(f"v({node})" for node in nodes)
 
         rest = engine.run(f"{head}\n{saved(filtered)}\n.op\n.end\n")
-        offset = float(np.mean([rest[name][-1] for name in filtered])) / scale
+        offset = float(np.mean([rest[name][-1] for name in filtered])) / per_ampere
         analysis = f".ac dec {_PER_DECADE} {low!r} {high!r}"
         response = engine.run(f"{head}\n{saved(mixed)}\n{analysis}\n.end\n")
         at = np.asarray(response["frequency"]).real
         each = np.stack([np.asarray(response[name]) for name in mixed])
-        transfer = 2.0 * np.mean(each * cosines[:, None], axis=0) / scale
+        transfer = 2.0 * np.mean(each * cosines[:, None], axis=0) / per_ampere
 
         def interpolated(frequency_hz: FloatArray) -> Any:
             where = np.log(np.clip(frequency_hz, at[0], at[-1]))

@@ -137,9 +137,13 @@ def draw(rows: list[dict[str, Any]], dominant: list[str], picture: Path) -> None
     for index, name in enumerate(sorted(set(dominant))):
         some = [row for row, which in zip(rows, dominant, strict=True) if which == name]
         axes.loglog(
-            [1e9 * row["predicted_S"] for row in some], [1e9 * row["measured_S"] for row in some], "o^sDvP*Xd"[index % 9],
-            ms=5, alpha=0.8, label=name,
-        )  # fmt: skip
+            [1e9 * row["predicted_S"] for row in some],
+            [1e9 * row["measured_S"] for row in some],
+            "o^sDvP*Xd"[index % 9],
+            ms=5,
+            alpha=0.8,
+            label=name,
+        )
     ends = np.array(axes.get_xlim())
     axes.loglog(ends, ends, "k-", lw=0.8)
     axes.fill_between(ends, ends / 1.5, ends * 1.5, color="0.9", zorder=0, label="factor 1.5")
