@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuits.export import head_facts
-from dnpu_models.fit_surrogate import triangle_path
 from dnpu_models.geometry import FloatArray
+from dnpu_models.surrogate_fit import triangle_path
 from dnpu_models.tanh_network import TanhNetwork, fit_tanh
 from inmateria.errors import InputError
 from netlists import format_number

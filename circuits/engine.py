@@ -44,9 +44,9 @@ Progress = Callable[[str, float, float], None]
 """Called as progress(phase, simulated seconds, wall seconds of this run)."""
 
 
-def tolerances(vntol_V: float = 1e-12) -> str:
-    """The options of lock-in circuits with an absolute tolerance of the node voltages, V."""
-    return f".options reltol=1e-9 vntol={vntol_V:g} abstol=1e-15 trtol=7e6 chgtol=1 method=trap"
+def tolerances(vntol_V: float = 1e-12, abstol_A: float = 1e-15) -> str:
+    """The options of lock-in circuits, with absolute tolerances of node voltages (V) and of branch currents (A)."""
+    return f".options reltol=1e-9 vntol={vntol_V:g} abstol={abstol_A:g} trtol=7e6 chgtol=1 method=trap"
 
 
 OPTIONS = tolerances()

@@ -485,9 +485,12 @@ class HomodyneLoop:
                 beside = self.nodes[(terminal + 1) % len(ends)]
                 add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
                 initial += f".ic v({electrode})={format_number(self.start_terminals_V[terminal])}\n"
-        # Products of transistors are differences of volts, amplified: their rounding is above 1e-12 V.
-        rounded = any(part.level == "transistor" for part in used)
-        circuit.raw_spice = library(used) + initial + (tolerances(vntol_V=1e-9) if rounded else OPTIONS) + "\n"
+        options = OPTIONS
+        if any(part.level == "transistor" for part in used):
+            # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
+            # them above 1e-15 A. Newton's method never ends where less is asked for.
+            options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
+        circuit.raw_spice = library(used) + initial + options + "\n"
         return circuit
 
     @property
