@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient
+from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient, callbacks
 from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, SteppableKernel
 from inmateria.errors import InputError
 from lockin import DitherPlan, dither_average, plan_frequencies
@@ -637,3 +637,9 @@ def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: Homodyn
     with pytest.raises(InputError, match="no equation the twin knows") as caught:
         replace(learning, leads=True).twin()
     assert caught.value.field == "leads"
+
+
+def test_a_device_run_again_is_not_compiled_again() -> None:
+    first, again = (callbacks.c_functions(Linear().kernel(np.zeros(3))) for _ in range(2))
+    assert first[0] is again[0]
+    assert first[1] is again[1]
