@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,7 @@ class MeanField:
     """
 
     def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6, warn: bool = True) -> None:
-        if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
+        if not (isinstance(tolerance, float | int) and 0 < tolerance < 1):
             raise InputError("tolerance", tolerance, "must lie between 0 and 1", "1e-6 suits most circuits")
         self.network = network
         self.tolerance = tolerance
@@ -467,7 +466,7 @@ class MeanField:
             raise InputError(
                 "voltages", volts.shape, f"a row for each of the {len(times)} times is wanted", "check the array"
             )
-        if not (isinstance(relative_tolerance, Real) and 1e-13 <= relative_tolerance < 0.1):
+        if not (isinstance(relative_tolerance, float | int) and 1e-13 <= relative_tolerance < 0.1):
             raise InputError("relative_tolerance", relative_tolerance, "must lie in [1e-13, 0.1)", "1e-6 is usual")
         scaled = volts / self.network.thermal_energy_eV
         p = self._cold(scaled[0]).occupations if start is None else self._occupations(start)
