@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from circuits.levels import loop_fields as loop_fields
     from circuits.levels import parts_at as parts_at
     from circuits.library import find_ngspice_library as find_ngspice_library
+    from circuits.lockin_bank import LockInBank as LockInBank
     from circuits.lockin_characterisation import characterise_lockin as characterise_lockin
     from circuits.lockin_design import LockInDesign as LockInDesign
     from circuits.lockin_design import LockInRequirements as LockInRequirements
@@ -53,6 +54,7 @@ _HOME = {
     "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
     "circuits.levels": ["loop_fields", "parts_at"],
     "circuits.library": ["find_ngspice_library"],
+    "circuits.lockin_bank": ["LockInBank"],
     "circuits.lockin_characterisation": ["characterise_lockin"],
     "circuits.lockin_design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
     "circuits.lockin_netlist": ["LockInBlock", "lockin_block"],

@@ -335,8 +335,13 @@ class HomodyneLoop:
         """The loss as an equation."""
         return make_loss(self.loss, self.part(LOSS_PARTS[self.loss]), self.sequence.targets_V)
 
+    def loss_values(self, outputs_V: FloatArray) -> FloatArray:
+        """E at v(tia) of `outputs_V` (V, (..., n_patterns)), with the starting baseline and gain: V, same shape."""
+        y = self.stage.polarity * np.exp(self.stage.gain_log) * (np.asarray(outputs_V) - self.stage.baseline_V)
+        return self.error_function.value(y, np.array(self.sequence.targets_V))
+
     def loss_slopes(self, outputs_V: FloatArray) -> FloatArray:
-        """dE/d v(tia) at v(tia) of `outputs_V` (V), with the starting baseline and gain: V/V, (n_patterns,)."""
+        """dE/d v(tia) at v(tia) of `outputs_V` (V, (..., n_patterns)), as `loss_values`: V/V, same shape."""
         stage = self.stage
         gain = stage.polarity * np.exp(stage.gain_log)
         y = gain * (np.asarray(outputs_V) - stage.baseline_V)

@@ -60,6 +60,16 @@ class Loss:
         """Number for `loss_value`."""
         return list(LOSS_PARTS).index(self.name)
 
+    def value(self, y_V: FloatArray, targets_V: FloatArray) -> FloatArray:
+        """E(y), V: `loss_value` of each element of `y_V` and `targets_V` (V)."""
+        y, targets = np.asarray(y_V, dtype=float), np.asarray(targets_V, dtype=float)
+        error = y - targets
+        if self.name == "squared":
+            return np.asarray(error**2)
+        if self.name == "absolute":
+            return np.asarray(np.hypot(error, self.knee_V) - self.knee_V)
+        return np.asarray(self.knee_V * np.logaddexp(0.0, (self.margin_V - np.sign(targets) * y) / self.knee_V))
+
     def slope(self, y_V: FloatArray, targets_V: FloatArray) -> FloatArray:
         """dE/dy, V/V: of the same shape as `y_V` (V) and `targets_V` (V)."""
         y, targets = np.asarray(y_V, dtype=float), np.asarray(targets_V, dtype=float)

@@ -568,6 +568,7 @@ def test_every_loss_is_read_exactly_on_a_linear_device(engine: Engine, loss: str
     below, here, above = (LOSSES[loss](y + d, targets) for d in (-1e-5, 0.0, 1e-5))
     slopes = (above - below) / 2e-5
     mean = here + 0.25 * (above - 2 * here + below) / 1e-10 * dither_V**2 * (0.5**2 + 0.3**2)  # over the dither
+    np.testing.assert_allclose(opened.loss_values(y), here, rtol=1e-9)
     np.testing.assert_allclose(opened.loss_slopes(y), slopes, rtol=1e-6)  # the gain is 1, the baseline 0
     exact = np.mean(slopes) * np.array([0.5, 0.3])
     read = {"ngspice": opened.run(engine), "twin": opened.twin()}

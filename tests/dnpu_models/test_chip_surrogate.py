@@ -230,8 +230,8 @@ def test_device_interface(chip: ChipSurrogate) -> None:
     assert chip.terminals == ("out", "e1", "e2", "e3", "e4", "e5", "e6", "e7")
     assert chip.measured == (0,)
     low, high = chip.limits_V.T
-    np.testing.assert_array_equal(low, [-1e-3, *LOW])
-    np.testing.assert_array_equal(high, [1e-3, *HIGH])
+    np.testing.assert_array_equal(low, [-1e-2, *LOW])
+    np.testing.assert_array_equal(high, [1e-2, *HIGH])
     box = np.random.default_rng(0).uniform(low, high, (50, 8))
     box[:, 0] = 0
     currents = chip.currents(box)
@@ -261,8 +261,8 @@ def test_a_voltage_outside_its_range_is_named(chip: ChipSurrogate) -> None:
             ask(volts)
     with pytest.raises(InputError, match=r"voltages\[e6\]"):
         chip.kernel(volts[3])
-    with pytest.raises(InputError, match=r"voltages\[out\] = 0\.01: .*virtual ground"):
-        chip.currents([0.01, 0, 0, 0, 0, 0, 0, 0])
+    with pytest.raises(InputError, match=r"voltages\[out\] = 0\.02: .*virtual ground"):
+        chip.currents([0.02, 0, 0, 0, 0, 0, 0, 0])
     for k in range(7):  # the limits themselves are allowed, as they come back from single precision
         for limit in (LOW, HIGH):
             edge = np.zeros(7)
