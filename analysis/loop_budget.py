@@ -40,15 +40,11 @@ def predict_loop(
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     ohm, start = stage.transimpedance_ohm, loop.start_V
-    factor = stage.polarity * float(np.exp(stage.gain_log))
     rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
 
     def output(controls: FloatArray, pattern: int) -> FloatArray:
         volts = bench.terminal_voltages(controls, sequence.levels_V[pattern])
         return np.asarray(-bench.device.follow(volts)[:, bench.output])
-
-    def errors(current_A: FloatArray | float, pattern: int) -> FloatArray:
-        return np.asarray(factor * (ohm * current_A - stage.baseline_V) - sequence.targets_V[pattern])
 
     if loop.mode == "output":
 
@@ -59,13 +55,13 @@ def predict_loop(
     else:
 
         def response(controls: FloatArray) -> FloatArray:
-            losses = [errors(output(controls, p), p) ** 2 for p in range(sequence.patterns)]
-            return np.asarray(np.mean(losses, axis=0))
+            outputs = np.stack([output(controls, p) for p in range(sequence.patterns)], axis=-1)
+            return np.asarray(np.mean(loop.loss_values(ohm * outputs), axis=-1))
 
-        # dE = 2 e factor R dI in each window, and windows are averaged; e at rest
-        slopes = [2.0 * float(errors(rest[p], p)) * factor * ohm for p in range(sequence.patterns)]
+        # dE = (dE/d v(tia)) R dI in each window, and windows are averaged; the slope at rest
+        slopes = ohm * loop.loss_slopes(ohm * np.array(rest))
         per_unit, psd = 1.0, PUBLISHED_A2_PER_HZ * float(np.mean(np.square(slopes))) / sequence.patterns
-        heard = float(np.mean([errors(rest[p], p) ** 2 for p in range(sequence.patterns)]))
+        heard = float(np.mean(loop.loss_values(ohm * np.array(rest))))
     front_end = FrontEnd()
     if loop.parts:
         constant = 0.5 * plan.amplitudes_v[0] * float(offset_bias(loop, heard)[0]) / per_unit

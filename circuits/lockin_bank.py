@@ -18,7 +18,7 @@ import numpy as np
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
 from circuits.engine import OPTIONS, Engine, Progress, Transient
 from circuits.homodyne_loop import LoopDevice
-from circuits.lockin_block import LockInBlock, lockin_block
+from circuits.lockin_netlist import LockInBlock, lockin_block
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings

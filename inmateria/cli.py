@@ -50,6 +50,14 @@ class LevelChoice(StrEnum):
     transistor = "transistor"
 
 
+class LossChoice(StrEnum):
+    """What the loop descends."""
+
+    squared = "squared"
+    absolute = "absolute"
+    hinge = "hinge"
+
+
 class SlopeOf(StrEnum):
     """What the gradient is of."""
 
@@ -75,6 +83,10 @@ EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compil
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
+]
+LossOption = Annotated[
+    LossChoice,
+    typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
 
 
@@ -138,6 +150,7 @@ def learn(
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
     engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
+    loss: LossOption = LossChoice.squared,
 ) -> None:
     """Learn a logic gate: device, lock-ins and integrators in one transient, restarted until it is learned.
 
@@ -145,14 +158,13 @@ def learn(
 
     Example: inmateria learn XOR --out xor
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
-        folder = output_folder(out)
         content = run_learning(
             gate,
             bench,
@@ -163,6 +175,7 @@ def learn(
             restarts=restarts,
             engine=engine.value,
             level=level.value,
+            loss=loss.value,
             frequencies=frequencies,
             folder=folder,
             answer=answers(as_json),
@@ -191,19 +204,19 @@ def gradient(
     ] = None,
     engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
+    loss: LossOption = LossChoice.squared,
 ) -> None:
     """Read a gradient with the circuit's lock-ins and compare it with the exact one.
 
     Example: inmateria gradient --amplitude 0.005 --json
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench, numbers
         from inmateria.gradient_run import run_gradient
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
-        folder = output_folder(out)
         content = run_gradient(
             bench,
             facts=facts,
@@ -215,6 +228,7 @@ def gradient(
             max_step_s=max_step,
             engine=engine.value,
             level=level.value,
+            loss=loss.value,
             frequencies=frequencies,
             folder=folder,
             answer=answers(as_json),
@@ -343,9 +357,8 @@ def iv(
 
     Example: inmateria iv --sweep e1=-0.5:0.5:101 --at e2=0.1 --out iv
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         import os
 
         from inmateria.devices import DeviceOptions, make_device
@@ -384,9 +397,8 @@ def device_command(
 
     Example: inmateria device --at e4=0.5,e2=-0.3 --out device
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         from inmateria.device_run import run_device
         from inmateria.devices import DeviceOptions, make_device
 
@@ -427,9 +439,8 @@ def lockin_command(
 
     Example: inmateria lockin --realisation ideal --out lockin
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         from inmateria.lockin_run import run_lockin
 
         content = run_lockin(

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from analysis import compare, loss_gradients, predict_loop
 from circuits import Engine, HomodyneLoop, Transient, loop_fields, offset_bias
+from circuits.losses import LossName
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
@@ -120,6 +121,7 @@ def run_gradient(
     max_step_s: float | None,
     engine: str,
     level: str,
+    loss: LossName,
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
@@ -130,7 +132,7 @@ def run_gradient(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     check_level(level, engine)
-    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, **loop_fields(level))
+    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, loss=loss, **loop_fields(level))
     planned = rehearsal(bench, task, settings, frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
@@ -173,6 +175,7 @@ def run_gradient(
         "device": facts,
         "engine": engine,
         "level": level,
+        "loss_function": loss if of == "loss" else None,
         "ngspice": about,
         "simulated_s": loop.stop_s,
         "timepoints": int(run.statistics["points"]),
