@@ -262,7 +262,7 @@ def plan(
 
     Example: inmateria plan --error 0.1 --band 100:2000 --out plan
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
@@ -281,7 +281,7 @@ def plan(
             filters=filters,
             curvature=curvature,
             seed=seed,
-            folder=output_folder(out),
+            folder=folder,
             answer=answers(as_json),
         )
         if as_json:
