@@ -89,7 +89,7 @@ def budget_dataset(budget: ErrorBudget, names: tuple[str, ...], units: str = "S"
     )
 
 
-def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples: int = 256) -> ErrorBudget:
+def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples: int = 1024) -> ErrorBudget:
     """The budget of a bank's reading after `duration_s`, without a transient: device model, ``.ac`` and ``.op``.
 
     Parameters
@@ -147,7 +147,7 @@ def _patterns(bank: LockInBank) -> tuple[FloatArray, FloatArray] | None:
 
 
 def check_bank(
-    bank: LockInBank, engine: Engine, duration_s: float, *, seeds: tuple[int, ...] = (0,), samples: int = 256
+    bank: LockInBank, engine: Engine, duration_s: float, *, seeds: tuple[int, ...] = (0,), samples: int = 1024
 ) -> BudgetCheck:
     """Predict a bank's reading, run it in ngspice once for each seed, and put the two side by side.
 

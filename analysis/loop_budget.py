@@ -22,7 +22,7 @@ def predict_loop(
     engine: Engine | None,
     *,
     output_offset_V: float = 0.0,
-    samples: int = 256,
+    samples: int = 1024,
 ) -> ErrorBudget:
     """Budget of an opened loop's gradient of the output (S) or of the loss (V/V); its noise is the published chip's.
 

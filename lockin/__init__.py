@@ -13,7 +13,7 @@ Units are SI; amplitudes of a plan are PEAK volts, readings of a lock-in are RMS
 degrees, phases of a plan in radians. Filters start empty at the first sample.
 """
 
-from lockin.averages import DitherAverage, common_period_average, dither_average
+from lockin.averages import DitherAverage, common_period_average, dither_average, dither_bias
 from lockin.characterisation import Characterisation, characterise
 from lockin.collisions import Collision, collisions
 from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
@@ -49,6 +49,7 @@ __all__ = [
     "demodulate",
     "demodulate_trace",
     "dither_average",
+    "dither_bias",
     "enbw_hz",
     "error_budget",
     "filtered_tone",

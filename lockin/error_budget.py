@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inmateria.errors import InputError
-from lockin.averages import BATCH, Response, dither_average, evaluate, place
+from lockin.averages import BATCH, Response, dither_bias, evaluate, place
 from lockin.checks import Array, count, finite
 from lockin.demodulate import gradient as read_gradient
 from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
@@ -156,7 +156,7 @@ def error_budget(
     patterns: tuple[ArrayLike, ArrayLike] | None = None,
     terminals: Sequence[int] | None = None,
     points_per_period: int = 16,
-    samples: int = 256,
+    samples: int = 1024,
     seed: int = 0,
 ) -> ErrorBudget:
     """Predict what a bank of lock-ins reads at a time, and why.
@@ -190,7 +190,7 @@ def error_budget(
     points_per_period : int, optional
         Samples of the output in one period of the highest tone: products up to an order of about half of that.
     samples, seed : int, optional
-        For the average over independent phases, as `dither_average`; it tells amplitude from intermodulation.
+        For the average over independent phases, as `dither_bias`; it tells amplitude from intermodulation.
 
     Returns
     -------
@@ -254,9 +254,9 @@ def error_budget(
         terms["intermodulation"][k] = each.sum()
     terms["settling"] = (settled - 1.0) * averaged
 
-    mean = dither_average(function, point, plan, places.tolist(), samples=samples, seed=seed)
-    terms["amplitude"] = mean.gradient - ideal
-    terms["intermodulation"] += averaged - mean.gradient
+    bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
+    terms["amplitude"] = bias.gradient
+    terms["intermodulation"] += averaged - ideal - bias.gradient
     passed = electronics.offset + electronics.passed * float(series[0].real)
     terms["offset"] = 2.0 / peaks * passed * settled
     if patterns is not None:
@@ -267,7 +267,7 @@ def error_budget(
         terms["drift"] = moved(np.array([0.0, time_s]), ramp)
     heard = density * np.abs(transfer[multiples]) ** 2 + 2.0 * electronics.noise_psd
     noise = np.sqrt(2.0 * heard * noise_bandwidth_hz(settings, time_s)) / peaks
-    return ErrorBudget(ideal, terms, noise, mean.stderr, settled)
+    return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
 
 
 def _fourier_series(function: Response, point: Array, places: Any, plan: DitherPlan, per_period: int) -> ComplexArray:
