@@ -3,7 +3,8 @@
 `compare` puts any two labelled gradients side by side (cosine, relative error, sign agreement). `check_path` opens the
 learned loop at several instants of its path, with controls frozen and a stated dither, and compares the circuit's
 lock-in gradient with the exact one. `predict_bank` says before any transient what a bank of lock-ins at frozen controls
-will read and why it is wrong, term by term; `check_bank` holds that against ngspice. `loop_dataset` turns a transient
+will read and why it is wrong, term by term; `check_bank` holds that against ngspice. `plan` chooses tones,
+amplitudes and filter for a wanted error (`GradientRequirements`, `GradientPlan`). `loop_dataset` turns a transient
 into an `xarray.Dataset` with units and provenance; `plots` draws it.
 """
 
@@ -12,10 +13,13 @@ from analysis.compare import Comparison, compare
 from analysis.datasets import loop_dataset, save_dataset
 from analysis.loop_budget import predict_loop
 from analysis.path_check import PathCheck, check_path, loss_gradients
+from analysis.planner import GradientPlan, GradientRequirements, plan
 
 __all__ = [
     "BudgetCheck",
     "Comparison",
+    "GradientPlan",
+    "GradientRequirements",
     "PathCheck",
     "budget_dataset",
     "check_bank",
@@ -23,6 +27,7 @@ __all__ = [
     "compare",
     "loop_dataset",
     "loss_gradients",
+    "plan",
     "predict_bank",
     "predict_loop",
     "save_dataset",

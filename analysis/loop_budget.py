@@ -16,7 +16,13 @@ from lockin import ErrorBudget, FrontEnd, LockInSettings, error_budget
 
 
 def predict_loop(
-    bench: Bench, loop: HomodyneLoop, exact: FloatArray, engine: Engine | None, *, samples: int = 256
+    bench: Bench,
+    loop: HomodyneLoop,
+    exact: FloatArray,
+    engine: Engine | None,
+    *,
+    output_offset_V: float = 0.0,
+    samples: int = 256,
 ) -> ErrorBudget:
     """Budget of an opened loop's gradient of the output (S) or of the loss (V/V); its noise is the published chip's.
 
@@ -30,6 +36,8 @@ def predict_loop(
         The exact gradient.
     engine : Engine or None
         For the small signals of electronics that are not ideal; None if all are.
+    output_offset_V : float, optional
+        How far real parts move v(tia), V: the point at which the loss is meant.
     samples : int, optional
         As `lockin.error_budget`.
 
@@ -56,12 +64,12 @@ def predict_loop(
 
         def response(controls: FloatArray) -> FloatArray:
             outputs = np.stack([output(controls, p) for p in range(sequence.patterns)], axis=-1)
-            return np.asarray(np.mean(loop.loss_values(ohm * outputs), axis=-1))
+            return np.asarray(np.mean(loop.loss_values(ohm * outputs + output_offset_V), axis=-1))
 
         # dE = (dE/d v(tia)) R dI in each window, and windows are averaged; the slope at rest
-        slopes = ohm * loop.loss_slopes(ohm * np.array(rest))
+        slopes = ohm * loop.loss_slopes(ohm * np.array(rest) + output_offset_V)
         per_unit, psd = 1.0, PUBLISHED_A2_PER_HZ * float(np.mean(np.square(slopes))) / sequence.patterns
-        heard = float(np.mean(loop.loss_values(ohm * np.array(rest))))
+        heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
     front_end = FrontEnd()
     if loop.parts:
         constant = 0.5 * plan.amplitudes_v[0] * float(offset_bias(loop, heard)[0]) / per_unit

@@ -119,7 +119,8 @@ def loss_gradients(
     Returns
     -------
     tuple
-        Measured and exact gradient (V/V), and the transient.
+        Measured and exact gradient (V/V), and the transient. The exact one has the offset of the circuit's outputs (V)
+        in its attributes.
     """
     opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
     run = opened.twin() if engine is None else opened.run(engine)
@@ -130,7 +131,7 @@ def loss_gradients(
     slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
     exact = np.mean(opened.loss_slopes(ohm * outputs + offset_V)[:, None] * ohm * slopes, axis=0)
     measured = label(bench, opened.gradient(run), "lock-in on the loss", dither_V=dither_V)
-    ideal = label(bench, exact, "adjoint")
+    ideal = label(bench, exact, "adjoint", output_offset_V=offset_V)
     for array in (measured, ideal):
         array.attrs["units"] = "V/V"
     return measured, ideal, run

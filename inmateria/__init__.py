@@ -17,8 +17,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "analysis": [
-        "BudgetCheck", "Comparison", "PathCheck", "budget_dataset", "check_bank", "check_path", "compare",
-        "loop_dataset", "loss_gradients", "predict_bank", "predict_loop", "save_dataset",
+        "BudgetCheck", "Comparison", "GradientPlan", "GradientRequirements", "PathCheck", "plan", "budget_dataset",
+        "check_bank", "check_path", "compare", "loop_dataset", "loss_gradients", "predict_bank", "predict_loop",
+        "save_dataset",
     ],
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],

@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, export, iv, device, lockin, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, bench."""
 
 from __future__ import annotations
 
@@ -230,6 +230,57 @@ def gradient(
             level=level.value,
             loss=loss.value,
             frequencies=frequencies,
+            folder=folder,
+            answer=answers(as_json),
+        )
+        if as_json:
+            emit(content)
+
+
+@app.command()
+def plan(
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary, curves and figure.")] = None,
+    seed: Seed = 0,
+    device_seed: DeviceSeed = None,
+    device: DeviceName = "meanfield",
+    electrodes: Electrodes = None,
+    error: Annotated[float, typer.Option(help="Wanted error of the gradient, relative to its size.")] = 0.1,
+    points: Annotated[int, typer.Option(help="Random settings at which it counts.", min=1, max=1000)] = 4,
+    noise: Annotated[float, typer.Option(help="Noise of the output, one-sided, A^2/Hz.")] = 1e-23,
+    limit: Annotated[float, typer.Option(help="Largest peak dither, V.")] = 0.1,
+    band: Annotated[str | None, typer.Option(help="Band of the tones, LOW:HIGH in Hz; any if left out.")] = None,
+    longest: Annotated[float, typer.Option(help="Longest reading, s.")] = 1e3,
+    filters: Annotated[
+        str, typer.Option(help="Filters to choose from: boxcar, 6, 12, 18, 24 (dB/octave).")
+    ] = "boxcar,6,12,18,24",
+    curvature: Annotated[
+        float | None, typer.Option(help="Largest curvature of the loss, per V^2: plans a learning rate, too.")
+    ] = None,
+) -> None:
+    """Plan tones, amplitudes and filter for a wanted error of the gradient: the fastest reading, and what limits it.
+
+    Example: inmateria plan --error 0.1 --band 100:2000 --out plan
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from inmateria.devices import DeviceOptions
+        from inmateria.experiment import make_bench
+        from inmateria.plan_run import run_plan
+
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), None, 1e-6)
+        content = run_plan(
+            bench,
+            facts=facts,
+            error=error,
+            points=points,
+            noise_A2_per_Hz=noise,
+            limit_V=limit,
+            band=band,
+            longest_s=longest,
+            filters=filters,
+            curvature=curvature,
+            seed=seed,
             folder=folder,
             answer=answers(as_json),
         )

@@ -147,7 +147,8 @@ def run_gradient(
             measured, ideal, run, loop = _measure(bench, of, task, controls, settings, points, ngspice, seed)
             budget = None
             if not isinstance(bench.device, KineticMonteCarlo):
-                budget = predict_loop(bench, loop, np.asarray(ideal), ngspice)
+                moved = float(ideal.attrs.get("output_offset_V", 0.0))
+                budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
     except KeyboardInterrupt:
         raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
     result = compare(measured, ideal)

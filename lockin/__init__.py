@@ -18,7 +18,7 @@ from lockin.characterisation import Characterisation, characterise
 from lockin.collisions import Collision, collisions
 from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
 from lockin.error_budget import TERMS, ErrorBudget, FrontEnd, error_budget
-from lockin.filter_response import filter_ages_s, filtered_tone, noise_bandwidth_hz
+from lockin.filter_response import filtered_tone, noise_bandwidth_hz
 from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.rulers import golomb_ruler, is_golomb
@@ -51,7 +51,6 @@ __all__ = [
     "dither_average",
     "enbw_hz",
     "error_budget",
-    "filter_ages_s",
     "filtered_tone",
     "golomb_ruler",
     "gradient",

@@ -20,7 +20,7 @@ Its terms, sorted by where they come from, are the budget; together they are the
     stray            displacement current of a stray capacitance between terminal and output, in quadrature
     offset           constant at the mixer's output, and the background that the mixer lets through
     leakage          the pattern before, whose background and gradient the filter still remembers
-    drift            controls that move meanwhile: likewise
+    drift            controls that move meanwhile: likewise (both for a front end as it is at low frequency)
     noise            standard deviation
 """
 
@@ -35,9 +35,9 @@ from numpy.typing import ArrayLike
 
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_average, evaluate, place
-from lockin.checks import Array, count, finite, record
+from lockin.checks import Array, count, finite
 from lockin.demodulate import gradient as read_gradient
-from lockin.filter_response import ComplexArray, filter_ages_s, filtered_tone, noise_bandwidth_hz
+from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
 
@@ -45,12 +45,8 @@ TERMS = (
     "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stray", "offset", "leakage", "drift",
 )  # fmt: skip
 """The systematic terms, in the order in which they are told; noise stands beside them."""
-_PATH_POINTS = 257
-"""Where the background is asked on the way."""
-_AGES = 96
-"""Moments of the past at which the gradient is taken where the operating point moved."""
 _PER_CYCLE = 32
-"""Points of the slow background in a cycle of the highest tone: 0.3 % for straight pieces."""
+"""Points in a cycle of the highest tone where the operating point moves: 0.3 % for what is straight between them."""
 
 
 def unity(frequency_hz: Array) -> ComplexArray:
@@ -226,18 +222,17 @@ def error_budget(
         return np.asarray(np.imag(np.exp(1j * phases) * np.conj(z[multiples])) / peaks)
 
     def moved(times: Array, offsets: Array) -> Array:
-        """What an operating point that was elsewhere before adds: its background, and its gradient."""
-        when = np.union1d(np.linspace(0.0, time_s, _PATH_POINTS), times[(times >= 0.0) & (times <= time_s)])
-        values = evaluate(function, point + _along(when, times, offsets))
-        added = float(transfer[0].real) * _leaked(plan, settings, degrees, time_s, when, values - values[-1])
-        known: dict[bytes, Array] = {}
-        ages, weights = filter_ages_s(settings, time_s, _AGES)
-        for there, weight in zip(_along(time_s - ages, times, offsets), weights, strict=True):
-            if there.tobytes() not in known:
-                earlier = _fourier_series(function, point + there, places, plan, points_per_period)
-                known[there.tobytes()] = read_as_averaged(earlier) - averaged
-            added += weight * known[there.tobytes()]
-        return added
+        """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
+        steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
+        grid = np.linspace(0.0, time_s, steps + 1)
+        away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
+        added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
+        for start in range(0, elsewhere.size, BATCH):
+            part = elsewhere[start : start + BATCH]
+            here = np.tile(point, (part.size, 1))
+            here[:, places] += plan.waveform(grid[part]).T
+            added[part] = evaluate(function, here + away[part]) - evaluate(function, here)
+        return float(transfer[0].real) * read_gradient(plan, grid, added, settings, degrees)
 
     terms = {name: np.zeros(n) for name in TERMS}
     averaged = read_as_averaged(series)
@@ -252,8 +247,8 @@ def error_budget(
         others = np.arange(n) != k
         static, image = np.imag(below[own] * np.conj(signal[own])), np.imag(above[own] * signal[own])
         terms["droop"][k] = static - settled * averaged[k]
-        terms["stray"][k] = stray_each[k]
-        terms["ripple"][k] = image + each[0]
+        terms["stray"][k] = np.imag(below[own] * np.conj(leaked[k]))
+        terms["ripple"][k] = image + np.imag(above[own] * leaked[k]) + each[0]
         terms["crosstalk"][k] = each[multiples[others]].sum() + stray_each[others].sum()
         each[[0, *multiples]] = 0.0
         terms["intermodulation"][k] = each.sum()
@@ -300,21 +295,6 @@ def _transfer(electronics: FrontEnd, frequencies: Array) -> ComplexArray:
             "map frequencies (m,), Hz, to complex numbers (m,)",
         )  # fmt: skip
     return transfer
-
-
-def _leaked(
-    plan: DitherPlan, settings: LockInSettings, degrees: Array, time_s: float, when: ArrayLike, values: ArrayLike
-) -> Array:
-    """What the lock-ins make of a slow background, straight between its points, by the time of reading."""
-    at, slow = record(when, values)
-    steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
-    grid = np.linspace(0.0, time_s, steps + 1)
-    return read_gradient(plan, grid, np.interp(grid, at, slow), settings, degrees)
-
-
-def _along(when: Array, times: Array, offsets: Array) -> Array:
-    """Offsets at some times, straight between the given ones, shape (when, terminals)."""
-    return np.stack([np.interp(when, times, column) for column in offsets.T], axis=1)
 
 
 def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from scipy.special import gammainc
 from inmateria.errors import InputError
 from lockin.checks import positive
 from lockin.settings import LockInSettings
-from lockin.theory import enbw_hz, settled_fraction, settling_time
+from lockin.theory import enbw_hz
 
 ComplexArray = NDArray[np.complex128]
 
@@ -80,22 +80,3 @@ def noise_bandwidth_hz(settings: LockInSettings, time_s: float) -> float:
     if settings.window != "rc":
         return whole
     return whole * float(gammainc(2 * settings.poles - 1, 2.0 * time / settings.time_constant))
-
-
-def filter_ages_s(
-    settings: LockInSettings, time_s: float, number: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far back a reading lies: ages u up to t, s, and the weight of each under the filter's h(u).
-
-    The middles of equal intervals, up to where h has ended or t; weighted sums over them are the filter's means over
-    a slow past. The weights add up to `settled_fraction(settings, t)`, less 1e-4 at most.
-
-    Raises
-    ------
-    InputError
-        When the time is not positive.
-    """
-    time = positive("time_s", time_s, "s")
-    edges = np.linspace(0.0, min(time, settling_time(settings, 0.9999)), number + 1)
-    reached = np.array([0.0, *(settled_fraction(settings, u) for u in edges[1:])])
-    return 0.5 * (edges[1:] + edges[:-1]), np.diff(reached)

@@ -295,7 +295,7 @@ def test_kernel_agrees_with_currents_and_stops_outside(chip: ChipSurrogate) -> N
         kernel.evaluate(0.0, row, kernel.params, scratch, out)
         kernel.advance(1e-6, row, kernel.params, scratch)
         np.testing.assert_array_equal(out, chip.currents(row))
-    for terminal_, value in ((0, 2e-3), (6, 0.2501), (1, -1.3), (4, np.nan)):
+    for terminal_, value in ((0, 2e-2), (6, 0.2501), (1, -1.3), (4, np.nan)):
         wrong = volts[0].copy()
         wrong[terminal_] = value
         kernel.evaluate(0.0, wrong, kernel.params, scratch, out)
@@ -652,7 +652,7 @@ def test_the_kernel_of_several_currents(several: ChipSurrogate) -> None:
                  words.size - 1, out.ctypes.data)  # fmt: skip
         np.testing.assert_array_equal(out, several.currents(row))
     assert words[-1] == 5.0
-    for terminal_, value in ((2, 0.002), (0, 0.6), (4, -0.3), (1, np.nan)):
+    for terminal_, value in ((2, 0.02), (0, 0.6), (4, -0.3), (1, np.nan)):
         wrong = volts[0].copy()
         wrong[terminal_] = value
         kernel.evaluate(0.0, wrong, kernel.params, kernel.state.copy(), out)
