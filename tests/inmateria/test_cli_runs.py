@@ -138,7 +138,8 @@ def test_gradient(
     assert document["device"]["preset"] == "tertilt2022"
     assert document["wall_s"] > 0
     assert document["timepoints"] > 0.9 * document["simulated_s"] / 6e-5 or engine == "twin"
-    assert {f.name for f in folder.iterdir()} == {"waveforms.nc", "summary.json", "deck.cir", "gradient.png"}
+    figures = {"gradient.png", "budget.png"}
+    assert {f.name for f in folder.iterdir()} == {"waveforms.nc", "summary.json", "deck.cir", *figures}
     assert json.loads((folder / "summary.json").read_text()) == document
     with xr.open_dataset(folder / "waveforms.nc") as waves:
         assert waves["reading_V"].attrs["units"] == "V"
