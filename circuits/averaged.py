@@ -59,6 +59,10 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     begin = time.perf_counter()
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the average knows", "use engine='ngspice'")
+    if loop.leads:
+        raise InputError("leads", loop.leads, "have no equation the average knows", "use engine='ngspice'")
+    if loop.loss != "squared":
+        raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
     if points is not None and points < 1:
         raise InputError("points", points, "must be at least 1", "raise it")
     if isinstance(loop.device, NoisyDevice | KineticMonteCarlo):
