@@ -42,6 +42,14 @@ class EngineChoice(StrEnum):
     twin = "twin"
 
 
+class TrainerChoice(StrEnum):
+    """What integrates the loop's equations while it learns."""
+
+    ngspice = "ngspice"
+    twin = "twin"
+    averaged = "averaged"
+
+
 class LevelChoice(StrEnum):
     """How real the electronics are."""
 
@@ -71,6 +79,9 @@ Frequencies = Annotated[
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
+TrainerOption = Annotated[
+    TrainerChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")
+]
 EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compiled twin.")]
 LevelOption = Annotated[
     LevelChoice,
@@ -125,7 +136,9 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def learn(
-    gate: Annotated[str, typer.Argument(help="AND, OR, NAND, NOR, XOR or XNOR.")],
+    gate: Annotated[
+        str, typer.Argument(help="AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve, or a file (.csv, .npz).")
+    ],
     as_json: Json = False,
     out: Out = None,
     seed: Seed = 0,
@@ -136,12 +149,20 @@ def learn(
     amplitude: Amplitude = 0.01,
     max_step: MaxStep = None,
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
-    engine: EngineOption = EngineChoice.ngspice,
+    engine: TrainerOption = TrainerChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
+    method: Annotated[
+        str,
+        typer.Option(help="hge, random, differences, spsa or evolution; several, with commas, are compared."),
+    ] = "hge",
+    evaluations: Annotated[
+        int | None, typer.Option(help="Device evaluations at most; those of all restarts if left out.", min=1)
+    ] = None,
 ) -> None:
-    """Learn a logic gate: device, lock-ins and integrators in one transient, restarted until it is learned.
+    """Learn a gate or another task: device, lock-ins and integrators in one transient, restarted until it is learned.
 
-    Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures.
+    Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures. Other methods see
+    measured outputs only and leave trace.nc, summary.json and a figure; exit 0 if the first one named learned it.
 
     Example: inmateria learn XOR --out xor
     """
@@ -150,23 +171,44 @@ def learn(
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
+        from inmateria.search_run import parse_methods, run_search
+        from learning import named_task
 
-        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
+        methods = parse_methods(method)
+        task = named_task(gate)
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5, task.inputs)
         folder = output_folder(out)
-        content = run_learning(
-            gate,
-            bench,
-            facts=facts,
-            seed=seed,
-            amplitude_V=amplitude,
-            max_step_s=max_step,
-            restarts=restarts,
-            engine=engine.value,
-            level=level.value,
-            frequencies=frequencies,
-            folder=folder,
-            answer=answers(as_json),
-        )
+        if methods == ("hge",):
+            content = run_learning(
+                task,
+                bench,
+                facts=facts,
+                seed=seed,
+                amplitude_V=amplitude,
+                max_step_s=max_step,
+                restarts=restarts,
+                engine=engine.value,
+                level=level.value,
+                frequencies=frequencies,
+                folder=folder,
+                answer=answers(as_json),
+                device_evaluations=evaluations,
+            )
+        else:
+            content = run_search(
+                task,
+                bench,
+                methods,
+                facts=facts,
+                seed=seed,
+                amplitude_V=amplitude,
+                restarts=restarts,
+                engine=engine.value,
+                level=level.value,
+                device_evaluations=evaluations,
+                folder=folder,
+                answer=answers(as_json),
+            )
         if as_json:
             emit(content)
         if not content["success"]:
