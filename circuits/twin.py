@@ -181,12 +181,22 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
         return _integrate(loop, seed)
 
 
+def loop_words(loop: HomodyneLoop) -> FloatArray:
+    """The packed constants of a loop's equations."""
+    stage, listening = loop.stage, loop.sequence.listening_s
+    words = np.zeros(WORDS)
+    words[[OHM, POLARITY, LEVEL2]] = stage.transimpedance_ohm, stage.polarity, stage.level_V**2
+    words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / listening, stage.gain_rate / listening / stage.level_V**2
+    words[[GAIN_LOW, GAIN_HIGH, REACH]] = *stage.gain_limits, stage.reach_V
+    words[[TAU, AVERAGE, STEP]] = loop.filter_s, loop.average_s, loop.step_V
+    return words
+
+
 def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     n, terminals = plan.n, len(loop.device.terminals)
     steps = loop.window_steps
     half = 0.5 * sequence.edge_s
-    duty = sequence.listening_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
     rows = sequences * sequence.patterns * (steps + 3) + 2
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
@@ -201,11 +211,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     else:  # the controls stand still; the integrators read
         control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
         gains = gains / loop.reading_scale
-    words = np.zeros(WORDS)
-    words[[OHM, POLARITY, LEVEL2]] = stage.transimpedance_ohm, stage.polarity, stage.level_V**2
-    words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / duty, stage.gain_rate / duty / stage.level_V**2
-    words[[GAIN_LOW, GAIN_HIGH, REACH]] = *stage.gain_limits, stage.reach_V
-    words[[TAU, AVERAGE, STEP]] = loop.filter_s, loop.average_s, loop.step_V
+    words = loop_words(loop)
     slow = np.array([stage.baseline_V, stage.gain_log])
     filters, averages = np.zeros((n, loop.filter_poles)), np.zeros(n)
     trained = np.array(loop.trained, dtype=np.int64)

@@ -427,6 +427,7 @@ class ChipSurrogate:
             self._scratch(),
             self.conductances(volts),
             (f"{kernel_module.__name__}:c_evaluate", f"{kernel_module.__name__}:c_advance"),
+            (f"{kernel_module.__name__}:c_many", f"{kernel_module.__name__}:c_many_single"),
         )
 
 

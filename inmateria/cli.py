@@ -40,13 +40,6 @@ class EngineChoice(StrEnum):
 
     ngspice = "ngspice"
     twin = "twin"
-
-
-class TrainerChoice(StrEnum):
-    """What integrates the loop's equations while it learns."""
-
-    ngspice = "ngspice"
-    twin = "twin"
     averaged = "averaged"
 
 
@@ -79,10 +72,9 @@ Frequencies = Annotated[
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
-TrainerOption = Annotated[
-    TrainerChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")
+EngineOption = Annotated[
+    EngineChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")
 ]
-EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compiled twin.")]
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
@@ -149,7 +141,7 @@ def learn(
     amplitude: Amplitude = 0.01,
     max_step: MaxStep = None,
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
-    engine: TrainerOption = TrainerChoice.ngspice,
+    engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
     method: Annotated[
         str,

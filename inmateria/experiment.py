@@ -143,8 +143,9 @@ def check_step(max_step_s: float | None) -> None:
 def check_level(level: str, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
     if engine != "ngspice" and level != "ideal":
-        problem = f"has parts whose equations the {engine} does not know".replace("averaged", "averaged loop")
-        raise InputError("level", level, problem, "use --engine ngspice")
+        raise InputError(
+            "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
+        )
 
 
 def check_amplitude(amplitude_V: float) -> None:

@@ -17,7 +17,7 @@ _WHOLE = "give a whole number of at least 0"
 _FIXES = {
     "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR; to learn also ring, sphere, curve or a file",
     "deck": "name the file to write, e.g. deck.cir",
-    "engine": "choose ngspice or twin, to learn averaged too",
+    "engine": "choose ngspice, twin or averaged",
     "of": "choose output or loss",
     "seed": _WHOLE,
     "device_seed": _WHOLE,

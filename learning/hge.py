@@ -273,7 +273,7 @@ def learn(
     rng : numpy.random.Generator
         Decides the starts.
     engine : {"ngspice", "twin", "averaged"}
-        The circuit in ngspice, its compiled twin, or the averaged loop.
+        The circuit in ngspice, its compiled twin, or the loop averaged over its dither.
     progress, on_attempt : callable, optional
     folder : Path, optional
         Where a failing deck is kept.
@@ -291,7 +291,7 @@ def learn(
     """
     settings = HgeSettings() if settings is None else settings
     if engine not in get_args(EngineName):
-        raise InputError("engine", engine, "is unknown", f"choose one of {', '.join(get_args(EngineName))}")
+        raise InputError("engine", engine, "is unknown", "choose ngspice, twin or averaged")
     result = TrainingResult(task, bench, settings, engine)
     ngspice = Engine() if engine == "ngspice" else None
     try:
