@@ -180,6 +180,12 @@ class Bench:
         volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in levels_V])
         return np.asarray(-self.device.currents(volts)[:, self.output])
 
+    def many_outputs_A(self, controls_V: FloatArray, task: Task) -> FloatArray:
+        """`outputs_A` for settings (m, n_trained), one after the other, (m, n_patterns); faster on slow devices."""
+        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V], axis=1)
+        shape = volts.shape[:2]
+        return np.asarray(-self.device.follow(volts.reshape(-1, volts.shape[-1]))[:, self.output].reshape(shape))
+
     @property
     def slot_s(self) -> float:
         """Time of one device evaluation, one pattern's presentation: ramp, waiting and window, s."""

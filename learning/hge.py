@@ -184,19 +184,21 @@ def choose_start(bench: Bench, task: Task, settings: HgeSettings, rng: np.random
     best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
     used, patterns = 0, len(task.points)
     found: int | None = None
-    for _ in range(settings.looks * 20):
-        if best is not None and used >= patterns * settings.looks:
+    for batch in range(20):  # more than one where too many settings fulfil the task
+        settings_V = np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)])
+        for controls, outputs in zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True):
+            if batch and best is not None:
+                break
+            used += patterns
+            if task.fulfilled(outputs, bench.noise_A()):
+                found = used if found is None else found
+                continue
+            correlation = task.correlation(outputs)
+            promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
+            if best is None or promise > best[0]:
+                best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
+        if best is not None:
             break
-        controls = bench.random_controls(settings.spread, rng)
-        outputs = bench.outputs_A(controls, task)
-        used += patterns
-        if task.fulfilled(outputs, bench.noise_A()):
-            found = used if found is None else found
-            continue
-        correlation = task.correlation(outputs)
-        promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
-        if best is None or promise > best[0]:
-            best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
     if best is None:
         raise InputError("looks", settings.looks, "every setting fulfils the task already", "there is nothing to learn")
     return Start(*best[1:], used, found)

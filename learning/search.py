@@ -195,9 +195,7 @@ class Meter:
         if room < 1:
             raise SearchOver
         controls = np.asarray(controls_V, dtype=float)[:room]
-        volts = np.concatenate([self.bench.terminal_voltages(controls, levels) for levels in self._levels])
-        order = np.arange(len(volts)).reshape(patterns, -1).T.ravel()  # neighbours: the patterns of one setting
-        currents = -self.bench.device.follow(volts[order])[:, self.bench.output].reshape(-1, patterns)
+        currents = self.bench.many_outputs_A(controls, self.task)
         outputs = currents + self.noise_A * self.rng.standard_normal(currents.shape)
         for setting, row in zip(controls, outputs, strict=True):
             self._note(setting, row)

@@ -1,7 +1,7 @@
-"""Gates by method: homodyne gradient extraction and four baselines on the same devices, clock and budget.
+"""Gates by method: homodyne gradient extraction and four baselines; same devices, clock and budget.
 
     python docs/studies/gate_table.py --seeds 20 --out gates.jsonl            # devices of random networks (mean field)
-    python docs/studies/gate_table.py --chip dnpu_chip.npz --seeds 20 --out chip.jsonl        # a chip, so many starts
+    python docs/studies/gate_table.py --chip dnpu_chip.npz --seeds 100 --out chip.jsonl       # a chip, so many starts
     python docs/studies/gate_table.py --table --out gates.jsonl
 
 One device evaluation is one pattern presented for one slot (0.11 s), for every method. A cell (method, gate, seed) ends
@@ -24,8 +24,12 @@ from dnpu_models import ChipSurrogate
 from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
 from learning.bench import CHIP_INPUTS
 
-BUDGET = 1920  # ten attempts of hge
-HGE = {"hge": HgeSettings(restarts=10), "hge, fixed dither": HgeSettings(restarts=10, anneal_to=1.0)}
+ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
+BUDGET = 10 * ATTEMPT
+HGE = {
+    "hge": HgeSettings(looks=32, sequences=15, restarts=10),
+    "hge, fixed dither": HgeSettings(looks=32, sequences=15, restarts=10, anneal_to=1.0),
+}
 BASELINES = ("random", "differences", "spsa", "evolution")
 METHODS = (*HGE, *BASELINES)
 
@@ -82,9 +86,9 @@ def run(bench_of: Callable[[int], Bench], seeds: range, methods: list[str], out:
 
 def table(out: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    budgets = (192, 480, 960, BUDGET)
+    budgets = (ATTEMPT, 2 * ATTEMPT, 4 * ATTEMPT, BUDGET)
     print("fraction learned (95 %) within so many device evaluations; hge as it is run, 'first' as the baselines count")
-    print(f"{'gate':5} {'method':20} {'n':>3}  " + "  ".join(f"{b:^17d}" for b in budgets) + "  median  restarts")
+    print(f"{'gate':5} {'method':24} {'n':>3}  " + "  ".join(f"{b:^17d}" for b in budgets) + "  median  restarts")
     for gate in GATES:
         for method in METHODS:
             part = [r for r in rows if r["gate"] == gate and r["method"] == method]
@@ -102,7 +106,7 @@ def table(out: Path) -> None:
                 median = float(np.median(spent))
                 starts = np.mean([r["restarts"] for r in part])
                 print(
-                    f"{gate:5} {method + suffix:20} {len(part):3d}  " + "  ".join(f"{c:^17}" for c in cells)
+                    f"{gate:5} {method + suffix:24} {len(part):3d}  " + "  ".join(f"{c:^17}" for c in cells)
                     + f"  {median:6.0f}  {starts:.1f}"
                 )  # fmt: skip
     for method in METHODS:

@@ -56,6 +56,8 @@ class Fixed:
         currents[..., 0] = -(volts @ self.slope)
         return currents
 
+    follow = currents
+
 
 AND_EVERYWHERE = [0, 0, 2e-9, 0, 0, 0, 2e-9, 0]  # linear in both inputs: AND with margin 0.5 wherever one looks
 
