@@ -42,7 +42,9 @@ def training_settings(
     """
     check_amplitude(amplitude_V)
     check_step(max_step_s)
-    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts, **loop_fields(level))
+    settings = HgeSettings(
+        amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts, **task.training, **loop_fields(level)
+    )
     loop = rehearsal(bench, task, settings, frequencies)
     check_room_for_starts(bench, loop, settings)
     return settings, loop

@@ -19,6 +19,7 @@ from learning import (
     Bench,
     HgeSettings,
     SearchResult,
+    SearchSettings,
     Task,
     Trace,
     TrainingResult,
@@ -73,6 +74,7 @@ def run_search(
     if budget is None:
         budget = restarts * len(task.points) * (settings.looks + settings.sequences + 2)
     results = Results("learn", seed, folder, {"task": task.name, "seed": seed})
+    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=amplitude_V)
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}
     for name in methods:
@@ -81,7 +83,7 @@ def run_search(
                 found[name], traces[name] = _by_hge(bench, task, settings, seed, engine, budget)
             else:
                 rng = np.random.default_rng(seed)
-                result = search(bench, task, name, device_evaluations=budget, rng=rng)
+                result = search(bench, task, name, device_evaluations=budget, rng=rng, settings=same)
                 found[name], traces[name] = _facts(bench, task, result), result.trace
         _tell(task, name, found[name], answer)
     summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]], "device": facts}

@@ -27,8 +27,6 @@ INPUT_ORDER = (2, 6, 4, 3, 5, 1, 7)
 CHIP_INPUTS = ("e1", "e3")
 """Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
 SPACING_HZ = 10.0
-SWING = 0.25
-"""Logic swing of an input as a fraction of its range: 0.5 V on the default device."""
 
 
 class TrainableDevice(LoopDevice, Protocol):
@@ -126,13 +124,12 @@ class Bench:
         """A random setting, uniform within `start_limits_V`: control voltages, V, (n_trained,)."""
         return rng.uniform(*self.start_limits_V(spread))
 
-    @property
-    def swings_V(self) -> tuple[float, ...]:
-        """Input swings that suit the device: `SWING` of each input's range, V."""
-        return tuple(float(SWING * np.ptp(self.device.limits_V[k])) for k in self.inputs)
+    def swings_V(self, share: float) -> tuple[float, ...]:
+        """Input swings of a share of each input's range, V: a gate's quarter is 0.5 V on the default device."""
+        return tuple(float(share * np.ptp(self.device.limits_V[k])) for k in self.inputs)
 
     def task(self, task: Task | str) -> Task:
-        """A task, or the one of a name, with input levels that suit the device: see `swings_V`.
+        """A task, or the one of a name, with input levels that suit it and the device: see `Task.swing_share`.
 
         Raises
         ------
@@ -144,7 +141,7 @@ class Bench:
             raise InputError(
                 "task", found.name, f"has {found.inputs} inputs, the bench {len(self.inputs)}", "name as many"
             )
-        return at_swing(found, self.swings_V)
+        return at_swing(found, self.swings_V(found.swing_share))
 
     def plan(self, amplitude_V: float) -> DitherPlan:
         """The dither: tones of equal peak amplitude (V)."""

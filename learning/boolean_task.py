@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +78,8 @@ class BooleanTask(Task):
         For an unknown gate or a swing that is not positive.
     """
 
+    swing_share: ClassVar[float] = 0.25
+    training: ClassVar[Mapping[str, Any]] = {}
     gate: str
     swing_V: float | tuple[float, ...] = 0.5
     name: str = field(init=False)

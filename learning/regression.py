@@ -15,7 +15,7 @@ from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.tasks import Points, Task, as_points, as_values, enough_A
 
-ERROR_MAX = 0.2
+ERROR_MAX = 0.3
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class RegressionScore:
     correlation : float
         Pearson correlation of outputs (after polarity) and targets.
     learned : bool
-        Error at most 0.2, range at least 0.5 nA and at least five standard deviations of the noise.
+        Error at most 0.3 (correlation at least 0.954), range at least 0.5 nA and at least five standard deviations of
+        the noise.
     """
 
     error: float
@@ -102,6 +103,8 @@ class RegressionTask(Task):
         self, currents_A: FloatArray, test_currents_A: FloatArray, polarity: float = 1.0
     ) -> dict[str, float]:
         """Rms error on the held-out points by the training points' affine map, over their targets' deviation."""
+        if not self.test_targets:
+            return {}
         slope, offset = self.fit(currents_A)
         wanted = np.array(self.test_targets)
         deviation = slope * np.asarray(test_currents_A) + offset - wanted

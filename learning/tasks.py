@@ -8,9 +8,9 @@ baselines ask `score`. Points held out from training are measured once, at the e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,10 @@ class Task(ABC):
     swing_V: float | tuple[float, ...]
     test_points: Points = ()
     test_targets: tuple[float, ...] = ()
+    swing_share: ClassVar[float] = 0.4
+    """Swing of an input that suits the task, as a fraction of its range."""
+    training: ClassVar[Mapping[str, Any]] = {"looks": 64, "sequences": 60, "spread": 0.45}
+    """Settings of the trainer that suit the task, where they are not the default ones."""
 
     @abstractmethod
     def score(self, currents_A: FloatArray, polarity: float = 1.0, noise_A: float = 0.0) -> Score:
@@ -171,9 +175,9 @@ def at_swing(task: AnyTask, swing_V: float | tuple[float, ...]) -> AnyTask:
     return replace(task, swing_V=swing_V)  # type: ignore[type-var]
 
 
-def enough_A(noise_A: float) -> float:
+def enough_A(noise_A: float, least_A: float = SEPARATION_MIN_A) -> float:
     """Least difference of currents that counts at this noise, A."""
-    return max(SEPARATION_MIN_A, NOISE_FACTOR * noise_A)
+    return max(least_A, NOISE_FACTOR * noise_A)
 
 
 def as_points(field: str, values: Any) -> Points:

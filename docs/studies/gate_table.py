@@ -4,11 +4,11 @@
     python docs/studies/gate_table.py --chip dnpu_chip.npz --seeds 100 --out chip.jsonl       # a chip, so many starts
     python docs/studies/gate_table.py --table --out gates.jsonl
 
-One device evaluation is one pattern presented for one slot (0.11 s), for every method. A cell (method, gate, seed) ends
-when the gate is learned or its budget is used up. Homodyne gradient extraction (hge) never takes a look that fulfils the
-gate and always finishes an attempt; "first" counts its evaluations until the gate is there for the first time, looks
-included, which is when the baselines stop. A finished cell is a line of the output file; run again, it goes on where it
-stopped. Random numbers come from (seed, gate, method): no result depends on the order.
+One device evaluation is one pattern presented for one slot (0.11 s), for every method. A cell (method, gate, seed)
+ends when the gate is learned or its budget is used up. Homodyne gradient extraction (hge) never takes a look that
+fulfils the gate and always finishes an attempt; "first" counts its evaluations until the gate is there for the first
+time, looks included, which is when the baselines stop. A finished cell is a line of the output file; run again, it
+goes on where it stopped. Random numbers come from (seed, gate, method, repetition): no result depends on the order.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from scipy.stats import beta
 
 from dnpu_models import ChipSurrogate
 from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
+from inmateria.errors import ConvergenceError
 from learning.bench import CHIP_INPUTS
 
 ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
@@ -42,9 +43,18 @@ def interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def cell(bench: Bench, gate: str, method: str, seed: int, engine: str) -> dict[str, object]:
-    """One method at one gate of one device."""
+    """One method at one gate of one device; anew with other random numbers where the mean field finds no state."""
+    for again in range(5):
+        try:
+            return {**_cell(bench, gate, method, seed, engine, again), "again": again}
+        except ConvergenceError as error:
+            print(f"seed {seed}, {gate} by {method}: {error}", flush=True)
+    raise RuntimeError("the device has no state at too many settings")
+
+
+def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: int) -> dict[str, object]:
     task, begin = bench.task(gate), time.perf_counter()
-    rng = np.random.default_rng([seed, list(GATES).index(gate), METHODS.index(method)])
+    rng = np.random.default_rng([seed, list(GATES).index(gate), METHODS.index(method), again])
     row: dict[str, object] = {"method": method, "gate": gate, "seed": seed, "budget": BUDGET}
     if method in HGE:
         result = learn(bench, task, HGE[method], rng=rng, engine=engine, device_evaluations=BUDGET)  # type: ignore[arg-type]
