@@ -37,11 +37,11 @@ def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: Float
     shown, colours = points, 1e9 * np.asarray(outputs_A)
     if len(test_A):
         shown, colours = np.array(task.test_levels_V), 1e9 * np.asarray(test_A)
-    span = float(colours.min()), float(colours.max())
+    span = np.percentile(colours, (2, 98))
     three = task.inputs == 3
     figure, _ = _figure(figsize=(7, 5.5))
     axis: Any = figure.add_subplot(projection="3d" if three else None)
-    scale: dict[str, Any] = {"vmin": span[0], "vmax": span[1], "cmap": "viridis"}
+    scale: dict[str, Any] = {"vmin": float(span[0]), "vmax": float(span[1]), "cmap": "viridis"}
     where = "held-out points" if len(test_A) else "training points"
     drawn = axis.scatter(*shown.T, c=colours, s=16, alpha=0.9 if three else 0.7, label=where, **scale)
     for which, marker, name in ((wanted, "o", "training, class 1"), (~wanted, "s", "training, class 0")):
@@ -55,7 +55,7 @@ def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: Float
         axis.set_zlabel("input 3 (V)")
     else:
         axis.set_aspect("equal")
-    figure.colorbar(drawn, ax=axis, label="output current (nA)", shrink=0.8, pad=0.12 if three else 0.02)
+    figure.colorbar(drawn, ax=axis, label="output current (nA)", extend="both", shrink=0.8, pad=0.12 if three else 0.02)
     axis.set_title(task.name, fontsize=10)
     axis.legend(fontsize=7, loc="upper left")
     return figure

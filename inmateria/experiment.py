@@ -13,6 +13,7 @@ from inmateria.errors import InputError
 from learning import Bench, HgeSettings, Task
 from learning.bench import (
     CHIP_INPUTS,
+    CHIP_INPUTS_OTHER,
     DEFAULT_OUTPUT,
     INPUT_ORDER,
     SPACING_HZ,
@@ -50,8 +51,9 @@ def _default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, 
     names = device.terminals
     output = device.measured[0]
     others = [name for name in names if name != names[output]]
-    if set(CHIP_INPUTS) <= set(others):
-        others = [*CHIP_INPUTS, *[name for name in others if name not in CHIP_INPUTS]]
+    first = CHIP_INPUTS_OTHER.get(inputs, CHIP_INPUTS)
+    if set(first) <= set(others):
+        others = [*first, *[name for name in others if name not in first]]
     else:
         others = others[-inputs:]
     if len(others) < inputs:

@@ -172,7 +172,14 @@ def _round(
         return np.asarray((r >= radii[1]) & (r <= outside))
 
     rng = np.random.default_rng(seed)
-    drawn = [random_points(rng, inputs, (inner, outer), count) for count in counts]
+    train = random_points(rng, inputs, (inner, outer), counts[0])
+    low, high = train.min(axis=0), train.max(axis=0)
+
+    def within(x: FloatArray) -> FloatArray:
+        return np.asarray(np.all((x >= low) & (x <= high), axis=1))  # where the rails allow all levels
+
+    held = random_points(rng, inputs, [lambda x, f=f: f(x) & within(x) for f in (inner, outer)], counts[1])
+    drawn = [train, held]
     classes = [np.where(np.arange(count) % 2 == 0, inner_class, 1 - inner_class) for count in counts]
     return ClassificationTask(name, *_pairs(drawn[0], classes[0]), 0.5, *_pairs(drawn[1], classes[1]))
 

@@ -6,8 +6,9 @@ Offset and scale of the current are free, as the loop's baseline and gain are; t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -77,6 +78,8 @@ class RegressionTask(Task):
         For shapes that do not fit, or targets that are all equal.
     """
 
+    swing_share: ClassVar[float] = 0.25
+    training: ClassVar[Mapping[str, Any]] = {"looks": 32, "sequences": 60}
     name: str
     points: Points
     targets: tuple[float, ...]
@@ -154,7 +157,8 @@ def curve(
         train = rng.permutation(np.linspace(-1, 1, points))[:, None]
         test = (np.arange(test_points)[:, None] + 0.5) / test_points * 2 - 1
     else:
-        train, test = (rng.uniform(-1, 1, (count, inputs)) for count in (points, test_points))
+        train = rng.uniform(-1, 1, (points, inputs))
+        test = rng.uniform(train.min(axis=0), train.max(axis=0), (test_points, inputs))
     values = [np.asarray(function(x), dtype=float) for x in (train, test)]
     for x, y in zip((train, test), values, strict=True):
         if y.shape != (len(x),):

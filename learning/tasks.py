@@ -68,7 +68,8 @@ class Task(ABC):
     swing_V : float or tuple of float
         Difference of input levels that the coordinates -1 and 1 stand for, of all inputs or of each.
     test_points, test_targets
-        Held-out points, not shown in training; none for gates.
+        Held-out points, not shown in training, within the range of those that are (the rails of the controls leave
+        room for their levels); none for gates.
     """
 
     name: str
@@ -161,6 +162,12 @@ class Task(ABC):
             if points and not np.all(np.abs(np.asarray(points)) <= 1.0 + 1e-12):
                 raise InputError(
                     field, self.name, "must lie between -1 and 1", "scale them; swing_V makes volts of them"
+                )
+        if self.test_points:
+            train, test = np.asarray(self.points), np.asarray(self.test_points)
+            if np.any(test < train.min(axis=0) - 1e-12) or np.any(test > train.max(axis=0) + 1e-12):
+                raise InputError(
+                    "test_points", self.name, "lie beyond the range of the training points", "train there too"
                 )
         if not np.all(np.isfinite(self.wanted)) or np.ptp(self.wanted) <= 0:
             raise InputError("targets", self.name, "must be finite and differ", "check the targets")
