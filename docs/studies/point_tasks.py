@@ -59,7 +59,8 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
             best = max(range(starts), key=lambda k: (scores[k].learned, scores[k].quality))
             print(
                 f"{name:7} {method:12} {interval(sum(s.learned for s in scores), starts):18} {key:9}"
-                f"{np.median(figures):.2f}  {figures[best]:.2f}        {np.median(held):.2f}  {held[best]:.2f}", flush=True
+                f"{np.median(figures):.2f}  {figures[best]:.2f}        {np.median(held):.2f}  {held[best]:.2f}",
+                flush=True,
             )  # fmt: skip
             if name == "sphere" and method == "hge" and picture is not None:
                 figure = task_plots.plot_task(task, *drawn[best])
