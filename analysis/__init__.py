@@ -2,12 +2,33 @@
 
 `compare` puts any two labelled gradients side by side (cosine, relative error, sign agreement). `check_path` opens the
 learned loop at several instants of its path, with controls frozen and a stated dither, and compares the circuit's
-lock-in gradient with the exact one. `loop_dataset` turns a transient into an
-`xarray.Dataset` with units and provenance; `plots` draws it.
+lock-in gradient with the exact one. `predict_bank` says before any transient what a bank of lock-ins at frozen controls
+will read and why it is wrong, term by term; `check_bank` holds that against ngspice. `plan` chooses tones,
+amplitudes and filter for a wanted error (`GradientRequirements`, `GradientPlan`). `loop_dataset` turns a transient
+into an `xarray.Dataset` with units and provenance; `plots` draws it.
 """
 
+from analysis.budget_check import BudgetCheck, budget_dataset, check_bank, predict_bank
 from analysis.compare import Comparison, compare
 from analysis.datasets import loop_dataset, save_dataset
+from analysis.loop_budget import predict_loop
 from analysis.path_check import PathCheck, check_path, loss_gradients
+from analysis.planner import GradientPlan, GradientRequirements, plan
 
-__all__ = ["Comparison", "PathCheck", "check_path", "compare", "loop_dataset", "loss_gradients", "save_dataset"]
+__all__ = [
+    "BudgetCheck",
+    "Comparison",
+    "GradientPlan",
+    "GradientRequirements",
+    "PathCheck",
+    "budget_dataset",
+    "check_bank",
+    "check_path",
+    "compare",
+    "loop_dataset",
+    "loss_gradients",
+    "plan",
+    "predict_bank",
+    "predict_loop",
+    "save_dataset",
+]

@@ -51,7 +51,7 @@ def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset
         "current_A": (("time", "terminal"), run.device_A, {"units": "A", "long_name": "current into the electrode"}),
         "transimpedance_V": wave("tia", "V", "output of the transimpedance amplifier"),
         "output_V": wave("y", "V", "normalised output"),
-        "loss_V": wave("loss", "V", "gated squared error"),
+        "loss_V": wave("loss", "V", "gated loss"),
         "baseline_V": wave("baseline", "V", "baseline"),
         "gain_log": wave("gainlog", "1", "logarithm of the output gain"),
         "target_V": wave("target", "V", "wanted output"),

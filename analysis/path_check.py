@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.compare import Comparison, compare
-from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models.geometry import FloatArray
 from learning import Bench, Task, adjoint, spice_lock_in
 from learning.gradients import label
@@ -113,27 +113,25 @@ def loss_gradients(
 ) -> tuple[xr.DataArray, xr.DataArray, Transient]:
     """d(loss)/dw by the opened loop's lock-ins, and exactly; the output stage held where its starting values put it.
 
-    The loss is E = (y - target)^2, y = polarity e^c (R I - baseline); exactly
-    dE/dw_k = mean over patterns of 2 (y - target) polarity e^c R dI/dw_k.
+    The loss is E(y), y = polarity e^c (R I - baseline), for example (y - target)^2; exactly
+    dE/dw_k = mean over patterns of E'(y) polarity e^c R dI/dw_k.
 
     Returns
     -------
     tuple
-        Measured and exact gradient (V/V), and the transient.
+        Measured and exact gradient (V/V), and the transient. The exact one has the offset of the circuit's outputs (V)
+        in its attributes.
     """
     opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
-    stage: OutputStage = opened.stage
     run = opened.twin() if engine is None else opened.run(engine)
-    factor = stage.polarity * np.exp(stage.gain_log)
-    ohm = stage.transimpedance_ohm
+    ohm = opened.stage.transimpedance_ohm
     outputs = bench.outputs_A(controls_V, task)
     # Offsets of real parts move the circuit's outputs, and with them the point at which the loss is meant.
     offset_V = float(np.mean(opened.outputs_V(run, 0) - ohm * outputs)) if opened.parts else 0.0
-    errors = factor * (ohm * outputs + offset_V - stage.baseline_V) - np.array(task.targets_V)
     slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
-    exact = np.mean(2 * errors[:, None] * factor * ohm * slopes, axis=0)
+    exact = np.mean(opened.loss_slopes(ohm * outputs + offset_V)[:, None] * ohm * slopes, axis=0)
     measured = label(bench, opened.gradient(run), "lock-in on the loss", dither_V=dither_V)
-    ideal = label(bench, exact, "adjoint")
+    ideal = label(bench, exact, "adjoint", output_offset_V=offset_V)
     for array in (measured, ideal):
         array.attrs["units"] = "V/V"
     return measured, ideal, run

@@ -69,7 +69,7 @@ def plot_learning(attempt: Attempt) -> Figure:
     outputs = np.array([loop.outputs_V(run, int(s)) for s in sequences]) * scale
     losses = [attempt.loss(int(s)) for s in sequences]
     axes[1].plot(ends, losses, "o-", ms=3, color="tab:red")
-    axes[1].set_ylabel("loss (V²)")
+    axes[1].set_ylabel("loss (V)")
     wanted = np.array(loop.sequence.targets_V) > 0
     for p in range(loop.sequence.patterns):
         style = "-" if wanted[p] else "--"

@@ -10,47 +10,73 @@ same equations in compiled code, `opened()` the same circuit with frozen control
 `design_lockin` finds tones, filter and components for given requirements.
 
 Circuits may be scaled in time against a real bench; the default windows are the published 0.1 s, unscaled.
+
+Names are loaded when first used: a worker process needs few of them.
 """
 
-from circuits.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.design_lockin import LockInDesign, LockInRequirements, design_lockin, measure_design
-from circuits.engine import OPTIONS, Engine, Transient, Vectors
-from circuits.homodyne_loop import HomodyneLoop, OutputStage
-from circuits.levels import loop_fields, parts_at
-from circuits.library import find_ngspice_library
-from circuits.lockin_block import LockInBlock, lockin_block
-from circuits.lockin_characterisation import characterise_lockin
-from circuits.noise import noise_currents
-from circuits.offset_bias import offset_bias
-from circuits.patterns import PatternSequence
-from circuits.pool import EnginePool, Outcome
-from circuits.trust import Trust
+from __future__ import annotations
 
-__all__ = [
-    "OPTIONS",
-    "CoSimulation",
-    "Drive",
-    "Engine",
-    "EnginePool",
-    "HomodyneLoop",
-    "LockInBlock",
-    "LockInDesign",
-    "LockInRequirements",
-    "Outcome",
-    "OutputStage",
-    "PatternSequence",
-    "Sine",
-    "Table",
-    "Transient",
-    "Trust",
-    "Vectors",
-    "characterise_lockin",
-    "design_lockin",
-    "find_ngspice_library",
-    "lockin_block",
-    "loop_fields",
-    "measure_design",
-    "noise_currents",
-    "offset_bias",
-    "parts_at",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuits.cosimulation import CoSimulation as CoSimulation
+    from circuits.cosimulation import Drive as Drive
+    from circuits.cosimulation import Sine as Sine
+    from circuits.cosimulation import Table as Table
+    from circuits.engine import OPTIONS as OPTIONS
+    from circuits.engine import Engine as Engine
+    from circuits.engine import Transient as Transient
+    from circuits.engine import Vectors as Vectors
+    from circuits.homodyne_loop import HomodyneLoop as HomodyneLoop
+    from circuits.homodyne_loop import OutputStage as OutputStage
+    from circuits.levels import loop_fields as loop_fields
+    from circuits.levels import parts_at as parts_at
+    from circuits.library import find_ngspice_library as find_ngspice_library
+    from circuits.lockin_bank import LockInBank as LockInBank
+    from circuits.lockin_characterisation import characterise_lockin as characterise_lockin
+    from circuits.lockin_design import LockInDesign as LockInDesign
+    from circuits.lockin_design import LockInRequirements as LockInRequirements
+    from circuits.lockin_design import design_lockin as design_lockin
+    from circuits.lockin_design import measure_design as measure_design
+    from circuits.lockin_netlist import LockInBlock as LockInBlock
+    from circuits.lockin_netlist import lockin_block as lockin_block
+    from circuits.noise import noise_currents as noise_currents
+    from circuits.offsets import offset_bias as offset_bias
+    from circuits.patterns import PatternSequence as PatternSequence
+    from circuits.pool import EnginePool as EnginePool
+    from circuits.pool import Outcome as Outcome
+    from circuits.trust import Trust as Trust
+
+_HOME = {
+    "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
+    "circuits.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
+    "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
+    "circuits.levels": ["loop_fields", "parts_at"],
+    "circuits.library": ["find_ngspice_library"],
+    "circuits.lockin_bank": ["LockInBank"],
+    "circuits.lockin_characterisation": ["characterise_lockin"],
+    "circuits.lockin_design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
+    "circuits.lockin_netlist": ["LockInBlock", "lockin_block"],
+    "circuits.noise": ["noise_currents"],
+    "circuits.offsets": ["offset_bias"],
+    "circuits.patterns": ["PatternSequence"],
+    "circuits.pool": ["EnginePool", "Outcome"],
+    "circuits.trust": ["Trust"],
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'circuits' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return list(__all__)

@@ -50,6 +50,8 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     begin = time.perf_counter()
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the average knows", "use engine='ngspice'")
+    if loop.loss != "squared":
+        raise InputError("loss", loop.loss, "has no average here", "take squared, or another engine")
     if points is not None and points < 1:
         raise InputError("points", points, "must be at least 1", "raise it")
     if isinstance(loop.device, NoisyDevice | KineticMonteCarlo):

@@ -15,6 +15,7 @@ All addresses and sizes come through the one `void*`: an int64 array laid out as
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
@@ -348,8 +349,12 @@ def next_step(t, delta, old, redo, _ident, location, user):
     return 0
 
 
+@lru_cache(maxsize=32)
 def device_functions(evaluate, advance):
-    """C functions around a device's two compiled functions; keep them alive as long as they may be called."""
+    """C functions around a device's two compiled functions; keep them alive as long as they may be called.
+
+    Those of the devices last used are kept, so that another run of the same device compiles nothing.
+    """
 
     @cfunc(DEVICE_SIGNATURE)
     def c_evaluate(t, voltages, params, n_params, state, n_state, out):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuits.export import head_facts
-from dnpu_models.fit_surrogate import triangle_path
 from dnpu_models.geometry import FloatArray
+from dnpu_models.surrogate_fit import triangle_path
 from dnpu_models.tanh_network import TanhNetwork, fit_tanh
 from inmateria.errors import InputError
 from netlists import format_number
@@ -122,6 +122,8 @@ def closed_deck(
         raise InputError("mode", loop.mode, "is no closed loop", "export the learning loop")
     if loop.parts.get("dither_sum") is not None and loop.parts["dither_sum"].level != "ideal":
         raise InputError("parts", "dither_sum", "may have an output resistance", "leave it ideal in a closed deck")
+    if loop.leads:
+        raise InputError("leads", loop.leads, "have a resistance", "leave them out in a closed deck")
     title, _, circuit = str(loop.circuit()).strip().partition("\n")
     facts = head_facts(loop, recorded, provenance or {})
     accuracy = f"rms {network.rms_A:.3g} A on samples left out of the fit, whose spread is {network.spread_A:.3g} A"

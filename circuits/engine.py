@@ -43,7 +43,13 @@ from inmateria.errors import (
 Progress = Callable[[str, float, float], None]
 """Called as progress(phase, simulated seconds, wall seconds of this run)."""
 
-OPTIONS = ".options reltol=1e-9 vntol=1e-12 abstol=1e-15 trtol=7e6 chgtol=1 method=trap"
+
+def tolerances(vntol_V: float = 1e-12, abstol_A: float = 1e-15) -> str:
+    """The options of lock-in circuits, with absolute tolerances of node voltages (V) and of branch currents (A)."""
+    return f".options reltol=1e-9 vntol={vntol_V:g} abstol={abstol_A:g} trtol=7e6 chgtol=1 method=trap"
+
+
+OPTIONS = tolerances()
 """Tolerances of lock-in circuits. At ngspice's defaults a product of two waveforms lags by dA dB of the step (an error
 of 7.5 % at 20 points a period); tight Newton tolerances remove it, and the raised trtol cancels them in the step
 control, so that the maximum step alone sets the number of points. It does so only with the raised chgtol: wherever a

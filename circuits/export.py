@@ -2,7 +2,7 @@
 
 The device's place is taken by its recorded output current; everything else is the circuit as it was. Other terminals
 are driven by ideal sources, which any current leaves as they are, so their currents are left out, unless the part that
-drives them (`dither_sum`) was replaced by one that may have an output resistance.
+drives them (`dither_sum`) was replaced by one that may have an output resistance, or there are leads.
 
 The current is a B-source with ngspice's ``pwl(time, ...)``. A PWL *source* would look every point up by walking its
 table from the start and make a breakpoint of each, after which ngspice takes a handful of small steps; the function
@@ -74,7 +74,7 @@ def standalone_deck(
     if len(time) < 2 or not np.all(np.isfinite(recorded.device_A)):
         raise InputError("recorded", len(time), "time-points are too few, or not finite", "give a longer run")
     terminals = [loop.output]
-    if "dither_sum" in loop.parts:
+    if "dither_sum" in loop.parts or loop.leads:
         terminals += list(loop.trained)
     title, _, circuit = text.strip().partition("\n")
     title = title.removeprefix(".title").strip()

@@ -4,7 +4,7 @@ Signal path (every block a part of `netlists`, levels chosen per part):
 
     control w_k -+-> dither_sum -> electrode k   device   electrode out -> transimpedance -> v(tia)
     pattern   ---+   alpha_k(t) sin(2 pi f_k t + phi_k)
-    v(tia) - baseline -> variable_gain (automatic) -> y -> y - target -> squared, gated: loss E
+    v(tia) - baseline -> variable_gain (automatic) -> y -> y - target -> squared, gated: loss E (or another: `losses`)
     E x sin(2 pi f_k t + phi_k) -> low-pass -> averager -> limiter -> integrator -> w_k
 
 The lock-in's low-pass is followed by a slow pole that averages over the sequence of patterns, so that the limiter sees
@@ -18,6 +18,8 @@ magnitude over a device's settings, and the limiter is what electronics does abo
 Two slow integrators make the output stage independent of the device's background and scale: the baseline follows the
 mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
 settled the descent direction on the mean squared error is that of the correlation of output and target.
+
+With `leads` a cable stands between the electronics (node el_k) and each electrode (node pad_k).
 
 Opened (`opened`), the same front end is driven by fixed controls and the integrators only read: each ends at the
 lock-in's estimate of the mean of dE/dw_k, or of d v(tia)/dw_k.
@@ -35,7 +37,8 @@ import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.engine import OPTIONS, Engine, Progress, Transient
+from circuits.engine import OPTIONS, Engine, Progress, Transient, tolerances
+from circuits.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
 from circuits.patterns import PatternSequence
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
@@ -161,12 +164,17 @@ class HomodyneLoop:
         Parts that take the place of the ideal ones, by name; see `parts_at`.
     multiplier_V : float
         Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
+    loss : {"squared", "absolute", "hinge"}
+        What the loop descends; `circuits.losses` has the equations.
+    leads : bool
+        Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
+        electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
 
     Raises
     ------
     InputError
         For wrong terminals, a dither that leaves the device's range, colliding tones, a step too coarse for the
-        highest tone, a loop that is not stable.
+        highest tone, a loop that is not stable, an unknown loss.
     """
 
     device: LoopDevice
@@ -189,6 +197,8 @@ class HomodyneLoop:
     mode: Mode = "learn"
     parts: Mapping[str, Part] = field(default_factory=dict)
     multiplier_V: float = 1.0
+    loss: LossName = "squared"
+    leads: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
@@ -211,6 +221,8 @@ class HomodyneLoop:
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
         if not (0 < self.multiplier_V < np.inf):
             raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
+        check_loss(self.loss)
+        _ = self.error_function
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
             raise InputError(
                 "max_step_s",
@@ -314,6 +326,27 @@ class HomodyneLoop:
             points_per_cycle=points_per_cycle,
         )
 
+    def part(self, name: str) -> Part:
+        """The part that stands in this place of the circuit."""
+        return self.parts.get(name) or load_part(name)
+
+    @cached_property
+    def error_function(self) -> Loss:
+        """The loss as an equation."""
+        return make_loss(self.loss, self.part(LOSS_PARTS[self.loss]), self.sequence.targets_V)
+
+    def loss_values(self, outputs_V: FloatArray) -> FloatArray:
+        """E at v(tia) of `outputs_V` (V, (..., n_patterns)), with the starting baseline and gain: V, same shape."""
+        y = self.stage.polarity * np.exp(self.stage.gain_log) * (np.asarray(outputs_V) - self.stage.baseline_V)
+        return self.error_function.value(y, np.array(self.sequence.targets_V))
+
+    def loss_slopes(self, outputs_V: FloatArray) -> FloatArray:
+        """dE/d v(tia) at v(tia) of `outputs_V` (V, (..., n_patterns)), as `loss_values`: V/V, same shape."""
+        stage = self.stage
+        gain = stage.polarity * np.exp(stage.gain_log)
+        y = gain * (np.asarray(outputs_V) - stage.baseline_V)
+        return np.asarray(gain * self.error_function.slope(y, np.array(self.sequence.targets_V)))
+
     # -- waveforms -------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -374,7 +407,7 @@ class HomodyneLoop:
         used: list[Part] = []
 
         def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
-            part = self.parts.get(name) or load_part(name)
+            part = self.part(name)
             used.append(part)
             part.instance(reference, nodes, **values)  # checks pins and values
             order = [nodes[pin.name] for pin in part.pins]
@@ -422,8 +455,14 @@ class HomodyneLoop:
         add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
             rate=scale * stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0],
             vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
-        add("difference", "error", {"a": "y", "b": "target", "out": "error"})
-        add("squared_error", "loss", {"error": "error", "gate": "gate", "out": "loss"})
+        if self.loss == "hinge":  # hears the output itself, and which side of zero it should be on
+            sides = replace(sequence, targets_V=tuple(float(v) for v in np.sign(sequence.targets_V)))
+            source("side", "side", sides.target_table().source())
+            add("hinge", "loss", {"error": "y", "side": "side", "gate": "gate", "out": "loss"},
+                margin=self.error_function.margin_V)  # fmt: skip
+        else:
+            add("difference", "error", {"a": "y", "b": "target", "out": "error"})
+            add(LOSS_PARTS[self.loss], "loss", {"error": "error", "gate": "gate", "out": "loss"})
         signal = "loss"
         if self.mode == "output":
             signal = "listen"
@@ -444,10 +483,19 @@ class HomodyneLoop:
                 nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
                 rate = gain / self.reading_scale
                 add("integrator", f"w{k}", nodes, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
+        initial = ""
+        if self.leads:
+            ends = list(zip(self.source_nodes, self.nodes, strict=True))
+            for terminal, (near, electrode) in enumerate(ends):
+                beside = self.nodes[(terminal + 1) % len(ends)]
+                add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
+                initial += f".ic v({electrode})={format_number(self.start_terminals_V[terminal])}\n"
         options = OPTIONS
-        if any(part.level == "transistor" for part in used):  # differences of volts, amplified: rounding is above 1e-12
-            options = options.replace("vntol=1e-12", "vntol=1e-9")
-        circuit.raw_spice = library(used) + options + "\n"
+        if any(part.level == "transistor" for part in used):
+            # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
+            # them above 1e-15 A. Newton's method never ends where less is asked for.
+            options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
+        circuit.raw_spice = library(used) + initial + options + "\n"
         return circuit
 
     @property
@@ -506,6 +554,11 @@ class HomodyneLoop:
     @property
     def nodes(self) -> list[str]:
         """Circuit node of each device terminal."""
+        return [f"pad{t}" for t in range(len(self.device.terminals))] if self.leads else self.source_nodes
+
+    @property
+    def source_nodes(self) -> list[str]:
+        """Node of the electronics that each terminal is wired to."""
         named = {self.output: f"el{self.output}", **{t: f"el{t}" for t in self.trained}}
         return [named.get(t, f"fixed{t}") for t in range(len(self.device.terminals))]
 
@@ -518,10 +571,16 @@ class HomodyneLoop:
         return [f"v({name})" for name in names]
 
     def cosimulation(self, seed: int = 0) -> CoSimulation:
-        """The device, coupled to this circuit's nodes; every terminal is driven by an ideal source."""
-        return CoSimulation(
-            self.device.kernel(self.start_terminals_V, seed=seed), self.nodes, self.start_terminals_V, self.drive, 0.0
-        )
+        """The device, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
+
+        Raises
+        ------
+        InputError
+            If that resistance is too large for the device's conductances.
+        """
+        kernel, start = self.device.kernel(self.start_terminals_V, seed=seed), self.start_terminals_V
+        resistance = self.part("device_leads").defaults["r"] if self.leads else 0.0
+        return CoSimulation(kernel, self.nodes, start, self.drive, resistance)
 
     def deck(self, recorded: Transient | None = None) -> str:
         """The netlist: title and circuit. With `recorded`, a whole deck for plain ``ngspice -b``.
@@ -566,7 +625,7 @@ class HomodyneLoop:
         Raises
         ------
         InputError
-            If a part was replaced: the twin knows the equations of the ideal parts only.
+            If a part was replaced, or there are leads: the twin knows the equations of the ideal parts only.
         ConvergenceError
             If the device gives no current.
         """

@@ -9,8 +9,8 @@ from inmateria.errors import InputError
 from netlists import Part, available, load_part
 
 LOOP_PARTS = (
-    "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "squared_error", "transimpedance",
-    "variable_gain",
+    "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "limiter", "lowpass", "mixer",
+    "squared_error", "transimpedance", "variable_gain",
 )  # fmt: skip
 MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""

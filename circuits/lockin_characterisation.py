@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from circuits.engine import OPTIONS, Engine, Progress, Transient
-from circuits.lockin_block import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
+from circuits.lockin_netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
 from dnpu_models.geometry import FloatArray
 from lockin import LockInSettings
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise

@@ -24,13 +24,15 @@ from numba import njit
 from circuits.callbacks import c_functions
 from circuits.engine import Transient
 from circuits.homodyne_loop import READING_V, HomodyneLoop
+from circuits.losses import loss_value
 from dnpu_models.geometry import FloatArray
 from dnpu_models.pointers import call_device
 from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 
 # words of the packed constants
-OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP, WORDS = range(12)
+OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP = range(11)
+LOSS, MARGIN, KNEE, WORDS = range(11, 15)
 
 
 _GAP_STEPS = 16  # in each part of a gap: end of the edge, ramp, wait
@@ -129,7 +131,7 @@ def _window(
         u = tia - baseline
         heard = gate * u
         y = words[POLARITY] * math.exp(gain_log) * u
-        loss = gate * (y - target) * (y - target)
+        loss = gate * loss_value(words[LOSS], y, target, words[MARGIN], words[KNEE])
         short = gate * (words[LEVEL2] - y * y)
         for k in range(n):
             x_new[k] *= loss if loss_mode else heard
@@ -177,6 +179,8 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
     """Integrate the loop's equations; see `HomodyneLoop.twin`."""
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the twin knows", "use engine='ngspice'")
+    if loop.leads:
+        raise InputError("leads", loop.leads, "have no equation the twin knows", "use engine='ngspice'")
     with one_blas_thread():
         return _integrate(loop, seed)
 
@@ -189,6 +193,8 @@ def loop_words(loop: HomodyneLoop) -> FloatArray:
     words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / listening, stage.gain_rate / listening / stage.level_V**2
     words[[GAIN_LOW, GAIN_HIGH, REACH]] = *stage.gain_limits, stage.reach_V
     words[[TAU, AVERAGE, STEP]] = loop.filter_s, loop.average_s, loop.step_V
+    error = loop.error_function
+    words[[LOSS, MARGIN, KNEE]] = error.kind, error.margin_V, error.knee_V
     return words
 
 

@@ -20,8 +20,9 @@ from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
 from inmateria.errors import InputError
 
-VIRTUAL_GROUND_V = 1e-3
-"""The output was measured at 0 V, held there by an amplifier: farther from it the surrogate knows nothing."""
+VIRTUAL_GROUND_V = 10e-3
+"""The output was measured at 0 V, held there by an amplifier whose offset and settling take some millivolts: within
+them the surrogate answers as at 0 V (1 mV shifts an output by 1 mV times its slopes), farther off not at all."""
 RANGE_SLACK_V = 1e-6
 """Ranges are stored in single precision: 0.65 V comes back as 0.64999998 V and is still allowed."""
 _NA = 1e-9

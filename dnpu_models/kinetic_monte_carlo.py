@@ -204,7 +204,8 @@ class KineticMonteCarlo:
             raise InputError("hops", hops, f"is less than one for each of {batches} batches", "ask for more hops")
         if until is not None and batches % 2:
             raise InputError("batches", batches, "must be even, as pairs are merged", "give an even number")
-        if electrode is not None and not 0 <= electrode < self.network.n_electrodes:
+        whole = isinstance(electrode, int | np.integer) and not isinstance(electrode, bool)
+        if electrode is not None and not (whole and 0 <= electrode < self.network.n_electrodes):
             raise InputError("electrode", electrode, "is no electrode", f"give 0 to {self.network.n_electrodes - 1}")
         self._check_method(method)
         start = None if initial is None else self._initial(initial)

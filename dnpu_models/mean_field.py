@@ -103,7 +103,7 @@ class MeanField:
     """
 
     def __init__(self, network: DopantNetwork, *, tolerance: float = 1e-6, warn: bool = True) -> None:
-        if not 0 < tolerance < 1:
+        if not (isinstance(tolerance, float | int) and 0 < tolerance < 1):
             raise InputError("tolerance", tolerance, "must lie between 0 and 1", "1e-6 suits most circuits")
         self.network = network
         self.tolerance = tolerance
@@ -158,9 +158,16 @@ class MeanField:
         return self._warm(volts, self._occupations(start), self._kept)
 
     def _occupations(self, start: Any) -> FloatArray:
-        p = np.array(start, dtype=float)
-        if p.shape != (self.network.n_sites,) or not np.all(np.isfinite(p)):
-            raise InputError("start", p.shape, f"{self.network.n_sites} finite occupations are wanted", "check it")
+        wanted = f"{self.network.n_sites} finite occupations are wanted"
+        try:
+            p = np.array(start, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError("start", start, wanted, "check it") from None
+        if p.shape != (self.network.n_sites,):
+            raise InputError("start", p.shape, wanted, "check it")
+        if not np.all(np.isfinite(p)):
+            k = int(np.argmin(np.isfinite(p)))
+            raise InputError(f"start[{k}]", float(p[k]), wanted, "check it")
         return np.clip(p, 0.0, 1.0, out=p)
 
     def _setting(self, voltages: Any) -> FloatArray:
@@ -459,7 +466,7 @@ class MeanField:
             raise InputError(
                 "voltages", volts.shape, f"a row for each of the {len(times)} times is wanted", "check the array"
             )
-        if not 1e-13 <= relative_tolerance < 0.1:
+        if not (isinstance(relative_tolerance, float | int) and 1e-13 <= relative_tolerance < 0.1):
             raise InputError("relative_tolerance", relative_tolerance, "must lie in [1e-13, 0.1)", "1e-6 is usual")
         scaled = volts / self.network.thermal_energy_eV
         p = self._cold(scaled[0]).occupations if start is None else self._occupations(start)

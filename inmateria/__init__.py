@@ -17,7 +17,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "analysis": [
-        "Comparison", "PathCheck", "check_path", "compare", "loop_dataset", "loss_gradients", "save_dataset",
+        "BudgetCheck", "Comparison", "GradientPlan", "GradientRequirements", "PathCheck", "plan", "budget_dataset",
+        "check_bank", "check_path", "compare", "loop_dataset", "loss_gradients", "predict_bank", "predict_loop",
+        "save_dataset",
     ],
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
@@ -28,7 +30,7 @@ _HOME = {
         "read_task", "ring", "search", "settled_loss", "spice_lock_in", "sphere", "training_trace",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBlock", "LockInDesign",
+        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock", "LockInDesign",
         "LockInRequirements", "Outcome", "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "Trust",
         "Vectors", "characterise_lockin", "design_lockin", "lockin_block", "loop_fields", "measure_design",
         "noise_currents", "offset_bias", "parts_at",
@@ -40,8 +42,8 @@ _HOME = {
     ],
     "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
-        "Characterisation", "DitherPlan", "LockInReading", "LockInSettings", "calibrate_phase", "characterise",
-        "demodulate", "plan_frequencies",
+        "Characterisation", "DitherPlan", "ErrorBudget", "FrontEnd", "LockInReading", "LockInSettings",
+        "calibrate_phase", "characterise", "demodulate", "error_budget", "plan_frequencies",
     ],
     "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [

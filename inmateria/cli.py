@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, export, iv, device, lockin, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, bench."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ class LevelChoice(StrEnum):
     transistor = "transistor"
 
 
+class LossChoice(StrEnum):
+    """What the loop descends."""
+
+    squared = "squared"
+    absolute = "absolute"
+    hinge = "hinge"
+
+
 class SlopeOf(StrEnum):
     """What the gradient is of."""
 
@@ -78,6 +86,10 @@ EngineOption = Annotated[
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
+]
+LossOption = Annotated[
+    LossChoice,
+    typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
 
 
@@ -143,6 +155,7 @@ def learn(
     restarts: Annotated[int, typer.Option(help="Attempts at most.", min=1)] = 20,
     engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
+    loss: LossOption = LossChoice.squared,
     method: Annotated[
         str,
         typer.Option(help="hge, random, differences, spsa or evolution; several, with commas, are compared."),
@@ -158,7 +171,7 @@ def learn(
 
     Example: inmateria learn XOR --out xor
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
@@ -169,7 +182,6 @@ def learn(
         methods = parse_methods(method)
         task = named_task(gate)
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5, task.inputs)
-        folder = output_folder(out)
         if methods == ("hge",):
             content = run_learning(
                 task,
@@ -181,6 +193,7 @@ def learn(
                 restarts=restarts,
                 engine=engine.value,
                 level=level.value,
+                loss=loss.value,
                 frequencies=frequencies,
                 folder=folder,
                 answer=answers(as_json),
@@ -197,6 +210,7 @@ def learn(
                 restarts=restarts,
                 engine=engine.value,
                 level=level.value,
+                loss=loss.value,
                 device_evaluations=evaluations,
                 folder=folder,
                 answer=answers(as_json),
@@ -225,19 +239,19 @@ def gradient(
     ] = None,
     engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
+    loss: LossOption = LossChoice.squared,
 ) -> None:
     """Read a gradient with the circuit's lock-ins and compare it with the exact one.
 
     Example: inmateria gradient --amplitude 0.005 --json
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench, numbers
         from inmateria.gradient_run import run_gradient
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
-        folder = output_folder(out)
         content = run_gradient(
             bench,
             facts=facts,
@@ -249,7 +263,59 @@ def gradient(
             max_step_s=max_step,
             engine=engine.value,
             level=level.value,
+            loss=loss.value,
             frequencies=frequencies,
+            folder=folder,
+            answer=answers(as_json),
+        )
+        if as_json:
+            emit(content)
+
+
+@app.command()
+def plan(
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary, curves and figure.")] = None,
+    seed: Seed = 0,
+    device_seed: DeviceSeed = None,
+    device: DeviceName = "meanfield",
+    electrodes: Electrodes = None,
+    error: Annotated[float, typer.Option(help="Wanted error of the gradient, relative to its size.")] = 0.1,
+    points: Annotated[int, typer.Option(help="Random settings at which it counts.", min=1, max=1000)] = 4,
+    noise: Annotated[float, typer.Option(help="Noise of the output, one-sided, A^2/Hz.")] = 1e-23,
+    limit: Annotated[float, typer.Option(help="Largest peak dither, V.")] = 0.1,
+    band: Annotated[str | None, typer.Option(help="Band of the tones, LOW:HIGH in Hz; any if left out.")] = None,
+    longest: Annotated[float, typer.Option(help="Longest reading, s.")] = 1e3,
+    filters: Annotated[
+        str, typer.Option(help="Filters to choose from: boxcar, 6, 12, 18, 24 (dB/octave).")
+    ] = "boxcar,6,12,18,24",
+    curvature: Annotated[
+        float | None, typer.Option(help="Largest curvature of the loss, per V^2: plans a learning rate, too.")
+    ] = None,
+) -> None:
+    """Plan tones, amplitudes and filter for a wanted error of the gradient: the fastest reading, and what limits it.
+
+    Example: inmateria plan --error 0.1 --band 100:2000 --out plan
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from inmateria.devices import DeviceOptions
+        from inmateria.experiment import make_bench
+        from inmateria.plan_run import run_plan
+
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), None, 1e-6)
+        content = run_plan(
+            bench,
+            facts=facts,
+            error=error,
+            points=points,
+            noise_A2_per_Hz=noise,
+            limit_V=limit,
+            band=band,
+            longest_s=longest,
+            filters=filters,
+            curvature=curvature,
+            seed=seed,
             folder=folder,
             answer=answers(as_json),
         )
@@ -326,9 +392,8 @@ def iv(
 
     Example: inmateria iv --sweep e1=-0.5:0.5:101 --at e2=0.1 --out iv
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         import os
 
         from inmateria.devices import DeviceOptions, make_device
@@ -367,9 +432,8 @@ def device_command(
 
     Example: inmateria device --at e4=0.5,e2=-0.3 --out device
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         from inmateria.device_run import run_device
         from inmateria.devices import DeviceOptions, make_device
 
@@ -410,9 +474,8 @@ def lockin_command(
 
     Example: inmateria lockin --realisation ideal --out lockin
     """
-    with errors_as_lines(as_json):
+    with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        folder = output_folder(out)
         from inmateria.lockin_run import run_lockin
 
         content = run_lockin(

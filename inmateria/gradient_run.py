@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis import compare, loss_gradients
+from analysis import compare, loss_gradients, predict_loop
 from circuits import Engine, HomodyneLoop, Transient, loop_fields, offset_bias
+from circuits.losses import LossName
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
@@ -23,6 +24,7 @@ from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import Bench, HgeSettings, Task, adjoint, monte_carlo_difference, spice_lock_in
 from learning.hge import as_measured, build_loop
+from lockin import ErrorBudget
 
 POINTS_PER_CYCLE = 24.0
 DIFFERENCE_HOPS = 1_000_000
@@ -81,6 +83,32 @@ def _measure(
     return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
 
+def _told(budget: ErrorBudget) -> dict[str, Any]:
+    """The budget as the document has it."""
+    return {
+        "predicted": budget.reading.tolist(),
+        "terms": {name: values.tolist() for name, values in budget.terms.items()},
+        "noise_std": budget.noise.tolist(),
+        "dominant": max((name for name in budget.terms), key=lambda name: float(np.linalg.norm(budget.terms[name]))),
+    }
+
+
+def _print_budget(
+    answer: Console, budget: ErrorBudget, names: tuple[str, ...], measured: FloatArray, scale: float, shown: str
+) -> None:
+    """Why: the terms that matter, beside the deviation that was measured."""
+    sizes = {name: float(np.linalg.norm(values)) for name, values in budget.terms.items()}
+    told = [name for name, size in sizes.items() if size > 1e-3 * max(sizes.values())]
+    rows = [("", "measured", "predicted", *told, "noise")]
+    for k, name in enumerate(names):
+        cells = [measured[k] - budget.exact[k], budget.systematic[k], *(budget.terms[term][k] for term in told)]
+        rows.append((name, *(f"{scale * cell:.3g}" for cell in cells), f"+-{scale * budget.noise[k]:.2g}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    answer.print(f"why ({shown}, lock-in less exact; noise of the published chip, not in this run):", highlight=False)
+    for row in rows:
+        answer.print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), highlight=False)
+
+
 def run_gradient(
     bench: Bench,
     *,
@@ -93,6 +121,7 @@ def run_gradient(
     max_step_s: float | None,
     engine: str,
     level: str,
+    loss: LossName,
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
@@ -103,7 +132,7 @@ def run_gradient(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     check_level(level, engine)
-    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, **loop_fields(level))
+    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, loss=loss, **loop_fields(level))
     planned = rehearsal(bench, task, settings, frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
@@ -116,6 +145,10 @@ def run_gradient(
             if ngspice is not None:
                 about = str(ngspice.about()["version"])
             measured, ideal, run, loop = _measure(bench, of, task, controls, settings, points, ngspice, seed)
+            budget = None
+            if not isinstance(bench.device, KineticMonteCarlo):
+                moved = float(ideal.attrs.get("output_offset_V", 0.0))
+                budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
     except KeyboardInterrupt:
         raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
     result = compare(measured, ideal)
@@ -135,6 +168,7 @@ def run_gradient(
         "cosine": result.cosine,
         "relative_error": result.relative_error,
         "sign_agreement": result.sign_agreement,
+        "budget": None if budget is None else _told(budget),
         "offset_bias": bias.tolist(),
         "cosine_without_offset": trimmed.cosine,
         "dither_V": amplitude_V,
@@ -142,6 +176,7 @@ def run_gradient(
         "device": facts,
         "engine": engine,
         "level": level,
+        "loss_function": loss if of == "loss" else None,
         "ngspice": about,
         "simulated_s": loop.stop_s,
         "timepoints": int(run.statistics["points"]),
@@ -153,9 +188,15 @@ def run_gradient(
 
     def draw(_dataset: xr.Dataset) -> dict[str, Any]:
         from analysis import plots
+        from analysis.budget_plots import plot_budget
 
         title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
-        return {"gradient.png": plots.plot_gradients([measured], [ideal], title)}
+        drawn = {"gradient.png": plots.plot_gradients([measured], [ideal], title)}
+        if budget is not None:
+            scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
+            names, deviation = tuple(bench.names), np.asarray(measured) - np.asarray(ideal)
+            drawn["budget.png"] = plot_budget(budget, names, deviation, scale=scale, units=shown, title=title)
+        return drawn
 
     results.write_figures(draw)
     summary["wall_s"] = time.perf_counter() - begin
@@ -164,6 +205,8 @@ def run_gradient(
     for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
         answer.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
     answer.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)
+    if budget is not None:
+        _print_budget(answer, budget, bench.names, np.asarray(measured), scale, shown)
     if np.any(bias):
         offsets = f"offsets add {scale * bias.min():.3g} to {scale * bias.max():.3g} {shown} by the parts' figures"
         answer.print(f"{offsets}; without them cosine {trimmed.cosine:.6f}", highlight=False)

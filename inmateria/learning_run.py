@@ -12,6 +12,7 @@ from rich.console import Console
 from analysis import check_path
 from analysis.path_check import PathCheck
 from circuits import Engine, HomodyneLoop, Transient, loop_fields
+from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
 from inmateria.experiment import check_amplitude, check_level, check_room_for_starts, check_step, rehearsal
@@ -32,6 +33,7 @@ def training_settings(
     restarts: int,
     frequencies: str | None,
     level: str = "ideal",
+    loss: LossName = "squared",
 ) -> tuple[HgeSettings, HomodyneLoop]:
     """Settings of the trainer, checked, and a loop as it will be.
 
@@ -43,7 +45,12 @@ def training_settings(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     settings = HgeSettings(
-        amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts, **task.training, **loop_fields(level)
+        amplitude_V=amplitude_V,
+        max_step_s=max_step_s,
+        restarts=restarts,
+        loss=loss,
+        **task.training,
+        **loop_fields(level),
     )
     loop = rehearsal(bench, task, settings, frequencies)
     check_room_for_starts(bench, loop, settings)
@@ -107,6 +114,7 @@ def run_learning(
     restarts: int,
     engine: str,
     level: str,
+    loss: LossName,
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
@@ -116,7 +124,7 @@ def run_learning(
     begin = time.perf_counter()
     task = bench.task(task)
     check_level(level, engine)
-    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies, level)
+    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies, level, loss)
     check_budget(task, settings, device_evaluations)
     results = Results(
         "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
@@ -127,7 +135,7 @@ def run_learning(
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
     summary = _summary(task, bench, result, attempt, check)
-    summary |= {"device": facts, "engine": engine, "level": level, "ngspice": about}
+    summary |= {"device": facts, "engine": engine, "level": level, "loss_function": loss, "ngspice": about}
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s

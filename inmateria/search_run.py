@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from circuits.losses import LossName
 from inmateria.errors import InputError
 from inmateria.experiment import check_level
 from inmateria.learning_run import held_out_A, task_facts, training_settings
@@ -61,6 +62,7 @@ def run_search(
     restarts: int,
     engine: str,
     level: str,
+    loss: LossName,
     device_evaluations: int | None,
     folder: Path | None,
     answer: Console,
@@ -69,7 +71,7 @@ def run_search(
     begin = time.perf_counter()
     task = bench.task(task)
     check_level(level, engine)
-    settings, _ = training_settings(bench, task, amplitude_V, None, restarts, None)
+    settings, _ = training_settings(bench, task, amplitude_V, None, restarts, None, loss=loss)
     budget = device_evaluations
     if budget is None:
         budget = restarts * len(task.points) * (settings.looks + settings.sequences + 2)

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -138,8 +138,9 @@ def writing(field: str, path: Path) -> Iterator[None]:
         raise InputError(field, str(path), f"cannot be written ({why})", "choose another place") from error
 
 
-def output_folder(path: Path | None) -> Path | None:
-    """Make the folder for results, before any long work.
+@contextmanager
+def output_folder(path: Path | None) -> Iterator[Path | None]:
+    """The folder for results, made before any long work; taken away again, still empty, where an option is wrong.
 
     Raises
     ------
@@ -147,13 +148,21 @@ def output_folder(path: Path | None) -> Path | None:
         If it cannot be made or written to.
     """
     if path is None:
-        return None
+        yield None
+        return
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with writing("out", path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".write-test-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
-    return path
+    try:
+        yield path
+    except InputError:
+        with suppress(OSError):  # something is in it
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def output_file(path: Path) -> None:

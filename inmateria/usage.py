@@ -19,6 +19,7 @@ _FIXES = {
     "deck": "name the file to write, e.g. deck.cir",
     "engine": "choose ngspice, twin or averaged",
     "of": "choose output or loss",
+    "loss": "choose squared, absolute or hinge",
     "seed": _WHOLE,
     "device_seed": _WHOLE,
     "evaluations": "give a whole number of at least 1",

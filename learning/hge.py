@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.bench import Bench
@@ -57,6 +58,8 @@ class HgeSettings:
         Largest time step; by default 10 points per cycle of the highest tone.
     parts, multiplier_V
         Electronics other than ideal, as `HomodyneLoop` takes them; see `circuits.loop_fields`.
+    loss, leads
+        What the loop descends, and whether leads stand before the electrodes, as `HomodyneLoop` takes them.
     """
 
     amplitude_V: float = 0.01
@@ -71,6 +74,8 @@ class HgeSettings:
     max_step_s: float | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
     multiplier_V: float = 1.0
+    loss: LossName = "squared"
+    leads: bool = False
 
     def __post_init__(self) -> None:
         for name in ("amplitude_V", "learning_rate", "step_V", "least_rms_A"):
@@ -138,7 +143,7 @@ class Attempt:
         return np.asarray(self.loop.controls_V(self.run)[-1])
 
     def loss(self, sequence: int) -> float:
-        """Mean squared error over the windows of a sequence, V^2."""
+        """Mean loss over the windows of a sequence, V."""
         return float(np.mean(self.loop.window_means(self.run.time_s, self.run["v(loss)"], sequence)))
 
 
@@ -232,6 +237,8 @@ def build_loop(
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
         parts=settings.parts,
         multiplier_V=settings.multiplier_V,
+        loss=settings.loss,
+        leads=settings.leads,
     )
     if settings.max_step_s is None:
         return loop

@@ -5,17 +5,20 @@ to third order meets, `collisions` lists those that one does. `LockInSettings` d
 own words; `demodulate` reads a recorded signal with it (`LockInReading`, rms), `gradient` turns a record into
 dy/dV for all tones at once, `calibrate_phase` finds the phase to project on. The theory computes what to
 expect before a run: `enbw_hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
-amplitude gradient by `dither_average` or `common_period_average`. `characterise` measures a realisation's data
+amplitude gradient by `dither_average` or `common_period_average`; `error_budget` sorts all causes of
+a wrong gradient (`ErrorBudget`, `FrontEnd`). `characterise` measures a realisation's data
 sheet (`Characterisation`): transfer, settling, rejections, offset, linearity, dynamic reserve.
 
 Units are SI; amplitudes of a plan are PEAK volts, readings of a lock-in are RMS; `LockInSettings.phase` is in
 degrees, phases of a plan in radians. Filters start empty at the first sample.
 """
 
-from lockin.averages import DitherAverage, common_period_average, dither_average
+from lockin.averages import DitherAverage, common_period_average, dither_average, dither_bias
 from lockin.characterisation import Characterisation, characterise
 from lockin.collisions import Collision, collisions
 from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
+from lockin.error_budget import TERMS, ErrorBudget, FrontEnd, error_budget
+from lockin.filter_response import filtered_tone, noise_bandwidth_hz
 from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.rulers import golomb_ruler, is_golomb
@@ -30,10 +33,13 @@ from lockin.theory import (
 )
 
 __all__ = [
+    "TERMS",
     "Characterisation",
     "Collision",
     "DitherAverage",
     "DitherPlan",
+    "ErrorBudget",
+    "FrontEnd",
     "LockInReading",
     "LockInSettings",
     "calibrate_phase",
@@ -43,10 +49,14 @@ __all__ = [
     "demodulate",
     "demodulate_trace",
     "dither_average",
+    "dither_bias",
     "enbw_hz",
+    "error_budget",
+    "filtered_tone",
     "golomb_ruler",
     "gradient",
     "is_golomb",
+    "noise_bandwidth_hz",
     "noise_variance",
     "plan_frequencies",
     "rc_filter",

@@ -19,7 +19,7 @@ from lockin.checks import Array, count
 from lockin.plan import DitherPlan
 
 Response = Callable[[Array], ArrayLike]
-_BATCH = 1 << 15  # voltage settings handed to the function at once
+BATCH = 1 << 15  # voltage settings handed to the function at once
 _SCRAMBLES = 16
 
 
@@ -84,7 +84,7 @@ def dither_average(
     InputError
         When shapes or terminals do not fit or the function returns something else than m finite values.
     """
-    point, places = _place(voltages, plan, terminals)
+    point, places = place(voltages, plan, terminals)
     order, samples = count("order", order, 2), count("samples", samples, 1)
     peaks, n = np.asarray(plan.amplitudes_v), plan.n
     nodes = np.cos((2.0 * np.arange(order) + 1.0) * np.pi / (2.0 * order))
@@ -92,7 +92,7 @@ def dither_average(
     if n == 1:
         grid = np.tile(point, (order, 1))
         grid[:, places[0]] += peaks[0] * nodes
-        value = 2.0 / (peaks[0] * order) * float(nodes @ _evaluate(function, grid))
+        value = 2.0 / (peaks[0] * order) * float(nodes @ evaluate(function, grid))
         return DitherAverage(np.array([value]), np.zeros(1), order)
     scrambles = np.empty((_SCRAMBLES, n))
     for number, child in enumerate(np.random.default_rng(seed).spawn(_SCRAMBLES)):
@@ -103,14 +103,66 @@ def dither_average(
             base = np.tile(point, (each, 1))
             base[:, places[others]] += peaks[others] * offsets
             total = 0.0
-            for start in range(0, each, max(1, _BATCH // order)):
-                some = np.repeat(base[start : start + max(1, _BATCH // order)], order, axis=0)
+            for start in range(0, each, max(1, BATCH // order)):
+                some = np.repeat(base[start : start + max(1, BATCH // order)], order, axis=0)
                 weights = np.tile(nodes, some.shape[0] // order)
                 some[:, places[k]] += peaks[k] * weights
-                total += float(weights @ _evaluate(function, some))
+                total += float(weights @ evaluate(function, some))
             scrambles[number, k] = 2.0 * total / (peaks[k] * order * each)
     error = np.std(scrambles, axis=0, ddof=1) / math.sqrt(_SCRAMBLES)
     return DitherAverage(np.mean(scrambles, axis=0), error, _SCRAMBLES * n * order * each)
+
+
+def dither_bias(
+    function: Response,
+    voltages: ArrayLike,
+    plan: DitherPlan,
+    exact: ArrayLike,
+    terminals: Sequence[int] | None = None,
+    samples: int = 512,
+    seed: int = 0,
+) -> DitherAverage:
+    """What the finite amplitude adds to an exact gradient; as `dither_average` less it, from far fewer settings.
+
+    (2 / alpha_k) < [f(V + d) - sum_j g_j d_j] sin(theta_k) > over pairs theta, theta + pi of scrambled Sobol points in
+    all phases at once: what is linear is known and taken out, what is even cancels in the pairs, so only the odd
+    orders from the third on are left to sample.
+
+    Parameters
+    ----------
+    function, voltages, plan, terminals, seed
+        As for `dither_average`.
+    exact : array_like, shape (n,)
+        The gradient g at `voltages`, in the function's unit per V.
+    samples : int, optional
+        Settings in all; rounded up to 32 times a power of 2.
+
+    Returns
+    -------
+    DitherAverage
+        The bias in place of the gradient, with its standard error.
+
+    Raises
+    ------
+    InputError
+        As for `dither_average`.
+    """
+    point, places = place(voltages, plan, terminals)
+    peaks, slopes = np.asarray(plan.amplitudes_v), np.asarray(exact, dtype=np.float64)
+    if slopes.shape != (plan.n,) or not np.all(np.isfinite(slopes)):
+        raise InputError("exact", exact, f"are not {plan.n} finite numbers", "give the gradient, one for each tone")
+    each = 1 << max(0, math.ceil(math.log2(count("samples", samples, 1) / (2 * _SCRAMBLES))))
+    found = np.empty((_SCRAMBLES, plan.n))
+    for number, child in enumerate(np.random.default_rng(seed).spawn(_SCRAMBLES)):
+        sines = np.sin(2.0 * np.pi * qmc.Sobol(plan.n, scramble=True, rng=child).random(each))
+        odd = np.zeros(each)
+        for sign in (1.0, -1.0):
+            settings = np.tile(point, (each, 1))
+            settings[:, places] += sign * peaks * sines
+            odd += 0.5 * sign * evaluate(function, settings)
+        found[number] = 2.0 / peaks * np.mean((odd - sines @ (peaks * slopes))[:, None] * sines, axis=0)
+    error = np.std(found, axis=0, ddof=1) / math.sqrt(_SCRAMBLES)
+    return DitherAverage(np.mean(found, axis=0), error, 2 * _SCRAMBLES * each)
 
 
 def common_period_average(
@@ -146,22 +198,23 @@ def common_period_average(
     InputError
         As for `dither_average`; and when the tones have no common period.
     """
-    point, places = _place(voltages, plan, terminals)
+    point, places = place(voltages, plan, terminals)
     multiples = np.asarray(plan.multiples)
     total = count("points_per_period", points_per_period, 3) * int(multiples.max())
     peaks, phases = np.asarray(plan.amplitudes_v), np.asarray(plan.phases_rad)
     sums = np.zeros(plan.n)
-    for start in range(0, total, _BATCH):
-        part = np.arange(start, min(start + _BATCH, total))
+    for start in range(0, total, BATCH):
+        part = np.arange(start, min(start + BATCH, total))
         turns = (part[:, None] * multiples[None, :] % total) / total
         sines = np.sin(2.0 * np.pi * turns + phases)
         settings = np.tile(point, (part.size, 1))
         settings[:, places] += peaks * sines
-        sums += _evaluate(function, settings) @ sines
+        sums += evaluate(function, settings) @ sines
     return np.asarray(2.0 / peaks * sums / total)
 
 
-def _place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[Array, np.ndarray]:
+def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[Array, np.ndarray]:
+    """The point as an array, and the terminal of each tone; checked."""
     point = np.asarray(voltages, dtype=np.float64)
     if point.ndim != 1 or not np.all(np.isfinite(point)):
         raise InputError("voltages", voltages, "is not a 1-D array of finite numbers", "give one voltage a terminal")
@@ -184,7 +237,8 @@ def _place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | Non
     return point, places
 
 
-def _evaluate(function: Response, settings: Array) -> Array:
+def evaluate(function: Response, settings: Array) -> Array:
+    """Ask the function, and check what it returns."""
     values = np.asarray(function(settings), dtype=np.float64)
     if values.shape != (settings.shape[0],):
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from circuits import Engine, lockin_block
-from circuits.lockin_block import LockInBlock
+from circuits.lockin_netlist import LockInBlock
 from inmateria.errors import InputError
 from lockin import LockInSettings, demodulate, demodulate_trace
 from netlists import load_part, parse_part

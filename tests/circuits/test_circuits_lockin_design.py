@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import chi2
 
 from circuits import Engine, LockInDesign, LockInRequirements, design_lockin, measure_design
-from circuits.design_lockin import E24, E96, _errors, nearest_rc
+from circuits.lockin_design import E24, E96, _errors, nearest_rc
 from inmateria.errors import InputError
 from lockin import LockInSettings, gradient, stability_margin
 from netlists import parse_part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient
+from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient, callbacks
 from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, SteppableKernel
 from inmateria.errors import InputError
 from lockin import DitherPlan, dither_average, plan_frequencies
@@ -547,3 +547,100 @@ def test_parts_of_other_levels_take_the_ideal_ones_place(engine: Engine, level: 
     moved, other = (loop.controls_V(loop.run(engine))[-1] - loop.start_V for loop in (ideal, real))
     # the squarer's and the multipliers' gain errors add up to a few per cent, the differential pair is 2.5 % small
     assert np.max(np.abs(other - moved)) < 0.1 * np.max(np.abs(moved))
+
+
+# -- other losses ---------------------------------------------------------------------------------------------
+
+KNEE = {"absolute": 0.01, "hinge": 0.05}  # widths of the parts' corners
+LOSSES: dict[str, Callable[[Array, Array], Array]] = {  # E(y, target); the hinge's margin is the targets' 0.05
+    "squared": lambda y, t: (y - t) ** 2,
+    "absolute": lambda y, t: np.sqrt((y - t) ** 2 + KNEE["absolute"] ** 2) - KNEE["absolute"],
+    "hinge": lambda y, t: KNEE["hinge"] * np.logaddexp(0.0, (0.05 - np.sign(t) * y) / KNEE["hinge"]),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_read_exactly_on_a_linear_device(engine: Engine, loss: str) -> None:
+    # targets -0.05 and 0.05: the second is at the corner of the absolute error, both are near the hinge's
+    dither_V = 0.1 * KNEE.get(loss, 0.1)  # small beside the corner, or its curvature shows
+    opened = linear_loop(loss=loss).opened(np.array([0.16, -0.2]), dither_V, "loss", 48.0)
+    y, targets = np.array([-0.03, 0.07]), np.array([-0.05, 0.05])
+    below, here, above = (LOSSES[loss](y + d, targets) for d in (-1e-5, 0.0, 1e-5))
+    slopes = (above - below) / 2e-5
+    mean = here + 0.25 * (above - 2 * here + below) / 1e-10 * dither_V**2 * (0.5**2 + 0.3**2)  # over the dither
+    np.testing.assert_allclose(opened.loss_values(y), here, rtol=1e-9)
+    np.testing.assert_allclose(opened.loss_slopes(y), slopes, rtol=1e-6)  # the gain is 1, the baseline 0
+    exact = np.mean(slopes) * np.array([0.5, 0.3])
+    read = {"ngspice": opened.run(engine), "twin": opened.twin()}
+    for name, run in read.items():
+        np.testing.assert_allclose(opened.gradient(run), exact, rtol=5e-3, err_msg=name)
+        means = opened.window_means(run.time_s, run["v(loss)"], 0)
+        np.testing.assert_allclose(means, mean, rtol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("loss", ["absolute", "hinge"])
+def test_other_losses_are_descended_in_both_engines(engine: Engine, loss: str) -> None:
+    changes = {"learning_rate": 0.2, "step_V": 0.05, "start_V": np.array([0.3, -0.1]), "points_per_cycle": 20.0}
+    loop = linear_loop(loss=loss, **changes)
+    here, there = loop.run(engine), loop.twin()
+    assert np.all(np.abs(ends(loop, here) - ends(loop, there)) <= 0.01 * np.ptp(ends(loop, here), axis=0))
+    # Outputs of 0.12 -+ 0.05 V and targets of -+0.05 V: every loss is least where the mean is 0, by symmetry.
+    before, after = (np.mean(loop.outputs_V(here, number)) for number in (0, loop.sequences + 1))
+    assert before == pytest.approx(0.12, rel=1e-3)
+    assert abs(after) < 0.7 * before  # the steps are limited, and annealed away
+
+
+def test_a_hinge_wants_two_classes_and_losses_have_names() -> None:
+    with pytest.raises(InputError, match="on neither side") as caught:
+        linear_loop(loss="hinge", sequence=replace(linear_loop().sequence, targets_V=(0.0, 0.05)))
+    assert caught.value.field == "loss"
+    with pytest.raises(InputError, match="choose from squared, absolute, hinge"):
+        linear_loop(loss="cubic")
+
+
+# -- leads ----------------------------------------------------------------------------------------------------
+
+
+def test_leads_feed_dither_through_in_quadrature(engine: Engine) -> None:
+    between = 1e-10
+    far = load_part("device_leads").with_defaults("far", cm=between)
+    loop = linear_loop(leads=True, parts={"device_leads": far}).opened(np.array([0.2, 0.3]), 0.05, "output")
+    loop = replace(loop, stage=replace(loop.stage, baseline_V=0.19))
+    run = loop.run(engine)
+    # e1 and e2 are both next to e0: each drives 2 pi f C A through, 90 degrees ahead of its tone.
+    start, stop = loop.sequence.windows()[0]
+    inside = (run.time_s >= start - 1e-12) & (run.time_s <= stop + 1e-12)
+    time, tia = run.time_s[inside], run["v(tia)"][inside]
+    for f, phase in zip(loop.dither.frequencies_hz, loop.dither.phases_rad, strict=True):
+        quadrature = 2 * np.trapezoid(tia * np.cos(2 * np.pi * f * time + phase), time) / (stop - start)
+        expected = loop.stage.transimpedance_ohm * 2 * np.pi * f * between * 0.05
+        assert quadrature == pytest.approx(expected, rel=0.01)  # 24 points a cycle: the trapezoid rule is 0.6 % high
+    np.testing.assert_allclose(loop.gradient(run), [0.5, 0.3], rtol=3e-3)  # in phase nothing comes through
+
+
+def test_the_device_stands_behind_its_leads(learning: HomodyneLoop, engine: Engine) -> None:
+    # 100 kOhm and currents of some 100 nA: what is lost in the leads is a hundredth of a volt.
+    long = load_part("device_leads").with_defaults("long", r=1e5, c=1e-13, cm=0.0)
+    loop = replace(learning, leads=True, parts={"device_leads": long}).opened(START, 0.005, "output", 10.0)
+    run = loop.run(engine)
+    for k, terminal in enumerate(loop.trained):
+        lost = run[f"v(pad{terminal})"] + 1e5 * run.device_A[:, terminal] - START[k]
+        if terminal not in loop.inputs:
+            assert np.abs(lost).max() <= 0.005 * 1.001  # the dither is left
+    assert run.statistics["prediction_error_V"] < 1e-3
+
+
+def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: HomodyneLoop, engine: Engine) -> None:
+    long = load_part("device_leads").with_defaults("long", r=1e7)
+    with pytest.raises(InputError, match="loop gain") as caught:
+        replace(learning, leads=True, parts={"device_leads": long}).run(engine)
+    assert caught.value.field == "source_ohm"
+    with pytest.raises(InputError, match="no equation the twin knows") as caught:
+        replace(learning, leads=True).twin()
+    assert caught.value.field == "leads"
+
+
+def test_a_device_run_again_is_not_compiled_again() -> None:
+    first, again = (callbacks.c_functions(Linear().kernel(np.zeros(3))) for _ in range(2))
+    assert first[0] is again[0]
+    assert first[1] is again[1]

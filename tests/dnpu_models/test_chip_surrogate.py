@@ -230,8 +230,8 @@ def test_device_interface(chip: ChipSurrogate) -> None:
     assert chip.terminals == ("out", "e1", "e2", "e3", "e4", "e5", "e6", "e7")
     assert chip.measured == (0,)
     low, high = chip.limits_V.T
-    np.testing.assert_array_equal(low, [-1e-3, *LOW])
-    np.testing.assert_array_equal(high, [1e-3, *HIGH])
+    np.testing.assert_array_equal(low, [-1e-2, *LOW])
+    np.testing.assert_array_equal(high, [1e-2, *HIGH])
     box = np.random.default_rng(0).uniform(low, high, (50, 8))
     box[:, 0] = 0
     currents = chip.currents(box)
@@ -261,8 +261,8 @@ def test_a_voltage_outside_its_range_is_named(chip: ChipSurrogate) -> None:
             ask(volts)
     with pytest.raises(InputError, match=r"voltages\[e6\]"):
         chip.kernel(volts[3])
-    with pytest.raises(InputError, match=r"voltages\[out\] = 0\.01: .*virtual ground"):
-        chip.currents([0.01, 0, 0, 0, 0, 0, 0, 0])
+    with pytest.raises(InputError, match=r"voltages\[out\] = 0\.02: .*virtual ground"):
+        chip.currents([0.02, 0, 0, 0, 0, 0, 0, 0])
     for k in range(7):  # the limits themselves are allowed, as they come back from single precision
         for limit in (LOW, HIGH):
             edge = np.zeros(7)
@@ -295,7 +295,7 @@ def test_kernel_agrees_with_currents_and_stops_outside(chip: ChipSurrogate) -> N
         kernel.evaluate(0.0, row, kernel.params, scratch, out)
         kernel.advance(1e-6, row, kernel.params, scratch)
         np.testing.assert_array_equal(out, chip.currents(row))
-    for terminal_, value in ((0, 2e-3), (6, 0.2501), (1, -1.3), (4, np.nan)):
+    for terminal_, value in ((0, 2e-2), (6, 0.2501), (1, -1.3), (4, np.nan)):
         wrong = volts[0].copy()
         wrong[terminal_] = value
         kernel.evaluate(0.0, wrong, kernel.params, scratch, out)
@@ -652,7 +652,7 @@ def test_the_kernel_of_several_currents(several: ChipSurrogate) -> None:
                  words.size - 1, out.ctypes.data)  # fmt: skip
         np.testing.assert_array_equal(out, several.currents(row))
     assert words[-1] == 5.0
-    for terminal_, value in ((2, 0.002), (0, 0.6), (4, -0.3), (1, np.nan)):
+    for terminal_, value in ((2, 0.02), (0, 0.6), (4, -0.3), (1, np.nan)):
         wrong = volts[0].copy()
         wrong[terminal_] = value
         kernel.evaluate(0.0, wrong, kernel.params, kernel.state.copy(), out)

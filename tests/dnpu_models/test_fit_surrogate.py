@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dnpu_models import ChipSurrogate, DopantNetwork, Estimate, KineticMonteCarlo, MeanField, read_io_dat
-from dnpu_models.fit_surrogate import STEP, SurrogateFit, fit_surrogate, sobol_points, triangle_path
+from dnpu_models.surrogate_fit import STEP, SurrogateFit, fit_surrogate, sobol_points, triangle_path
 from inmateria.errors import ConvergenceError, InputError
 
 Array = NDArray[np.float64]

@@ -347,6 +347,9 @@ def test_progress_counts_hops() -> None:
         ("initial", {"initial": [1, 0, 2]}),
         ("initial", {"initial": [1, 0, np.nan]}),
         ("initial", {"initial": ["1", "0", "0"]}),
+        ("electrode", {"electrode": "a"}),
+        ("electrode", {"electrode": 0.5}),
+        ("electrode", {"electrode": 3}),
     ],
 )
 def test_input_errors_name_the_field(field: str, arguments: dict[str, Any]) -> None:

@@ -308,9 +308,16 @@ def test_bad_voltages_are_refused(models: list[MeanField], volts: Any, field: st
 def test_other_bad_input_is_refused(models: list[MeanField]) -> None:
     with pytest.raises(InputError, match="one setting at a time"):
         models[0].solve(np.zeros((2, 8)))
-    for tolerance in (0.0, 1.0, -1e-6, np.nan):
+    for tolerance in (0.0, 1.0, -1e-6, np.nan, "x", None, 1j):
         with pytest.raises(InputError, match="tolerance"):
-            MeanField(models[0].network, tolerance=tolerance)
+            MeanField(models[0].network, tolerance=tolerance)  # type: ignore[arg-type]
+    one_wrong = np.full(models[0].network.n_sites, 0.5)
+    one_wrong[3] = np.nan
+    for start, field in ((np.nan, "start"), ("text", "start"), ([[0.5], []], "start"), (one_wrong, "start[3]")):
+        with pytest.raises(InputError, match="finite occupations are wanted") as caught:
+            models[0].solve(np.zeros(8), start=start)  # type: ignore[arg-type]
+        assert caught.value.field == field
+        assert "\n" not in str(caught.value)
     models[0].currents([1.0] + [0.0] * 7)  # the limit itself is allowed
 
 

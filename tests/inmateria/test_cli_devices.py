@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from dnpu_models import ChipSurrogate
 from inmateria.devices import DeviceOptions
@@ -36,6 +37,31 @@ def chip_file(tmp_path: Path) -> Path:
 
 
 # -- it works -----------------------------------------------------------------------------------------------------
+
+
+def test_plan(chip_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "plan"
+    words = ["plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", "--error", "0.3", "--points", "2"]
+    result = in_process(
+        capsys, *words, "--limit", "0.05", "--band", "100:3000", "--filters", "boxcar", "--out", str(folder), "--json"
+    )
+    assert result.code == 0, result
+    document = result.document
+    assert {f.name for f in folder.iterdir()} == {"plan.nc", "plan.png", "summary.json"}
+    assert document["error"] <= 0.3
+    assert max(document["amplitudes_V"]) <= 0.05 * (1 + 1e-9)
+    assert min(document["frequencies_Hz"]) >= 100.0
+    assert max(document["frequencies_Hz"]) <= 3000.0 * (1 + 1e-9)
+    assert document["filter"]["window"] == "boxcar"
+    assert document["binding"] == max(document["terms"], key=document["terms"].get)
+    with xr.open_dataset(folder / "plan.nc") as curves:
+        assert list(curves["control"].values) == document["controls"]
+        assert float(curves["smallest_error"][-1]) < document["error"]
+    bad = {"--error": "-1", "--band": "3", "--limit": "5", "--filters": "hann", "--noise": "0"}
+    for option, value in bad.items():
+        refused = in_process(capsys, "plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", option, value)
+        assert refused.code == 2, (option, refused)
+        assert refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("engine", ["twin", "ngspice"])

@@ -15,6 +15,7 @@ OPTIONS = {
     "doctor": ["--json"],
     "learn": [*COMMON, "--out", "--restarts", "--engine"],
     "gradient": [*COMMON, "--out", "--engine", "--of", "--gate", "--at"],
+    "plan": ["--json", "--seed", "--device", "--error", "--points", "--noise", "--limit", "--band", "--filters"],
     "export": [*COMMON, "--restarts"],
     "iv": [
         "--json",

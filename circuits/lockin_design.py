@@ -26,7 +26,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from circuits.engine import OPTIONS, Engine, Progress
-from circuits.lockin_block import LockInBlock, lockin_block
+from circuits.lockin_netlist import LockInBlock, lockin_block
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_limit

@@ -1,0 +1,161 @@
+"""The error budget of a lock-in bank beside what its circuit reads in ngspice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from circuits import Engine, LockInBank
+from dnpu_models import NoiseSpectrum, NoisyDevice
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import ErrorBudget, error_budget
+
+
+class DifferentiableDevice(Protocol):
+    """What a budget needs of a device beside what the circuit asks."""
+
+    def conductances(self, voltages: Any) -> FloatArray:
+        """dI_j/dV_k, S."""
+
+    def follow(self, voltages: Any) -> FloatArray:
+        """Currents along a path of neighbouring settings, A."""
+
+
+@dataclass(frozen=True, eq=False)
+class BudgetCheck:
+    """Prediction and measurement side by side.
+
+    Attributes
+    ----------
+    budget : ErrorBudget
+        In S.
+    measured : ndarray, shape (n_seeds, n_controls)
+        Readings of the circuit, S; one row for each seed of the noise.
+    names : tuple of str
+        The dithered terminals.
+    """
+
+    budget: ErrorBudget
+    measured: FloatArray
+    names: tuple[str, ...]
+
+    @property
+    def predicted_rms(self) -> float:
+        """Expected deviation from the exact gradient, rms over the controls, S."""
+        return float(np.sqrt(np.mean(self.budget.total**2)))
+
+    @property
+    def measured_rms(self) -> float:
+        """Deviation of the readings from the exact gradient, rms over controls and seeds, S."""
+        return float(np.sqrt(np.mean((self.measured - self.budget.exact) ** 2)))
+
+    @property
+    def ratio(self) -> float:
+        """Measured over predicted rms."""
+        return self.measured_rms / self.predicted_rms
+
+    def dataset(self) -> xr.Dataset:
+        """All of it, labelled: ``term`` x ``control`` and ``reading`` x ``control``, S."""
+        return budget_dataset(self.budget, self.names).assign(
+            measured=(("reading", "control"), self.measured, {"units": "S"})
+        )
+
+
+def budget_dataset(budget: ErrorBudget, names: tuple[str, ...], units: str = "S") -> xr.Dataset:
+    """A budget as a labelled dataset: ``systematic`` over term and control, ``noise``, ``exact``, ``predicted``.
+
+    Parameters
+    ----------
+    budget : ErrorBudget
+    names : tuple of str
+        The controls.
+    units : str, optional
+        Of the gradient.
+    """
+    terms = list(budget.terms)
+    return xr.Dataset(
+        {
+            "systematic": (("term", "control"), np.stack([budget.terms[t] for t in terms]), {"units": units}),
+            "noise": ("control", budget.noise, {"units": units}),
+            "exact": ("control", budget.exact, {"units": units}),
+            "predicted": ("control", budget.reading, {"units": units}),
+        },
+        coords={"term": terms, "control": list(names)},
+        attrs={"settled": budget.settled},
+    )
+
+
+def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples: int = 1024) -> ErrorBudget:
+    """The budget of a bank's reading after `duration_s`, without a transient: device model, ``.ac`` and ``.op``.
+
+    Parameters
+    ----------
+    bank : LockInBank
+        Its device must know its conductances; a `NoisyDevice` brings the noise.
+    engine : Engine
+        For the front end's small signals.
+    duration_s : float
+        When it is read, s.
+    samples : int, optional
+        As `lockin.error_budget`.
+
+    Raises
+    ------
+    InputError, NetlistError, ConvergenceError, EngineError
+        As `lockin.error_budget` and `LockInBank.front_end`.
+    """
+    device: Any = bank.device
+    if not (hasattr(device, "conductances") and hasattr(device, "follow")):
+        raise InputError("device", type(device).__name__, "knows no exact gradient", "take a mean field or surrogate")
+    dithered, place = list(bank.dithered), bank.output
+    spectrum: NoiseSpectrum | None = device.spectrum if isinstance(device, NoisyDevice) else None
+    tones = np.array(bank.dither.frequencies_hz)
+
+    def response(volts: FloatArray) -> FloatArray:
+        return np.asarray(-device.follow(volts)[:, place] - bank.baseline_A)
+
+    background = float(response(bank.voltages_V[None])[0]) + bank.baseline_A
+    return error_budget(
+        response,
+        bank.voltages_V,
+        bank.dither,
+        bank.settings_as_built,
+        exact=-device.conductances(bank.voltages_V)[place, dithered],
+        time_s=duration_s,
+        front_end=bank.front_end(engine, background),
+        psd=0.0 if spectrum is None else spectrum.density(tones),
+        drift_v_per_s=bank.drift_V_per_s,
+        patterns=_patterns(bank),
+        terminals=dithered,
+        samples=samples,
+    )
+
+
+def _patterns(bank: LockInBank) -> tuple[FloatArray, FloatArray] | None:
+    """What the waves add to the terminals' voltages, at all their corners."""
+    if not bank.waves:
+        return None
+    times = np.unique([t for table in bank.waves.values() for t in table.times_s])
+    offsets = np.zeros((times.size, bank.voltages_V.size))
+    for terminal, table in bank.waves.items():
+        offsets[:, terminal] = table.at(times)
+    return times, offsets
+
+
+def check_bank(
+    bank: LockInBank, engine: Engine, duration_s: float, *, seeds: tuple[int, ...] = (0,), samples: int = 1024
+) -> BudgetCheck:
+    """Predict a bank's reading, run it in ngspice once for each seed, and put the two side by side.
+
+    Raises
+    ------
+    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+        As `predict_bank` and `LockInBank.run`.
+    """
+    budget = predict_bank(bank, engine, duration_s, samples=samples)
+    measured = np.stack([bank.gradient(bank.run(engine, duration_s, seed=seed)) for seed in seeds])
+    return BudgetCheck(budget, measured, tuple(bank.device.terminals[k] for k in bank.dithered))

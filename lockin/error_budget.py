@@ -1,0 +1,320 @@
+"""Why a lock-in's gradient differs from the ideal one: every cause by itself, before any transient.
+
+The device is quasi-static, so its output under the dither is a Fourier series over the tones' common period,
+
+    y(t) = f(V + sum_j alpha_j sin(2 pi f_j t + phi_j)) = Re sum_m Z_m exp(i 2 pi m t / P),
+
+and a lock-in is linear in y. With H the transfer from the device to the filter, psi_k the phase its reference is set
+to, and F(f) what the filter has made of exp(i 2 pi f t) by the time of reading (`filtered_tone`), channel k reads
+
+    g_k = (1/alpha_k) Im exp(i (phi_k + psi_k)) sum_m [ H_m Z_m F(f_m + f_k) + (H_m Z_m)* F(f_k - f_m) ].
+
+Its terms, sorted by where they come from, are the budget; together they are the reading, exactly:
+
+    amplitude        own tone: the derivative averaged over the dither instead of taken at a point
+    intermodulation  products of several tones, on the tone or near it
+    crosstalk        the other tones themselves, through the filter
+    ripple           what is left at f_k and 2 f_k behind the mixer: of the background, and of the own tone
+    settling         what the filter, empty at first, still lacks
+    droop            gain and phase of what stands before the filter: leads, amplifier, multiplier
+    stray            displacement current of a stray capacitance between terminal and output, in quadrature
+    offset           constant at the mixer's output, and the background that the mixer lets through
+    leakage          the pattern before, whose background and gradient the filter still remembers
+    drift            controls that move meanwhile: likewise (both for a front end as it is at low frequency)
+    noise            standard deviation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from inmateria.errors import InputError
+from lockin.averages import BATCH, Response, dither_bias, evaluate, place
+from lockin.checks import Array, count, finite
+from lockin.demodulate import gradient as read_gradient
+from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
+from lockin.plan import DitherPlan
+from lockin.settings import LockInSettings
+
+TERMS = (
+    "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stray", "offset", "leakage", "drift",
+)  # fmt: skip
+"""The systematic terms, in the order in which they are told; noise stands beside them."""
+_PER_CYCLE = 32
+"""Points in a cycle of the highest tone where the operating point moves: 0.3 % for what is straight between them."""
+
+
+def unity(frequency_hz: Array) -> ComplexArray:
+    """The transfer of a perfect front end."""
+    return np.ones(np.shape(frequency_hz), dtype=np.complex128)
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """What stands between the device's output and the filter; everything referred to the output's unit.
+
+    Attributes
+    ----------
+    transfer : callable, optional
+        H(f): frequencies (m,), Hz, from 0 up, to complex numbers (m,). Amplifier, leads and the multiplier's gain.
+    stray_f : float or sequence of float, optional
+        Capacitance between each dithered terminal and the output, F, for an output in A: i omega C alpha.
+    offset : float, optional
+        Constant at the filter's input, unit.
+    passed : float, optional
+        Share of the output's constant part that the mixer lets through unmixed.
+    noise_psd : float, optional
+        One-sided density of noise that arises behind the mixer, at low frequency, unit^2/Hz.
+    """
+
+    transfer: Callable[[Array], ComplexArray] = unity
+    stray_f: float | Sequence[float] = 0.0
+    offset: float = 0.0
+    passed: float = 0.0
+    noise_psd: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("offset", "passed", "noise_psd"):
+            finite(name, getattr(self, name), "the output's unit")
+        if self.noise_psd < 0.0:
+            raise InputError("noise_psd", self.noise_psd, "is negative", "give the one-sided density in unit^2/Hz")
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorBudget:
+    """Predicted reading of a bank of lock-ins and why it differs from the exact gradient; unit per V.
+
+    Attributes
+    ----------
+    exact : ndarray, shape (n,)
+        The gradient at the point.
+    terms : dict of str to ndarray, shape (n,)
+        Signed systematic deviations by name (`TERMS`); they add up.
+    noise : ndarray, shape (n,)
+        Standard deviation of the reading.
+    amplitude_stderr : ndarray, shape (n,)
+        How well the split between ``amplitude`` and ``intermodulation`` is known; their sum is not touched by it.
+    settled : float
+        What the filter has reached of a constant signal.
+    """
+
+    exact: Array
+    terms: dict[str, Array]
+    noise: Array
+    amplitude_stderr: Array
+    settled: float
+
+    @property
+    def systematic(self) -> Array:
+        """Sum of the systematic terms, (n,)."""
+        return np.asarray(sum(self.terms.values(), np.zeros_like(self.exact)))
+
+    @property
+    def reading(self) -> Array:
+        """Expected reading, (n,): exact gradient and all systematic terms."""
+        return np.asarray(self.exact + self.systematic)
+
+    @property
+    def total(self) -> Array:
+        """Root mean square deviation from the exact gradient, (n,)."""
+        return np.hypot(self.systematic, self.noise)
+
+    @property
+    def relative(self) -> float:
+        """Expected |reading - exact| / |exact|, root mean square over noise, Euclidean over the controls."""
+        size = float(np.linalg.norm(self.exact))
+        return float(np.linalg.norm(self.total)) / size if size > 0.0 else float("inf")
+
+    def shares(self) -> dict[str, float]:
+        """Euclidean size of each term over the controls, ``noise`` among them, unit per V, largest first."""
+        sizes = {name: float(np.linalg.norm(values)) for name, values in {**self.terms, "noise": self.noise}.items()}
+        return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    @property
+    def dominant(self) -> str:
+        """The largest term."""
+        return next(iter(self.shares()))
+
+
+def error_budget(
+    function: Response,
+    voltages: ArrayLike,
+    plan: DitherPlan,
+    settings: LockInSettings,
+    *,
+    exact: ArrayLike,
+    time_s: float,
+    front_end: FrontEnd | None = None,
+    phase: ArrayLike | None = None,
+    psd: ArrayLike = 0.0,
+    drift_v_per_s: ArrayLike = 0.0,
+    patterns: tuple[ArrayLike, ArrayLike] | None = None,
+    terminals: Sequence[int] | None = None,
+    points_per_period: int = 16,
+    samples: int = 1024,
+    seed: int = 0,
+) -> ErrorBudget:
+    """Predict what a bank of lock-ins reads at a time, and why.
+
+    Parameters
+    ----------
+    function : callable
+        The static output: voltages (m, n_terminals), V, to values (m,). Settings come in the order of time.
+    voltages : array_like, shape (n_terminals,)
+        Where the gradient is wanted, V.
+    plan : DitherPlan
+        The dither, n tones with a common period; its phases are those at time 0.
+    settings : LockInSettings
+        The filter, empty at time 0, and the references' phase.
+    exact : array_like, shape (n,)
+        The gradient at the point, unit/V.
+    time_s : float
+        When the lock-ins are read, s.
+    front_end : FrontEnd, optional
+        Electronics before the filter; ideal if left out.
+    phase : array_like, shape (n,), optional
+        Calibrated phases in degrees, in place of ``settings.phase``.
+    psd : array_like, scalar or shape (n,), optional
+        One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together.
+    drift_v_per_s : array_like, scalar or shape (n,), optional
+        How fast each control moves, V/s; at `time_s` it is at `voltages`.
+    patterns : tuple of array_like, shapes (m,) and (m, n_terminals), optional
+        Times (s) and what was added to the voltages then (V), straight lines between: 0 at `time_s`.
+    terminals : sequence of int, optional
+        Which terminal each tone is applied to; left out: as many terminals as tones, in order.
+    points_per_period : int, optional
+        Samples of the output in one period of the highest tone: products up to an order of about half of that.
+    samples, seed : int, optional
+        For the average over independent phases, as `dither_bias`; it tells amplitude from intermodulation.
+
+    Returns
+    -------
+    ErrorBudget
+
+    Raises
+    ------
+    InputError
+        When shapes do not fit, a function returns no finite values, the tones have no common period, or the time is
+        shorter than the window.
+    """
+    point, places = place(voltages, plan, terminals)
+    electronics = FrontEnd() if front_end is None else front_end
+    n, peaks, phases = plan.n, np.asarray(plan.amplitudes_v), np.asarray(plan.phases_rad)
+    ideal, density = _each("exact", exact, n), _each("psd", psd, n)
+    drift, stray = _each("drift_v_per_s", drift_v_per_s, n), _each("stray_f", electronics.stray_f, n)
+    degrees = _each("phase", settings.phase if phase is None else phase, n)
+    tones, multiples = np.asarray(plan.frequencies_hz), np.asarray(plan.multiples)
+    settled = float(filtered_tone(settings, 0.0, time_s).real)
+
+    series = _fourier_series(function, point, places, plan, points_per_period)
+    frequencies = np.arange(series.size) / plan.common_period_s
+    transfer = _transfer(electronics, frequencies)
+    # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
+    displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
+
+    def read_as_averaged(z: ComplexArray) -> Array:
+        """What each channel reads of a series with no fault but the dither's."""
+        return np.asarray(np.imag(np.exp(1j * phases) * np.conj(z[multiples])) / peaks)
+
+    def moved(times: Array, offsets: Array) -> Array:
+        """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
+        steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
+        grid = np.linspace(0.0, time_s, steps + 1)
+        away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
+        added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
+        for start in range(0, elsewhere.size, BATCH):
+            part = elsewhere[start : start + BATCH]
+            here = np.tile(point, (part.size, 1))
+            here[:, places] += plan.waveform(grid[part]).T
+            added[part] = evaluate(function, here + away[part]) - evaluate(function, here)
+        return float(transfer[0].real) * read_gradient(plan, grid, added, settings, degrees)
+
+    terms = {name: np.zeros(n) for name in TERMS}
+    averaged = read_as_averaged(series)
+    for k, own in enumerate(multiples):
+        reference = np.exp(1j * (phases[k] + np.radians(degrees[k]))) / peaks[k]
+        above = reference * filtered_tone(settings, frequencies + tones[k], time_s)
+        below = reference * filtered_tone(settings, tones[k] - frequencies, time_s)
+        signal = transfer * series
+        each = np.imag(above * signal + below * np.conj(signal))
+        leaked = transfer[multiples] * displaced
+        stray_each = np.imag(above[multiples] * leaked + below[multiples] * np.conj(leaked))
+        others = np.arange(n) != k
+        static, image = np.imag(below[own] * np.conj(signal[own])), np.imag(above[own] * signal[own])
+        terms["droop"][k] = static - settled * averaged[k]
+        terms["stray"][k] = np.imag(below[own] * np.conj(leaked[k]))
+        terms["ripple"][k] = image + np.imag(above[own] * leaked[k]) + each[0]
+        terms["crosstalk"][k] = each[multiples[others]].sum() + stray_each[others].sum()
+        each[[0, *multiples]] = 0.0
+        terms["intermodulation"][k] = each.sum()
+    terms["settling"] = (settled - 1.0) * averaged
+
+    bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
+    terms["amplitude"] = bias.gradient
+    terms["intermodulation"] += averaged - ideal - bias.gradient
+    passed = electronics.offset + electronics.passed * float(series[0].real)
+    terms["offset"] = 2.0 / peaks * passed * settled
+    if patterns is not None:
+        terms["leakage"] = moved(*_path("patterns", *patterns, point.size))
+    if np.any(drift):
+        ramp = np.zeros((2, point.size))
+        ramp[0, places] = -drift * time_s
+        terms["drift"] = moved(np.array([0.0, time_s]), ramp)
+    heard = density * np.abs(transfer[multiples]) ** 2 + 2.0 * electronics.noise_psd
+    noise = np.sqrt(2.0 * heard * noise_bandwidth_hz(settings, time_s)) / peaks
+    return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
+
+
+def _fourier_series(function: Response, point: Array, places: Any, plan: DitherPlan, per_period: int) -> ComplexArray:
+    """Z_m of the output over the tones' common period; sampled at `per_period` points of the highest tone's."""
+    multiples = np.asarray(plan.multiples)
+    total = count("points_per_period", per_period, 3) * int(multiples.max())
+    values = np.empty(total)
+    for start in range(0, total, BATCH):
+        part = np.arange(start, min(start + BATCH, total))
+        turns = (part[:, None] * multiples[None, :] % total) / total
+        settings = np.tile(point, (part.size, 1))
+        settings[:, places] += np.asarray(plan.amplitudes_v) * np.sin(2.0 * np.pi * turns + np.asarray(plan.phases_rad))
+        values[part] = evaluate(function, settings)
+    series = 2.0 * np.fft.rfft(values) / total
+    series[0] *= 0.5
+    return np.asarray(series[: (total + 1) // 2])
+
+
+def _transfer(electronics: FrontEnd, frequencies: Array) -> ComplexArray:
+    """H at the frequencies, checked."""
+    transfer = np.asarray(electronics.transfer(frequencies), dtype=np.complex128)
+    if transfer.shape != frequencies.shape or not np.all(np.isfinite(transfer)):
+        raise InputError(
+            "transfer", transfer.shape, f"is no finite array for {frequencies.size} frequencies",
+            "map frequencies (m,), Hz, to complex numbers (m,)",
+        )  # fmt: skip
+    return transfer
+
+
+def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> tuple[Array, Array]:
+    """A path of offsets, checked."""
+    when, where = np.asarray(times, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
+    fits = when.ndim == 1 and when.size > 0 and where.shape == (when.size, terminals)
+    if not (fits and np.all(np.isfinite(when)) and np.all(np.isfinite(where)) and np.all(np.diff(when) > 0.0)):
+        raise InputError(
+            field, where.shape, f"is no path over increasing times of {terminals} terminals",
+            "give times (m,), s, and offsets (m, n_terminals), V",
+        )  # fmt: skip
+    return when, where
+
+
+def _each(field: str, value: ArrayLike, n: int) -> Array:
+    """One finite number for each tone."""
+    try:
+        numbers = np.broadcast_to(np.asarray(value, dtype=np.float64), (n,))
+    except (TypeError, ValueError):
+        raise InputError(field, value, f"is not one number nor {n} of them", "give one for all tones or each") from None
+    if not np.all(np.isfinite(numbers)):
+        raise InputError(field, value, "is not finite", "give finite numbers")
+    return numbers

@@ -1,0 +1,126 @@
+"""The planner against a device whose best amplitude and time are known in closed form."""
+
+import numpy as np
+import pytest
+
+from analysis import GradientRequirements, plan
+from inmateria.errors import InputError
+from lockin import FrontEnd, collisions, gradient
+
+SLOPES = np.array([3.0, -2.0, 1.0, 4.0])
+CUBIC = 500.0
+PSD, ERROR = 1e-6, 0.05
+
+
+def cubic(v):
+    """y = sum_k a_k V_k + c V_k^3 / 6: averaged over a dither of peak alpha its slope at 0 is a_k + c alpha^2 / 8."""
+    return v @ SLOPES + CUBIC / 6.0 * np.sum(v**3, axis=1)
+
+
+def slopes(v):
+    return SLOPES + 0.5 * CUBIC * v**2
+
+
+def wanted(**changes):
+    fields = {"terminals": range(4), "error": ERROR, "psd": PSD, "amplitude_limit_v": 0.5, "filters": ("boxcar",)}
+    return GradientRequirements(slopes, np.zeros((1, 4)), **{**fields, **changes})
+
+
+def closed_form():
+    """The smallest T = S / (alpha^2 (A - B alpha^4)), A = (e |g|)^2 / n, B = (c/8)^2: at 3 B alpha^4 = A."""
+    a, b = ERROR**2 * np.sum(SLOPES**2) / 4, (CUBIC / 8) ** 2
+    alpha = (a / (3 * b)) ** 0.25
+    return alpha, PSD / (alpha**2 * 2 / 3 * a)
+
+
+@pytest.mark.parametrize("output", [None, cubic], ids=["from gradients", "from outputs"])
+def test_fastest_reading_is_the_closed_form_one(output):
+    alpha, time_s = closed_form()
+    found = plan(wanted(output=output))
+    assert found.time_s == pytest.approx(time_s, rel=0.04)
+    np.testing.assert_allclose(found.dither.amplitudes_v, alpha, rtol=0.1)
+    assert found.error <= ERROR
+    assert found.binding == "noise"
+    assert found.shares["noise"] / found.shares["amplitude"] == pytest.approx(np.sqrt(2.0), rel=0.25)
+    assert not collisions(found.dither.frequencies_hz, 0.99 / found.time_s)
+    # over half as much noise the same error takes half the time; a tenth less noise lowers the error
+    assert plan(wanted(psd=0.5 * PSD, output=output)).time_s == pytest.approx(0.5 * found.time_s, rel=0.05)
+    assert 0.0 < found.sensitivities["psd"] < 0.05
+
+
+def test_curves_hold_the_optimum():
+    found = plan(wanted())
+    alpha, error, noise, bias = found.amplitude_curve.T
+    assert error.min() >= 0.95 * found.error
+    assert np.polyfit(np.log(alpha), np.log(noise), 1)[0] == pytest.approx(-1.0)
+    assert np.polyfit(np.log(alpha), np.log(bias), 1)[0] == pytest.approx(2.0, abs=0.02)
+    times, smallest = found.time_curve.T
+    assert np.all(np.diff(smallest) < 0.0)
+    # error^2 ~ alpha^4 + 1/(T alpha^2) at its best amplitude falls as T^(-1/3)
+    assert np.polyfit(np.log(times), np.log(smallest), 1)[0] == pytest.approx(-1.0 / 3.0, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["boxcar", "12", "24"])
+def test_planned_error_is_that_of_demodulated_records(name):
+    """160 readings of four channels: their squared error scatters by 6 % or so; 30 % is out of reach of chance."""
+    found = plan(wanted(filters=(name,), band_hz=(100.0, 4000.0), error=0.1))
+    tones = np.array(found.dither.frequencies_hz)
+    assert tones.min() >= 100.0
+    assert tones.max() <= 4000.0
+    rng = np.random.default_rng(1)
+    steps = int(np.ceil(12 * tones.max() * found.time_s))
+    t = np.linspace(0.0, found.time_s, steps + 1)
+    clean = cubic(found.dither.waveform(t).T)
+    errors = [
+        gradient(
+            found.dither, t, clean + np.sqrt(0.5 * PSD * steps / found.time_s) * rng.normal(size=t.size), found.settings
+        )
+        - SLOPES
+        for _ in range(160)
+    ]
+    measured = np.sqrt(np.mean(np.sum(np.square(errors), axis=1)) / np.sum(SLOPES**2))
+    assert measured == pytest.approx(found.error, rel=0.3)
+
+
+def test_weak_and_curved_controls_get_amplitudes_of_their_own():
+    """One control ten times as curved as the others: it is dithered less, and the reading is faster for it."""
+    curved = np.array([10.0, 1.0, 1.0, 1.0]) * CUBIC
+
+    def uneven(v):
+        return SLOPES + 0.5 * curved * v**2
+
+    need = GradientRequirements(uneven, np.zeros((1, 4)), range(4), ERROR, PSD, 0.5, filters=("boxcar",))
+    found = plan(need)
+    amplitudes = np.array(found.dither.amplitudes_v)
+    assert amplitudes[0] < 0.6 * amplitudes[1:].min()
+    # with equal amplitudes: A = B alpha^4 / n is that of the mean of the squares
+    a, b = ERROR**2 * np.sum(SLOPES**2) / 4, np.mean((curved / 8) ** 2)
+    equal = (a / (3 * b)) ** 0.25
+    assert found.time_s < 0.6 * PSD / (equal**2 * 2 / 3 * a)
+
+
+def test_learning_rate_has_a_margin():
+    from lockin import stability_margin
+
+    found = plan(wanted(filters=("24",), band_hz=(100.0, 1000.0), curvature=50.0))
+    assert stability_margin(found.settings, 50.0 * found.learning_rate) == pytest.approx(3.0)
+
+
+def test_what_cannot_be_had_is_said():
+    with pytest.raises(InputError, match=r"error = 0\.05: is not reached in 0\.001 s: .* mostly"):
+        plan(wanted(longest_s=1e-3))
+    with pytest.raises(InputError, match=r"^band_hz"):
+        plan(wanted(band_hz=(100.0, 100.1), longest_s=1.0))
+    with pytest.raises(InputError, match=r"^error .* mostly offset"):
+        plan(wanted(front_end=FrontEnd(offset=10.0)))
+    for field, changes in (
+        ("psd", {"psd": 0.0}),
+        ("filters", {"filters": ("hann",)}),
+        ("terminals", {"terminals": (7,)}),
+        ("amplitude_limit_v", {"amplitude_limit_v": (1.0, 2.0)}),
+        ("curvature", {"curvature": -1.0}),
+        ("error", {"error": float("nan")}),
+        ("band_hz", {"band_hz": (10.0, 1.0)}),
+    ):
+        with pytest.raises(InputError, match=f"^{field}"):
+            wanted(**changes)

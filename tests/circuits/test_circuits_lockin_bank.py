@@ -1,0 +1,113 @@
+"""A bank of lock-ins in ngspice at frozen controls, and its predicted error budget."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis import check_bank, predict_bank
+from circuits import Engine, LockInBank, Table
+from dnpu_models import ChipSurrogate, NoiseSpectrum, NoisyDevice
+from inmateria.errors import InputError
+from lockin import LockInSettings, plan_frequencies
+from netlists import load_part
+
+N = 3
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as running:
+        yield running
+
+
+def network(seed=0):
+    """A surrogate of three controls and one output, tens of nA, with many kinks."""
+    rng = np.random.default_rng(seed)
+    return ChipSurrogate(
+        weights=(2.0 * rng.normal(size=(40, N)), 0.3 * rng.normal(size=(1, 40))),
+        biases=(rng.normal(size=40), np.array([1.0])),
+        voltage_min_V=np.full(N, -1.0),
+        voltage_max_V=np.full(N, 1.0),
+        amplification_A=20e-9,
+    )
+
+
+def bank(**changes):
+    volts = np.array([0.0, 0.2, -0.1, 0.3])
+    plan = plan_frequencies(N, None, 50.0, amplitude_v=0.05)
+    rest = -float(network().currents(volts)[0])
+    made = LockInBank(network(), 0, (1, 2, 3), volts, plan, LockInSettings(0.01, 24), gain=2.0, baseline_A=rest)
+    return replace(made, **changes)
+
+
+def test_prediction_is_what_ngspice_reads(engine):
+    check = check_bank(bank(), engine, 0.12)
+    assert check.budget.dominant == "amplitude"
+    np.testing.assert_allclose(check.measured[0], check.budget.reading, atol=1e-3 * np.abs(check.budget.exact).max())
+
+
+@pytest.mark.parametrize(
+    ("term", "changes"),
+    [
+        ("offset", {"parts": (load_part("mixer", "macro").with_defaults("test", offset=0.02),)}),
+        ("stray", {"stray_F": (1e-11, 0.0, 2e-11), "settings": LockInSettings(0.01, 24, phase=20.0)}),
+        ("ripple", {"settings": LockInSettings(0.004, 6), "baseline_A": 0.0}),
+        ("settling", {"settings": LockInSettings(0.03, 24)}),
+        ("drift", {"drift_V_per_s": (1.0, -0.8, 0.5)}),
+        ("leakage", {"waves": {2: Table((0.0, 0.07, 0.075), (0.3, 0.3, 0.0))}}),
+    ],
+)
+def test_every_term_is_predicted_where_it_dominates(engine, term, changes):
+    tones = plan_frequencies(N, None, 50.0, amplitude_v=0.004)
+    check = check_bank(bank(dither=tones, **changes), engine, 0.12)
+    assert check.budget.dominant == term
+    np.testing.assert_allclose(check.ratio, 1.0, atol=0.06)
+    deviation = check.measured[0] - check.budget.exact
+    assert np.linalg.norm(deviation - check.budget.systematic) < 0.06 * np.linalg.norm(deviation)
+
+
+def test_noise(engine):
+    """48 readings: their variance over the prediction is chi^2/48; outside 0.39 to 2.0 once in 10^5."""
+    noisy = NoisyDevice(network(), NoiseSpectrum(1e-20, 1e-19, 10.0), (0,))
+    made = bank(device=noisy, settings=LockInSettings(0.004, 18), points_per_cycle=12)
+    check = check_bank(made, engine, 0.06, seeds=tuple(range(16)))
+    scatter = (check.measured - check.budget.reading) / check.budget.noise
+    assert 0.39 < np.mean(scatter**2) < 2.0
+
+
+def test_macro_front_end(engine):
+    """All real parts: their offset, gain and phase, found by .op and .ac, explain the reading to 2 %."""
+    trimmed = load_part("transimpedance", "macro").with_defaults("trimmed", vos=1e-4)
+    made = bank(level="macro", parts=(trimmed,), transimpedance_ohm=1e6, points_per_cycle=16)
+    check = check_bank(made, engine, 0.12)
+    assert check.budget.dominant == "offset"
+    deviation = check.measured[0] - check.budget.exact
+    assert np.linalg.norm(deviation - check.budget.systematic) < 0.02 * np.linalg.norm(deviation)
+
+
+def test_dataset_is_labelled(engine):
+    data = check_bank(bank(), engine, 0.12).dataset()
+    assert data["systematic"].dims == ("term", "control")
+    assert list(data["control"].values) == ["e1", "e2", "e3"]
+    np.testing.assert_allclose(data["predicted"], data["exact"] + data["systematic"].sum("term"))
+    assert data["measured"].attrs["units"] == "S"
+
+
+def test_bad_banks_are_refused(engine):
+    with pytest.raises(InputError, match="voltages_V"):
+        bank(voltages_V=np.array([0.1, 0.0, 0.0, 0.0]))
+    with pytest.raises(InputError, match="dithered"):
+        bank(dithered=(1, 2))
+    with pytest.raises(InputError, match="window"):
+        bank(settings=LockInSettings(0.1, window="boxcar"))
+    with pytest.raises(InputError, match="stray_F"):
+        bank(stray_F=(1.0, 2.0))
+    with pytest.raises(InputError, match="duration_s"):
+        bank().run(engine, -1.0)
+
+    class Blind:
+        terminals, limits_V, currents, kernel = network().terminals, network().limits_V, None, None
+
+    with pytest.raises(InputError, match="device"):
+        predict_bank(bank(device=Blind()), engine, 0.1)
