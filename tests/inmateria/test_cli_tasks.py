@@ -12,7 +12,7 @@ import xarray as xr
 from .command import assert_refused, in_process
 from .conftest import Short
 
-TASKS = {"ring": (2, 24, "accuracy"), "sphere": (3, 32, "accuracy"), "curve": (1, 16, "error")}
+TASKS = {"sphere": (3, 32, "accuracy"), "curve": (1, 16, "error")}
 
 
 @pytest.mark.parametrize("name", TASKS)
