@@ -118,6 +118,7 @@ def test_gradient(
 ) -> None:
     folder = tmp_path / "gradient"
     words = ["gradient", "--of", of, "--gate", "XOR", "--engine", engine, "--out", str(folder), "--json"]
+    words += ["--loss", "absolute"] if of == "loss" else []
     at = [-0.1, 0.2, 0.1, 0.3, -0.2, 0.1, 0.05]
     result = in_process(
         capsys, *words, "--at", ",".join(map(str, at)), "--max-step", "6e-5", "--amplitude", f"{dither_V}"
@@ -128,6 +129,7 @@ def test_gradient(
     assert document["command"] == "gradient"
     assert document["of"] == of
     assert document["gate"] == (None if of == "output" else "XOR")
+    assert document["loss_function"] == (None if of == "output" else "absolute")
     assert document["controls"] == CONTROLS
     assert document["controls_V"] == at
     assert document["units"] == units
