@@ -18,7 +18,7 @@ from circuits import Engine
 from inmateria.progress import compilation_told, counted
 from inmateria.spice_bench import LAYERS, chip_loop
 from inmateria.terminal import stderr
-from learning import HgeSettings, learn_gate
+from learning import HgeSettings, learn
 from learning.bench import default_bench
 
 ROUNDS = 3
@@ -40,7 +40,7 @@ def _xor(seed: int) -> dict[str, float]:
     """The main job: wall seconds of the training, and microseconds a time-point, of which the device."""
     bench = default_bench()
     begin = time.perf_counter()
-    result = learn_gate(bench, bench.task("XOR"), HgeSettings(), rng=np.random.default_rng(seed))
+    result = learn(bench, bench.task("XOR"), HgeSettings(), rng=np.random.default_rng(seed))
     wall_s = time.perf_counter() - begin
     runs = [attempt.run.statistics for attempt in result.attempts]
     points = sum(run["points"] for run in runs)

@@ -18,7 +18,7 @@ from circuits.averaged_kernel import lattice
 from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, NoiseSpectrum, NoisyDevice, SteppableKernel
 from dnpu_models.chip_surrogate_many import ROOM, ROWS, pieces, scratch_size
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, learn_gate
+from learning import Bench, HgeSettings, learn
 from lockin import common_period_average, plan_frequencies
 from netlists import load_part
 
@@ -198,7 +198,7 @@ def test_a_gate_is_learned_alike() -> None:
     bench = Bench(chip(), 0, (1, 3))
     settings = HgeSettings(restarts=1, sequences=8)
     results = [
-        learn_gate(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine=engine)
+        learn(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine=engine)
         for engine in ("twin", "averaged")
     ]
     twin, averaged = (r.attempts[0] for r in results)
@@ -206,4 +206,4 @@ def test_a_gate_is_learned_alike() -> None:
     assert averaged.final.correlation == pytest.approx(twin.final.correlation, abs=0.02)
     assert averaged.device_evaluations == twin.device_evaluations
     with pytest.raises(InputError, match="averaged"):
-        learn_gate(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine="fast")  # type: ignore[arg-type]
+        learn(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine="fast")  # type: ignore[arg-type]
