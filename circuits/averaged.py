@@ -8,14 +8,19 @@ phases, <tia>, <d^2>, <d sin theta_k>, <d^2 sin theta_k>:
     <y>   = p e^c u,      <y^2> = e^2c (u^2 + <d^2>),      <E> = <y^2> - 2 t <y> + t^2              (p: polarity)
     <E sin theta_k> = e^2c (<d^2 sin theta_k> + 2 u <d sin theta_k>) - 2 t p e^c <d sin theta_k>
 
-The last one goes into the low-pass of channel k; low-passes, averagers, limiters and integrators are those of the twin,
-in a few steps a window. The averages come from a lattice of phases (`averaged_kernel.lattice`), a few settings
-of the device a window, taken at controls spread over the window; the lattice is shifted in each window, so that what it
-leaves out averages away. The circuit's own tones appear in one place: products that change during a window are not cut
-into whole cycles by the gate (`averaged_kernel._edge`).
+The last one is what channel k's low-pass gets; low-passes, averagers, limiters and integrators are those of the twin,
+taken in groups of steps (`averaged_kernel.group_map`). How the averages are found depends on the device:
 
-Left out: collisions of mixing products (from the fourth order on, with tones by `lockin.plan_frequencies`), the ripple
-of the filters at the tones, and noise.
+- One that answers many settings in one call (`SteppableKernel.many`: the chip) is asked along the window, six times a
+  cycle of the highest tone, where the controls are expected to go, and again where they went if that is elsewhere.
+  Products of up to four tones then have their true mean; beats of the tones within the window are there too.
+- Any other is asked at a lattice of phases (`averaged_kernel.lattice`), 32 settings a window, shifted from window to
+  window so that what the lattice leaves out averages away. Beats are those of its averages and slopes.
+
+Where the gate opens and closes, oscillations are cut off at some phase; what straight lines between a few nodes a cycle
+miss of that is added in closed form (`averaged_kernel.edge`).
+
+Left out: noise, so random devices are refused; what a device does in time; the shape of the gate's edges.
 """
 
 from __future__ import annotations
@@ -34,8 +39,12 @@ from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError
 
+STILL = 1e-4
+"""Change of a static device's currents in one step at fixed voltages, at most, as a fraction."""
 LEAST_POINTS = 32
-NODES_PER_CYCLE = 3
+LEAST_NODES = 160
+"""Nodes of a window where the tones ask for fewer."""
+NODES_PER_CYCLE = 6
 """So that products of three tones are no whole number of cycles between nodes."""
 
 
@@ -50,8 +59,10 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     begin = time.perf_counter()
     if loop.parts:
         raise InputError("parts", sorted(loop.parts), "have no equation the average knows", "use engine='ngspice'")
+    if loop.leads:
+        raise InputError("leads", loop.leads, "have no equation the average knows", "use engine='ngspice'")
     if loop.loss != "squared":
-        raise InputError("loss", loop.loss, "has no average here", "take squared, or another engine")
+        raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
     if points is not None and points < 1:
         raise InputError("points", points, "must be at least 1", "raise it")
     if isinstance(loop.device, NoisyDevice | KineticMonteCarlo):
@@ -72,6 +83,13 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.pointers`
     functions = c_functions(kernel)
     many = None if kernel.many is None else imported(kernel.many[1])
+    if many is None:  # who answers many settings at once is static
+        addresses = functions[0].address, functions[1].address
+        moved = compiled.change(*addresses, kernel.params, state.copy(), loop.start_terminals_V, loop.max_step_s)
+        if moved > STILL:
+            raise InputError(
+                "device", type(loop.device).__name__, "changes with time at fixed voltages", "use another engine"
+            )
     sequences = loop.sequences + 2 if closed else 1
     starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(sequences)[:, None]).ravel()
     middles = starts + 0.5 * sequence.window_s
@@ -85,23 +103,26 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     if closed:
         levels[:, trained] -= loop.start_V
         control, (low, high) = loop.start_V.copy(), loop.control_limits_V
-        points, nodes = lattice_points(n, wanted), NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
-        vector = np.array([pow(5, k, points) for k in range(n)], dtype=np.int64)
+        nodes = NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
+        points = 0 if wanted is None and many is not None else lattice_points(n, wanted)
+        vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
     else:  # the controls stand still; the integrators read
         control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
         gains = gains / loop.reading_scale
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
-    nodes = compiled.GROUP * math.ceil(nodes / compiled.GROUP)
-    angles = np.arange(nodes)[:, None] * (sequence.window_s / nodes) * tones
+    nodes = compiled.GROUP * math.ceil(max(nodes, LEAST_NODES) / compiled.GROUP)
+    angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
+    tally = np.zeros(1)
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
         0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
         rates, scales, np.array(plan.amplitudes_v), control, np.zeros((loop.filter_poles, n)), np.zeros(n),
         np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", record,
+        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", tally,
+        record,
     )  # fmt: skip
     if written < 0:
         when = starts[-written - 1]
@@ -109,7 +130,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     columns = np.ascontiguousarray(record[:written].T)
     statistics = {
         "points": float(written),
-        "evaluations": float((points or nodes) * len(starts)),
+        "evaluations": float(tally[0]),
         "rejected": 0.0,
         "seconds": time.perf_counter() - begin,
     }

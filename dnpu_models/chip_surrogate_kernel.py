@@ -19,9 +19,9 @@ gradient, the list of active neurons, and the outputs.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, evaluate_at, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 
 N_INPUTS, N_HIDDEN, WIDTH, AMPLIFICATION_A, N_OUTPUTS, HELD, HEADER = range(7)
 """Words of the header: activation electrodes, hidden layers, padded width, amperes per unit of the network's outputs,
@@ -36,7 +36,8 @@ _ONE = np.uint64(1)
 _EIGHT = np.uint64(8)
 
 
-def state_size(hidden: int, width: int, outputs: int = 1) -> int:
+@njit(cache=True)
+def state_size(hidden, width, outputs=1):
     """Length of `state`."""
     return (hidden + 4) * width + outputs
 
@@ -220,45 +221,6 @@ def advance(dt, voltages, params, state):
     """Nothing to advance: the surrogate is the chip's static response."""
 
 
-@njit(cache=True, nogil=True)
-def many(voltages, params, out, x, y, block):
-    """`evaluate` for all rows of `voltages` at once, by matrix products in the precision of the scratch arrays.
-
-    `x` and `y` hold the activations of two layers, (rows, width) each; `block` holds a layer's weights, (width, width).
-    """
-    rows, terminals = voltages.shape
-    inputs, hidden, width = int(params[N_INPUTS]), int(params[N_HIDDEN]), int(params[WIDTH])
-    held, outputs = int(params[HELD]), int(params[N_OUTPUTS])
-    weights = params[HEADER + 2 * terminals + outputs :].view(np.float32)
-    for m in range(rows):
-        if not _within(params, voltages[m]):
-            out[:] = np.nan
-            return
-    x[:] = 0.0
-    for m in range(rows):
-        for j in range(inputs):
-            x[m, j] = voltages[m, j + (j >= held)]
-    at = 0
-    count = inputs
-    for _ in range(hidden):
-        block[:count] = weights[at : at + count * width].reshape(count, width)
-        np.dot(x[:, :count].copy(), block[:count], y)
-        bias = weights[at + count * width : at + (count + 1) * width]
-        for m in range(rows):
-            for i in range(width):
-                x[m, i] = max(y[m, i] + bias[i], 0.0)
-        at += (count + 1) * width
-        count = width
-    out[:] = 0.0
-    for k in range(outputs):
-        row, terminal = weights[at + k * count : at + (k + 1) * count], int(params[HEADER + 2 * terminals + k])
-        for m in range(rows):
-            found = np.float64(weights[at + outputs * count + k])
-            for i in range(count):
-                found += row[i] * x[m, i]
-            out[m, terminal] = -params[AMPLIFICATION_A] * found
-
-
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
@@ -268,26 +230,3 @@ def c_evaluate(t, voltages, params, n_params, state, n_state, out):
 @c_function(DEVICE_SIGNATURE)
 def c_advance(dt, voltages, params, n_params, state, n_state, out):
     """`advance` as a C function: nothing to do."""
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_many(rows, voltages, params, n_params, state, n_state, out):
-    """`many` as a C function, in double precision; the first argument is the number of settings."""
-    terminals = int(load_float(state + 8 * n_state))
-    header = carray(as_float_pointer(params), n_params)
-    width = int(header[WIDTH])
-    shape = (int(rows), terminals)
-    x, y, block = np.empty((int(rows), width)), np.empty((int(rows), width)), np.empty((width, width))
-    many(carray(as_float_pointer(voltages), shape), header, carray(as_float_pointer(out), shape), x, y, block)
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_many_single(rows, voltages, params, n_params, state, n_state, out):
-    """`many` as a C function, in single precision."""
-    terminals = int(load_float(state + 8 * n_state))
-    header = carray(as_float_pointer(params), n_params)
-    width = int(header[WIDTH])
-    shape = (int(rows), terminals)
-    x = np.empty((int(rows), width), np.float32)
-    y, block = np.empty_like(x), np.empty((width, width), np.float32)
-    many(carray(as_float_pointer(voltages), shape), header, carray(as_float_pointer(out), shape), x, y, block)

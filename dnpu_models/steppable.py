@@ -41,7 +41,7 @@ class SteppableKernel:
     many : tuple of str, optional
         ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
         call, in double and in single precision: the first argument is their number, voltages and currents are tables
-        (number, n_terminals).
+        (n_terminals, number).
     """
 
     evaluate: Callable[..., Any]

@@ -496,6 +496,7 @@ class Benched(StrEnum):
 
     kmc = "kmc"
     spice = "spice"
+    loop = "loop"
 
 
 @app.command()
@@ -503,7 +504,8 @@ def bench(
     what: Annotated[
         Benched,
         typer.Argument(
-            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop."
+            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
+            "loop: the closed loop by its three engines."
         ),
     ],
     as_json: Json = False,
@@ -521,6 +523,10 @@ def bench(
             from inmateria import spice_bench
 
             content = spice_bench.run_bench(seed=seed, answer=answers(as_json))
+        elif what is Benched.loop:
+            from inmateria import loop_bench
+
+            content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
         else:
             from inmateria import kmc_bench
 

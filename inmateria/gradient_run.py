@@ -132,6 +132,8 @@ def run_gradient(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     check_level(level, engine)
+    if engine == "averaged":
+        raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
     settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, loss=loss, **loop_fields(level))
     planned = rehearsal(bench, task, settings, frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
