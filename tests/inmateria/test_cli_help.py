@@ -41,8 +41,11 @@ def test_help_lists_options_and_an_example(command: str, capsys: pytest.CaptureF
     assert result.code == 0
     assert f"Example: inmateria {command}" in result.stdout
     for option in OPTIONS[command]:
-        line = next(line for line in result.stdout.splitlines() if line.strip().startswith(f"{option} "))
-        assert len(line.split()) > 2
+        lines = result.stdout.splitlines()
+        at = next(k for k, line in enumerate(lines) if line.strip().startswith(f"{option} "))
+        told = lines[at].split()[2:] or lines[at + 1].split()  # below, where the choices take the whole line
+        assert told
+        assert not told[0].startswith("--")
 
 
 def test_alone_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
