@@ -1,12 +1,12 @@
 """Lock-in gradients of a device that is followed hole by hole in ngspice: their scatter and their mean.
 
-    python docs/studies/kmc_in_the_loop.py run --out FOLDER --chunks 12       # live transients, 3 us each
+    python docs/studies/kmc_in_the_loop.py run --out FOLDER --chunks 14       # live transients, 3 us each
     python docs/studies/kmc_in_the_loop.py still --out FOLDER --chunks 4      # its noise without dither
-    python docs/studies/kmc_in_the_loop.py mean --out FOLDER --rounds 4       # its mean currents along the dither
+    python docs/studies/kmc_in_the_loop.py mean --out FOLDER --rounds 2       # its mean currents along the dither
     python docs/studies/kmc_in_the_loop.py table --out FOLDER --picture docs/images/kmc_in_the_loop.png
 
 The first three add files to FOLDER, each with a seed of its own, and may run side by side; run again, they go on where
-they stopped. `--acceptors 30 --seed ...` takes another device of the preset.
+they stopped. `--acceptors 60` takes a smaller device.
 
 Law to be checked, for a boxcar of whole common periods T and a one-sided density S of the output current:
 
@@ -270,6 +270,7 @@ def draw(picture: Path, plan: DitherPlan, spread: np.ndarray, density: np.ndarra
         left.plot(1e9 * line, 1e9 * np.sqrt(density[k] / line) / AMPLITUDE_V, color=f"C{k}", lw=0.8)
     left.set(xscale="log", yscale="log", xlabel="T (ns)", ylabel="standard deviation of dI/dV (nA/V)")
     left.set_xticks(1e9 * times, [f"{1e9 * t:.0f}" for t in times])
+    left.set_yticks([8, 10, 15, 20], ["8", "10", "15", "20"])
     left.minorticks_off()
     left.legend(fontsize=8, title="lines: sqrt(S/T)/alpha", title_fontsize=8)
     right.semilogy(loud[0][1:] / 1e6, loud[1][1:], "C1", lw=0.8, label="live, with dither")
@@ -284,8 +285,8 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "still", "mean", "table"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--acceptors", type=int, default=200)
-    parser.add_argument("--chunks", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--chunks", type=int, default=14)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
