@@ -10,7 +10,7 @@ import xarray as xr
 from analysis.compare import Comparison, compare
 from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models.geometry import FloatArray
-from learning import Bench, BooleanTask, adjoint, spice_lock_in
+from learning import Bench, Task, adjoint, spice_lock_in
 from learning.gradients import label
 
 
@@ -49,7 +49,7 @@ class PathCheck:
 
 def check_path(
     bench: Bench,
-    task: BooleanTask,
+    task: Task,
     loop: HomodyneLoop,
     run: Transient,
     engine: Engine | None,
@@ -103,7 +103,7 @@ def check_path(
 
 def loss_gradients(
     bench: Bench,
-    task: BooleanTask,
+    task: Task,
     loop: HomodyneLoop,
     controls_V: FloatArray,
     dither_V: float,

@@ -73,10 +73,13 @@ def plot_learning(attempt: Attempt) -> Figure:
     wanted = np.array(loop.sequence.targets_V) > 0
     for p in range(loop.sequence.patterns):
         style = "-" if wanted[p] else "--"
-        axes[2].plot(ends, outputs[:, p], style, label=f"{PATTERNS[p]} ({'high' if wanted[p] else 'low'})")
+        label = f"{PATTERNS[p]} ({'high' if wanted[p] else 'low'})" if len(wanted) == len(PATTERNS) else None
+        colour = None if label else ("tab:orange" if wanted[p] else "tab:blue")
+        axes[2].plot(ends, outputs[:, p], style, label=label, color=colour)
     axes[2].set_ylabel("output current (nA)")
     axes[2].set_xlabel("time (s)")
-    axes[2].legend(fontsize=7, ncols=4)
+    if len(wanted) == len(PATTERNS):
+        axes[2].legend(fontsize=7, ncols=4)
     return figure
 
 
@@ -102,7 +105,7 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
             axis.axhline(0.5 * (high.min() + low.max()), color="k", ls=":", label="threshold")
         axis.legend(fontsize=7, loc="upper center", ncols=3)
         sign = "" if attempt.loop.stage.polarity > 0 else ", inverted output stage"
-        axis.set_title(f"{gate} {title}: margin {score.margin:.2f}{sign}", fontsize=9)
+        axis.set_title(f"{gate} {title}: margin {score.quality:.2f}{sign}", fontsize=9)
         axis.set_ylabel("output current (nA)")
         axis.set_xlabel("inputs")
     return figure

@@ -633,6 +633,25 @@ class HomodyneLoop:
 
         return run_twin(self, seed=seed)
 
+    def averaged(self, *, points: int | None = None) -> Transient:
+        """The slow dynamics alone, the dither averaged by quadrature: the fastest engine; see `circuits.averaged`.
+
+        Parameters
+        ----------
+        points : int, optional
+            Settings at which the device is asked in each window; by default as few as `circuits.averaged` allows.
+
+        Raises
+        ------
+        InputError
+            If a part was replaced, or the device is random or changes with time: it has no average to follow.
+        ConvergenceError
+            If the device gives no current.
+        """
+        from circuits.averaged import run_averaged
+
+        return run_averaged(self, points=points)
+
     # -- readings --------------------------------------------------------------------------------------------------
 
     def outputs_V(self, run: Transient, sequence: int) -> FloatArray:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from dnpu_models import chip_surrogate_kernel as kernel_module
+from dnpu_models import chip_surrogate_many as many_module
 from dnpu_models.brainspy_file import read_network, read_npz
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
@@ -286,10 +287,10 @@ class ChipSurrogate:
         params.setflags(write=False)
         return params
 
-    def _scratch(self) -> FloatArray:
+    def _scratch(self, more: int = 0) -> FloatArray:
         params = self._params
         hidden, width = int(params[kernel_module.N_HIDDEN]), int(params[kernel_module.WIDTH])
-        return np.zeros(kernel_module.state_size(hidden, width, len(self.measured)))
+        return np.zeros(kernel_module.state_size(hidden, width, len(self.measured)) + more)
 
     def _check(self, voltages: Any, which: list[int] | None = None) -> FloatArray:
         """Voltages of `which` terminals, or all, as a contiguous float array, or an error that says what is wrong.
@@ -425,9 +426,10 @@ class ChipSurrogate:
             kernel_module.evaluate,
             kernel_module.advance,
             self._params.copy(),
-            self._scratch(),
+            self._scratch(many_module.scratch_size(self.n_inputs, int(self._params[kernel_module.WIDTH]))),
             self.conductances(volts),
             (f"{kernel_module.__name__}:c_evaluate", f"{kernel_module.__name__}:c_advance"),
+            (f"{many_module.__name__}:c_many", f"{many_module.__name__}:c_many_single"),
         )
 
 

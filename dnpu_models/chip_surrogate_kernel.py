@@ -36,7 +36,8 @@ _ONE = np.uint64(1)
 _EIGHT = np.uint64(8)
 
 
-def state_size(hidden: int, width: int, outputs: int = 1) -> int:
+@njit(cache=True)
+def state_size(hidden, width, outputs=1):
     """Length of `state`."""
     return (hidden + 4) * width + outputs
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from dnpu_models import noise_kernel
+from dnpu_models.constants import ELEMENTARY_CHARGE
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 
@@ -123,6 +124,23 @@ class NoiseSpectrum:
         See `measured`; the paper states the one density only.
         """
         return cls.measured(PUBLISHED_A2_PER_HZ, PUBLISHED_HZ, corner_Hz=corner_Hz, **others)
+
+    @classmethod
+    def shot(cls, current_A: float, *, fano: float = 1.0) -> Self:
+        """Shot noise of a mean current: S = 2 e F |I|, white; F = 1 for carriers that pass independently.
+
+        Hopping devices of the preset showed Fano factors of 0.2 to 0.7 (docs/kinetic_monte_carlo.md).
+
+        Raises
+        ------
+        InputError
+            For a current that is not finite, or a Fano factor that is not positive.
+        """
+        current = _number("current_A", current_A, "give the mean current in A")
+        factor = _number("fano", fano, "give 1 for independent carriers")
+        if not factor > 0:
+            raise InputError("fano", fano, "is not positive", "give 1 for independent carriers")
+        return cls(2.0 * ELEMENTARY_CHARGE * factor * abs(current))
 
     def density(self, frequencies_Hz: Any) -> FloatArray:
         """S(f) as stated, A^2/Hz, for positive frequencies (Hz)."""

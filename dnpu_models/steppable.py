@@ -38,6 +38,10 @@ class SteppableKernel:
         ``module:name`` of ready-made C functions for `evaluate` and `advance` (signature in `pointers`), which a
         module keeps compiled on disk; without them they are made at each start, which takes seconds. A wrapper's is
         ``module:name(inner)``, where the function `name` makes it from the C function that `inner` refers to.
+    many : tuple of str, optional
+        ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
+        call, in double and in single precision: the first argument is their number, voltages and currents are tables
+        (n_terminals, number).
     """
 
     evaluate: Callable[..., Any]
@@ -46,6 +50,7 @@ class SteppableKernel:
     state: FloatArray
     conductances_S: FloatArray
     c_functions: tuple[str, str] | None = None
+    many: tuple[str, str] | None = None
 
 
 @runtime_checkable

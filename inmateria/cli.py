@@ -40,6 +40,7 @@ class EngineChoice(StrEnum):
 
     ngspice = "ngspice"
     twin = "twin"
+    averaged = "averaged"
 
 
 class LevelChoice(StrEnum):
@@ -79,7 +80,9 @@ Frequencies = Annotated[
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
-EngineOption = Annotated[EngineChoice, typer.Option(help="ngspice, or its compiled twin.")]
+EngineOption = Annotated[
+    EngineChoice, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")
+]
 LevelOption = Annotated[
     LevelChoice,
     typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
@@ -137,7 +140,9 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def learn(
-    gate: Annotated[str, typer.Argument(help="AND, OR, NAND, NOR, XOR or XNOR.")],
+    gate: Annotated[
+        str, typer.Argument(help="AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve, or a file (.csv, .npz).")
+    ],
     as_json: Json = False,
     out: Out = None,
     seed: Seed = 0,
@@ -151,10 +156,18 @@ def learn(
     engine: EngineOption = EngineChoice.ngspice,
     level: LevelOption = LevelChoice.ideal,
     loss: LossOption = LossChoice.squared,
+    method: Annotated[
+        str,
+        typer.Option(help="hge, random, differences, spsa or evolution; several, with commas, are compared."),
+    ] = "hge",
+    evaluations: Annotated[
+        int | None, typer.Option(help="Device evaluations at most; those of all restarts if left out.", min=1)
+    ] = None,
 ) -> None:
-    """Learn a logic gate: device, lock-ins and integrators in one transient, restarted until it is learned.
+    """Learn a gate or another task: device, lock-ins and integrators in one transient, restarted until it is learned.
 
-    Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures.
+    Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures. Other methods see
+    measured outputs only and leave trace.nc, summary.json and a figure; exit 0 if the first one named learned it.
 
     Example: inmateria learn XOR --out xor
     """
@@ -163,23 +176,45 @@ def learn(
         from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
+        from inmateria.search_run import parse_methods, run_search
+        from learning import named_task
 
-        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
-        content = run_learning(
-            gate,
-            bench,
-            facts=facts,
-            seed=seed,
-            amplitude_V=amplitude,
-            max_step_s=max_step,
-            restarts=restarts,
-            engine=engine.value,
-            level=level.value,
-            loss=loss.value,
-            frequencies=frequencies,
-            folder=folder,
-            answer=answers(as_json),
-        )
+        methods = parse_methods(method)
+        task = named_task(gate)
+        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5, task.inputs)
+        if methods == ("hge",):
+            content = run_learning(
+                task,
+                bench,
+                facts=facts,
+                seed=seed,
+                amplitude_V=amplitude,
+                max_step_s=max_step,
+                restarts=restarts,
+                engine=engine.value,
+                level=level.value,
+                loss=loss.value,
+                frequencies=frequencies,
+                folder=folder,
+                answer=answers(as_json),
+                device_evaluations=evaluations,
+            )
+        else:
+            content = run_search(
+                task,
+                bench,
+                methods,
+                facts=facts,
+                seed=seed,
+                amplitude_V=amplitude,
+                restarts=restarts,
+                engine=engine.value,
+                level=level.value,
+                loss=loss.value,
+                device_evaluations=evaluations,
+                folder=folder,
+                answer=answers(as_json),
+            )
         if as_json:
             emit(content)
         if not content["success"]:
@@ -461,6 +496,7 @@ class Benched(StrEnum):
 
     kmc = "kmc"
     spice = "spice"
+    loop = "loop"
 
 
 @app.command()
@@ -468,7 +504,8 @@ def bench(
     what: Annotated[
         Benched,
         typer.Argument(
-            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop."
+            help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
+            "loop: the closed loop by its three engines."
         ),
     ],
     as_json: Json = False,
@@ -486,6 +523,10 @@ def bench(
             from inmateria import spice_bench
 
             content = spice_bench.run_bench(seed=seed, answer=answers(as_json))
+        elif what is Benched.loop:
+            from inmateria import loop_bench
+
+            content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
         else:
             from inmateria import kmc_bench
 

@@ -10,11 +10,12 @@ from circuits import HomodyneLoop
 from dnpu_models import ChipSurrogate, KineticMonteCarlo
 from inmateria.devices import AnyModel, DeviceOptions, make_device
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask, HgeSettings
+from learning import Bench, HgeSettings, Task
 from learning.bench import (
     CHIP_INPUTS,
-    DEFAULT_INPUTS,
+    CHIP_INPUTS_OTHER,
     DEFAULT_OUTPUT,
+    INPUT_ORDER,
     SPACING_HZ,
 )
 from learning.hge import build_loop
@@ -43,17 +44,25 @@ def numbers(field: str, text: str | None) -> list[float] | None:
     return found
 
 
-def _default_electrodes(device: AnyModel) -> tuple[int, tuple[int, int]]:
+def _default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, ...]]:
     """Output and inputs where nothing was said; docs/decisions.md tells how they were chosen."""
     if not isinstance(device, ChipSurrogate):
-        return DEFAULT_OUTPUT, DEFAULT_INPUTS
+        return DEFAULT_OUTPUT, INPUT_ORDER[:inputs]
     names = device.terminals
-    first, second = CHIP_INPUTS if set(CHIP_INPUTS) <= set(names) else names[-2:]
-    return device.measured[0], (names.index(first), names.index(second))
+    output = device.measured[0]
+    others = [name for name in names if name != names[output]]
+    first = CHIP_INPUTS_OTHER.get(inputs, CHIP_INPUTS)
+    if set(first) <= set(others):
+        others = [*first, *[name for name in others if name not in first]]
+    else:
+        others = others[-inputs:]
+    if len(others) < inputs:
+        raise InputError("device", len(names), f"has too few terminals for {inputs} inputs", "take another task")
+    return output, tuple(names.index(name) for name in others[:inputs])
 
 
-def parse_electrodes(text: str, terminals: tuple[str, ...]) -> tuple[int, tuple[int, int]]:
-    """Output and inputs from ``OUTPUT:INPUT,INPUT``, as numbers of terminals.
+def parse_electrodes(text: str, terminals: tuple[str, ...], inputs: int = 2) -> tuple[int, tuple[int, ...]]:
+    """Output and inputs from ``OUTPUT:INPUT,INPUT`` (as many inputs as the task has), as numbers of terminals.
 
     Raises
     ------
@@ -61,23 +70,26 @@ def parse_electrodes(text: str, terminals: tuple[str, ...]) -> tuple[int, tuple[
         For another form, or terminals that do not exist or are named twice.
     """
     output, colon, rest = text.replace(" ", "").partition(":")
-    inputs = rest.split(",")
-    if not colon or not output or len(inputs) != 2 or not all(inputs):
+    named_inputs = rest.split(",")
+    if not colon or not output or len(named_inputs) != inputs or not all(named_inputs):
+        form = "OUTPUT:" + ",".join(["INPUT"] * inputs)
         raise InputError(
-            "electrodes", text, "is not of the form OUTPUT:INPUT,INPUT",
-            f"write for example {terminals[0]}:{','.join(terminals[1:3])}",
+            "electrodes", text, f"is not of the form {form}",
+            f"write for example {terminals[0]}:{','.join(terminals[1 : 1 + inputs])}",
         )  # fmt: skip
-    named = (output, *inputs)
+    named = (output, *named_inputs)
     for name in named:
         if name not in terminals:
             raise InputError("electrodes", text, f"the device has no {name!r}", f"choose from {', '.join(terminals)}")
         if named.count(name) > 1:
-            raise InputError("electrodes", text, f"names {name} twice", "name three different ones")
-    return terminals.index(output), (terminals.index(inputs[0]), terminals.index(inputs[1]))
+            raise InputError("electrodes", text, f"names {name} twice", "name different ones")
+    return terminals.index(output), tuple(terminals.index(name) for name in named_inputs)
 
 
-def make_bench(options: DeviceOptions, frequencies: str | None, tolerance: float) -> tuple[Bench, dict[str, Any]]:
-    """The bench that a command's options describe, and the facts on its device for the summary.
+def make_bench(
+    options: DeviceOptions, frequencies: str | None, tolerance: float, inputs: int = 2
+) -> tuple[Bench, dict[str, Any]]:
+    """The bench that a command's options describe, for `inputs` inputs, and the facts on its device for the summary.
 
     Raises
     ------
@@ -87,19 +99,19 @@ def make_bench(options: DeviceOptions, frequencies: str | None, tolerance: float
     """
     device, facts = make_device(options, tolerance=tolerance)
     names = device.terminals
-    output, inputs = _default_electrodes(device)
+    output, chosen = _default_electrodes(device, inputs)
     if options.electrodes is not None:
-        output, inputs = parse_electrodes(options.electrodes, names)
+        output, chosen = parse_electrodes(options.electrodes, names, inputs)
     live = isinstance(device, KineticMonteCarlo)
     bench = Bench(
         device,
         output,
-        inputs,
+        chosen,
         frequencies_Hz=numbers("frequencies", frequencies),
         spacing_Hz=LIVE_SPACING_HZ if live else SPACING_HZ,
     )
     _check_tones(bench, frequencies)
-    return bench, {**facts, "output": names[output], "inputs": [names[k] for k in inputs]}
+    return bench, {**facts, "output": names[output], "inputs": [names[k] for k in chosen]}
 
 
 def _check_tones(bench: Bench, text: str | None) -> None:
@@ -132,8 +144,10 @@ def check_step(max_step_s: float | None) -> None:
 
 def check_level(level: str, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
-    if engine == "twin" and level != "ideal":
-        raise InputError("level", level, "has parts whose equations the twin does not know", "use --engine ngspice")
+    if engine != "ngspice" and level != "ideal":
+        raise InputError(
+            "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
+        )
 
 
 def check_amplitude(amplitude_V: float) -> None:
@@ -162,7 +176,7 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
     )  # fmt: skip
 
 
-def rehearsal(bench: Bench, task: BooleanTask, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
+def rehearsal(bench: Bench, task: Task, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
     """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
 
     Raises

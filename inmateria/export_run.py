@@ -43,20 +43,20 @@ def run_export(
         text = closed_deck(
             attempt.loop, attempt.run, network,
             separation_V=attempt.final.separation_A * attempt.loop.stage.transimpedance_ohm,
-            provenance={"seed": seed, "gate": task.gate},
+            provenance={"seed": seed, "gate": task.name},
         )  # fmt: skip
     else:
         text = attempt.loop.deck(attempt.run)
     with writing("deck", deck):
         deck.write_text(text, encoding="utf-8")
     verdict = "learned" if result.success else "not learned"
-    answer.print(f"{task.gate} {verdict}; written: {deck} (run it with: ngspice -b {deck})", highlight=False)
+    answer.print(f"{task.name} {verdict}; written: {deck} (run it with: ngspice -b {deck})", highlight=False)
     poles = attempt.loop.filter_poles
     return document(
         "export",
         seed,
         {
-            "gate": task.gate,
+            "gate": task.name,
             "success": result.success,
             "restarts": len(result.attempts),
             "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},

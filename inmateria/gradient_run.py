@@ -22,7 +22,7 @@ from inmateria.experiment import check_amplitude, check_level, check_points, che
 from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import Bench, BooleanTask, HgeSettings, adjoint, monte_carlo_difference, spice_lock_in
+from learning import Bench, HgeSettings, Task, adjoint, monte_carlo_difference, spice_lock_in
 from learning.hge import as_measured, build_loop
 from lockin import ErrorBudget
 
@@ -57,7 +57,7 @@ def _controls(
 
 
 def _measure(
-    bench: Bench, of: str, task: BooleanTask, controls: FloatArray, settings: HgeSettings, points: float,
+    bench: Bench, of: str, task: Task, controls: FloatArray, settings: HgeSettings, points: float,
     ngspice: Engine | None, seed: int,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
@@ -132,6 +132,8 @@ def run_gradient(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     check_level(level, engine)
+    if engine == "averaged":
+        raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
     settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, loss=loss, **loop_fields(level))
     planned = rehearsal(bench, task, settings, frequencies)
     controls = _controls(bench, planned, of, at, seed, amplitude_V)
@@ -158,7 +160,7 @@ def run_gradient(
     units = str(measured.attrs["units"])
     summary = {
         "of": of,
-        "gate": task.gate if of == "loss" else None,
+        "gate": task.name if of == "loss" else None,
         "controls": list(bench.names),
         "controls_V": controls.tolist(),
         "lockin": np.asarray(measured).tolist(),

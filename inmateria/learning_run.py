@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -13,20 +13,21 @@ from analysis import check_path
 from analysis.path_check import PathCheck
 from circuits import Engine, HomodyneLoop, Transient, loop_fields
 from circuits.losses import LossName
-from inmateria.errors import Interrupted
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError, Interrupted
 from inmateria.experiment import check_amplitude, check_level, check_room_for_starts, check_step, rehearsal
 from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import Attempt, Bench, BooleanTask, GateResult, HgeSettings, learn_gate
-from learning.tasks import PATTERNS
+from learning import Attempt, Bench, BooleanTask, HgeSettings, Task, TrainingResult, learn, training_trace
+from learning.hge import EngineName
 
 CHECK_DITHER_V = 0.005
 
 
 def training_settings(
     bench: Bench,
-    task: BooleanTask,
+    task: Task,
     amplitude_V: float,
     max_step_s: float | None,
     restarts: int,
@@ -44,7 +45,12 @@ def training_settings(
     check_amplitude(amplitude_V)
     check_step(max_step_s)
     settings = HgeSettings(
-        amplitude_V=amplitude_V, max_step_s=max_step_s, restarts=restarts, loss=loss, **loop_fields(level)
+        amplitude_V=amplitude_V,
+        max_step_s=max_step_s,
+        restarts=restarts,
+        loss=loss,
+        **task.training,
+        **loop_fields(level),
     )
     loop = rehearsal(bench, task, settings, frequencies)
     check_room_for_starts(bench, loop, settings)
@@ -52,28 +58,27 @@ def training_settings(
 
 
 def train(
-    bench: Bench, task: BooleanTask, settings: HgeSettings, planned: HomodyneLoop, seed: int, engine: str,
-    results: Results,
-) -> tuple[GateResult, float]:  # fmt: skip
+    bench: Bench, task: Task, settings: HgeSettings, planned: HomodyneLoop, seed: int, engine: str,
+    results: Results, device_evaluations: int | None = None,
+) -> tuple[TrainingResult, float]:  # fmt: skip
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
     begin = time.perf_counter()
     last: list[Attempt] = []
-    with TrainingBar(stderr, task.gate, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
+    with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
         def done(attempt: Attempt) -> None:
             last[:] = [attempt]
             verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
             stderr.print(
-                f"{task.gate}: {verdict}, margin {attempt.initial.margin:.2f} -> {attempt.final.margin:.2f}, "
-                f"separation {1e9 * attempt.final.separation_A:.2f} nA",
+                f"{task.name}: {verdict}, {attempt.initial.words()} -> {attempt.final.words()}",
                 highlight=False,
             )
             bar.next_attempt()
 
         try:
-            result = learn_gate(
-                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(Literal["ngspice", "twin"], engine),
-                progress=bar.update, on_attempt=done, folder=results.folder,
+            result = learn(
+                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
+                progress=bar.update, on_attempt=done, folder=results.folder, device_evaluations=device_evaluations,
             )  # fmt: skip
         except KeyboardInterrupt as interruption:
             raise _keep(interruption, last, results) from None
@@ -99,7 +104,7 @@ def _keep(interruption: KeyboardInterrupt, last: list[Attempt], results: Results
 
 
 def run_learning(
-    gate: str,
+    task: Task,
     bench: Bench,
     *,
     facts: dict[str, Any],
@@ -113,14 +118,18 @@ def run_learning(
     frequencies: str | None,
     folder: Path | None,
     answer: Console,
+    device_evaluations: int | None = None,
 ) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
-    task = bench.task(gate)
+    task = bench.task(task)
     check_level(level, engine)
     settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies, level, loss)
-    results = Results("learn", seed, folder, {"gate": task.gate, "seed": seed})
-    result, training_s = train(bench, task, settings, planned, seed, engine, results)
+    check_budget(task, settings, device_evaluations)
+    results = Results(
+        "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
+    )
+    result, training_s = train(bench, task, settings, planned, seed, engine, results, device_evaluations)
     attempt = result.attempts[-1] if result.success else result.best
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
@@ -130,20 +139,18 @@ def run_learning(
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s
-    results.write_figures(lambda dataset: _figures(attempt, task, check, dataset))
+    results.write_figures(lambda dataset: _figures(bench, result, attempt, task, check, dataset))
     summary["wall_s"] = time.perf_counter() - begin
     content = results.write_summary(summary)
-    _tell(summary, folder, answer)
+    _tell(summary, attempt.final.words(), folder, answer)
     return content
 
 
-def _check(
-    bench: Bench, task: BooleanTask, attempt: Attempt, engine: str, results: Results
-) -> tuple[str | None, PathCheck]:
-    """Version of ngspice (None for the twin), and lock-in against exact gradient along the path."""
+def _check(bench: Bench, task: Task, attempt: Attempt, engine: str, results: Results) -> tuple[str | None, PathCheck]:
+    """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
     try:
         with stderr.status("checking the gradient along the path"):
-            if engine == "twin":
+            if engine != "ngspice":
                 return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
             with Engine() as ngspice:
                 about = str(ngspice.about()["version"])
@@ -158,46 +165,78 @@ def _check(
         raise error from None
 
 
-def _figures(attempt: Attempt, task: BooleanTask, check: PathCheck, dataset: Any) -> dict[str, Any]:
-    from analysis import plots
+def _figures(
+    bench: Bench, result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, dataset: Any
+) -> dict[str, Any]:
+    from analysis import plots, task_plots
 
     period = attempt.loop.sequence.period_s
+    if isinstance(task, BooleanTask):
+        answer = {"truth_table.png": plots.plot_truth_table(attempt, task.gate)}
+    else:
+        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_out_A(bench, task, attempt.controls_V))}
     return {
-        "truth_table.png": plots.plot_truth_table(attempt, task.gate),
+        **answer,
+        "trace.png": task_plots.plot_traces({"hge": training_trace(result)}, task.name),
         "learning.png": plots.plot_learning(attempt),
         "waveforms.png": plots.plot_waveforms(dataset, start_s=period, stop_s=2 * period),
         "gradient.png": plots.plot_path_check(check),
     }
 
 
-def _split(result: GateResult) -> dict[str, float]:
+def _split(result: TrainingResult) -> dict[str, float]:
     """Where the training time went: in the device, and in the simulator around it."""
     device = sum(a.run.statistics.get("device_seconds", 0.0) for a in result.attempts)
     total = sum(a.run.statistics["seconds"] for a in result.attempts)
     return {"device": device, "simulator": total - device}
 
 
-def _outputs(values: Any) -> dict[str, float]:
-    return {name: float(v) for name, v in zip(PATTERNS, values, strict=True)}
+def _outputs(task: Task, values: Any) -> dict[str, float]:
+    return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
 
 
-def _summary(task: BooleanTask, bench: Bench, result: GateResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
+def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:
+    """Static output currents for the task's held-out points, A; empty where there are none."""
+    levels = task.test_levels_V
+    return bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """What the document tells of a task."""
+    return {
+        "gate": task.name if isinstance(task, BooleanTask) else None,
+        "task": task.name,
+        "patterns": len(task.points),
+        "test_points": len(task.test_points),
+    }
+
+
+def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | None) -> None:
+    """Refuse a budget that is too small for one attempt."""
+    least = len(task.points) * (settings.looks + settings.sequences + 2)
+    if device_evaluations is not None and device_evaluations < least:
+        raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
+
+
+def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
     ohm = attempt.loop.stage.transimpedance_ohm
+    polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
     return {
-        "gate": task.gate,
+        **task_facts(task),
+        "method": "hge",
         "success": result.success,
         "restarts": len(result.attempts),
         "initial": {
-            "outputs_V": _outputs(attempt.initial_A * ohm),
-            "margin": attempt.initial.margin,
+            "outputs_V": _outputs(task, attempt.initial_A * ohm),
+            **attempt.initial.facts(),
             "loss": attempt.loss(1),
         },
-        "outputs_V": _outputs(attempt.final_A * ohm),
-        "currents_A": _outputs(attempt.final_A),
-        "polarity": attempt.loop.stage.polarity,
-        "margin": attempt.final.margin,
-        "separation_A": attempt.final.separation_A,
+        "outputs_V": _outputs(task, attempt.final_A * ohm),
+        "currents_A": _outputs(task, attempt.final_A),
+        "polarity": polarity,
+        **attempt.final.facts(),
+        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
         "noise_A": bench.noise_A(),
         "loss": attempt.loss(attempt.loop.sequences),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
@@ -214,7 +253,8 @@ def _summary(task: BooleanTask, bench: Bench, result: GateResult, attempt: Attem
             "anneal_to": attempt.loop.anneal_to,
         },
         "stability": attempt.loop.stability,
-        "device_evaluations": sum(a.device_evaluations for a in result.attempts),
+        "device_evaluations": result.device_evaluations,
+        "physical_s": result.physical_s,
         "simulated_s": sum(float(r.time_s[-1]) for r in runs),
         "timepoints": int(sum(r.statistics["points"] for r in runs)),
         "rejected": int(sum(r.statistics.get("rejected", 0.0) for r in runs)),
@@ -222,14 +262,19 @@ def _summary(task: BooleanTask, bench: Bench, result: GateResult, attempt: Attem
     }
 
 
-def _tell(summary: dict[str, Any], folder: Path | None, answer: Console) -> None:
+def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Console) -> None:
     """The result for people."""
-    currents = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
     g = summary["gradient"]
     verdict = "learned" if summary["success"] else "not learned"
+    if summary["gate"] is not None:
+        currents = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
+        told = f"outputs (nA): {currents}; margin {summary['margin']:.2f} of the swing"
+    else:
+        held = "".join(f", held-out {name} {value:.2f}" for name, value in summary["test"].items())
+        told = f"{words}{held}"
     answer.print(
-        f"{summary['gate']} {verdict} after {summary['restarts']} attempt{'s' if summary['restarts'] > 1 else ''}; "
-        f"outputs (nA): {currents}; margin {summary['margin']:.2f} of the swing",
+        f"{summary['task']} {verdict} after {summary['restarts']} "
+        f"attempt{'s' if summary['restarts'] > 1 else ''}; {told}",
         highlight=False,
     )
     answer.print(

@@ -64,8 +64,8 @@ class TrainingBar:
         state, total = "", None
         if phase == "running":
             state, total = f"{fraction * self._stop_s:.1f} s of {self._stop_s:.1f} s simulated", self._stop_s
-        elif phase == "twin":
-            state = f"{self._stop_s:.1f} s to simulate (compiled twin)"
+        elif phase in ("twin", "averaged"):
+            state = f"{self._stop_s:.1f} s to simulate ({phase})"
         elif phase in ("compiling", "compiled"):
             state = "preparing the device"
             if wall_s > _PATIENCE_S:

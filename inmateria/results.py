@@ -16,7 +16,8 @@ from inmateria.terminal import SCHEMA, as_text, document, error_fields, writing
 
 _NAMES = (
     "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
-    "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png", "budget.png", "plan.nc", "plan.png",
+    "task.png", "trace.png", "trace.nc", "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png",
+    "budget.png", "plan.nc", "plan.png",
 )  # fmt: skip
 
 

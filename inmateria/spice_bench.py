@@ -98,10 +98,11 @@ def _chip(seed: int) -> ChipSurrogate:
     return ChipSurrogate(weights, biases, np.full(7, -0.7), np.full(7, 0.7), 1e-8)
 
 
-def _loop(seed: int) -> HomodyneLoop:
+def chip_loop(seed: int, sequences: int = SEQUENCES) -> HomodyneLoop:
+    """The closed loop around a network of a chip's size."""
     bench = Bench(_chip(seed), 0, (1, 3))
     task = bench.task("XOR")
-    settings = HgeSettings(sequences=SEQUENCES)
+    settings = HgeSettings(sequences=sequences)
     start = np.zeros(len(bench.trained))
     return build_loop(bench, task, settings, start, 1.0, bench.outputs_A(start, task))
 
@@ -140,7 +141,7 @@ def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:
     """
     kernel = SteppableKernel(_sine, _stay, np.array(SINE), np.zeros(1), np.zeros((1, 1)))
     external = CoSimulation(kernel, ["a"], np.zeros(1), source_ohm=1e3)
-    loop = _loop(seed)
+    loop = chip_loop(seed)
     costs: dict[str, list[float]] = {}
     cycle = 0.0
     with compilation_told(stderr), counted(stderr, "rounds", ROUNDS) as tick, Engine() as engine:

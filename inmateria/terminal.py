@@ -31,6 +31,7 @@ _OPTION_OF = {
     "frequency_hz": "frequency",
     "max_step_s": "max_step",
     "start_V": "at",
+    "device_evaluations": "evaluations",
 }
 """What the rooms call a field, and what the command calls it; an index behind it is kept."""
 

@@ -15,13 +15,14 @@ ClickException: Any = typer.BadParameter.__mro__[2]
 
 _WHOLE = "give a whole number of at least 0"
 _FIXES = {
-    "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR",
+    "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR; to learn also ring, sphere, curve or a file",
     "deck": "name the file to write, e.g. deck.cir",
-    "engine": "choose ngspice or twin",
+    "engine": "choose ngspice, twin or averaged",
     "of": "choose output or loss",
     "loss": "choose squared, absolute or hinge",
     "seed": _WHOLE,
     "device_seed": _WHOLE,
+    "evaluations": "give a whole number of at least 1",
     "restarts": "give a whole number of at least 1",
     "amplitude": "give a voltage, e.g. 0.01",
     "max_step": "give a time in seconds, e.g. 1e-4",

@@ -1,15 +1,18 @@
 """Training of any physical function: gradient sources, tasks and their scores, homodyne gradient extraction, baselines.
 
-A *task* says what the outputs should be (`BooleanTask`) and when it is learned (`Score`). A *gradient source* returns
-d(output)/dV as a labelled array, whatever it came from: `central_difference` and `adjoint` ask the device model,
-`digital_lock_in` demodulates its computed response, `spice_lock_in` reads the netlist's lock-ins in ngspice. The
-trainer `learn_gate` restarts the closed loop of `circuits.HomodyneLoop` as experimenters do and counts what it used;
-`random_search` is the baseline that it has to beat at equal numbers of device evaluations.
+A *task* says what the outputs should be (`BooleanTask`, `ClassificationTask`, `RegressionTask`) and when it is learned
+(`Score`); `named_task` and `own_task` make one. A *gradient source* returns d(output)/dV as a labelled array, whatever
+it came from: `central_difference` and `adjoint` ask the device model, `digital_lock_in` demodulates its computed
+response, `spice_lock_in` reads the netlist's lock-ins in ngspice. The trainer `learn` restarts the closed loop of
+`circuits.HomodyneLoop` as experimenters do and counts what it used; `search` runs the baselines that it has to beat at
+equal numbers of device evaluations: random search, finite differences, SPSA, differential evolution.
 
 Nothing here prints; long work takes a progress callback.
 """
 
 from learning.bench import Bench, default_bench
+from learning.boolean_task import GATES, BooleanTask
+from learning.classification import ClassificationTask, ring, sphere
 from learning.gradients import (
     adjoint,
     central_difference,
@@ -18,26 +21,43 @@ from learning.gradients import (
     monte_carlo_difference,
     spice_lock_in,
 )
-from learning.hge import Attempt, GateResult, HgeSettings, learn_gate
-from learning.random_search import SearchResult, random_search
-from learning.tasks import GATES, BooleanTask, Score
+from learning.hge import Attempt, HgeSettings, TrainingResult, evaluations_to_first, learn, training_trace
+from learning.regression import RegressionTask, curve
+from learning.search import SearchResult, SearchSettings, Trace, search, settled_loss
+from learning.task_files import own_task, read_task
+from learning.task_library import named_task
+from learning.tasks import Score, Task
 
 __all__ = [
     "GATES",
     "Attempt",
     "Bench",
     "BooleanTask",
-    "GateResult",
+    "ClassificationTask",
     "HgeSettings",
+    "RegressionTask",
     "Score",
     "SearchResult",
+    "SearchSettings",
+    "Task",
+    "Trace",
+    "TrainingResult",
     "adjoint",
     "central_difference",
+    "curve",
     "default_bench",
     "digital_lock_in",
+    "evaluations_to_first",
     "exact_dither_average",
-    "learn_gate",
+    "learn",
     "monte_carlo_difference",
-    "random_search",
+    "named_task",
+    "own_task",
+    "read_task",
+    "ring",
+    "search",
+    "settled_loss",
+    "sphere",
     "spice_lock_in",
+    "training_trace",
 ]

@@ -14,18 +14,21 @@ from dnpu_models import DopantNetwork, MeanField
 from dnpu_models.geometry import FloatArray
 from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.errors import InputError
-from learning.tasks import BooleanTask
+from learning.task_library import named_task
+from learning.tasks import Task, at_swing
 from lockin import DitherPlan, plan_frequencies
 
 DEFAULT_DEVICE_SEED = 0
 DEFAULT_PRESET = "tertilt2022"
 DEFAULT_OUTPUT = 0
 DEFAULT_INPUTS = (2, 6)
+INPUT_ORDER = (2, 6, 4, 3, 5, 1, 7)
+"""Which electrodes of the default device become inputs, in this order, where a task has other than two."""
 CHIP_INPUTS = ("e1", "e3")
 """Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
+CHIP_INPUTS_OTHER = {1: ("e7",), 3: ("e3", "e5", "e7")}
+"""The same for tasks of one and three inputs."""
 SPACING_HZ = 10.0
-SWING = 0.25
-"""Logic swing of an input as a fraction of its range: 0.5 V on the default device."""
 
 
 class TrainableDevice(LoopDevice, Protocol):
@@ -48,7 +51,7 @@ class Bench:
     output : int
         Terminal at the transimpedance amplifier.
     inputs : tuple of int
-        Terminals of the two logic inputs; their biases are trained too.
+        Terminals of the task's inputs; their biases are trained too.
     frequencies_Hz : sequence of float, optional
         One tone per trained terminal; by default tones on a Golomb ruler of `spacing_Hz`.
     window_s : float, optional
@@ -64,7 +67,7 @@ class Bench:
 
     device: TrainableDevice
     output: int = DEFAULT_OUTPUT
-    inputs: tuple[int, int] = DEFAULT_INPUTS
+    inputs: tuple[int, ...] = DEFAULT_INPUTS
     frequencies_Hz: Sequence[float] | None = None
     window_s: float | None = None
     spacing_Hz: float = SPACING_HZ
@@ -72,7 +75,7 @@ class Bench:
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
         used = (self.output, *self.inputs)
-        if len(set(used)) != 3 or not all(0 <= k < count for k in used):
+        if len(set(used)) != len(used) or not self.inputs or not all(0 <= k < count for k in used):
             raise InputError(
                 "electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them"
             )
@@ -123,16 +126,24 @@ class Bench:
         """A random setting, uniform within `start_limits_V`: control voltages, V, (n_trained,)."""
         return rng.uniform(*self.start_limits_V(spread))
 
-    def task(self, gate: str) -> BooleanTask:
-        """The gate with logic levels that suit the device: a swing of `SWING` of each input's range.
+    def swings_V(self, share: float) -> tuple[float, ...]:
+        """Input swings of a share of each input's range, V: a gate's quarter is 0.5 V on the default device."""
+        return tuple(float(share * np.ptp(self.device.limits_V[k])) for k in self.inputs)
+
+    def task(self, task: Task | str) -> Task:
+        """A task, or the one of a name, with input levels that suit it and the device: see `Task.swing_share`.
 
         Raises
         ------
         InputError
-            For an unknown gate.
+            For an unknown task, or one with another number of inputs.
         """
-        spans = np.diff(np.asarray(self.device.limits_V)[list(self.inputs)])[:, 0]
-        return BooleanTask(gate, (float(SWING * spans[0]), float(SWING * spans[1])))
+        found = named_task(task) if isinstance(task, str) else task
+        if found.inputs != len(self.inputs):
+            raise InputError(
+                "task", found.name, f"has {found.inputs} inputs, the bench {len(self.inputs)}", "name as many"
+            )
+        return at_swing(found, self.swings_V(found.swing_share))
 
     def plan(self, amplitude_V: float) -> DitherPlan:
         """The dither: tones of equal peak amplitude (V)."""
@@ -146,27 +157,42 @@ class Bench:
         window = self.plan(1e-3).common_period_s if self.window_s is None else self.window_s
         return PatternSequence(levels_V, targets_V, window, window / 20, window / 20, window / 2000)
 
-    def terminal_voltages(self, controls_V: FloatArray, levels_V: Sequence[float] = (0.0, 0.0)) -> FloatArray:
-        """Terminal voltages (V) for controls (..., n_trained) and logic levels on the inputs."""
+    def terminal_voltages(self, controls_V: FloatArray, levels_V: Sequence[float] | None = None) -> FloatArray:
+        """Terminal voltages (V) for controls (..., n_trained) and levels on the inputs, 0 by default."""
         controls = np.asarray(controls_V, dtype=float)
         volts = np.zeros((*controls.shape[:-1], len(self.device.terminals)))
         volts[..., list(self.trained)] = controls
-        for terminal, level in zip(self.inputs, levels_V, strict=True):
+        for terminal, level in zip(self.inputs, levels_V or (0.0,) * len(self.inputs), strict=True):
             volts[..., terminal] += level
         return volts
 
-    def currents_A(self, controls_V: FloatArray, levels_V: Sequence[float] = (0.0, 0.0)) -> FloatArray:
-        """Static output current (A, out of the device) for controls (..., n_trained) at logic levels; shape (...)."""
+    def currents_A(self, controls_V: FloatArray, levels_V: Sequence[float] | None = None) -> FloatArray:
+        """Static output current (A, out of the device) for controls (..., n_trained) at input levels; shape (...)."""
         return np.asarray(-self.device.currents(self.terminal_voltages(controls_V, levels_V))[..., self.output])
 
-    def outputs_A(self, controls_V: FloatArray, task: BooleanTask) -> FloatArray:
+    def outputs_A(self, controls_V: FloatArray, task: Task) -> FloatArray:
         """Static output currents (A, out of the device) for the task's patterns, (n_patterns,)."""
-        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V])
+        return self.pattern_outputs_A(controls_V, task.levels_V)
+
+    def pattern_outputs_A(self, controls_V: FloatArray, levels_V: tuple[tuple[float, ...], ...]) -> FloatArray:
+        """Static output currents (A, out of the device) for patterns of input levels (V), (n_patterns,)."""
+        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in levels_V])
         return np.asarray(-self.device.currents(volts)[:, self.output])
+
+    def many_outputs_A(self, controls_V: FloatArray, task: Task) -> FloatArray:
+        """`outputs_A` for settings (m, n_trained), one after the other, (m, n_patterns); faster on slow devices."""
+        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V], axis=1)
+        shape = volts.shape[:2]
+        return np.asarray(-self.device.follow(volts.reshape(-1, volts.shape[-1]))[:, self.output].reshape(shape))
+
+    @property
+    def slot_s(self) -> float:
+        """Time of one device evaluation, one pattern's presentation: ramp, waiting and window, s."""
+        return self.sequence(((0.0,),), (0.0,)).slot_s
 
     def noise_A(self) -> float:
         """Standard deviation of a window's mean for the published noise density, A: sqrt(S/(2T))."""
-        return float(np.sqrt(0.5 * PUBLISHED_A2_PER_HZ / self.sequence(((0.0, 0.0),), (0.0,)).window_s))
+        return float(np.sqrt(0.5 * PUBLISHED_A2_PER_HZ / self.sequence(((0.0,),), (0.0,)).window_s))
 
 
 def default_bench(

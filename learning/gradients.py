@@ -6,7 +6,7 @@ compared (`analysis.compare`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,19 +33,19 @@ def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.Dat
     )
 
 
-def _path(bench: Bench, levels_V: tuple[float, float], controls_V: FloatArray) -> FloatArray:
+def _path(bench: Bench, levels_V: Sequence[float] | None, controls_V: FloatArray) -> FloatArray:
     """Output currents along a path of neighbouring settings (m, n_trained)."""
     return np.asarray(-bench.device.follow(bench.terminal_voltages(controls_V, levels_V))[:, bench.output])
 
 
-def adjoint(bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] = (0.0, 0.0)) -> xr.DataArray:
+def adjoint(bench: Bench, controls_V: FloatArray, levels_V: Sequence[float] | None = None) -> xr.DataArray:
     """Exact derivative by implicit differentiation of the device model."""
     conductances = bench.device.conductances(bench.terminal_voltages(controls_V, levels_V))
     return label(bench, -conductances[bench.output, list(bench.trained)], "adjoint")
 
 
 def monte_carlo_difference(
-    bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] = (0.0, 0.0), *, seed: int, hops: int
+    bench: Bench, controls_V: FloatArray, levels_V: Sequence[float] | None = None, *, seed: int, hops: int
 ) -> xr.DataArray:
     """Difference quotients of kinetic Monte Carlo's mean currents, kT/e to both sides; `stderr` is in the attrs.
 
@@ -68,7 +68,7 @@ def monte_carlo_difference(
 
 
 def central_difference(
-    bench: Bench, controls_V: FloatArray, levels_V: tuple[float, float] = (0.0, 0.0), *, step_V: float = 1e-5
+    bench: Bench, controls_V: FloatArray, levels_V: Sequence[float] | None = None, *, step_V: float = 1e-5
 ) -> xr.DataArray:
     """Numerical derivative, (I(V + h) - I(V - h)) / 2h, one control at a time."""
     steps = step_V * np.eye(len(bench.trained))
@@ -81,7 +81,7 @@ def exact_dither_average(
     bench: Bench,
     controls_V: FloatArray,
     amplitude_V: float,
-    levels_V: tuple[float, float] = (0.0, 0.0),
+    levels_V: Sequence[float] | None = None,
     *,
     samples: int = 512,
     seed: int = 0,
@@ -98,7 +98,7 @@ def digital_lock_in(
     bench: Bench,
     controls_V: FloatArray,
     amplitude_V: float,
-    levels_V: tuple[float, float] = (0.0, 0.0),
+    levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: int = 16,
 ) -> xr.DataArray:
@@ -115,7 +115,7 @@ def probe_loop(
     bench: Bench,
     controls_V: FloatArray,
     amplitude_V: float,
-    levels_V: tuple[float, float] = (0.0, 0.0),
+    levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: float = 24.0,
 ) -> HomodyneLoop:
@@ -130,7 +130,7 @@ def probe_loop(
         trained=bench.trained,
         start_V=np.asarray(controls_V, dtype=float),
         dither=bench.plan(amplitude_V),
-        sequence=bench.sequence((tuple(map(float, levels_V)),), (0.0,)),
+        sequence=bench.sequence((tuple(map(float, levels_V or (0.0,) * len(bench.inputs))),), (0.0,)),
         stage=stage,
         mode="output",
         points_per_cycle=points_per_cycle,
@@ -142,7 +142,7 @@ def spice_lock_in(
     engine: Engine | None,
     controls_V: FloatArray,
     amplitude_V: float,
-    levels_V: tuple[float, float] = (0.0, 0.0),
+    levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: float = 24.0,
     seed: int = 0,

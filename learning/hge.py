@@ -1,8 +1,8 @@
-"""Homodyne gradient extraction as a trainer: restarts of the closed loop until a gate is learned.
+"""Homodyne gradient extraction as a trainer: restarts of the closed loop until a task is learned.
 
 One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
 correlate best with the wanted ones, of those where the outputs move enough, sets polarity, baseline and gain of the
-output stage by it, and lets the circuit learn. A setting that fulfils the gate already is never taken. The attempt is
+output stage by it, and lets the circuit learn. A setting that fulfils the task already is never taken. The attempt is
 judged by the outputs that stand at the end of the same transient, with dither and learning off.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.bench import Bench
-from learning.tasks import SEPARATION_MIN_A, BooleanTask, Score
+from learning.search import Trace, settled_loss
+from learning.tasks import SEPARATION_MIN_A, Score, Task
 from netlists import Part
 
-EngineName = Literal["ngspice", "twin"]
+EngineName = Literal["ngspice", "twin", "averaged"]
 TrainingProgress = Callable[[int, str, float, float], None]
 """Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
 
@@ -37,7 +38,7 @@ class HgeSettings:
     amplitude_V : float
         Peak dither at the start.
     sequences : int
-        Passes through the four patterns per attempt.
+        Passes through the patterns per attempt.
     learning_rate : float
         V per (V/V) and sequence.
     step_V : float
@@ -90,6 +91,28 @@ class HgeSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """Where an attempt starts.
+
+    Attributes
+    ----------
+    controls_V : ndarray, shape (n_trained,)
+    polarity : float
+    outputs_A : ndarray, shape (n_patterns,)
+    looked : int
+        Device evaluations used for looking.
+    found : int or None
+        How many of them it took to the first setting that fulfils the task without learning; such are left out.
+    """
+
+    controls_V: FloatArray
+    polarity: float
+    outputs_A: FloatArray
+    looked: int
+    found: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class Attempt:
     """One start of the loop.
 
@@ -97,11 +120,12 @@ class Attempt:
     ----------
     loop : HomodyneLoop
     run : Transient
-    initial_A, final_A : ndarray, shape (4,)
+    initial_A, final_A : ndarray, shape (n_patterns,)
         Output currents before and after, dither off, as the circuit measured them.
     initial, final : Score
     device_evaluations : int
-        Pattern presentations: four for every setting looked at, and every window of the transient.
+        Pattern presentations: each pattern for every setting looked at, and every window of the transient.
+    start : Start
     """
 
     loop: HomodyneLoop
@@ -111,6 +135,7 @@ class Attempt:
     initial: Score
     final: Score
     device_evaluations: int
+    start: Start
 
     @property
     def controls_V(self) -> FloatArray:
@@ -123,10 +148,10 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False)
-class GateResult:
-    """All attempts at a gate; the last one decides."""
+class TrainingResult:
+    """All attempts at a task; the last one decides."""
 
-    task: BooleanTask
+    task: Task
     bench: Bench
     settings: HgeSettings
     engine: str
@@ -134,47 +159,59 @@ class GateResult:
 
     @property
     def success(self) -> bool:
-        """Whether the last attempt learned the gate."""
+        """Whether the last attempt learned the task."""
         return bool(self.attempts) and self.attempts[-1].final.learned
 
     @property
     def best(self) -> Attempt:
-        """The attempt with the largest margin at its end."""
-        return max(self.attempts, key=lambda a: (a.final.learned, a.final.margin))
+        """The attempt that ended best."""
+        return max(self.attempts, key=lambda a: (a.final.learned, a.final.quality))
+
+    @property
+    def device_evaluations(self) -> int:
+        """Pattern presentations of all attempts."""
+        return sum(a.device_evaluations for a in self.attempts)
+
+    @property
+    def physical_s(self) -> float:
+        """Time all presentations took on the bench's clock, s."""
+        return self.device_evaluations * self.bench.slot_s
 
 
-def choose_start(
-    bench: Bench, task: BooleanTask, settings: HgeSettings, rng: np.random.Generator
-) -> tuple[FloatArray, float, FloatArray, int]:
-    """Look at random settings; return the most promising: controls (V), polarity, outputs (A), evaluations used.
+def choose_start(bench: Bench, task: Task, settings: HgeSettings, rng: np.random.Generator) -> Start:
+    """Look at random settings; return the most promising.
 
     Raises
     ------
     InputError
-        If no setting was found that does not fulfil the gate already.
+        If no setting was found that does not fulfil the task already.
     """
     best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
-    used = 0
-    for _ in range(settings.looks * 20):
-        if best is not None and used >= 4 * settings.looks:
+    used, patterns = 0, len(task.points)
+    found: int | None = None
+    for batch in range(20):  # more than one where too many settings fulfil the task
+        settings_V = np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)])
+        for controls, outputs in zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True):
+            if batch and best is not None:
+                break
+            used += patterns
+            if task.fulfilled(outputs, bench.noise_A()):
+                found = used if found is None else found
+                continue
+            correlation = task.correlation(outputs)
+            promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
+            if best is None or promise > best[0]:
+                best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
+        if best is not None:
             break
-        controls = bench.random_controls(settings.spread, rng)
-        outputs = bench.outputs_A(controls, task)
-        used += 4
-        if task.fulfilled(outputs, bench.noise_A()):
-            continue
-        correlation = task.score(outputs).correlation
-        promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
-        if best is None or promise > best[0]:
-            best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
     if best is None:
-        raise InputError("looks", settings.looks, "every setting fulfils the gate already", "there is nothing to learn")
-    return best[1], best[2], best[3], used
+        raise InputError("looks", settings.looks, "every setting fulfils the task already", "there is nothing to learn")
+    return Start(*best[1:], used, found)
 
 
 def build_loop(
     bench: Bench,
-    task: BooleanTask,
+    task: Task,
     settings: HgeSettings,
     controls_V: FloatArray,
     polarity: float,
@@ -223,9 +260,9 @@ def as_measured(loop: HomodyneLoop, engine: Engine) -> HomodyneLoop:
     return replace(loop, stage=loop.stage.measured_at(outputs_V))
 
 
-def learn_gate(
+def learn(
     bench: Bench,
-    task: BooleanTask,
+    task: Task,
     settings: HgeSettings | None = None,
     *,
     rng: np.random.Generator,
@@ -233,25 +270,28 @@ def learn_gate(
     progress: TrainingProgress | None = None,
     on_attempt: Callable[[Attempt], None] | None = None,
     folder: Path | None = None,
-) -> GateResult:
-    """Learn a gate by homodyne gradient extraction, restarting until it is learned.
+    device_evaluations: int | None = None,
+) -> TrainingResult:
+    """Learn a task by homodyne gradient extraction, restarting until it is learned.
 
     Parameters
     ----------
     bench : Bench
-    task : BooleanTask
+    task : Task
     settings : HgeSettings, optional
     rng : numpy.random.Generator
         Decides the starts.
-    engine : {"ngspice", "twin"}
-        The circuit in ngspice, or its compiled twin.
+    engine : {"ngspice", "twin", "averaged"}
+        The circuit in ngspice, its compiled twin, or the loop averaged over its dither.
     progress, on_attempt : callable, optional
     folder : Path, optional
         Where a failing deck is kept.
+    device_evaluations : int, optional
+        Budget: no attempt begins that might need more than is left of it.
 
     Returns
     -------
-    GateResult
+    TrainingResult
 
     Raises
     ------
@@ -259,14 +299,18 @@ def learn_gate(
         As `HomodyneLoop`; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
     """
     settings = HgeSettings() if settings is None else settings
-    if engine not in ("ngspice", "twin"):
-        raise InputError("engine", engine, "is unknown", "choose ngspice or twin")
-    result = GateResult(task, bench, settings, engine)
+    if engine not in get_args(EngineName):
+        raise InputError("engine", engine, "is unknown", "choose ngspice, twin or averaged")
+    result = TrainingResult(task, bench, settings, engine)
     ngspice = Engine() if engine == "ngspice" else None
     try:
         for number in range(settings.restarts):
-            controls, polarity, outputs, looked = choose_start(bench, task, settings, rng)
-            loop = build_loop(bench, task, settings, controls, polarity, outputs)
+            if device_evaluations is not None:
+                left = device_evaluations - result.device_evaluations
+                if left < len(task.points) * (settings.looks + settings.sequences + 2):
+                    break
+            start = choose_start(bench, task, settings, rng)
+            loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
             if settings.parts and ngspice is not None:
                 loop = as_measured(loop, ngspice)
 
@@ -278,15 +322,15 @@ def learn_gate(
 
             try:
                 if ngspice is None:
-                    report("twin", 0.0, 0.0)
-                    run = loop.twin()
+                    report(engine, 0.0, 0.0)
+                    run = loop.twin() if engine == "twin" else loop.averaged()
                 else:
                     run = loop.run(ngspice, progress=report, folder=folder)
             except KeyboardInterrupt as interruption:
                 if getattr(interruption, "partial", None) is not None:
                     interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
                 raise
-            attempt = judge(bench, task, loop, run, looked)
+            attempt = judge(bench, task, loop, run, start)
             result = replace(result, attempts=(*result.attempts, attempt))
             if on_attempt is not None:
                 on_attempt(attempt)
@@ -298,7 +342,7 @@ def learn_gate(
     return result
 
 
-def judge(bench: Bench, task: BooleanTask, loop: HomodyneLoop, run: Transient, looked: int) -> Attempt:
+def judge(bench: Bench, task: Task, loop: HomodyneLoop, run: Transient, start: Start) -> Attempt:
     """Score a finished transient by what the circuit measured before and after learning."""
     scale = loop.stage.transimpedance_ohm
     initial = loop.outputs_V(run, 0) / scale
@@ -311,5 +355,51 @@ def judge(bench: Bench, task: BooleanTask, loop: HomodyneLoop, run: Transient, l
         final,
         task.score(initial, polarity, noise),
         task.score(final, polarity, noise),
-        looked + 4 * (loop.sequences + 2),
+        start.looked + len(task.points) * (loop.sequences + 2),
+        start,
     )
+
+
+def training_trace(result: TrainingResult) -> Trace:
+    """Best loss so far against evaluations: of the looks together, then of every sequence's window means.
+
+    While learning the windows hold the mean over the dither, which is what an operator sees.
+    """
+    targets, least = np.array(result.task.targets_V), result.settings.least_rms_A
+    evaluations, losses, before = [], [], 0
+    for attempt in result.attempts:
+        loop, patterns = attempt.loop, len(targets)
+        scale = loop.stage.transimpedance_ohm
+        for number in range(loop.sequences + 2):
+            outputs = loop.outputs_V(attempt.run, number) / scale
+            evaluations.append(before + attempt.start.looked + patterns * (number + 1))
+            losses.append(settled_loss(outputs, targets, loop.stage.polarity, least))
+        before += attempt.device_evaluations
+    return Trace(np.array(evaluations), np.minimum.accumulate(losses), result.bench.slot_s)
+
+
+def evaluations_to_first(result: TrainingResult) -> int | None:
+    """Device evaluations until the task is there for the first time; None if it never is.
+
+    An operator who wants the task, not learning, ends the search at the first look that fulfils it; while the circuit
+    learns, a sequence whose window means fulfil it is confirmed with the dither off, each pattern once.
+    """
+    task, bench, patterns, used = result.task, result.bench, len(result.task.points), 0
+    noise = bench.noise_A()
+    for attempt in result.attempts:
+        if attempt.start.found is not None:
+            return used + attempt.start.found
+        used += attempt.start.looked
+        loop, run = attempt.loop, attempt.run
+        controls, scale, polarity = loop.controls_V(run), loop.stage.transimpedance_ohm, loop.stage.polarity
+        for number in range(loop.sequences + 2):
+            used += patterns
+            if not task.score(loop.outputs_V(run, number) / scale, polarity, noise).learned:
+                continue
+            if number == loop.sequences + 1:  # the dither is off already
+                return used
+            used += patterns
+            row = min(int(np.searchsorted(run.time_s, (number + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
+            if task.score(bench.outputs_A(controls[row], task), polarity, noise).learned:
+                return used
+    return None

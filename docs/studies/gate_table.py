@@ -1,18 +1,38 @@
-"""Gates over device seeds: success within 20 restarts, per restart, beside random search at equal device evaluations.
+"""Gates by method: homodyne gradient extraction and four baselines; same devices, clock and budget.
 
-    python docs/studies/gate_table.py --seeds 10 --out gates.jsonl
+    python docs/studies/gate_table.py --seeds 20 --out gates.jsonl            # devices of random networks (mean field)
+    python docs/studies/gate_table.py --chip dnpu_chip.npz --seeds 100 --out chip.jsonl       # a chip, so many starts
+    python docs/studies/gate_table.py --table --out gates.jsonl
 
-A finished cell is a line of the output file; run again, it goes on where it stopped. `--table` prints what is there.
+One device evaluation is one pattern presented for one slot (0.11 s), for every method. A cell (method, gate, seed)
+ends when the gate is learned or its budget is used up. Homodyne gradient extraction (hge) never takes a look that
+fulfils the gate and always finishes an attempt; "first" counts its evaluations until the gate is there for the first
+time, looks included, which is when the baselines stop. A finished cell is a line of the output file; run again, it
+goes on where it stopped. Random numbers come from (seed, gate, method, repetition): no result depends on the order.
 """
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import beta
 
-from inmateria import GATES, BooleanTask, HgeSettings, default_bench, learn_gate, random_search
+from dnpu_models import ChipSurrogate
+from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
+from inmateria.errors import ConvergenceError
+from learning.bench import CHIP_INPUTS
+
+ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
+BUDGET = 10 * ATTEMPT
+HGE = {
+    "hge": HgeSettings(looks=32, sequences=15, restarts=10),
+    "hge, fixed dither": HgeSettings(looks=32, sequences=15, restarts=10, anneal_to=1.0),
+}
+BASELINES = ("random", "differences", "spsa", "evolution")
+METHODS = (*HGE, *BASELINES)
 
 
 def interval(successes: int, trials: int) -> tuple[float, float]:
@@ -22,64 +42,111 @@ def interval(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def run(seeds: int, out: Path, engine: str) -> None:
-    done = {(r["gate"], r["seed"]) for r in map(json.loads, out.read_text().splitlines())} if out.exists() else set()
-    settings = HgeSettings()
-    for seed in range(seeds):
-        bench = default_bench(seed, tolerance=1e-5)
-        for gate in GATES:
-            if (gate, seed) in done:
-                continue
-            task = BooleanTask(gate)
-            number = [seed, list(GATES).index(gate)]
-            result = learn_gate(bench, task, settings, rng=np.random.default_rng([*number, 0]), engine=engine)
-            used = sum(a.device_evaluations for a in result.attempts)
-            search = random_search(
-                bench,
-                task,
-                device_evaluations=used,
-                spread=settings.spread,
-                rng=np.random.default_rng([*number, 1]),
-            )
-            row = {
-                "gate": gate,
-                "seed": seed,
-                "success": result.success,
-                "restarts": len(result.attempts),
-                "device_evaluations": used,
-                "margin": result.best.final.margin,
-                "separation_A": result.best.final.separation_A,
-                "random_success": search.success,
-                "random_evaluations": search.device_evaluations,
-            }
+def cell(bench: Bench, gate: str, method: str, seed: int, engine: str) -> dict[str, object]:
+    """One method at one gate of one device; anew with other random numbers where the mean field finds no state."""
+    for again in range(5):
+        try:
+            return {**_cell(bench, gate, method, seed, engine, again), "again": again}
+        except ConvergenceError as error:
+            print(f"seed {seed}, {gate} by {method}: {error}", flush=True)
+    raise RuntimeError("the device has no state at too many settings")
+
+
+def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: int) -> dict[str, object]:
+    task, begin = bench.task(gate), time.perf_counter()
+    rng = np.random.default_rng([seed, list(GATES).index(gate), METHODS.index(method), again])
+    row: dict[str, object] = {"method": method, "gate": gate, "seed": seed, "budget": BUDGET}
+    if method in HGE:
+        result = learn(bench, task, HGE[method], rng=rng, engine=engine, device_evaluations=BUDGET)  # type: ignore[arg-type]
+        row |= {
+            "engine": engine,
+            "success": result.success,
+            "restarts": len(result.attempts),
+            "evaluations": result.device_evaluations,
+            "first": evaluations_to_first(result),
+            **result.best.final.facts(),
+        }
+    else:
+        found = search(bench, task, method, device_evaluations=BUDGET, rng=rng, settings=SearchSettings())
+        row |= {
+            "success": found.success,
+            "restarts": found.starts,
+            "evaluations": found.device_evaluations,
+            "first": found.device_evaluations if found.success else None,
+            **found.score.facts(),
+        }
+    return {**row, "wall_s": round(time.perf_counter() - begin, 2)}
+
+
+def run(bench_of: Callable[[int], Bench], seeds: range, methods: list[str], out: Path, engine: str) -> None:
+    done = set()
+    if out.exists():
+        done = {(r["method"], r["gate"], r["seed"]) for r in map(json.loads, out.read_text().splitlines())}
+    for seed in seeds:
+        wanted = [(m, g) for g in GATES for m in methods if (m, g, seed) not in done]
+        if not wanted:
+            continue
+        bench = bench_of(seed)
+        for method, gate in wanted:
+            row = cell(bench, gate, method, seed, engine)
             with out.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
-            print(row, flush=True)
+        print(f"seed {seed} done", flush=True)
 
 
 def table(out: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    print("gate   devices  learned  per restart (95 %)     evaluations (median)  random search")
+    budgets = (ATTEMPT, 2 * ATTEMPT, 4 * ATTEMPT, BUDGET)
+    print("fraction learned (95 %) within so many device evaluations; hge as it is run, 'first' as the baselines count")
+    print(f"{'gate':5} {'method':24} {'n':>3}  " + "  ".join(f"{b:^17d}" for b in budgets) + "  median  restarts")
     for gate in GATES:
-        part = [r for r in rows if r["gate"] == gate]
-        if not part:
-            continue
-        wins, tries = sum(r["success"] for r in part), sum(r["restarts"] for r in part)
-        low, high = interval(wins, tries)
-        median = np.median([r["device_evaluations"] for r in part])
-        print(
-            f"{gate:5} {len(part):7d} {wins:8d}  {wins / tries:.2f} ({low:.2f}-{high:.2f}) of {tries:3d} "
-            f"{median:16.0f} {sum(r['random_success'] for r in part):14d}"
-        )
+        for method in METHODS:
+            part = [r for r in rows if r["gate"] == gate and r["method"] == method]
+            if not part:
+                continue
+            counts = {"": [r["evaluations"] if r["success"] else np.inf for r in part]}
+            if method in HGE:
+                counts[", first"] = [np.inf if r["first"] is None else r["first"] for r in part]
+            for suffix, spent in counts.items():
+                cells = []
+                for budget in budgets:
+                    wins = sum(s <= budget for s in spent)
+                    low, high = interval(wins, len(part))
+                    cells.append(f"{wins / len(part):.2f} ({low:.2f}-{high:.2f})")
+                median = float(np.median(spent))
+                starts = np.mean([r["restarts"] for r in part])
+                print(
+                    f"{gate:5} {method + suffix:24} {len(part):3d}  " + "  ".join(f"{c:^17}" for c in cells)
+                    + f"  {median:6.0f}  {starts:.1f}"
+                )  # fmt: skip
+    for method in METHODS:
+        part = [r for r in rows if r["method"] == method and r["success"]]
+        if part:
+            figures = [np.median([r[key] for r in part]) for key in ("margin", "separation_A")]
+            print(f"{method:20} median margin {figures[0]:.2f}, separation {1e9 * figures[1]:.2f} nA, where learned")
+
+
+def chip_bench(path: Path) -> Bench:
+    device = ChipSurrogate.from_npz(path)
+    names = device.terminals
+    return Bench(device, device.measured[0], tuple(names.index(name) for name in CHIP_INPUTS))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0, help="settings were chosen on seeds from 100 on")
     parser.add_argument("--out", type=Path, default=Path("gates.jsonl"))
-    parser.add_argument("--engine", default="twin")
+    parser.add_argument("--engine", default="averaged")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--chip", type=Path)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if not options.table:
-        run(options.seeds, options.out, options.engine)
+        numbers = range(options.first_seed, options.first_seed + options.seeds)
+        chip = None if options.chip is None else chip_bench(options.chip)
+        run(
+            lambda seed: default_bench(seed, tolerance=1e-5) if chip is None else chip,
+            numbers, options.methods, options.out, options.engine,
+        )  # fmt: skip
     table(options.out)

@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from inmateria import BooleanTask, HgeSettings, default_bench, learn_gate, loop_fields
+from inmateria import HgeSettings, default_bench, learn, loop_fields
 
 TRIMMED = {
     "mixer": {"offset": 1e-4, "xfeed": 1e-4},
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--only", choices=list(ELECTRONICS), help="one row")
     options = parser.parse_args()
     bench = default_bench(0)
-    task: BooleanTask = bench.task(options.gate)
+    task = bench.task(options.gate)
     for name, (amplitude, fields) in ELECTRONICS.items():
         if options.only not in (None, name):
             continue
         settings = HgeSettings(amplitude_V=amplitude, restarts=options.restarts, **fields)
-        result = learn_gate(bench, task, settings, rng=np.random.default_rng([0, 4, 0]))
+        result = learn(bench, task, settings, rng=np.random.default_rng([0, 4, 0]))
         best = result.best.final
         microseconds = [1e6 * a.run.statistics["seconds"] / a.run.statistics["points"] for a in result.attempts]
         print(

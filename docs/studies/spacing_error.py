@@ -99,7 +99,14 @@ def main() -> None:
         for axes, weaker in zip(figure.subplots(1, 3, sharey=True), (1.0, 2.05, 20.0), strict=True):
             for name, colour in zip(filters(1.0), ("#0072B2", "#D55E00", "#009E73"), strict=True):
                 rows, one = curves[weaker, name]
-                axes.loglog(SPACINGS, rows[:, 0], "-", color=colour, label=f"{name}, parallel")
+                slopes = np.full(N, SLOPE)
+                slopes[N // 2] /= weaker
+                fine = np.geomspace(SPACINGS[0], SPACINGS[-1], 300)
+                curve = [
+                    expected(filters(TIME_S)[name], TIME_S, FIRST_HZ + s * np.arange(N), slopes) / slopes[N // 2] ** 2
+                    for s in fine
+                ]
+                axes.loglog(fine, curve, "-", color=colour, lw=1.0, label=f"{name}, parallel")
                 axes.loglog(SPACINGS, rows[:, 1], "o", ms=4, color=colour)
                 axes.axhline(one, ls=":", color=colour, label=f"{name}, one by one")
             axes.set_title(f"{weaker:g} times weaker than its neighbours")

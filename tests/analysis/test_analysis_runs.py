@@ -14,7 +14,7 @@ from analysis.plots import plot_gradients, plot_learning, plot_path_check, plot_
 from dnpu_models import DopantNetwork, MeanField
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask
-from learning.hge import Attempt, HgeSettings, build_loop, judge
+from learning.hge import Attempt, HgeSettings, Start, build_loop, judge
 
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])
 TASK = BooleanTask("AND")
@@ -28,7 +28,8 @@ def bench() -> Bench:
 @pytest.fixture(scope="module")
 def attempt(bench: Bench) -> Attempt:
     loop = build_loop(bench, TASK, HgeSettings(sequences=3), START, -1.0, bench.outputs_A(START, TASK))
-    return judge(bench, TASK, loop, loop.twin(), looked=4)
+    outputs = bench.outputs_A(loop.start_V, TASK)
+    return judge(bench, TASK, loop, loop.twin(), Start(loop.start_V, -1.0, outputs, 4, None))
 
 
 @pytest.fixture(scope="module")

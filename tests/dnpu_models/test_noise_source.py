@@ -349,3 +349,14 @@ def test_bad_input_is_refused_in_one_clear_line(make: Any, said: str) -> None:
         make()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_shot_noise_of_a_current() -> None:
+    """Full shot noise of 1 nA is 3.204e-28 A^2/Hz, of either sign."""
+    for current in (1e-9, -1e-9):
+        np.testing.assert_allclose(NoiseSpectrum.shot(current).density([1.0, 1e4]), 3.204353268e-28, rtol=1e-9)
+    assert NoiseSpectrum.shot(1e-9, fano=0.5).white_A2_per_Hz == 0.5 * NoiseSpectrum.shot(1e-9).white_A2_per_Hz
+    with pytest.raises(InputError, match="current_A"):
+        NoiseSpectrum.shot(float("nan"))
+    with pytest.raises(InputError, match="fano"):
+        NoiseSpectrum.shot(1e-9, fano=0.0)

@@ -72,7 +72,7 @@ def test_a_file_with_a_rooms_name(tmp_path: Path) -> None:
 def test_import_names_a_file_with_a_rooms_name(tmp_path: Path) -> None:
     culprit = tmp_path / "learning.py"
     culprit.write_text("answer = 42\n")
-    script = "import inmateria\ntry:\n    inmateria.learn_gate\nexcept ImportError as error:\n    print(error)\n"
+    script = "import inmateria\ntry:\n    inmateria.HgeSettings\nexcept ImportError as error:\n    print(error)\n"
     result = in_child(["-c", script], tmp_path, command=[sys.executable])
     assert result.code == 0, result
     assert f"{culprit} shadows inmateria's room 'learning'" in result.stderr

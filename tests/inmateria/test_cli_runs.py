@@ -20,7 +20,8 @@ from .conftest import Short
 CONTROLS = ["e1", "e2", "e3", "e4", "e5", "e6", "e7"]
 PATTERNS = ["00", "01", "10", "11"]
 FILES = {
-    "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png"
+    "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
+    "trace.png",
 }  # fmt: skip
 
 

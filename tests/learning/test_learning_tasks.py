@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning.tasks import GATES, BooleanTask
+from learning.boolean_task import GATES, BooleanTask
 
 TRUTH = {
     "AND": lambda a, b: a and b,

@@ -15,15 +15,16 @@ from inmateria.errors import InputError, Interrupted
 from learning import (
     Bench,
     BooleanTask,
-    GateResult,
     HgeSettings,
+    TrainingResult,
     adjoint,
     central_difference,
     default_bench,
     digital_lock_in,
-    learn_gate,
-    random_search,
+    evaluations_to_first,
+    learn,
     spice_lock_in,
+    training_trace,
 )
 from learning.hge import choose_start
 
@@ -34,8 +35,8 @@ def bench() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def learned(bench: Bench) -> GateResult:
-    return learn_gate(bench, BooleanTask("AND"), rng=np.random.default_rng(0), engine="twin")
+def learned(bench: Bench) -> TrainingResult:
+    return learn(bench, BooleanTask("AND"), rng=np.random.default_rng(0), engine="twin")
 
 
 class Fixed:
@@ -55,11 +56,13 @@ class Fixed:
         currents[..., 0] = -(volts @ self.slope)
         return currents
 
+    follow = currents
+
 
 AND_EVERYWHERE = [0, 0, 2e-9, 0, 0, 0, 2e-9, 0]  # linear in both inputs: AND with margin 0.5 wherever one looks
 
 
-def test_and_is_learned_on_the_default_device(bench: Bench, learned: GateResult) -> None:
+def test_and_is_learned_on_the_default_device(bench: Bench, learned: TrainingResult) -> None:
     assert learned.success
     assert 1 <= len(learned.attempts) <= 5
     last = learned.attempts[-1]
@@ -78,7 +81,7 @@ def test_and_is_learned_on_the_default_device(bench: Bench, learned: GateResult)
     assert np.all((last.controls_V >= low) & (last.controls_V <= high))
 
 
-def test_every_look_and_every_window_is_counted(learned: GateResult) -> None:
+def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None:
     settings = learned.settings
     for attempt in learned.attempts:
         looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
@@ -90,8 +93,7 @@ def test_every_look_and_every_window_is_counted(learned: GateResult) -> None:
 def test_the_same_seed_gives_the_same_run_bit_by_bit(bench: Bench) -> None:
     settings = HgeSettings(sequences=2, restarts=2, looks=3)
     first, second, other = (
-        learn_gate(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(seed), engine="twin")
-        for seed in (5, 5, 6)
+        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(seed), engine="twin") for seed in (5, 5, 6)
     )
     assert len(first.attempts) == len(second.attempts) == 2
     for a, b in zip(first.attempts, second.attempts, strict=True):
@@ -109,18 +111,20 @@ def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
     task, skipped = BooleanTask("AND"), 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        controls, polarity, outputs, used = choose_start(bench, task, settings, rng)
+        start = choose_start(bench, task, settings, rng)
+        controls, polarity, outputs, used = start.controls_V, start.polarity, start.outputs_A, start.looked
         assert used >= 4 * settings.looks
-        np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), rtol=1e-6)
+        np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), atol=1e-12)  # 1e-5 of the largest current
         for sign in (1.0, -1.0):
             assert not task.score(outputs, sign, bench.noise_A()).learned
         assert polarity * task.score(outputs).correlation >= 0
         assert np.all(np.abs(controls) <= settings.spread)
         # The same draws hold settings that fulfil it, or nothing was left out.
         again = np.random.default_rng(seed)
-        for _ in range(used // 4):
-            drawn = bench.outputs_A(again.uniform(-0.6, 0.6, 7), task)
-            skipped += any(task.score(drawn, sign, bench.noise_A()).learned for sign in (1.0, -1.0))
+        drawn = [bench.outputs_A(again.uniform(-0.6, 0.6, 7), task) for _ in range(used // 4)]
+        there = [any(task.score(row, sign, bench.noise_A()).learned for sign in (1.0, -1.0)) for row in drawn]
+        skipped += sum(there)
+        assert start.found == (4 * (there.index(True) + 1) if any(there) else None)
     assert skipped > 0
 
 
@@ -128,36 +132,35 @@ def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> Non
     bench = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="nothing to learn"):
         choose_start(bench, BooleanTask("AND"), HgeSettings(looks=2), np.random.default_rng(0))
-    _, polarity, _, _ = choose_start(bench, BooleanTask("XOR"), HgeSettings(looks=2), np.random.default_rng(0))
-    assert polarity in (1.0, -1.0)
+    start = choose_start(bench, BooleanTask("XOR"), HgeSettings(looks=2), np.random.default_rng(0))
+    assert start.polarity in (1.0, -1.0)
+    assert start.found is None
 
 
-def test_random_search_counts_what_it_asks() -> None:
-    device = Fixed(np.zeros(8))
-    bench = Bench(device)  # type: ignore[arg-type]
-    for budget, used in ((400, 400), (403, 400), (4, 4), (1, 4)):
-        device.asked = 0
-        result = random_search(
-            bench, BooleanTask("XOR"), device_evaluations=budget, spread=0.6, rng=np.random.default_rng(0)
+def test_a_budget_ends_the_restarts(bench: Bench) -> None:
+    settings = HgeSettings(sequences=1, restarts=5, looks=2, step_V=1e-6)  # learns nothing
+    one = 4 * (2 + 1 + 2)
+    for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
+        result = learn(
+            bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin", device_evaluations=budget
         )
-        assert not result.success
-        assert result.device_evaluations == device.asked == used
-    easy = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
-    for gate in ("AND", "NAND"):  # the polarity is free
-        result = random_search(
-            easy, BooleanTask(gate), device_evaluations=400, spread=0.6, rng=np.random.default_rng(0)
-        )
-        assert result.success
-        assert result.device_evaluations == 4
-        assert result.score.margin == pytest.approx(0.5)
+        assert len(result.attempts) == attempts
+        assert result.device_evaluations == attempts * one
+        assert result.physical_s == pytest.approx(attempts * one * bench.slot_s)
 
 
-def test_random_search_finds_and_on_the_default_device(bench: Bench) -> None:
-    task = BooleanTask("AND")
-    result = random_search(bench, task, device_evaluations=1000, spread=0.6, rng=np.random.default_rng(1))
-    assert result.success
-    outputs = bench.outputs_A(result.controls_V, task)
-    assert any(task.score(outputs, sign, bench.noise_A()).learned for sign in (1.0, -1.0))
+def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult) -> None:
+    trace = training_trace(learned)
+    assert trace.evaluations[-1] == learned.device_evaluations
+    assert trace.time_s[-1] == pytest.approx(learned.physical_s)
+    assert np.all(np.diff(trace.loss) <= 0)
+    assert np.all(np.diff(trace.evaluations) > 0)
+    # A correlation c leaves the loss 2 (1 - c) where the outputs move enough.
+    last = learned.attempts[-1]
+    assert trace.loss[-1] <= 2 * (1 - last.final.correlation) + 1e-9
+    first = evaluations_to_first(learned)
+    assert first is not None
+    assert first <= learned.device_evaluations
 
 
 def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +175,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
     monkeypatch.setattr(circuits.twin, "_window", stop_at_the_sixth)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
     with pytest.raises(Interrupted) as caught:
-        learn_gate(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
     loop, run = caught.value.partial
     assert isinstance(loop, HomodyneLoop)
     assert isinstance(run, Transient)
@@ -186,7 +189,7 @@ def test_progress_and_attempts_are_told(bench: Bench) -> None:
     told: list[tuple[int, float]] = []
     attempts: list[hge.Attempt] = []
     settings = HgeSettings(sequences=1, restarts=2, looks=1)
-    result = learn_gate(
+    result = learn(
         bench,
         BooleanTask("XOR"),
         settings,
@@ -242,15 +245,15 @@ def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
 
 def test_other_bad_input_is_refused(bench: Bench) -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="choose ngspice or twin"):
-        learn_gate(bench, BooleanTask("AND"), rng=rng, engine="hspice")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="choose ngspice, twin or averaged"):
+        learn(bench, BooleanTask("AND"), rng=rng, engine="hspice")  # type: ignore[arg-type]
     for step in (0.0, -1e-4):
         with pytest.raises(InputError, match="max_step_s"):
-            learn_gate(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1), rng=rng, engine="twin")
+            learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1), rng=rng, engine="twin")
     with pytest.raises(InputError, match="too coarse"):
-        learn_gate(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1), rng=rng, engine="twin")
+        learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1), rng=rng, engine="twin")
     with pytest.raises(InputError, match=r"no room|leaves"):
-        learn_gate(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1), rng=rng, engine="twin")
+        learn(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1), rng=rng, engine="twin")
     for wiring in ({"output": 2}, {"inputs": (6, 6)}, {"inputs": (2, 8)}, {"output": -1}):
         with pytest.raises(InputError, match="must differ"):
             Bench(bench.device, **wiring)  # type: ignore[arg-type]

@@ -1,0 +1,504 @@
+"""Compiled equations of the averaged loop; what they stand for is told in `averaged`."""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from circuits.twin import AVERAGE, BASE_RATE, GAIN_HIGH, GAIN_LOW, GAIN_RATE, LEVEL2, OHM, POLARITY, REACH, STEP, TAU
+from dnpu_models.pointers import call_device
+
+GROUP = 8
+"""Steps of a window between two evaluations of the limiters."""
+ATTEMPTS = 4
+NEAR, NEAR_LATTICE = 0.02, 0.1
+"""A window is done again with the device asked where the controls went, if that is farther off than this part of the
+dither from where they were expected; so many times at most."""
+GAP_STEPS = 2
+"""Steps in each part of the gap between windows: ramp, wait."""
+FIXED_COLUMNS = 8
+"""Of a record's row: time, tia, y, loss, baseline, gain_log, target, gate; then controls, filters, volts, currents."""
+
+# rows of a window's moments over the channels; words of its scalars
+ODD, EVEN, SLOPE, PLACE, ROWS = range(5)
+MEAN, VARIANCE, SCALARS = range(3)
+
+
+@njit(cache=True, error_model="numpy")
+def _pole_words(h, tau):
+    """dm/dt = (x - m)/tau over h, x a straight line: m' = a m + b x + c x' with these a, b, c."""
+    decay = math.exp(-h / tau)
+    lag = tau / h * (1.0 - decay)
+    return decay, lag - decay, 1.0 - lag
+
+
+@njit(cache=True, error_model="numpy")
+def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, words, closed):
+    """`length` seconds outside the windows: nothing comes from the mixers, the filters run on."""
+    n, poles = control.size, filters.shape[0]
+    h = length / steps
+    a, b, c = _pole_words(h, words[TAU])
+    d, _, _ = _pole_words(h, words[AVERAGE])
+    for s in range(steps):
+        speed_old = rate_old + (rate_new - rate_old) * s / steps
+        speed_new = rate_old + (rate_new - rate_old) * (s + 1) / steps
+        for k in range(n):
+            old, new, mean = 0.0, 0.0, 0.0
+            for p in range(poles):
+                value = filters[p, k]
+                filters[p, k] = a * value + b * old + c * new
+                mean = 0.5 * (old + new) - words[TAU] * (filters[p, k] - value) / h  # exact
+                shift = mean - 0.5 * (value + filters[p, k])  # hand on a straight line with this mean
+                old, new = value + shift, filters[p, k] + shift
+            if closed:
+                value = averages[k]
+                averages[k] = d * value + (1.0 - d) * mean
+                speed = speed_old * math.tanh(gains[k] * value / words[STEP])
+                speed += speed_new * math.tanh(gains[k] * averages[k] / words[STEP])
+                moved = control[k] - 0.5 * h * words[STEP] * speed
+            else:
+                moved = control[k] + h * gains[k] * mean
+            control[k] = min(max(moved, low[k]), high[k])
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _mean(control, slope, middle, mean, swing2, slow, target, words, loss_mode, odd, even, told, x):
+    """Averages over the dither, with the controls at `control`: of tia, y, E, of what the mixers get and give."""
+    tia = mean
+    for k in range(control.size):
+        tia += slope[k] * (control[k] - middle[k])
+    gain = words[POLARITY] * math.exp(slow[1])
+    told[0] = tia
+    told[1] = gain * (tia - slow[0])
+    told[2] = (told[1] - target) ** 2 + gain * gain * swing2
+    told[3] = told[2] if loss_mode else tia - slow[0]
+    for k in range(control.size):
+        x[k] = gain * (gain * even[k] + 2.0 * (told[1] - target) * odd[k]) if loss_mode else odd[k]
+
+
+@njit(cache=True, error_model="numpy")
+def rests(tones, h):
+    """1/Omega - (h/2) cot(Omega h/2) of the tones, their differences and their sums: see `edge`."""
+    n = tones.size
+    result = np.zeros((1 + 2 * n, n))
+    for k in range(n):
+        result[0, k] = _rest(tones[k], h)
+        for j in range(n):
+            if j != k:
+                result[1 + j, k] = _rest(tones[j] - tones[k], h)
+            result[1 + n + j, k] = _rest(tones[j] + tones[k], h)
+    return result
+
+
+@njit(cache=True, error_model="numpy")
+def _rest(omega, h):
+    return 1.0 / omega - 0.5 * h / math.tan(0.5 * h * omega)
+
+
+@njit(cache=True, error_model="numpy")
+def edge(sign, heard, x, sines, cosines, rest, filters, words):
+    """Where the gate opens (sign 1) or closes (-1), the integral of an oscillation begins or ends off its mean.
+
+    int sin(theta) dt = -cos(theta)/Omega + cos(theta_0)/Omega; straight lines between a few nodes a cycle have
+    (h/2) cot(Omega h/2) in place of 1/Omega. What is missing, of E_0 sin(theta_k) and of the products of the
+    fundamentals, 2 <E sin theta_j> sin(theta_j) sin(theta_k), comes here.
+    """
+    n = x.size
+    for k in range(n):
+        area = heard * rest[0, k] * cosines[k]
+        for j in range(n):
+            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
+            area += x[j] * ((one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k])
+        filters[0, k] += sign * area / words[TAU]
+
+
+@njit(cache=True, error_model="numpy")
+def group_map(h, words, poles):
+    """What a group of steps does to one channel's filters, as a matrix.
+
+    Columns: low-passes and averager before, then the mixer's output at the group's nodes. Rows: low-passes and averager
+    after; then means over the group of the averager and of the last low-pass.
+    """
+    a, b, c = _pole_words(h, words[TAU])
+    d, e, f = _pole_words(h, words[AVERAGE])
+    size = poles + 1
+    result = np.zeros((size + 2, size + GROUP + 1))
+    for column in range(size + GROUP + 1):
+        z, x = np.zeros(size), np.zeros(GROUP + 1)
+        if column < size:
+            z[column] = 1.0
+        else:
+            x[column - size] = 1.0
+        averaged, passed = 0.0, 0.0
+        for m in range(1, GROUP + 1):
+            old, new = x[m - 1], x[m]
+            for p in range(poles):
+                value = z[p]
+                z[p] = a * value + b * old + c * new
+                old, new = value, z[p]
+            value = z[poles]
+            z[poles] = d * value + e * old + f * new
+            passed += 0.5 * (old + new) / GROUP
+            averaged += 0.5 * (value + z[poles]) / GROUP
+        result[:size, column] = z
+        result[size, column] = averaged
+        result[size + 1, column] = passed
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def window(
+    start, length, control, filters, averages, slow, mixed, series, expected, rows, scalars, variance, even, sines,
+    turn_sin, turn_cos, rest, mapped, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
+):  # fmt: skip
+    """The loop over one window: tia(t) is `series` on the nodes, with the controls where they were `expected`.
+
+    There sum_k slope_k w_k is `expected`; where it is something else, so is tia. `variance` and `even` are what the
+    series lacks in <tia^2> and <tia^2 sin theta_k>. Leaves in `mixed` the means of what went into the low-passes, and
+    in `taken` the controls at the ends of the groups.
+    """
+    n, poles = control.size, filters.shape[0]
+    slope = rows[SLOPE]
+    nodes = sines.shape[1] - 1
+    h = length / nodes
+    size = poles + 1
+    speed, last, x = np.zeros(n), np.zeros(n), np.empty(n)
+    told, heard, weighted = np.zeros(4), np.empty(GROUP + 1), np.empty((size + 2, GROUP + 1))
+    state, after = np.empty(size), np.empty(size + 2)
+    mixed[:] = 0.0
+    if closed:
+        for k in range(n):
+            last[k] = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+            speed[k] = last[k]
+    base, log, u, short = slow[0], slow[1], 0.0, 0.0
+    base_step, log_step = words[BASE_RATE] * h, words[GAIN_RATE] * h
+    for group in range(nodes // GROUP + 1):
+        _mean(control, slope, rows[PLACE], scalars[MEAN], scalars[VARIANCE], slow, target, words, loss_mode, rows[ODD],
+              rows[EVEN], told, x)  # fmt: skip
+        taken[group] = control
+        row = record[group]
+        row[0] = start + group * GROUP * h
+        row[1] = told[0]
+        row[2] = told[1]
+        row[3] = told[2]
+        row[4] = slow[0]
+        row[5] = slow[1]
+        row[6] = target
+        row[7] = 1.0
+        for k in range(n):
+            row[FIXED_COLUMNS + k] = control[k]
+            row[FIXED_COLUMNS + n + k] = filters[poles - 1, k]
+        if group == 0:
+            edge(1.0, told[3], x, turn_sin, turn_cos, rest, filters, words)
+        if group == nodes // GROUP:
+            edge(-1.0, told[3], x, turn_sin, turn_cos, rest, filters, words)
+            break
+        at = group * GROUP
+        gain_here, log_here = words[POLARITY] * math.exp(log), log
+        there, drift = 0.0, 0.0
+        for k in range(n):
+            there += slope[k] * control[k]
+            drift += slope[k] * h * speed[k]
+        for j in range(GROUP + 1):
+            m = at + j
+            tia = series[m] + there + j * drift - expected[m]
+            if j > 0:  # a look ahead, corrected below
+                base = min(max(slow[0] + base_step * u, -words[REACH]), words[REACH])
+                log = min(max(slow[1] + log_step * short, words[GAIN_LOW]), words[GAIN_HIGH])
+            more = log - log_here  # small: the exponential by its series
+            gain = gain_here * (1.0 + more * (1.0 + 0.5 * more * (1.0 + more * (1.0 + 0.25 * more) / 3.0)))
+            y = gain * (tia - base)
+            extra = gain * gain * variance
+            heard[j] = (y - target) * (y - target) + extra if loss_mode else tia - base
+            u_new = tia - base
+            short_new = words[LEVEL2] - y * y - extra
+            if j > 0:
+                base = slow[0] + 0.5 * base_step * (u + u_new)
+                log = slow[1] + 0.5 * log_step * (short + short_new)
+                slow[0] = min(max(base, -words[REACH]), words[REACH])
+                slow[1] = min(max(log, words[GAIN_LOW]), words[GAIN_HIGH])
+            u, short = u_new, short_new
+        base, log = slow[0], slow[1]
+        second = gain * gain if loss_mode else 0.0
+        for r in range(size + 2):
+            for j in range(GROUP + 1):
+                weighted[r, j] = mapped[r, size + j] * heard[j]
+        for k in range(n):
+            for p in range(poles):
+                state[p] = filters[p, k]
+            state[poles] = averages[k]
+            steady = second * even[k]
+            for r in range(size + 2):
+                total = 0.0
+                for j in range(GROUP + 1):
+                    total += weighted[r, j] * sines[k, at + j] + mapped[r, size + j] * steady
+                for p in range(size):
+                    total += mapped[r, p] * state[p]
+                after[r] = total
+            for p in range(poles):
+                filters[p, k] = after[p]
+            averages[k] = after[poles]
+            for j in range(GROUP):
+                mixed[k] += heard[j] * sines[k, at + j] / nodes
+            mixed[k] += steady * GROUP / nodes
+            if closed:  # the limiter at the group's mean; within the next one the speed goes on changing
+                now = -rate * words[STEP] * math.tanh(gains[k] * after[size] / words[STEP])
+                control[k] = min(max(control[k] + GROUP * h * now, low[k]), high[k])
+                speed[k] = 2.0 * now - last[k]
+                last[k] = now
+            else:
+                control[k] += GROUP * h * gains[k] * after[size + 1]
+
+
+@njit(cache=True, error_model="numpy")
+def ask(evaluate, many, params, state, volts, out):
+    """Currents at all columns of `volts` (terminals, settings), in one call where the device can."""
+    if many != 0:
+        call_device(many, float(volts.shape[1]), volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
+                    state.size - 1, out.ctypes.data)  # fmt: skip
+        return
+    one, found = np.empty(volts.shape[0]), np.empty(volts.shape[0])
+    for m in range(volts.shape[1]):
+        one[:] = volts[:, m]
+        call_device(evaluate, 0.0, one.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
+                    state.size - 1, found.ctypes.data)  # fmt: skip
+        out[:, m] = found
+
+
+@njit(cache=True, error_model="numpy")
+def change(evaluate, advance, params, state, volts, h):
+    """How much the currents change, as a fraction, while the device passes `h` seconds at the same voltages."""
+    first, then = np.empty(volts.size), np.empty(volts.size)
+    call_device(evaluate, 0.0, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                first.ctypes.data)  # fmt: skip
+    call_device(advance, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1, 0)
+    call_device(evaluate, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
+                then.ctypes.data)  # fmt: skip
+    return np.max(np.abs(then - first)) / max(np.max(np.abs(first)), 1e-30)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
+    """Moments of tia over the first `points` settings, with controls `where` and `sines`, (n, points) each.
+
+    <tia>, <d^2>, <d sin theta_k> and <d^2 sin theta_k>, d = tia without its mean and without the drift of the controls
+    through the points, which is known from the slopes (2/alpha_k) <d sin theta_k>.
+    """
+    n = sines.shape[0]
+    rest = np.empty(points)
+    total = 0.0
+    for m in range(points):
+        total += tia[m]
+    scalars[MEAN] = total / points
+    for m in range(points):
+        rest[m] = tia[m] - scalars[MEAN]
+    for k in range(n):
+        odd, place = 0.0, 0.0
+        for m in range(points):
+            odd += rest[m] * sines[k, m]
+            place += where[k, m]
+        rows[ODD, k] = odd / points
+        rows[PLACE, k] = place / points
+        rows[SLOPE, k] = 2.0 * rows[ODD, k] / amplitudes[k] if amplitudes[k] > 0.0 else 0.0
+    for k in range(n):
+        slope, place = rows[SLOPE, k], rows[PLACE, k]
+        for m in range(points):
+            rest[m] -= slope * (where[k, m] - place)
+    total = 0.0
+    for m in range(points):
+        rest[m] *= rest[m]
+        total += rest[m]
+    scalars[VARIANCE] = total / points
+    for k in range(n):
+        even = 0.0
+        for m in range(points):
+            even += rest[m] * sines[k, m]
+        rows[EVEN, k] = even / points
+
+
+@njit(cache=True)
+def lattice(vector, number, points, sines, times):
+    """Dither phases and times of a window's quadrature points; a different shift in each window, `number`.
+
+    A rank-1 lattice with odd `vector` and an even number of points: point m + points/2 has the opposite sines and the
+    same time as point m, so that all even terms cancel exactly; products of two sines are orthogonal exactly.
+    """
+    half = points // 2
+    for k in range(vector.size):
+        shift = (number * _irrational(k)) % 1.0
+        for m in range(half):
+            value = math.sin(2.0 * math.pi * (vector[k] * m / points + shift))
+            sines[k, m] = value
+            sines[k, m + half] = -value
+    jump = int(0.618 * half) | 1
+    shift = (number * 0.7548776662466927) % 1.0
+    for m in range(half):
+        times[m] = ((m * jump) % half + shift) / half
+        times[m + half] = times[m]
+
+
+@njit(cache=True)
+def _irrational(k):
+    """Fractional parts of square roots of different squarefree numbers: steps of the shifts from window to window."""
+    return math.sqrt(k * (k + 1) + 2.0) % 1.0
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _expect(control, averages, mixed, rate, length, gains, low, high, words, times, where):
+    """Where the controls will be: the averager nears what the mixer gave with this pattern last time."""
+    ahead = math.exp(-length / words[AVERAGE])
+    for k in range(control.size):
+        seen = mixed[k] + (averages[k] - mixed[k]) * ahead
+        first = -rate * length * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+        last = -rate * length * words[STEP] * math.tanh(gains[k] * seen / words[STEP])
+        begin, bend, least, most = control[k], 0.5 * (last - first), low[k], high[k]
+        for m in range(times.size):
+            value = begin + times[m] * (first + times[m] * bend)
+            where[k, m] = min(max(value, least), most)
+
+
+@njit(cache=True, error_model="numpy")
+def _sample(way, times, where):
+    """The way, known on the nodes, at some times."""
+    nodes = way.shape[1] - 1
+    for m in range(times.size):
+        s = min(int(times[m] * nodes), nodes - 1)
+        part = times[m] * nodes - s
+        for k in range(way.shape[0]):
+            where[k, m] = way[k, s] + part * (way[k, s + 1] - way[k, s])
+
+
+@njit(cache=True, error_model="numpy")
+def _retrace(taken, where):
+    """The way through the ends of the groups on all nodes; returns how far it is from `where` before."""
+    off = 0.0
+    for group in range(taken.shape[0]):
+        for k in range(where.shape[0]):
+            off = max(off, abs(taken[group, k] - where[k, group * GROUP]))
+    for k in range(where.shape[0]):
+        for group in range(taken.shape[0] - 1):
+            step = (taken[group + 1, k] - taken[group, k]) / GROUP
+            for j in range(GROUP):
+                where[k, group * GROUP + j] = taken[group, k] + j * step
+        where[k, where.shape[1] - 1] = taken[taken.shape[0] - 1, k]
+    return off
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _combine(first, factors, table, out):
+    """out = first + factors . table, over all columns."""
+    out[:] = first
+    for k in range(table.shape[0]):
+        factor = factors[k]
+        for m in range(out.size):
+            out[m] += factor * table[k, m]
+
+
+@njit(cache=True, error_model="numpy")
+def integrate(
+    evaluate, many, params, state, starts, length, half_edge, wait, ramp, stop, levels, targets, rates, scales,
+    amplitudes, control, filters, averages, slow, trained, output, tones, phases, vector, points, table, cotable, gains,
+    low, high, words, closed, loss_mode, tally, record,
+):  # fmt: skip
+    """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
+
+    With `points` = 0 the device is asked at all nodes, else at that many points of a lattice.
+    """
+    n, patterns, terminals = control.size, targets.size, levels.shape[1]
+    nodes = table.shape[1] - 1
+    groups = nodes // GROUP
+    asked = points if points > 0 else nodes + 1
+    sines, series, expected = np.zeros((n, nodes + 1)), np.zeros(nodes + 1), np.zeros(nodes + 1)
+    grid, times, way, where = (
+        np.arange(nodes + 1) / nodes,
+        np.empty(asked),
+        np.zeros((n, nodes + 1)),
+        np.zeros((n, asked)),
+    )
+    phase = np.zeros((n, asked)) if points > 0 else sines
+    volts, out, tia = np.empty((terminals, asked)), np.empty((terminals, asked)), np.empty(asked)
+    rows, scalars = np.zeros((ROWS, n)), np.zeros(SCALARS)
+    mixed, turn_sin, turn_cos = np.zeros((patterns, n)), np.zeros(n), np.zeros(n)
+    taken, nothing, largest = np.zeros((groups + 1, n)), np.zeros(n), np.max(amplitudes)
+    kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
+    rest, mapped = rests(tones, length / nodes), group_map(length / nodes, words, filters.shape[0])
+    now, rate, row = 0.0, 0.0, 0
+    for number in range(starts.size):
+        pattern = number % patterns
+        start = starts[number]
+        previous, rate = rate, rates[number]
+        moving = start - half_edge - wait - ramp  # the inputs move, then wait; the rate changes while they move
+        if moving - now > 1e-9 * length:
+            gap(moving - now, 1, control, filters, averages, previous, previous, gains, low, high, words, closed)
+        gap(ramp, GAP_STEPS, control, filters, averages, previous, rate, gains, low, high, words, closed)
+        gap(wait + half_edge, GAP_STEPS, control, filters, averages, rate, rate, gains, low, high, words, closed)
+        for k in range(n):
+            turn_sin[k] = math.sin(tones[k] * start + phases[k])
+            turn_cos[k] = math.cos(tones[k] * start + phases[k])
+            for m in range(nodes + 1):
+                sines[k, m] = table[k, m] * turn_cos[k] + cotable[k, m] * turn_sin[k]
+        if points > 0:
+            lattice(vector, number, points, phase, times)
+        if closed:
+            _expect(control, averages, mixed[pattern], rate, length, gains, low, high, words, grid, way)
+        kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
+        dither = scales[number] * amplitudes
+        for attempt in range(ATTEMPTS):
+            if points > 0:
+                _sample(way, times, where)
+            else:
+                where = way
+            for k in range(terminals):
+                volts[k] = levels[pattern, k]
+            for k in range(n):
+                line, alpha = volts[trained[k]], dither[k]
+                for m in range(asked):
+                    line[m] += where[k, m] + alpha * phase[k, m]
+            ask(evaluate, many, params, state, volts, out)
+            tally[0] += asked
+            for m in range(asked):
+                tia[m] = -words[OHM] * out[output, m]
+            take_moments(tia, phase, dither, where, asked if points > 0 else nodes, rows, scalars)
+            if not math.isfinite(scalars[MEAN]):
+                return -number - 1
+            variance = 0.0
+            if not closed:
+                rows[SLOPE] = 0.0
+            if points > 0:
+                _combine(scalars[MEAN], rows[SLOPE] * dither, sines, series)
+                expected[:] = np.sum(rows[SLOPE] * rows[PLACE])
+                variance = scalars[VARIANCE] - 0.5 * np.sum((rows[SLOPE] * dither) ** 2)
+            else:
+                series = tia
+                _combine(0.0, rows[SLOPE], where, expected)
+            written = record[row : row + groups + 1]
+            window(start, length, control, filters, averages, slow, mixed[pattern], series, expected, rows, scalars,
+                   variance, rows[EVEN] if points > 0 else nothing, sines, turn_sin, turn_cos, rest, mapped,
+                   targets[pattern], rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
+            near = (NEAR if points == 0 else NEAR_LATTICE) * largest
+            if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
+                break
+            control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
+        column = FIXED_COLUMNS + 2 * n
+        for k in range(terminals):
+            mean = np.sum(out[k]) / asked
+            for s in range(groups + 1):
+                written[s, column + k] = levels[pattern, k]
+                written[s, column + terminals + k] = mean
+        if closed:
+            for s in range(groups + 1):
+                for k in range(n):
+                    written[s, column + trained[k]] += taken[s, k]
+        row += groups + 1
+        now = start + length
+    steps = 1 if closed else 64
+    gap(stop - now, steps, control, filters, averages, rate, rate, gains, low, high, words, closed)
+    record[row] = record[row - 1]
+    record[row, 0] = stop
+    record[row, 7] = 0.0
+    record[row, FIXED_COLUMNS : FIXED_COLUMNS + n] = control
+    record[row, FIXED_COLUMNS + n : FIXED_COLUMNS + 2 * n] = filters[filters.shape[0] - 1]
+    return row + 1

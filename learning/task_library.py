@@ -1,0 +1,35 @@
+"""Tasks by name: the six gates, ring, sphere, curve, or the file of a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from inmateria.errors import InputError
+from learning.boolean_task import GATES, BooleanTask
+from learning.classification import ring, sphere
+from learning.regression import curve
+from learning.task_files import read_task
+from learning.tasks import Task
+
+READY_MADE: dict[str, Callable[[], Task]] = {"ring": ring, "sphere": sphere, "curve": curve}
+
+
+def named_task(name: str) -> Task:
+    """The task of a name or file, with input levels of +-0.25 V (see `learning.tasks.at_swing`).
+
+    Raises
+    ------
+    InputError
+        If there is no such task, or the file holds none.
+    """
+    if name.upper() in GATES:
+        return BooleanTask(name)
+    if name.lower() in READY_MADE:
+        return READY_MADE[name.lower()]()
+    if Path(name).suffix or "/" in name:
+        return read_task(Path(name))
+    known = ", ".join((*GATES, *READY_MADE))
+    raise InputError(
+        "gate", name, "is no gate and no other task", f"choose one of {known}, or give a file (.csv, .npz)"
+    )
