@@ -21,9 +21,8 @@ import numpy as np
 
 from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models import ChipSurrogate
-from learning import Bench, HgeSettings
+from learning import GATES, Bench, HgeSettings
 from learning.hge import build_loop, choose_start
-from learning.tasks import GATES
 
 STABLE = 0.01
 
@@ -37,9 +36,9 @@ def design(chip: ChipSurrogate, seed: int) -> tuple[HomodyneLoop, str]:
     bench = Bench(chip, 0, (1, 3), spacing_Hz=spacing)
     settings = HgeSettings(amplitude_V=float(amplitude), learning_rate=float(rate), step_V=float(step))
     task = bench.task(gate)
-    controls, polarity, outputs, _ = choose_start(bench, task, settings, rng)
+    start = choose_start(bench, task, settings, rng)
     words = f"{gate:4s} {1e3 * amplitude:4.1f} mV {spacing:3.0f} Hz {rate:.3f} {1e3 * step:3.0f} mV"
-    return build_loop(bench, task, settings, controls, polarity, outputs), words
+    return build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A), words
 
 
 def deviation(loop: HomodyneLoop, run: Transient, reference: Transient) -> float:
