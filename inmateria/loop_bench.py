@@ -21,6 +21,8 @@ from inmateria.terminal import stderr
 from learning import HgeSettings, learn
 from learning.bench import default_bench
 
+LEARNING_TOLERANCE = 1e-5
+"""Of the mean field, as `inmateria learn` sets it."""
 ROUNDS = 3
 FAST_ROUNDS = 10
 """Rounds of the twin and of the averaged loop to each of ngspice: they are over in a moment."""
@@ -38,7 +40,7 @@ def _least_s(run: Callable[[], Any], rounds: int) -> float:
 
 def _xor(seed: int) -> dict[str, float]:
     """The main job: wall seconds of the training, and microseconds a time-point, of which the device."""
-    bench = default_bench()
+    bench = default_bench(tolerance=LEARNING_TOLERANCE)
     begin = time.perf_counter()
     result = learn(bench, bench.task("XOR"), HgeSettings(), rng=np.random.default_rng(seed))
     wall_s = time.perf_counter() - begin

@@ -164,6 +164,9 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if not options.table:
         chip = ChipSurrogate.from_npz(options.chip) if options.chip else None
-        bench = None if chip else default_bench(0)
-        run(options.points, options.out, chip or bench.device, chip.measured[0] if chip else bench.output)
+        if chip:
+            run(options.points, options.out, chip, chip.measured[0])
+        else:
+            bench = default_bench(0)
+            run(options.points, options.out, bench.device, bench.output)
     table(options.out, options.picture)

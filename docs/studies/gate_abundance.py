@@ -100,7 +100,8 @@ def per_electrode(electrode: Array, negative: Array, count: int) -> Array:
 def chip(count: int, rng: np.random.Generator) -> dict[str, Array]:
     folder = Path(os.environ.get("INMATERIA_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
     device = ChipSurrogate.from_npz(folder / "dnpu_chip.npz")
-    volts, inputs = settings(*device.limits_V, count, rng)
+    low, high = device.limits_V.T
+    volts, inputs = settings(low, high, count, rng)
     outputs = -device.currents(patterns(volts, inputs))[..., 0]
     local = -device.conductances(volts)[:, 0, 1:]
     return {

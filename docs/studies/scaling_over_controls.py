@@ -16,6 +16,7 @@ Both are then simulated, noise sample by sample, and the errors measured.
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,9 @@ def network(n: int, rng: np.random.Generator) -> Device:
     return value, gradient
 
 
-def dither_bias(device: Device, n: int, alpha: float, rng: np.random.Generator) -> float:
+def dither_bias(device: Device, n: int, alpha: float, seed: int) -> float:
     """Averaged less exact gradient, relative: <2 cos^2 (g(V + d) - g(V))> over pairs of phases."""
-    turns = rng.uniform(0.0, 2 * np.pi, (SAMPLES, n))
+    turns = np.random.default_rng(seed).uniform(0.0, 2 * np.pi, (SAMPLES, n))
     turns = np.concatenate([turns, turns + np.pi])
     exact = device[1](np.zeros((1, n)))[0]
     averaged = np.mean(2 * np.cos(turns) ** 2 * (device[1](alpha * np.sin(turns)) - exact), axis=0)
@@ -117,7 +118,7 @@ def main() -> None:
           f"medians over {options.devices} devices")  # fmt: skip
     print("device       n   alpha, mV   h, mV   top tone at T, Hz   T dither, s   (noise alone)   2n(T_1 + t_s), s   "
           "ratio   error dither   differences")  # fmt: skip
-    curves = {}
+    curves: dict[str, np.ndarray] = {}
     for name, make in (("one device", one_device), ("network", network)):
         rows = []
         for n in CONTROLS:
@@ -126,8 +127,8 @@ def main() -> None:
                 rng = np.random.default_rng([n, number])
                 device = make(n, rng)
                 size = float(np.linalg.norm(device[1](np.zeros((1, n)))[0]))
-                alpha = amplitude(lambda a, d=device, m=n, k=number: dither_bias(d, m, a, np.random.default_rng(k)))
-                h = amplitude(lambda a, d=device, m=n: step_bias(d, m, a))
+                alpha = amplitude(partial(dither_bias, device, n, seed=number))
+                h = amplitude(partial(step_bias, device, n))
                 top = 2 * golomb_ruler(n)[-1] + 1
                 noise_s = n * PSD / (alpha * NOISE * size) ** 2
                 time_s = max(noise_s, top / BAND_HZ)
@@ -152,9 +153,9 @@ def main() -> None:
 
         figure = Figure(figsize=(6.2, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        for (name, rows), style in zip(curves.items(), ("-", "--"), strict=True):
-            axes.loglog(CONTROLS, rows[:, 3], "o" + style, color="#0072B2", label=f"dither, {name}")
-            axes.loglog(CONTROLS, rows[:, 5], "s" + style, color="#D55E00", label=f"differences, {name}")
+        for (name, curve), style in zip(curves.items(), ("-", "--"), strict=True):
+            axes.loglog(CONTROLS, curve[:, 3], "o" + style, color="#0072B2", label=f"dither, {name}")
+            axes.loglog(CONTROLS, curve[:, 5], "s" + style, color="#D55E00", label=f"differences, {name}")
         axes.set_xlabel("controls")
         axes.set_ylabel("time to a gradient of the same error (s)")
         axes.legend()

@@ -84,8 +84,8 @@ def main() -> None:
                 found = simulated(settings, TIME_S, tones, slopes, options.records, seed) / own
                 rows.append((theory, found))
                 worst.append(found / theory)
-            alone = filters(TIME_S / N)[name]
-            one = expected(alone, TIME_S / N, np.array([FIRST_HZ]), slopes[N // 2 : N // 2 + 1]) / slopes[N // 2] ** 2
+            shorter = filters(TIME_S / N)[name]
+            one = expected(shorter, TIME_S / N, np.array([FIRST_HZ]), slopes[N // 2 : N // 2 + 1]) / slopes[N // 2] ** 2
             curves[weaker, name] = np.array(rows), one
             print(f"{weaker:5g}   {name:14s}   " + "  ".join(f"{a:.3g} ({b:.3g})" for a, b in rows) + f"; {one:.3g}",
                   flush=True)  # fmt: skip
@@ -98,7 +98,7 @@ def main() -> None:
         figure = Figure(figsize=(10.5, 4.0), layout="constrained")
         for axes, weaker in zip(figure.subplots(1, 3, sharey=True), (1.0, 2.05, 20.0), strict=True):
             for name, colour in zip(filters(1.0), ("#0072B2", "#D55E00", "#009E73"), strict=True):
-                rows, one = curves[weaker, name]
+                table, alone = curves[weaker, name]
                 slopes = np.full(N, SLOPE)
                 slopes[N // 2] /= weaker
                 fine = np.geomspace(SPACINGS[0], SPACINGS[-1], 300)
@@ -107,8 +107,8 @@ def main() -> None:
                     for s in fine
                 ]
                 axes.loglog(fine, curve, "-", color=colour, lw=1.0, label=f"{name}, parallel")
-                axes.loglog(SPACINGS, rows[:, 1], "o", ms=4, color=colour)
-                axes.axhline(one, ls=":", color=colour, label=f"{name}, one by one")
+                axes.loglog(SPACINGS, table[:, 1], "o", ms=4, color=colour)
+                axes.axhline(alone, ls=":", color=colour, label=f"{name}, one by one")
             axes.set_title(f"{weaker:g} times weaker than its neighbours")
             axes.set_xlabel("spacing (Hz)")
         figure.axes[0].set_ylabel("expected squared error / derivative^2")
