@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.datasets import versions
 from analysis.planner import GradientPlan, GradientRequirements, plan
+from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
 from inmateria.progress import compilation_told
@@ -65,8 +66,8 @@ def run_plan(
         For requirements that make no sense or cannot be had.
     """
     begin = time.perf_counter()
-    if not hasattr(bench.device, "conductances"):
-        raise InputError("device", facts.get("device"), "knows no exact gradient", "plan on meanfield or a chip")
+    if isinstance(bench.device, KineticMonteCarlo):
+        raise InputError("device", "kmc", "knows no exact gradient", "plan on meanfield, or on a chip's file")
     names = [word.strip() for word in filters.split(",") if word.strip()]
     low, high = bench.limits_V.T
     if not 0.0 < limit_V < 0.25 * float(np.min(high - low)):

@@ -62,6 +62,9 @@ def test_plan(chip_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
         refused = in_process(capsys, "plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", option, value)
         assert refused.code == 2, (option, refused)
         assert refused.stderr.count("\n") == 1
+    blind = in_process(capsys, "plan", "--device", "kmc")
+    assert blind.code == 2
+    assert blind.stderr.startswith("error: device = 'kmc': knows no exact gradient")
 
 
 @pytest.mark.parametrize("engine", ["twin", "ngspice"])
