@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
+from circuits.lockin_design import safe_loop_gain
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from lockin import (
@@ -40,13 +41,10 @@ from lockin import (
     golomb_ruler,
     noise_bandwidth_hz,
     plan_frequencies,
-    stability_margin,
 )
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")
-LOOP_MARGIN = 3.0
-"""Gain margin of a loop with the planned learning rate."""
 _PAIRS = 32
 """Antithetic pairs of phases in the average over the dither."""
 _SCALES = 15
@@ -239,10 +237,7 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
     reachable = [(time, best.error) for time in times for best in [search.best(float(time))] if best is not None]
     rate = None
     if requirements.curvature is not None:
-        one = stability_margin(found.settings, requirements.curvature)
-        rate = (
-            one / LOOP_MARGIN if math.isfinite(one) else 0.25 / (requirements.curvature * found.settings.time_constant)
-        )
+        rate = safe_loop_gain(found.settings) / requirements.curvature
     return GradientPlan(
         requirements,
         DitherPlan(tuple(found.tones), tuple(found.alpha)),
@@ -515,12 +510,11 @@ class _Search:
             if np.any(getattr(need.front_end, name)):
                 less = (np.asarray(getattr(need.front_end, name)) / 1.1).tolist()
                 changes[name] = self.relaxed(front_end=replace(need.front_end, **{name: less}))
-        changes["amplitude_limit_v"] = self.relaxed()
+        gains = {"amplitude_limit_v": 0.0}
         if np.any(found.alpha > 0.9 * self.limits):
-            wider = changes["amplitude_limit_v"]
+            changes["amplitude_limit_v"] = wider = self.relaxed()
             wider.shape = 1.1 * self.shape
             wider._tabulate()
-        gains = {}
         for name, search in changes.items():
             better = search.best(found.time_s)
             gains[name] = 0.0 if better is None else max(0.0, 1.0 - better.error / found.error)

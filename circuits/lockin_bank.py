@@ -200,8 +200,6 @@ class LockInBank:
         """The device, coupled to the circuit's nodes."""
         plan, biases = self.dither, self.biases(duration_s)
         start = self.voltages_V.copy()
-        for terminal, table in biases.items():
-            start[terminal] = table.values[0]
         waves: dict[int, list[tuple[float, Table]]] = {t: [(1.0, table)] for t, table in self.waves.items()}
         for terminal, table in biases.items():
             waves.setdefault(terminal, []).append((1.0, table))

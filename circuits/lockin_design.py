@@ -29,7 +29,7 @@ from circuits.engine import OPTIONS, Engine, Progress
 from circuits.lockin_netlist import LockInBlock, lockin_block
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_limit
+from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_margin
 from netlists import Part, format_number, library, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
@@ -586,9 +586,13 @@ def _integrator(need: LockInRequirements, settings: LockInSettings, alpha: float
     """
     if need.curvature is None:
         return None
-    limit = stability_limit(settings.poles) / LOOP_MARGIN
-    gain = (limit if math.isfinite(limit) else DAMPED) / settings.time_constant
-    return nearest_rc(alpha * need.curvature / (2.0 * gain))
+    return nearest_rc(alpha * need.curvature / (2.0 * safe_loop_gain(settings)))
+
+
+def safe_loop_gain(settings: LockInSettings) -> float:
+    """Loop gain (learning rate times largest curvature, 1/s) with a margin of `LOOP_MARGIN`; one pole is `DAMPED`."""
+    largest = stability_margin(settings, 1.0)
+    return largest / LOOP_MARGIN if math.isfinite(largest) else DAMPED / settings.time_constant
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------

@@ -188,6 +188,8 @@ def run_gradient(
     results.write_waveforms(loop, run)
     results.write_deck(loop, run)
 
+    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
+
     def draw(_dataset: xr.Dataset) -> dict[str, Any]:
         from analysis import plots
         from analysis.budget_plots import plot_budget
@@ -195,7 +197,6 @@ def run_gradient(
         title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
         drawn = {"gradient.png": plots.plot_gradients([measured], [ideal], title)}
         if budget is not None:
-            scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
             names, deviation = tuple(bench.names), np.asarray(measured) - np.asarray(ideal)
             drawn["budget.png"] = plot_budget(budget, names, deviation, scale=scale, units=shown, title=title)
         return drawn
@@ -203,7 +204,6 @@ def run_gradient(
     results.write_figures(draw)
     summary["wall_s"] = time.perf_counter() - begin
     content = results.write_summary(summary)
-    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
     for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
         answer.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
     answer.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)

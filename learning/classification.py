@@ -120,9 +120,8 @@ class ClassificationTask(Task):
     test_targets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for points, targets in (("points", "targets"), ("test_points", "test_targets")):
-            object.__setattr__(self, points, as_points(points, getattr(self, points)))
-            object.__setattr__(self, targets, as_values(targets, getattr(self, targets)))
+        self._take_points()
+        for targets in ("targets", "test_targets"):
             if not set(getattr(self, targets)) <= {0.0, 1.0}:
                 raise InputError(targets, self.name, "classes must be 0 and 1", "number them so")
         self._check_points()

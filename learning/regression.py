@@ -88,9 +88,7 @@ class RegressionTask(Task):
     test_targets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for points, targets in (("points", "targets"), ("test_points", "test_targets")):
-            object.__setattr__(self, points, as_points(points, getattr(self, points)))
-            object.__setattr__(self, targets, as_values(targets, getattr(self, targets)))
+        self._take_points()
         self._check_points()
 
     def score(self, currents_A: FloatArray, polarity: float = 1.0, noise_A: float = 0.0) -> RegressionScore:

@@ -149,6 +149,12 @@ class Task(ABC):
         spread = float(np.std(outputs))
         return float(np.mean((outputs - outputs.mean()) * self.targets_V) / spread) if spread > 0 else 0.0
 
+    def _take_points(self) -> None:
+        """Turn points and targets of either set into tuples of floats; for the constructors."""
+        for points, targets in (("points", "targets"), ("test_points", "test_targets")):
+            object.__setattr__(self, points, as_points(points, getattr(self, points)))
+            object.__setattr__(self, targets, as_values(targets, getattr(self, targets)))
+
     def _check_points(self) -> None:
         """Refuse points and swings that are none; for the constructors."""
         for field, points, wanted in (

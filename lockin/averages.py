@@ -7,7 +7,7 @@ a semicircle law in the control's own direction and arcsine laws in the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,18 +199,26 @@ def common_period_average(
         As for `dither_average`; and when the tones have no common period.
     """
     point, places = place(voltages, plan, terminals)
+    total, sums = 0, np.zeros(plan.n)
+    for values, sines in over_common_period(function, point, places, plan, points_per_period):
+        total += values.size
+        sums += values @ sines
+    return np.asarray(2.0 / np.asarray(plan.amplitudes_v) * sums / total)
+
+
+def over_common_period(
+    function: Response, point: Array, places: np.ndarray, plan: DitherPlan, points_per_period: int
+) -> Iterator[tuple[Array, Array]]:
+    """Values (m,) and unit tones (m, n) at even times over the tones' common period, in batches one after the other."""
     multiples = np.asarray(plan.multiples)
     total = count("points_per_period", points_per_period, 3) * int(multiples.max())
-    peaks, phases = np.asarray(plan.amplitudes_v), np.asarray(plan.phases_rad)
-    sums = np.zeros(plan.n)
     for start in range(0, total, BATCH):
         part = np.arange(start, min(start + BATCH, total))
         turns = (part[:, None] * multiples[None, :] % total) / total
-        sines = np.sin(2.0 * np.pi * turns + phases)
+        sines = np.sin(2.0 * np.pi * turns + np.asarray(plan.phases_rad))
         settings = np.tile(point, (part.size, 1))
-        settings[:, places] += peaks * sines
-        sums += evaluate(function, settings) @ sines
-    return np.asarray(2.0 / peaks * sums / total)
+        settings[:, places] += np.asarray(plan.amplitudes_v) * sines
+        yield evaluate(function, settings), sines
 
 
 def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[Array, np.ndarray]:

@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inmateria.errors import InputError
-from lockin.averages import BATCH, Response, dither_bias, evaluate, place
-from lockin.checks import Array, count, finite
+from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
+from lockin.checks import Array, finite
 from lockin.demodulate import gradient as read_gradient
 from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
 from lockin.plan import DitherPlan
@@ -124,12 +124,6 @@ class ErrorBudget:
         """Root mean square deviation from the exact gradient, (n,)."""
         return np.hypot(self.systematic, self.noise)
 
-    @property
-    def relative(self) -> float:
-        """Expected |reading - exact| / |exact|, root mean square over noise, Euclidean over the controls."""
-        size = float(np.linalg.norm(self.exact))
-        return float(np.linalg.norm(self.total)) / size if size > 0.0 else float("inf")
-
     def shares(self) -> dict[str, float]:
         """Euclidean size of each term over the controls, ``noise`` among them, unit per V, largest first."""
         sizes = {name: float(np.linalg.norm(values)) for name, values in {**self.terms, "noise": self.noise}.items()}
@@ -217,10 +211,6 @@ def error_budget(
     # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
     displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
 
-    def read_as_averaged(z: ComplexArray) -> Array:
-        """What each channel reads of a series with no fault but the dither's."""
-        return np.asarray(np.imag(np.exp(1j * phases) * np.conj(z[multiples])) / peaks)
-
     def moved(times: Array, offsets: Array) -> Array:
         """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
         steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
@@ -235,14 +225,13 @@ def error_budget(
         return float(transfer[0].real) * read_gradient(plan, grid, added, settings, degrees)
 
     terms = {name: np.zeros(n) for name in TERMS}
-    averaged = read_as_averaged(series)
+    averaged = np.imag(np.exp(1j * phases) * np.conj(series[multiples])) / peaks  # no fault but the dither's
+    signal, leaked = transfer * series, transfer[multiples] * displaced
     for k, own in enumerate(multiples):
         reference = np.exp(1j * (phases[k] + np.radians(degrees[k]))) / peaks[k]
         above = reference * filtered_tone(settings, frequencies + tones[k], time_s)
         below = reference * filtered_tone(settings, tones[k] - frequencies, time_s)
-        signal = transfer * series
         each = np.imag(above * signal + below * np.conj(signal))
-        leaked = transfer[multiples] * displaced
         stray_each = np.imag(above[multiples] * leaked + below[multiples] * np.conj(leaked))
         others = np.arange(n) != k
         static, image = np.imag(below[own] * np.conj(signal[own])), np.imag(above[own] * signal[own])
@@ -272,18 +261,10 @@ def error_budget(
 
 def _fourier_series(function: Response, point: Array, places: Any, plan: DitherPlan, per_period: int) -> ComplexArray:
     """Z_m of the output over the tones' common period; sampled at `per_period` points of the highest tone's."""
-    multiples = np.asarray(plan.multiples)
-    total = count("points_per_period", per_period, 3) * int(multiples.max())
-    values = np.empty(total)
-    for start in range(0, total, BATCH):
-        part = np.arange(start, min(start + BATCH, total))
-        turns = (part[:, None] * multiples[None, :] % total) / total
-        settings = np.tile(point, (part.size, 1))
-        settings[:, places] += np.asarray(plan.amplitudes_v) * np.sin(2.0 * np.pi * turns + np.asarray(plan.phases_rad))
-        values[part] = evaluate(function, settings)
-    series = 2.0 * np.fft.rfft(values) / total
+    values = np.concatenate([part for part, _ in over_common_period(function, point, places, plan, per_period)])
+    series = 2.0 * np.fft.rfft(values) / values.size
     series[0] *= 0.5
-    return np.asarray(series[: (total + 1) // 2])
+    return np.asarray(series[: (values.size + 1) // 2])
 
 
 def _transfer(electronics: FrontEnd, frequencies: Array) -> ComplexArray:
