@@ -173,11 +173,11 @@ def learn(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
         from inmateria.search_run import parse_methods, run_search
         from learning import named_task
+        from learning.devices import DeviceOptions
 
         methods = parse_methods(method)
         task = named_task(gate)
@@ -247,9 +247,9 @@ def gradient(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench, numbers
         from inmateria.gradient_run import run_gradient
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
         content = run_gradient(
@@ -299,9 +299,9 @@ def plan(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.plan_run import run_plan
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), None, 1e-6)
         content = run_plan(
@@ -346,9 +346,9 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.export_run import run_export
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
         output_file(deck)
@@ -396,8 +396,8 @@ def iv(
         require_rooms()
         import os
 
-        from inmateria.devices import DeviceOptions, make_device
         from inmateria.iv_run import run_iv
+        from learning.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_iv(
@@ -435,7 +435,7 @@ def device_command(
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.device_run import run_device
-        from inmateria.devices import DeviceOptions, make_device
+        from learning.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_device(opened, facts=facts, at=at, folder=folder, answer=answers(as_json))
