@@ -212,4 +212,4 @@ def seed_axis(seeds: int, first: int = 0) -> Axis:
 def point_words(point: Mapping[str, Value]) -> list[int]:
     """Eight 32-bit words that follow from a point's coordinates, for `numpy.random.SeedSequence`."""
     text = json.dumps({key: point[key] for key in sorted(point)}, ensure_ascii=True)
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4").tolist()
+    return [int(word) for word in np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4")]

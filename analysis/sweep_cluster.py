@@ -190,11 +190,14 @@ def _local(count: int) -> Iterator[SweepCluster]:
     import dask
     from distributed import Client, LocalCluster
 
-    # the scheduler is in this process, with no dashboard and no workers: these are ours
-    with LocalCluster(
-        n_workers=0, processes=True, host="127.0.0.1", scheduler_port=0, dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-    ) as cluster, Client(cluster, set_as_default=False) as client:  # fmt: skip
+    # The scheduler is in this process, with no dashboard and no workers: these are ours. A batch whose worker dies
+    # twice comes back, to be given out again point by point.
+    options = {"processes": True, "host": "127.0.0.1", "scheduler_port": 0, "dashboard_address": None}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         local = LocalWorkers(cluster.scheduler_address, count)
         try:
             yield SweepCluster(client, local, cluster.scheduler_address)

@@ -138,7 +138,7 @@ class _Table:
         return self.arrays["status"].reshape(-1)
 
     def attributes(self, name: str) -> dict[str, Any]:
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "status": {"long_name": "what stands here", **_MEANINGS},
             "reason": {"long_name": "why the point failed"},
             "seconds": {"units": "s", "long_name": "wall time of the point"},
@@ -337,12 +337,20 @@ def read_store(path: str | Path) -> xr.Dataset:
         If there is none.
     """
     try:
-        with xr.open_zarr(path) as found:
-            return found.load()
+        with xr.open_zarr(path, chunks=None) as opened:
+            found: xr.Dataset = opened.load()
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise InputError(
             "store", str(path), f"is no store of a sweep ({error})", "name a folder such as .../sweep.zarr"
         ) from None
+    words = {  # of numpy's own fixed width, which all of xarray knows
+        name: (value.dims, np.array(value.values.tolist(), dtype=str), value.attrs)
+        for name, value in found.variables.items()
+        if value.dtype.kind == "T"
+    }
+    return found.assign_coords({k: v for k, v in words.items() if k in found.coords}).assign(
+        {k: v for k, v in words.items() if k in found.data_vars}
+    )
 
 
 def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,8 +17,8 @@ import pytest
 import xarray as xr
 
 from analysis.sweep_axes import Axis, make_axes, parse_over, point_words, ranged, seed_axis
+from analysis.sweep_runner import run_sweep
 from analysis.sweep_store import DONE, FAILED, TODO, Layout, Outcome, SweepStore, Variable
-from analysis.sweeps import run_sweep
 from inmateria.errors import InputError, Interrupted
 
 UNITS = {"dither.amplitude": "V", "noise.density": "A^2/Hz", "learning.rate": "1", "electronics.level": "", "n": ""}
