@@ -34,6 +34,7 @@ from circuits import averaged_kernel as compiled
 from circuits.callbacks import c_functions, imported
 from circuits.engine import Transient
 from circuits.homodyne_loop import READING_V, HomodyneLoop
+from circuits.loop_figures import loop_figures
 from circuits.twin import loop_words
 from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.threads import one_blas_thread
@@ -115,13 +116,13 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
-    tally = np.zeros(1)
+    tally, words = np.zeros(1), loop_words(loop, loop_figures(loop))
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
         0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
         rates, scales, np.array(plan.amplitudes_v), control, np.zeros((loop.filter_poles, n)), np.zeros(n),
         np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", tally,
+        np.sin(angles), np.cos(angles), gains, low, high, words, closed, loop.mode != "output", tally,
         record,
     )  # fmt: skip
     if written < 0:
