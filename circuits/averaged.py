@@ -33,7 +33,7 @@ import numpy as np
 from circuits import averaged_kernel as compiled
 from circuits.callbacks import c_functions, imported
 from circuits.engine import Transient
-from circuits.homodyne_loop import READING_V, HomodyneLoop
+from circuits.homodyne_loop import AVERAGED, READING_V, HomodyneLoop
 from circuits.twin import loop_words
 from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.threads import one_blas_thread
@@ -132,6 +132,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         "points": float(written),
         "evaluations": float(tally[0]),
         "rejected": 0.0,
+        AVERAGED: 1.0,
         "seconds": time.perf_counter() - begin,
     }
     return Transient(

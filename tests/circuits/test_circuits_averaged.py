@@ -194,6 +194,16 @@ def test_what_has_no_average_is_refused() -> None:
         loop_of(chip()).averaged(points=0)
 
 
+def test_an_average_has_no_tones_to_demodulate() -> None:
+    loop = loop_of(Quadratic())
+    opened = loop.opened(loop.start_V, 0.01, "output")
+    with pytest.raises(InputError, match="no tones"):
+        opened.digital_gradient(opened.averaged())
+    # The twin's record has them. Its last window, at 0.2 and -0.2 V: 1e7 Ohm times the derivatives of the current.
+    exact = [0.5 * (1 + 2 * 0.2 - 0.5 * 0.2), 0.25 * 0.2 + 0.3 * (1 - 3 * 0.2)]
+    assert np.allclose(opened.digital_gradient(opened.twin()), exact, rtol=1e-4)
+
+
 def test_a_gate_is_learned_alike() -> None:
     bench = Bench(chip(), 0, (1, 3))
     settings = HgeSettings(restarts=1, sequences=8)
