@@ -114,7 +114,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     nodes = compiled.GROUP * math.ceil(max(nodes, LEAST_NODES) / compiled.GROUP)
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
-    record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
+    record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
     tally = np.zeros(1)
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
@@ -127,18 +127,17 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     if written < 0:
         when = starts[-written - 1]
         raise ConvergenceError("device", "NaN", f"gave no current near {when:.6g} s", "check its voltages")
-    columns = np.ascontiguousarray(record[:written].T)
     statistics = {
-        "points": float(written),
+        "points": float(record.shape[1]),
         "evaluations": float(tally[0]),
         "rejected": 0.0,
         AVERAGED: 1.0,
         "seconds": time.perf_counter() - begin,
     }
     return Transient(
-        columns[0],
-        dict(zip(names, columns[1:], strict=False)),
-        np.ascontiguousarray(columns[1 + len(names) :].T),
+        record[0],
+        dict(zip(names, record[1:], strict=False)),
+        np.ascontiguousarray(record[1 + len(names) :].T),
         True,
         statistics,
         (),

@@ -33,7 +33,7 @@ from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function,
 ROOM = 64
 """Remainders at most; where more neurons change, settings are asked one by one."""
 
-ROWS = 320
+ROWS = 384
 """Settings taken at a time."""
 
 _FAST = {"reassoc", "contract", "nsz"}
