@@ -197,9 +197,9 @@ def window(
             if group == groups:
                 break
         at = group * GROUP
-        level = there - slow[0]
+        level, here = there - slow[0], series[at : at + GROUP + 1]
         for j in range(GROUP + 1):
-            u[j] = series[at + j] + level + j * drift
+            u[j] = here[j] + level + j * drift
         total = -0.5 * (u[0] + u[GROUP])
         for j in range(GROUP + 1):
             total += u[j]
@@ -231,10 +231,12 @@ def window(
             for p in range(poles):
                 state[p] = filters[p, k]
             state[poles] = averages[k]
+            sine = sines[k, at : at + GROUP + 1]
             for r in range(means):
-                total = weighted[r, GROUP] * sines[k, at + GROUP] + steady[r] * second * even[k]
+                weight = weighted[r]
+                total = weight[GROUP] * sine[GROUP] + steady[r] * second * even[k]
                 for j in range(GROUP):
-                    total += weighted[r, j] * sines[k, at + j]
+                    total += weight[j] * sine[j]
                 for p in range(size):
                     total += mapped[r, p] * state[p]
                 after[r] = total

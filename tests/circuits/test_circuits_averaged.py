@@ -103,7 +103,7 @@ def test_pieces_are_the_network(amplitude: float, changing: bool) -> None:
         volts[:, 0] = 0.0
         wanted, found = device.currents(volts).T, np.empty((5, ROWS))
         scratch = np.zeros(scratch_size(4, 48))
-        done = pieces(np.ascontiguousarray(volts.T), 0, ROWS, device._params, found, scratch)
+        done = pieces(np.ascontiguousarray(volts.T), 0, ROWS, device._params, found, scratch, scratch.view(np.int64))
         assert done or amplitude == 0.3  # more than ROOM of 120 neurons change: the caller asks one by one
         if done:
             assert np.max(np.abs(found - wanted)) < 1e-12 * np.max(np.abs(wanted))
@@ -115,7 +115,8 @@ def test_pieces_know_their_range() -> None:
     volts, found = np.zeros((5, 3)), np.zeros((5, 3))
     for wrong in (1.1, np.nan):
         volts[2, 1] = wrong
-        assert pieces(volts, 0, 3, chip()._params, found, np.zeros(scratch_size(4, 48)))
+        scratch = np.zeros(scratch_size(4, 48))
+        assert pieces(volts, 0, 3, chip()._params, found, scratch, scratch.view(np.int64))
         assert np.all(np.isnan(found))
 
 
