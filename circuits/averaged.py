@@ -14,6 +14,7 @@ taken in groups of steps (`averaged_kernel.group_map`). How the averages are fou
 - One that answers many settings in one call (`SteppableKernel.many`: the chip) is asked along the window, six times a
   cycle of the highest tone, where the controls are expected to go, and again where they went if that is elsewhere.
   Products of up to four tones then have their true mean; beats of the tones within the window are there too.
+  Where they go is foreseen by the same equations, with the averages of the pattern's last window.
 - Any other is asked at a lattice of phases (`averaged_kernel.lattice`), 32 settings a window, shifted from window to
   window so that what the lattice leaves out averages away. Beats are those of its averages and slopes.
 
@@ -46,6 +47,8 @@ LEAST_NODES = 160
 """Nodes of a window where the tones ask for fewer."""
 NODES_PER_CYCLE = 6
 """So that products of three tones are no whole number of cycles between nodes."""
+GROUPS_PER_FILTER = 2
+"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at."""
 
 
 def lattice_points(tones: int, wanted: int | None = None) -> int:
@@ -111,7 +114,8 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         gains = gains / loop.reading_scale
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
-    nodes = compiled.GROUP * math.ceil(max(nodes, LEAST_NODES) / compiled.GROUP)
+    groups = GROUPS_PER_FILTER * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))

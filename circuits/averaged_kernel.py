@@ -94,20 +94,28 @@ def _rest(omega, h):
     return 1.0 / omega - 0.5 * h / math.tan(0.5 * h * omega)
 
 
-@njit(cache=True, error_model="numpy")
-def edge(sign, heard, x, sines, cosines, rest, filters, words):
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def products(sines, cosines, rest, partial):
+    """Fill partial[k, j] with what is missing of 2 int sin(theta_j) sin(theta_k) dt: see `edge`."""
+    n = sines.size
+    for k in range(n):
+        for j in range(n):
+            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
+            partial[k, j] = (one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def edge(sign, heard, x, cosines, partial, rest, filters, words):
     """Where the gate opens (sign 1) or closes (-1), the integral of an oscillation begins or ends off its mean.
 
     int sin(theta) dt = -cos(theta)/Omega + cos(theta_0)/Omega; straight lines between a few nodes a cycle have
     (h/2) cot(Omega h/2) in place of 1/Omega. What is missing, of E_0 sin(theta_k) and of the products of the
     fundamentals, 2 <E sin theta_j> sin(theta_j) sin(theta_k), comes here.
     """
-    n = x.size
-    for k in range(n):
+    for k in range(x.size):
         area = heard * rest[0, k] * cosines[k]
-        for j in range(n):
-            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
-            area += x[j] * ((one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k])
+        for j in range(x.size):
+            area += x[j] * partial[k, j]
         filters[0, k] += sign * area / words[TAU]
 
 
@@ -147,11 +155,13 @@ def group_map(h, words, poles):
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def window(
-    start, length, control, filters, averages, slow, series, rows, scalars, variance, even, sines, turn_sin, turn_cos,
+    start, length, control, filters, averages, slow, series, rows, scalars, variance, even, sines, cosines, partial,
     rest, mapped, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
 ):  # fmt: skip
     """The loop over one window, where tia(t) = `series` on the nodes + sum_k slope_k w_k.
 
+    `series` (groups + 1, GROUP) and `sines` (n, groups + 1, GROUP) lie group by group, as the compiler vectorises
+    loops over a constant number of nodes; a group ends with the first node of the next one.
     `variance` and `even` are what the series lacks in <tia^2> and <tia^2 sin theta_k>. Baseline and gain take one step
     of the linearly implicit midpoint rule in a group, and go straight within it. Leaves in `taken` the controls at the
     ends of the groups.
@@ -193,23 +203,23 @@ def window(
         if group == 0 or group == groups:
             sign, mean = 1.0 if group == 0 else -1.0, loss if loss_mode else offset + there - slow[0]
             _heard_tones(words, slow, offset + there, target, rows[ODD], rows[EVEN], loss_mode, x)
-            edge(sign, mean, x, turn_sin, turn_cos, rest, filters, words)
+            edge(sign, mean, x, cosines, partial, rest, filters, words)
             if group == groups:
                 break
-        at = group * GROUP
-        level, here = there - slow[0], series[at : at + GROUP + 1]
-        for j in range(GROUP + 1):
-            u[j] = here[j] + level + j * drift
-        total = -0.5 * (u[0] + u[GROUP])
-        for j in range(GROUP + 1):
+        level = there - slow[0]
+        for j in range(GROUP):
+            u[j] = series[group, j] + level + j * drift
+        u[GROUP] = series[group + 1, 0] + level + GROUP * drift
+        total = 0.5 * (u[GROUP] - u[0])
+        for j in range(GROUP):
             total += u[j]
         base = slow[0] + pull * (total / GROUP) / (1.0 + 0.5 * pull)
         base = min(max(base, -words[REACH]), words[REACH])
         step = (base - slow[0]) / GROUP
         for j in range(GROUP + 1):
             u[j] -= j * step
-        square = -0.5 * (u[0] * u[0] + u[GROUP] * u[GROUP])
-        for j in range(GROUP + 1):
+        square = 0.5 * (u[GROUP] * u[GROUP] - u[0] * u[0])
+        for j in range(GROUP):
             square += u[j] * u[j]
         power = gain * gain * (square / GROUP + variance)
         log = slow[1] + push * (words[LEVEL2] - power) / (1.0 + push * power)
@@ -231,12 +241,10 @@ def window(
             for p in range(poles):
                 state[p] = filters[p, k]
             state[poles] = averages[k]
-            sine = sines[k, at : at + GROUP + 1]
             for r in range(means):
-                weight = weighted[r]
-                total = weight[GROUP] * sine[GROUP] + steady[r] * second * even[k]
+                total = weighted[r, GROUP] * sines[k, group + 1, 0] + steady[r] * second * even[k]
                 for j in range(GROUP):
-                    total += weight[j] * sine[j]
+                    total += weighted[r, j] * sines[k, group, j]
                 for p in range(size):
                     total += mapped[r, p] * state[p]
                 after[r] = total
@@ -395,7 +403,7 @@ def _from_moments(rows, scalars, dither, sines, series):
     series[:] = steady
     for k in range(dither.size):
         factor = rows[SLOPE, k] * dither[k]
-        for m in range(series.size):
+        for m in range(sines.shape[1]):
             series[m] += factor * sines[k, m]
     return lacking
 
@@ -403,10 +411,11 @@ def _from_moments(rows, scalars, dither, sines, series):
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _along(tia, slope, where, series):
     """Fill `series` with tia without its part by the controls' way, on the nodes."""
-    series[:] = tia
+    for m in range(tia.size):
+        series[m] = tia[m]
     for k in range(slope.size):
         factor = slope[k]
-        for m in range(series.size):
+        for m in range(tia.size):
             series[m] -= factor * where[k, m]
 
 
@@ -424,13 +433,14 @@ def integrate(
     nodes = table.shape[1] - 1
     groups = nodes // GROUP
     asked = points if points > 0 else nodes + 1
-    sines, series, tia = np.zeros((n, nodes + 1)), np.zeros(nodes + 1), np.zeros(asked)
+    sines, series, tia = np.zeros((n, nodes + GROUP)), np.zeros(nodes + GROUP), np.zeros(asked)
+    sine_groups, series_groups = sines.reshape(n, groups + 1, GROUP), series.reshape(groups + 1, GROUP)
     times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
     phase = np.zeros((n, asked)) if points > 0 else sines
     volts, out = np.zeros((terminals, asked)), np.zeros((terminals, asked))
     known, seen = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
     visited = np.zeros(patterns, np.bool_)
-    turn_sin, turn_cos = np.zeros(n), np.zeros(n)
+    turn_sin, turn_cos, partial = np.zeros(n), np.zeros(n), np.zeros((n, n))
     taken, nothing, largest = np.zeros((groups + 1, n)), np.zeros(n), np.max(amplitudes)
     kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
     rest, mapped = rests(tones, length / nodes), group_map(length / nodes, words, filters.shape[0])
@@ -449,17 +459,18 @@ def integrate(
             turn_cos[k] = math.cos(tones[k] * start + phases[k])
             for m in range(nodes + 1):
                 sines[k, m] = table[k, m] * turn_cos[k] + cotable[k, m] * turn_sin[k]
+        products(turn_sin, turn_cos, rest, partial)
         if points > 0:
             lattice(vector, number, points, phase, times)
         kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
         dither = scales[number] * amplitudes
         rows, scalars, written = known[pattern], seen[pattern], record[:, row : row + groups + 1]
         if closed:
-            if visited[pattern]:  # the controls' way, with the averages of this pattern's last window
+            if visited[pattern] and rate > 0.0:  # the controls' way, with the averages of this pattern's last window
                 lacking = _from_moments(rows, scalars, dither, sines, series)
-                window(start, length, control, filters, averages, slow, series, rows, scalars, lacking, rows[EVEN],
-                       sines, turn_sin, turn_cos, rest, mapped, targets[pattern], rate, gains, low, high, words, closed,
-                       loss_mode, taken, written)  # fmt: skip
+                window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
+                       rows[EVEN], sine_groups, turn_cos, partial, rest, mapped, targets[pattern], rate, gains, low,
+                       high, words, closed, loss_mode, taken, written)  # fmt: skip
                 control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
             else:
                 _go_on(control, averages, rate, length, gains, low, high, words, taken)
@@ -490,9 +501,9 @@ def integrate(
                 lacking = _from_moments(rows, scalars, dither, sines, series)
             else:
                 _along(tia, rows[SLOPE], where, series)
-            window(start, length, control, filters, averages, slow, series, rows, scalars, lacking,
-                   rows[EVEN] if points > 0 else nothing, sines, turn_sin, turn_cos, rest, mapped, targets[pattern],
-                   rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
+            window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
+                   rows[EVEN] if points > 0 else nothing, sine_groups, turn_cos, partial, rest, mapped,
+                   targets[pattern], rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
             near = (NEAR if points == 0 else NEAR_LATTICE) * largest
             if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
                 break

@@ -43,9 +43,7 @@ _FINITE = {"reassoc", "contract", "nsz", "nnan", "ninf"}
 @njit(cache=True)
 def scratch_size(inputs, width):
     """Words of scratch for `pieces`: factors, inputs of a neuron, columns twice, weights, and small change."""
-    return (
-        (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM
-    )
+    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM
 
 
 @njit(cache=True, nogil=True)
