@@ -47,8 +47,9 @@ LEAST_NODES = 160
 """Nodes of a window where the tones ask for fewer."""
 NODES_PER_CYCLE = 6
 """So that products of three tones are no whole number of cycles between nodes."""
-GROUPS_PER_FILTER = 2
-"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at."""
+GROUPS_ALONG, GROUPS_ON_LATTICE = 2, 8
+"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at. Groups cost little
+where the device is not asked at their nodes."""
 
 
 def lattice_points(tones: int, wanted: int | None = None) -> int:
@@ -114,7 +115,9 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         gains = gains / loop.reading_scale
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
-    groups = GROUPS_PER_FILTER * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    groups = (
+        (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    )
     nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]

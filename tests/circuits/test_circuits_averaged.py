@@ -154,16 +154,19 @@ def test_an_opened_loop_reads_the_average_over_the_dither(make: Callable[[], Any
 @pytest.mark.parametrize("poles", [1, 2])
 @pytest.mark.parametrize("make", [chip, Quadratic])
 def test_the_path_is_the_twins(make: Callable[[], Any], poles: int) -> None:
-    loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=20.0)
+    # With 20 points a cycle of the two slow tones the twin is off its own half step by 0.011, with 80 by 0.001.
+    points = 20.0 if make is chip else 80.0
+    loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=points)
     twin, averaged = loop.twin(), loop.averaged()
     assert np.max(np.ptp(loop.controls_V(twin), axis=0)) > 0.05
-    assert deviation(loop, averaged, twin) < 0.03  # seen: 0.007, 0.015 (two poles), 0.018 on the lattice
+    assert deviation(loop, averaged, twin) < 0.02  # seen: 0.008, 0.016 (two poles), 0.006 on the lattice
     for sequence in (0, 3, 7):
         assert np.allclose(loop.outputs_V(averaged, sequence), loop.outputs_V(twin, sequence), atol=2e-3)
     for name in ("v(baseline)", "v(gainlog)"):
         assert averaged[name][-1] == pytest.approx(twin[name][-1], rel=0.01)
     first, last = (loop.window_means(r.time_s, r["v(loss)"], 6).mean() for r in (averaged, twin))
-    assert first == pytest.approx(last, rel=0.03)
+    # The lattice knows no beats: 0.034 whatever the steps.
+    assert first == pytest.approx(last, rel=0.03 if make is chip else 0.04)
 
 
 def test_a_lattice_stands_for_the_window() -> None:
