@@ -56,6 +56,8 @@ Peaks = float | Sequence[float]
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
+AVERAGED = "averaged"
+"""Of a run's statistics, where the dither was averaged: 1."""
 
 
 def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
@@ -613,7 +615,17 @@ class HomodyneLoop:
         return self.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
 
     def digital_gradient(self, run: Transient) -> FloatArray:
-        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,)."""
+        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
+
+        Raises
+        ------
+        InputError
+            If the run is one of `averaged`: v(tia) is its mean over the dither there, without any tone.
+        """
+        if AVERAGED in run.statistics:
+            raise InputError(
+                "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
+            )
         start, stop = self.sequence.windows()[-1]
         signal = run["v(tia)"] - run["v(baseline)"]
         inside = (run.time_s >= start - 2 * self.max_step_s) & (run.time_s < stop * (1 - 1e-12))
