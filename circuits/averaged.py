@@ -21,6 +21,9 @@ taken in groups of steps (`averaged_kernel.group_map`). How the averages are fou
 Where the gate opens and closes, oscillations are cut off at some phase; what straight lines between a few nodes a cycle
 miss of that is added in closed form (`averaged_kernel.edge`).
 
+Macro parts have their errors of first order, as in the twin (`loop_figures`): with L2, L1 and L0 the loss is still a
+square, of another y and target, and a constant.
+
 Left out: noise, so random devices are refused; what a device does in time; the shape of the gate's edges.
 """
 
@@ -35,8 +38,8 @@ from circuits import averaged_kernel as compiled
 from circuits.callbacks import c_functions, imported
 from circuits.engine import Transient
 from circuits.homodyne_loop import AVERAGED, READING_V, HomodyneLoop
-from circuits.loop_figures import loop_figures
-from circuits.twin import loop_words
+from circuits.loop_figures import check_known, loop_figures
+from circuits.twin import channel_words, loop_words
 from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.threads import one_blas_thread
 from inmateria.errors import ConvergenceError, InputError
@@ -62,10 +65,7 @@ def lattice_points(tones: int, wanted: int | None = None) -> int:
 def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     """Integrate the averaged loop; see `HomodyneLoop.averaged`."""
     begin = time.perf_counter()
-    if loop.parts:
-        raise InputError("parts", sorted(loop.parts), "have no equation the average knows", "use engine='ngspice'")
-    if loop.leads:
-        raise InputError("leads", loop.leads, "have no equation the average knows", "use engine='ngspice'")
+    check_known(loop, "average")
     if loop.loss != "squared":
         raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
     if points is not None and points < 1:
@@ -104,7 +104,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     levels = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
     for which, terminal in enumerate(loop.inputs):
         levels[:, terminal] += np.array(sequence.levels_V)[:, which] - loop.sequence.levels_V[-1][which]
-    gains = loop.channel_gains
+    figures, gains = loop_figures(loop), loop.channel_gains
     if closed:
         levels[:, trained] -= loop.start_V
         control, (low, high) = loop.start_V.copy(), loop.control_limits_V
@@ -119,17 +119,20 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     groups = (
         (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
     )
+    levels[:, trained] = figures.sum_gain * levels[:, trained] + figures.sum_V
+    levels[:, loop.output] = figures.virtual_ground_V
     nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
     record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
-    tally, words = np.zeros(1), loop_words(loop, loop_figures(loop))
+    tally, words, channels = np.zeros(1), loop_words(loop, figures), channel_words(figures)
+    taus = np.vstack([figures.filter_s, figures.average_s])
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
         0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
-        rates, scales, np.array(plan.amplitudes_v), control, np.zeros((loop.filter_poles, n)), np.zeros(n),
+        rates, scales, figures.amplitude_V, control, np.zeros((loop.filter_poles, n)), np.zeros(n),
         np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, words, closed, loop.mode != "output", tally,
+        np.sin(angles), np.cos(angles), gains, low, high, taus, words, channels, closed, loop.mode != "output", tally,
         record,
     )  # fmt: skip
     if written < 0:

@@ -8,7 +8,43 @@ import math
 import numpy as np
 from numba import njit
 
-from circuits.twin import AVERAGE, BASE_RATE, GAIN_HIGH, GAIN_LOW, GAIN_RATE, LEVEL2, OHM, POLARITY, REACH, STEP, TAU
+from circuits.twin import (
+    BASE_ADD,
+    BASE_RATE,
+    DRIFT,
+    E_ADD,
+    E_TARGET,
+    E_Y,
+    FEED,
+    GAIN_ADD,
+    GAIN_HIGH,
+    GAIN_LOW,
+    GAIN_RATE,
+    HEAR,
+    HEAR_ADD,
+    L_0,
+    L_1,
+    L_2,
+    LIMIT_ADD,
+    MIX,
+    MIX_ADD,
+    MIX_FEED,
+    OHM,
+    POLARITY,
+    RATE,
+    REACH,
+    SHORT_0,
+    SHORT_1,
+    SHORT_2,
+    SLOPE,
+    SUM,
+    TIA,
+    U_ADD,
+    U_TIA,
+    Y_ADD,
+    limited,
+    limited_at,
+)
 from dnpu_models.pointers import call_device
 
 GROUP = 16
@@ -23,7 +59,7 @@ FIXED_COLUMNS = 8
 """Of a record's row: time, tia, y, loss, baseline, gain_log, target, gate; then controls, filters, volts, currents."""
 
 # rows of a window's moments over the channels; words of its scalars
-ODD, EVEN, SLOPE, PLACE, ROWS = range(5)
+ODD, EVEN, BY_CONTROL, PLACE, ROWS = range(5)
 MEAN, VARIANCE, SCALARS = range(3)
 
 
@@ -36,43 +72,42 @@ def _pole_words(h, tau):
 
 
 @njit(cache=True, error_model="numpy")
-def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, words, closed):
-    """`length` seconds outside the windows: nothing comes from the mixers, the filters run on."""
+def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, taus, words, channels, closed):
+    """`length` seconds outside the windows: only offsets come from the mixers, the filters run on."""
     n, poles = control.size, filters.shape[0]
     h = length / steps
-    a, b, c = _pole_words(h, words[TAU])
-    d, _, _ = _pole_words(h, words[AVERAGE])
-    for s in range(steps):
-        speed_old = rate_old + (rate_new - rate_old) * s / steps
-        speed_new = rate_old + (rate_new - rate_old) * (s + 1) / steps
-        for k in range(n):
-            old, new, mean = 0.0, 0.0, 0.0
+    for k in range(n):
+        for s in range(steps):
+            speed_old = rate_old + (rate_new - rate_old) * s / steps
+            speed_new = rate_old + (rate_new - rate_old) * (s + 1) / steps
+            old, new, mean = channels[MIX_ADD, k], channels[MIX_ADD, k], channels[MIX_ADD, k]
             for p in range(poles):
+                a, b, c = _pole_words(h, taus[p, k])
                 value = filters[p, k]
                 filters[p, k] = a * value + b * old + c * new
-                mean = 0.5 * (old + new) - words[TAU] * (filters[p, k] - value) / h  # exact
+                mean = 0.5 * (old + new) - taus[p, k] * (filters[p, k] - value) / h  # exact
                 shift = mean - 0.5 * (value + filters[p, k])  # hand on a straight line with this mean
                 old, new = value + shift, filters[p, k] + shift
+            moved = control[k] + h * channels[DRIFT, k]
             if closed:
-                value = averages[k]
-                averages[k] = d * value + (1.0 - d) * mean
-                speed = speed_old * math.tanh(gains[k] * value / words[STEP])
-                speed += speed_new * math.tanh(gains[k] * averages[k] / words[STEP])
-                moved = control[k] - 0.5 * h * words[STEP] * speed
+                decay = math.exp(-h / taus[poles, k])
+                before = limited(k, gains, averages, words, channels)
+                averages[k] = decay * averages[k] + (1.0 - decay) * mean
+                after = limited(k, gains, averages, words, channels)
+                moved -= 0.5 * h * channels[RATE, k] * (speed_old * before + speed_new * after)
             else:
-                moved = control[k] + h * gains[k] * mean
+                moved += h * gains[k] * channels[RATE, k] * (mean + channels[LIMIT_ADD, k])
             control[k] = min(max(moved, low[k]), high[k])
 
 
 @njit(cache=True, error_model="numpy")
-def _heard_tones(words, slow, tia, target, odd, even, loss_mode, x):
-    """Fill x with <E sin theta_k>, or with <tia sin theta_k> of a loop that reads the output."""
+def _heard_tones(gain, aim, u, odd, even, loss_mode, x):
+    """Fill x with the heard's part at each tone, <(gain u - aim)^2 sin theta_k>, or <u sin theta_k> of an output."""
     if not loss_mode:
         x[:] = odd
         return
-    gain = words[POLARITY] * math.exp(slow[1])
     for k in range(x.size):
-        x[k] = gain * (gain * even[k] + 2.0 * (gain * (tia - slow[0]) - target) * odd[k])
+        x[k] = gain * (gain * even[k] + 2.0 * (gain * u - aim) * odd[k])
 
 
 @njit(cache=True, error_model="numpy")
@@ -105,7 +140,7 @@ def products(sines, cosines, rest, partial):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def edge(sign, heard, x, cosines, partial, rest, filters, words):
+def edge(sign, heard, x, cosines, partial, rest, filters, taus, mix):
     """Where the gate opens (sign 1) or closes (-1), the integral of an oscillation begins or ends off its mean.
 
     int sin(theta) dt = -cos(theta)/Omega + cos(theta_0)/Omega; straight lines between a few nodes a cycle have
@@ -116,19 +151,19 @@ def edge(sign, heard, x, cosines, partial, rest, filters, words):
         area = heard * rest[0, k] * cosines[k]
         for j in range(x.size):
             area += x[j] * partial[k, j]
-        filters[0, k] += sign * area / words[TAU]
+        filters[0, k] += sign * mix[k] * area / taus[0, k]
 
 
 @njit(cache=True, error_model="numpy")
-def group_map(h, words, poles):
-    """What a group of steps does to one channel's filters, as a matrix.
+def group_map(h, taus):
+    """What a group of steps does to one channel's filters, of time constants `taus`, the averager's last; a matrix.
 
     Columns: low-passes and averager before, then the mixer's output at the group's nodes. Rows: low-passes and averager
     after; then means over the group of the averager and of the last low-pass.
     """
-    a, b, c = _pole_words(h, words[TAU])
-    d, e, f = _pole_words(h, words[AVERAGE])
-    size = poles + 1
+    size = taus.size
+    poles = size - 1
+    d, e, f = _pole_words(h, taus[poles])
     result = np.zeros((size + 2, size + GROUP + 1))
     for column in range(size + GROUP + 1):
         z, x = np.zeros(size), np.zeros(GROUP + 1)
@@ -140,6 +175,7 @@ def group_map(h, words, poles):
         for m in range(1, GROUP + 1):
             old, new = x[m - 1], x[m]
             for p in range(poles):
+                a, b, c = _pole_words(h, taus[p])
                 value = z[p]
                 z[p] = a * value + b * old + c * new
                 old, new = value, z[p]
@@ -156,32 +192,40 @@ def group_map(h, words, poles):
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def window(
     start, length, control, filters, averages, slow, series, rows, scalars, variance, even, sines, cosines, partial,
-    rest, mapped, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
+    rest, mapped, target, rate, gains, low, high, taus, words, channels, closed, loss_mode, taken, record,
 ):  # fmt: skip
-    """The loop over one window, where tia(t) = `series` on the nodes + sum_k slope_k w_k.
+    """The loop over one window, where u(t) + baseline = `series` on the nodes + sum_k slope_k w_k.
+
+    With real parts the loss is a square still, E = L2 ((G u - aim)^2 + rest_0), and so is what the gain control hears.
 
     `series` (groups + 1, GROUP) and `sines` (n, groups + 1, GROUP) lie group by group, as the compiler vectorises
     loops over a constant number of nodes; a group ends with the first node of the next one.
-    `variance` and `even` are what the series lacks in <tia^2> and <tia^2 sin theta_k>. Baseline and gain take one step
+    `variance` and `even` are what the series lacks in <u^2> and <u^2 sin theta_k>. Baseline and gain take one step
     of the linearly implicit midpoint rule in a group, and go straight within it. Leaves in `taken` the controls at the
     ends of the groups.
     """
     n, poles, groups = control.size, filters.shape[0], taken.shape[0] - 1
-    slope, size, h = rows[SLOPE], poles + 1, length / (groups * GROUP)
+    slope, size, h = rows[BY_CONTROL], poles + 1, length / (groups * GROUP)
     means = size + 2 if not closed else size + 1  # the mean of the low-pass is an opened loop's
-    speed, last, x = np.zeros(n), np.zeros(n), np.empty(n)
+    speed, last, x, mix = np.zeros(n), np.zeros(n), np.empty(n), np.empty(n)
     u, heard, weighted = np.empty(GROUP + 1), np.empty(GROUP + 1), np.empty((means, GROUP + 1))
-    state, after, steady = np.empty(size), np.zeros(size + 2), np.empty(means)
-    for r in range(means):
-        steady[r] = np.sum(mapped[r, size:])
+    state, after, steady, fed = np.empty(size), np.zeros(size + 2), np.empty(means), np.empty(means)
+    unlike = mapped.shape[0] > 1  # channels with time constants of their own
+    scale = words[L_2] if loss_mode else words[HEAR]
+    constant = words[HEAR_ADD] / words[HEAR]
+    half_loss, half_short = 0.5 * words[L_1] / words[L_2], 0.5 * words[SHORT_1] / words[SHORT_2]
+    if loss_mode:
+        constant = words[L_0] / words[L_2] - half_loss * half_loss
+    wanted = (words[SHORT_0] + words[GAIN_ADD]) / words[SHORT_2] + half_short * half_short
     offset = scalars[MEAN]
     for k in range(n):
         offset -= slope[k] * rows[PLACE, k]
+        mix[k] = channels[MIX, k] * scale
         if closed:
-            last[k] = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+            last[k] = channels[DRIFT, k] - rate * channels[RATE, k] * limited(k, gains, averages, words, channels)
             speed[k] = last[k]
-    pull, push = words[BASE_RATE] * GROUP * h, words[GAIN_RATE] * GROUP * h
-    gain = words[POLARITY] * math.exp(slow[1])
+    pull, push = words[BASE_RATE] * GROUP * h, words[GAIN_RATE] * words[SHORT_2] * GROUP * h
+    gain = words[POLARITY] * math.exp(words[SLOPE] * slow[1])
     for group in range(groups + 1):
         there, drift = 0.0, 0.0
         for k in range(n):
@@ -190,20 +234,22 @@ def window(
             taken[group, k] = control[k]
             record[FIXED_COLUMNS + k, group] = control[k]
             record[FIXED_COLUMNS + n + k, group] = filters[poles - 1, k]
-        y = gain * (offset + there - slow[0])
-        loss = (y - target) ** 2 + gain * gain * scalars[VARIANCE]
+        extra = words[FEED] * slow[1] + words[Y_ADD]  # of y, beside gain u
+        aim = words[E_TARGET] * target - words[E_ADD] - words[E_Y] * extra - half_loss
+        here, factor = offset + there - slow[0], words[E_Y] * gain
+        loss = (factor * here - aim) ** 2 + factor * factor * scalars[VARIANCE] + constant
         record[0, group] = start + group * GROUP * h
-        record[1, group] = offset + there
-        record[2, group] = y
-        record[3, group] = loss
+        record[1, group] = (offset + there - words[U_ADD]) / words[U_TIA]
+        record[2, group] = gain * here + extra
+        record[3, group] = words[L_2] * loss
         record[4, group] = slow[0]
         record[5, group] = slow[1]
         record[6, group] = target
         record[7, group] = 1.0
         if group == 0 or group == groups:
-            sign, mean = 1.0 if group == 0 else -1.0, loss if loss_mode else offset + there - slow[0]
-            _heard_tones(words, slow, offset + there, target, rows[ODD], rows[EVEN], loss_mode, x)
-            edge(sign, mean, x, cosines, partial, rest, filters, words)
+            sign, mean = 1.0 if group == 0 else -1.0, loss if loss_mode else here + constant
+            _heard_tones(factor, aim, here, rows[ODD], rows[EVEN], loss_mode, x)
+            edge(sign, mean, x, cosines, partial, rest, filters, taus, mix)
             if group == groups:
                 break
         level = there - slow[0]
@@ -213,7 +259,7 @@ def window(
         total = 0.5 * (u[GROUP] - u[0])
         for j in range(GROUP):
             total += u[j]
-        base = slow[0] + pull * (total / GROUP) / (1.0 + 0.5 * pull)
+        base = slow[0] + pull * (total / GROUP + words[BASE_ADD]) / (1.0 + 0.5 * pull)
         base = min(max(base, -words[REACH]), words[REACH])
         step = (base - slow[0]) / GROUP
         for j in range(GROUP + 1):
@@ -221,23 +267,31 @@ def window(
         square = 0.5 * (u[GROUP] * u[GROUP] - u[0] * u[0])
         for j in range(GROUP):
             square += u[j] * u[j]
+        extra += half_short
         power = gain * gain * (square / GROUP + variance)
-        log = slow[1] + push * (words[LEVEL2] - power) / (1.0 + push * power)
+        power += extra * (2.0 * gain * (total / GROUP - 0.5 * GROUP * step) + extra)
+        log = slow[1] + push * (wanted - power) / (1.0 + push * power)
         log = min(max(log, words[GAIN_LOW]), words[GAIN_HIGH])
-        ahead = words[POLARITY] * math.exp(log)
-        step = (ahead - gain) / GROUP
+        ahead = words[POLARITY] * math.exp(words[SLOPE] * log)
+        step = words[E_Y] * (ahead - gain) / GROUP
         if loss_mode:
             for j in range(GROUP + 1):
-                now = gain + j * step
-                heard[j] = (now * u[j] - target) ** 2 + now * now * variance
+                now = factor + j * step
+                heard[j] = (now * u[j] - aim) ** 2 + now * now * variance + constant
         else:
-            heard[:] = u
-        second = gain * ahead if loss_mode else 0.0
-        slow[0], slow[1], gain = base, log, ahead
-        for r in range(means):
             for j in range(GROUP + 1):
-                weighted[r, j] = mapped[r, size + j] * heard[j]
+                heard[j] = u[j] + constant
+        second = words[E_Y] * words[E_Y] * gain * ahead if loss_mode else 0.0
+        slow[0], slow[1], gain = base, log, ahead
         for k in range(n):
+            matrix = mapped[k if unlike else 0]
+            if k == 0 or unlike:
+                for r in range(means):
+                    fed[r], steady[r] = 0.0, 0.0
+                    for j in range(GROUP + 1):
+                        weighted[r, j] = matrix[r, size + j] * heard[j]
+                        fed[r] += weighted[r, j]
+                        steady[r] += matrix[r, size + j]
             for p in range(poles):
                 state[p] = filters[p, k]
             state[poles] = averages[k]
@@ -245,19 +299,23 @@ def window(
                 total = weighted[r, GROUP] * sines[k, group + 1, 0] + steady[r] * second * even[k]
                 for j in range(GROUP):
                     total += weighted[r, j] * sines[k, group, j]
+                total = mix[k] * total + scale * channels[MIX_FEED, k] * fed[r] + channels[MIX_ADD, k] * steady[r]
                 for p in range(size):
-                    total += mapped[r, p] * state[p]
+                    total += matrix[r, p] * state[p]
                 after[r] = total
             for p in range(poles):
                 filters[p, k] = after[p]
             averages[k] = after[poles]
             if closed:  # the limiter at the group's mean; within the next one the speed goes on changing
-                now = -rate * words[STEP] * math.tanh(gains[k] * after[size] / words[STEP])
+                now = channels[DRIFT, k] - rate * channels[RATE, k] * limited_at(
+                    k, gains[k] * after[size], words, channels
+                )
                 control[k] = min(max(control[k] + GROUP * h * now, low[k]), high[k])
                 speed[k] = 2.0 * now - last[k]
                 last[k] = now
             else:
-                control[k] += GROUP * h * gains[k] * after[size + 1]
+                now = gains[k] * channels[RATE, k] * (after[size + 1] + channels[LIMIT_ADD, k])
+                control[k] += GROUP * h * (now + channels[DRIFT, k])
 
 
 @njit(cache=True, error_model="numpy")
@@ -309,9 +367,9 @@ def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
             place += where[k, m]
         rows[ODD, k] = odd / points
         rows[PLACE, k] = place / points
-        rows[SLOPE, k] = 2.0 * rows[ODD, k] / amplitudes[k] if amplitudes[k] > 0.0 else 0.0
+        rows[BY_CONTROL, k] = 2.0 * rows[ODD, k] / amplitudes[k] if amplitudes[k] > 0.0 else 0.0
     for k in range(n):
-        slope, place = rows[SLOPE, k], rows[PLACE, k]
+        slope, place = rows[BY_CONTROL, k], rows[PLACE, k]
         for m in range(points):
             rest[m] -= slope * (where[k, m] - place)
     total = 0.0
@@ -354,11 +412,11 @@ def _irrational(k):
 
 
 @njit(cache=True, error_model="numpy")
-def _go_on(control, averages, rate, length, gains, low, high, words, taken):
+def _go_on(control, averages, rate, length, gains, low, high, words, channels, taken):
     """Where the controls will be if the averager stands still, at the ends of the groups."""
     groups = taken.shape[0] - 1
     for k in range(control.size):
-        speed = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+        speed = channels[DRIFT, k] - rate * channels[RATE, k] * limited(k, gains, averages, words, channels)
         for group in range(groups + 1):
             taken[group, k] = min(max(control[k] + speed * length * group / groups, low[k]), high[k])
 
@@ -398,11 +456,11 @@ def _from_moments(rows, scalars, dither, sines, series):
     """
     steady, lacking = scalars[MEAN], scalars[VARIANCE]
     for k in range(dither.size):
-        steady -= rows[SLOPE, k] * rows[PLACE, k]
-        lacking -= 0.5 * (rows[SLOPE, k] * dither[k]) ** 2
+        steady -= rows[BY_CONTROL, k] * rows[PLACE, k]
+        lacking -= 0.5 * (rows[BY_CONTROL, k] * dither[k]) ** 2
     series[:] = steady
     for k in range(dither.size):
-        factor = rows[SLOPE, k] * dither[k]
+        factor = rows[BY_CONTROL, k] * dither[k]
         for m in range(sines.shape[1]):
             series[m] += factor * sines[k, m]
     return lacking
@@ -423,7 +481,7 @@ def _along(tia, slope, where, series):
 def integrate(
     evaluate, many, params, state, starts, length, half_edge, wait, ramp, stop, levels, targets, rates, scales,
     amplitudes, control, filters, averages, slow, trained, output, tones, phases, vector, points, table, cotable, gains,
-    low, high, words, closed, loss_mode, tally, record,
+    low, high, taus, words, channels, closed, loss_mode, tally, record,
 ):  # fmt: skip
     """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
 
@@ -443,7 +501,13 @@ def integrate(
     turn_sin, turn_cos, partial = np.zeros(n), np.zeros(n), np.zeros((n, n))
     taken, nothing, largest = np.zeros((groups + 1, n)), np.zeros(n), np.max(amplitudes)
     kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
-    rest, mapped = rests(tones, length / nodes), group_map(length / nodes, words, filters.shape[0])
+    rest, like = rests(tones, length / nodes), 1
+    for k in range(1, n):
+        if np.any(taus[:, k] != taus[:, 0]):
+            like = n
+    mapped = np.empty((like, taus.shape[0] + 2, taus.shape[0] + GROUP + 1))
+    for k in range(like):
+        mapped[k] = group_map(length / nodes, taus[:, k])
     now, rate, row = 0.0, 0.0, 0
     for number in range(starts.size):
         pattern = number % patterns
@@ -451,9 +515,12 @@ def integrate(
         previous, rate = rate, rates[number]
         moving = start - half_edge - wait - ramp  # the inputs move, then wait; the rate changes while they move
         if moving - now > 1e-9 * length:
-            gap(moving - now, 1, control, filters, averages, previous, previous, gains, low, high, words, closed)
-        gap(ramp, GAP_STEPS, control, filters, averages, previous, rate, gains, low, high, words, closed)
-        gap(wait + half_edge, GAP_STEPS, control, filters, averages, rate, rate, gains, low, high, words, closed)
+            gap(moving - now, 1, control, filters, averages, previous, previous, gains, low, high, taus, words,
+            channels, closed)  # fmt: skip
+        gap(ramp, GAP_STEPS, control, filters, averages, previous, rate, gains, low, high, taus, words,
+            channels, closed)  # fmt: skip
+        gap(wait + half_edge, GAP_STEPS, control, filters, averages, rate, rate, gains, low, high, taus, words,
+            channels, closed)  # fmt: skip
         for k in range(n):
             turn_sin[k] = math.sin(tones[k] * start + phases[k])
             turn_cos[k] = math.cos(tones[k] * start + phases[k])
@@ -470,10 +537,10 @@ def integrate(
                 lacking = _from_moments(rows, scalars, dither, sines, series)
                 window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
                        rows[EVEN], sine_groups, turn_cos, partial, rest, mapped, targets[pattern], rate, gains, low,
-                       high, words, closed, loss_mode, taken, written)  # fmt: skip
+                       high, taus, words, channels, closed, loss_mode, taken, written)  # fmt: skip
                 control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
             else:
-                _go_on(control, averages, rate, length, gains, low, high, words, taken)
+                _go_on(control, averages, rate, length, gains, low, high, words, channels, taken)
             _retrace(taken, way)
             visited[pattern] = True
         for attempt in range(ATTEMPTS):
@@ -484,26 +551,27 @@ def integrate(
             for k in range(terminals):
                 volts[k] = levels[pattern, k]
             for k in range(n):
-                line, alpha = volts[trained[k]], dither[k]
+                line, alpha, gain = volts[trained[k]], dither[k], channels[SUM, k]
                 for m in range(asked):
-                    line[m] += where[k, m] + alpha * phase[k, m]
+                    line[m] += gain * where[k, m] + alpha * phase[k, m]
             ask(evaluate, many, params, state, volts, out)
             tally[0] += asked
             for m in range(asked):
-                tia[m] = -words[OHM] * out[output, m]
+                tia[m] = words[U_TIA] * (words[TIA] - words[OHM] * out[output, m]) + words[U_ADD]
             take_moments(tia, phase, dither, where, asked if points > 0 else nodes, rows, scalars)
             if not math.isfinite(scalars[MEAN]):
                 return -number - 1
             if not closed:
-                rows[SLOPE] = 0.0
+                rows[BY_CONTROL] = 0.0
             lacking = 0.0
             if points > 0:
                 lacking = _from_moments(rows, scalars, dither, sines, series)
             else:
-                _along(tia, rows[SLOPE], where, series)
+                _along(tia, rows[BY_CONTROL], where, series)
             window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
                    rows[EVEN] if points > 0 else nothing, sine_groups, turn_cos, partial, rest, mapped,
-                   targets[pattern], rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
+                   targets[pattern], rate, gains, low, high, taus, words, channels, closed, loss_mode,
+                   taken, written)  # fmt: skip
             near = (NEAR if points == 0 else NEAR_LATTICE) * largest
             if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
                 break
@@ -518,7 +586,8 @@ def integrate(
         row += groups + 1
         now = start + length
     steps = 1 if closed else 64
-    gap(stop - now, steps, control, filters, averages, rate, rate, gains, low, high, words, closed)
+    gap(stop - now, steps, control, filters, averages, rate, rate, gains, low, high, taus, words,
+            channels, closed)  # fmt: skip
     record[:, row] = record[:, row - 1]
     record[0, row] = stop
     record[7, row] = 0.0

@@ -564,7 +564,8 @@ class HomodyneLoop:
         Raises
         ------
         InputError
-            If a part was replaced, or there are leads: the twin knows the equations of the ideal parts only.
+            For leads, parts of transistors or one's own, or another loss than the squared one of real parts: what the
+            twin has no equation for; see `circuits.loop_figures`.
         ConvergenceError
             If the device gives no current.
         """
@@ -583,7 +584,8 @@ class HomodyneLoop:
         Raises
         ------
         InputError
-            If a part was replaced, or the device is random or changes with time: it has no average to follow.
+            As `twin`, for another loss than the squared one, and if the device is random or changes with time and so
+            has no average to follow.
         ConvergenceError
             If the device gives no current.
         """

@@ -60,10 +60,15 @@ def _weights(h, tau, weights):
 
 
 @njit(cache=True, error_model="numpy")
-def _limited(k, gains, averages, words, channels):
-    """What leaves a channel's limiter."""
-    x = gains[k] * averages[k] / words[STEP] + channels[LIMIT_SHIFT, k]
-    return channels[LIMIT, k] * math.tanh(x) + channels[LIMIT_ADD, k]
+def limited_at(k, step, words, channels):
+    """What leaves a channel's limiter where it hears a step (V) that is not limited yet."""
+    return channels[LIMIT, k] * math.tanh(step / words[STEP] + channels[LIMIT_SHIFT, k]) + channels[LIMIT_ADD, k]
+
+
+@njit(cache=True, error_model="numpy")
+def limited(k, gains, averages, words, channels):
+    """What leaves a channel's limiter behind its averager."""
+    return limited_at(k, gains[k] * averages[k], words, channels)
 
 
 @njit(cache=True, error_model="numpy")
@@ -74,7 +79,7 @@ def _filters(h, x_old, x_new, control, filters, averages, rate_old, rate_new, ga
     _weights(h, taus, weights)
     if closed:
         for k in range(control.size):
-            limit[k] = _limited(k, gains, averages, words, channels)
+            limit[k] = limited(k, gains, averages, words, channels)
     _step(h, weights, x_old, x_new, control, filters, averages, limit, rate_old, rate_new, gains, low, high, words,
           channels, closed)  # fmt: skip
 
@@ -96,7 +101,7 @@ def _step(
         if closed:
             averages[k] = weights[poles, 0, k] * averages[k] + weights[poles, 1, k] * old + weights[poles, 2, k] * new
             before = limit[k]
-            limit[k] = _limited(k, gains, averages, words, channels)
+            limit[k] = limited(k, gains, averages, words, channels)
             moved -= 0.5 * h * channels[RATE, k] * (rate_old * before + rate_new * limit[k])
         else:
             moved += h * gains[k] * channels[RATE, k] * (0.5 * (old + new) + channels[LIMIT_ADD, k])
@@ -148,7 +153,7 @@ def _window(
         turn_sin[k], turn_cos[k] = math.sin(tones[k] * start + phases[k]), math.cos(tones[k] * start + phases[k])
         x_old[k] = channels[MIX_ADD, k]
         if closed:
-            limit[k] = _limited(k, gains, averages, words, channels)
+            limit[k] = limited(k, gains, averages, words, channels)
     near = _NEAR * np.max(amplitudes)
     u_old, short_old = 0.0, 0.0
     before_h = 0.0  # the step before: none yet

@@ -230,8 +230,7 @@ def check_step(max_step_s: float | None) -> None:
 
 def check_level(level: str, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
-    known = {"twin": ("ideal", "macro"), "averaged": ("ideal",)}
-    if level not in known.get(engine, (level,)):
+    if engine != "ngspice" and level == "transistor":
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
         )
