@@ -37,9 +37,8 @@ def processors() -> int:
 class LocalWorkers:
     """Worker processes of one thread each."""
 
-    def __init__(self, address: str, count: int) -> None:
-        self._address = address
-        self._folder = tempfile.TemporaryDirectory(prefix="inmateria-sweep-")
+    def __init__(self, address: str, count: int, folder: str) -> None:
+        self._address, self._folder = address, folder
         self._words = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._deaths = 0
@@ -53,9 +52,9 @@ class LocalWorkers:
         # what can be imported here can be imported there: the rooms, and the module of a user's own measure
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join([root, *(str(Path(p or ".").resolve()) for p in sys.path)])
-        environment["DASK_TEMPORARY_DIRECTORY"] = self._folder.name
+        told = [self._address, f"{number}-{self._deaths}", self._folder, str(os.getpid())]
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "analysis.sweep_worker", self._address, f"{number}-{self._deaths}"],
+            [sys.executable, "-P", "-m", "analysis.sweep_worker", *told],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._words,
@@ -97,7 +96,6 @@ class LocalWorkers:
             process.wait()
             _release(process)
         self._words.close()
-        self._folder.cleanup()
 
 
 def _release(process: subprocess.Popen[bytes]) -> None:
@@ -191,14 +189,16 @@ def _local(count: int) -> Iterator[SweepCluster]:
     from distributed import Client, LocalCluster
 
     # The scheduler is in this process, with no dashboard and no workers: these are ours. A batch whose worker dies
-    # twice comes back, to be given out again point by point.
+    # twice comes back, to be given out again point by point. A silent one computes; whether it lives is seen here.
     options = {"processes": True, "host": "127.0.0.1", "scheduler_port": 0, "dashboard_address": None}
+    rules = {"distributed.scheduler.allowed-failures": 1, "distributed.scheduler.worker-ttl": None}
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        tempfile.TemporaryDirectory(prefix="inmateria-sweep-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({**rules, "temporary-directory": folder}),
         LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        local = LocalWorkers(cluster.scheduler_address, count)
+        local = LocalWorkers(cluster.scheduler_address, count, folder)
         try:
             yield SweepCluster(client, local, cluster.scheduler_address)
         finally:

@@ -148,8 +148,7 @@ def sweep_design(
     if engine == "ngspice" and wanted:
         raise InputError("check", checks, "would compare ngspice with itself", "leave it out")
     _check_levels(design, axes, engine)
-    first = {axis.key: axis.kind(axis.values[0]) for axis in axes}
-    names = bench_of(design_at(design, first)).names
+    names = _control_names(design, axes)
     identity = {
         "measure": measure,
         "engine": engine,
@@ -170,6 +169,24 @@ def sweep_design(
         checks=wanted,
         **options,
     )
+
+
+def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:
+    """Names of the controls: those of the first point; a point with others fails.
+
+    Raises
+    ------
+    InputError
+        If the devices of the first and of the last point are none: then nothing will come of the others either.
+    """
+    for which in (0, -1):
+        point = {axis.key: axis.kind(axis.values[which]) for axis in axes}
+        try:
+            return bench_of(design_at(design, point)).names
+        except InputError:
+            if which == -1:
+                raise
+    raise AssertionError  # the loop returns or raises
 
 
 def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:

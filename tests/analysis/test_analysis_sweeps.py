@@ -359,3 +359,67 @@ def test_a_cluster_that_is_none(tmp_path: Path) -> None:
         run_sweep(toy(), AXES, VARIABLES, coords=COORDS, scheduler="tcp://127.0.0.1:9", workers=2)
     with pytest.raises(InputError, match="no number of processes"):
         run_sweep(toy(), AXES, VARIABLES, coords=COORDS, workers=0)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def swept(*axes: Axis) -> xr.Dataset:
+    """A dataset as a sweep leaves it, of y = sum of the coordinates, one point failed."""
+    shape, dims = tuple(len(axis.values) for axis in axes), [axis.name for axis in axes]
+    y = np.zeros(shape)
+    for k, axis in enumerate(axes):
+        values = axis.array() if axis.kind is not str else np.arange(len(axis.values))
+        y = y + values.reshape([-1 if j == k else 1 for j in range(len(axes))])
+    y[(0,) * len(shape)] = np.nan
+    coords = {axis.name: (axis.name, axis.array(), {"key": axis.key, "units": axis.unit}) for axis in axes}
+    data = {"y": (dims, y, {"units": "1", "long_name": "answer"}), "status": (dims, np.ones(shape))}
+    return xr.Dataset(data, coords=coords)
+
+
+def test_figures_have_the_axes_of_the_sweep(tmp_path: Path) -> None:
+    from analysis.plots import save
+    from analysis.sweep_plots import plot_sweep
+
+    amplitude, spacing = ranged("dither.amplitude", 1e-3, 0.1, "log", 4, "V"), ranged("dither.spacing", 1, 9, "lin", 3)
+    level = Axis("electronics.level", ("ideal", "macro"))
+    curve = plot_sweep(swept(amplitude, seed_axis(5)), "y", planned={10.0: 0.01})
+    assert curve.axes[0].get_xlabel() == "dither.amplitude"
+    assert curve.axes[0].get_xscale() == "log"
+    assert curve.axes[0].get_ylabel() == "answer"
+    picture = plot_sweep(swept(amplitude, spacing, seed_axis(5)), "y", planned={1.0: 0.01, 9.0: 0.02})
+    assert picture.axes[0].get_xlabel() == "dither.amplitude"
+    assert picture.axes[0].get_xscale() == "log"
+    assert picture.axes[0].get_yscale() == "linear"
+    labels = picture.axes[0].get_legend_handles_labels()[1]
+    assert labels == ["best point", "planner's choice at each spacing"]
+    star = picture.axes[0].get_lines()[0]  # the smallest sum of the first cell failed, so its median is the larger one
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (amplitude.values[1], 1.0)
+    words = plot_sweep(swept(level, spacing), "y", mean=True)
+    assert [tick.get_text() for tick in words.axes[0].get_xticklabels()] == ["ideal", "macro"]
+    seeds = plot_sweep(swept(seed_axis(4)), "y")
+    assert seeds.axes[0].get_xlabel() == "seed"
+    assert save(words, tmp_path / "map.png").stat().st_size > 5000
+    with pytest.raises(InputError, match="is nothing to draw; choose from y"):
+        plot_sweep(swept(level, spacing), "z")
+
+
+def test_a_plan_for_each_time_is_the_planners_best() -> None:
+    """On y = V + c V^3 the reading of sin is 1 + (3/4) c a^2: the best amplitude is known."""
+    from analysis.planner import GradientRequirements, plan, plan_in
+
+    c, psd = 100.0, 1e-6
+
+    def gradient(volts: np.ndarray) -> np.ndarray:
+        return 1.0 + 3.0 * c * volts**2
+
+    need = GradientRequirements(gradient, [[0.0]], [0], 0.05, psd, 0.1, filters=("boxcar",))
+    for time_s, found in zip((1.0, 10.0), plan_in(need, (1.0, 10.0)), strict=True):
+        # error^2 = (3/4 c a^2)^2 + S/(T a^2) is smallest where a^6 = S/(T 2 (3/4 c)^2)
+        best = (psd / time_s / (2.0 * (0.75 * c) ** 2)) ** (1 / 6)
+        smallest = np.hypot(0.75 * c * best**2, np.sqrt(psd / time_s) / best)
+        assert found.time_s == time_s
+        assert found.error == pytest.approx(smallest, rel=0.01)
+        assert found.dither.amplitudes_v[0] == pytest.approx(best, rel=0.1)
+    fastest = plan(need)
+    assert plan_in(need, [fastest.time_s])[0].error == pytest.approx(fastest.error, rel=1e-6)
