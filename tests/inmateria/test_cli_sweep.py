@@ -196,3 +196,17 @@ def test_a_terminal_sees_the_time_left_and_ctrl_c_is_followed_by_more(tmp_path: 
     with xr.open_zarr(tmp_path / "map" / "sweep.zarr") as store:
         assert int((store["status"] > 0).sum()) == int(told[1])
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name != "map"]  # nothing temporary is left
+
+
+def test_the_bench_measures_a_sweep_beside_plain_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from inmateria import sweep_bench
+
+    monkeypatch.setattr(sweep_bench, "processors", lambda: 1)
+    found = sweep_bench.run_bench(rounds=1, points=2, seeds=1, answer=Console(quiet=True))
+    assert found["workers"] == 1
+    assert found["points"] == 2
+    for name in ("efficiency", "points_per_s", "points_per_s_one_worker", "against_plain_processes"):
+        assert 0 < found[name] < np.inf
+    assert found["plain_processes"]["points_per_s"] > 0
