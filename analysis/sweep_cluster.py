@@ -133,9 +133,12 @@ class SweepCluster:
         if self.local is not None:
             self.local.mend()
         elif self.client.status not in ("running", "connecting"):
-            raise InputError(
-                "scheduler", self.address, "is gone", "start it again and give the same command: what is stored is kept"
-            )
+            raise self.gone()
+
+    def gone(self) -> InputError:
+        """The error of a scheduler that is lost in the middle of a sweep."""
+        fix = "start it again and give the same command: what is stored is kept"
+        return InputError("scheduler", self.address, "is gone", fix)
 
     def wait_for_workers(self) -> None:
         """Wait until there is one; for all that were just started here.
@@ -220,13 +223,15 @@ def _connect(address: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing of distributed's own log and warnings on the terminal."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
+    """Nothing of distributed's own log and warnings on the terminal; nor later, where the connection was lost."""
+    import distributed  # noqa: F401  its import makes the log
+
+    handlers = logging.getLogger("distributed").handlers
+    before = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    for handler, level in zip(handlers, before, strict=False):
+        handler.setLevel(level)

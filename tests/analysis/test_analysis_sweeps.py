@@ -314,7 +314,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
+def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A user's own cluster: a scheduler and two workers, each a process of its own."""
     dask = [sys.executable, "-P", "-m", "dask"]
     told = tmp_path / "scheduler.json"
@@ -340,20 +340,35 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.05)
             with suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or not yet whole
                 address = json.loads(told.read_text())["address"]
-        yield address
+        yield address, started[0]
     finally:
         for process in started:
             process.kill()
             process.wait()
 
 
-def test_a_cluster_by_address_gives_the_same(cluster: str, tmp_path: Path, undisturbed: Path) -> None:
+def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
+    cluster: tuple[str, subprocess.Popen[bytes]], tmp_path: Path, undisturbed: Path
+) -> None:
+    address, scheduler = cluster
     there = run_sweep(
-        toy(tmp_path, 0.02), AXES, VARIABLES, coords=COORDS, store=tmp_path / "there.zarr", scheduler=cluster
+        toy(tmp_path, 0.02), AXES, VARIABLES, coords=COORDS, store=tmp_path / "there.zarr", scheduler=address
     )
     assert there.computed == 40
     assert contents(tmp_path / "there.zarr") == contents(undisturbed)
     assert len({pid for _, _, pid in calls(tmp_path)}) == 2
+
+    def progress(done: int, failed: int, points: int) -> None:
+        if done >= 5:
+            scheduler.kill()
+
+    with pytest.raises(InputError, match="is gone; start it again and give the same command"):
+        run_sweep(
+            toy(None, 0.1), AXES, VARIABLES, coords=COORDS, store=tmp_path / "gone.zarr", scheduler=address,
+            progress=progress,
+        )  # fmt: skip
+    with xr.open_zarr(tmp_path / "gone.zarr") as seen:
+        assert int((seen["status"] > 0).sum()) >= 5
 
 
 def test_a_cluster_that_is_none(tmp_path: Path) -> None:
