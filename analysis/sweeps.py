@@ -19,6 +19,8 @@ from inmateria.errors import InputError
 
 CHECKS = 3
 """Points of a fast engine that ngspice computes again, where nothing was said."""
+KNOWN_LEVELS = {"twin": ("ideal", "macro"), "averaged": ("ideal",)}
+"""Electronics that the fast engines have equations for."""
 Over = Mapping[str, Any] | Sequence[str] | str
 
 
@@ -193,7 +195,10 @@ def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
     """Refuse parts that the engine has no equations for, where all points have them."""
     if engine == "ngspice" or any(axis.key.startswith("electronics") for axis in axes):
         return
-    real = design.electronics.level if design.electronics.level != "ideal" else next(iter(design.electronics.parts), "")
+    electronics = design.electronics
+    real = electronics.level if electronics.level not in KNOWN_LEVELS[engine] else ""
+    if engine == "averaged" and electronics.parts:
+        real = next(iter(electronics.parts))
     if real:
         raise InputError("engine", engine, f"knows no equations of the electronics ({real})", "choose ngspice")
 

@@ -151,9 +151,9 @@ def test_wrong_input_is_one_line(
 
 
 def test_electronics_that_the_engine_does_not_know(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "real.toml").write_text('[electronics]\nlevel = "macro"\n')
+    (tmp_path / "real.toml").write_text('[electronics]\nlevel = "transistor"\n')
     result = in_process(capsys, "sweep", str(tmp_path / "real.toml"), "--over", "dither.amplitude=1mV")
-    assert_refused(result, "engine", "knows no equations of the electronics (macro)")
+    assert_refused(result, "engine", "knows no equations of the electronics (transistor)")
 
 
 def test_a_terminal_sees_the_time_left_and_ctrl_c_is_followed_by_more(tmp_path: Path) -> None:
