@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.stats import qmc
 
 from circuits.lockin_design import safe_loop_gain
 from dnpu_models.geometry import FloatArray
@@ -42,6 +41,7 @@ from lockin import (
     noise_bandwidth_hz,
     plan_frequencies,
 )
+from lockin.averages import sobol
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")
@@ -312,7 +312,7 @@ class _Search:
         self.sizes = np.linalg.norm(self.slopes, axis=1)
         if not np.all(self.sizes > 0.0):
             raise InputError("voltages", int(np.argmin(self.sizes)), "has a vanishing gradient", "leave this point out")
-        turns = qmc.Sobol(need.n, scramble=True, rng=np.random.default_rng(need.seed)).random(_PAIRS)
+        turns = sobol(need.n, np.random.default_rng(need.seed), _PAIRS)
         self.angles = 2.0 * np.pi * np.concatenate([turns, turns + 0.5])  # pairs d and -d: odd orders vanish
         self.shape = self.limits.copy()
         self.scales = np.logspace(-3.0, 0.0, _SCALES)

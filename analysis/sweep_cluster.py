@@ -37,9 +37,8 @@ def processors() -> int:
 class LocalWorkers:
     """Worker processes of one thread each."""
 
-    def __init__(self, address: str, count: int) -> None:
-        self._address = address
-        self._folder = tempfile.TemporaryDirectory(prefix="inmateria-sweep-")
+    def __init__(self, address: str, count: int, folder: str) -> None:
+        self._address, self._folder = address, folder
         self._words = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._deaths = 0
@@ -53,9 +52,9 @@ class LocalWorkers:
         # what can be imported here can be imported there: the rooms, and the module of a user's own measure
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join([root, *(str(Path(p or ".").resolve()) for p in sys.path)])
-        environment["DASK_TEMPORARY_DIRECTORY"] = self._folder.name
+        told = [self._address, f"{number}-{self._deaths}", self._folder, str(os.getpid())]
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "analysis.sweep_worker", self._address, f"{number}-{self._deaths}"],
+            [sys.executable, "-P", "-m", "analysis.sweep_worker", *told],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._words,
@@ -97,7 +96,6 @@ class LocalWorkers:
             process.wait()
             _release(process)
         self._words.close()
-        self._folder.cleanup()
 
 
 def _release(process: subprocess.Popen[bytes]) -> None:
@@ -135,9 +133,12 @@ class SweepCluster:
         if self.local is not None:
             self.local.mend()
         elif self.client.status not in ("running", "connecting"):
-            raise InputError(
-                "scheduler", self.address, "is gone", "start it again and give the same command: what is stored is kept"
-            )
+            raise self.gone()
+
+    def gone(self) -> InputError:
+        """The error of a scheduler that is lost in the middle of a sweep."""
+        fix = "start it again and give the same command: what is stored is kept"
+        return InputError("scheduler", self.address, "is gone", fix)
 
     def wait_for_workers(self) -> None:
         """Wait until there is one; for all that were just started here.
@@ -191,14 +192,16 @@ def _local(count: int) -> Iterator[SweepCluster]:
     from distributed import Client, LocalCluster
 
     # The scheduler is in this process, with no dashboard and no workers: these are ours. A batch whose worker dies
-    # twice comes back, to be given out again point by point.
+    # twice comes back, to be given out again point by point. A silent one computes; whether it lives is seen here.
     options = {"processes": True, "host": "127.0.0.1", "scheduler_port": 0, "dashboard_address": None}
+    rules = {"distributed.scheduler.allowed-failures": 1, "distributed.scheduler.worker-ttl": None}
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        tempfile.TemporaryDirectory(prefix="inmateria-sweep-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({**rules, "temporary-directory": folder}),
         LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        local = LocalWorkers(cluster.scheduler_address, count)
+        local = LocalWorkers(cluster.scheduler_address, count, folder)
         try:
             yield SweepCluster(client, local, cluster.scheduler_address)
         finally:
@@ -220,13 +223,15 @@ def _connect(address: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing of distributed's own log and warnings on the terminal."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
+    """Nothing of distributed's own log and warnings on the terminal; nor later, where the connection was lost."""
+    import distributed  # noqa: F401  its import makes the log
+
+    handlers = logging.getLogger("distributed").handlers
+    before = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    for handler, level in zip(handlers, before, strict=False):
+        handler.setLevel(level)

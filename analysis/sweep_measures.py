@@ -34,6 +34,8 @@ MEASURES = ("gradient", "learn")
 ENGINES = ("ngspice", "twin", "averaged")
 POINTS_PER_CYCLE = 12.0
 """Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
+LIVE_WINDOW_S = 1e-5
+"""Longest window in which kinetic Monte Carlo is followed: some hundred seconds of computing."""
 _DEVICES = 32
 """Kept by a worker."""
 
@@ -57,7 +59,18 @@ def design_at(design: Design, point: Mapping[str, Value]) -> Design:
 
 
 def bench_of(design: Design) -> Bench:
-    """The design's bench without noise; the device is that of an earlier call where it is the same."""
+    """The design's bench without noise; the device is that of an earlier call where it is the same.
+
+    Raises
+    ------
+    InputError
+        As `Design.bench`; for a device that is followed hop by hop over windows that take for ever.
+    """
+    if design.device.model == "kmc" and design.dither.spacing < 1.0 / LIVE_WINDOW_S:
+        raise InputError(
+            "dither.spacing", design.dither.spacing, "makes windows of some 1e12 hops, which kmc follows one by one",
+            f"take {1.0 / LIVE_WINDOW_S:g} Hz or more, or meanfield",
+        )  # fmt: skip
     found = _kept(_benches, _device_key(design), lambda: design.changed({"noise.density": 0.0}).bench())
     dither = design.dither  # all that the rest of a design changes about a bench
     return replace(found, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base)
@@ -125,8 +138,7 @@ class GradientMeasure:
             raise InputError(
                 "engine", self.engine, "follows a closed loop only, and knows no noise", "choose twin or ngspice"
             )
-        if self.design.device.model == "kmc":
-            raise InputError("device.model", "kmc", "knows no exact gradient", "take meanfield, or a chip's file")
+        _differentiable(self.design)
 
     @property
     def noise_A2_per_Hz(self) -> float:
@@ -157,6 +169,7 @@ class GradientMeasure:
     def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> tuple[Any, Any, Any, float]:
         """Reading, exact gradient, the loop, and the noise that was in it (A^2/Hz)."""
         design = design_at(self.design, point)
+        _differentiable(design)
         bench = bench_of(design)
         settings = design.settings(design.fitted_task(bench))
         controls = random_setting(bench, settings, design.seed)
@@ -264,6 +277,11 @@ class LearnMeasure:
         span = np.ptp(true.bench.limits_V, axis=1)
         apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
         return {"deviation": apart, "learned": float(true.success)}
+
+
+def _differentiable(design: Design) -> None:
+    if design.device.model == "kmc":
+        raise InputError("device.model", "kmc", "knows no exact gradient", "take meanfield, or a chip's file")
 
 
 def _density(design: Design) -> float:

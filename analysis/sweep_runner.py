@@ -222,7 +222,7 @@ def run_sweep(
             try:
                 if run.left:
                     with nullcontext(cluster) if cluster else open_cluster(scheduler, workers) as opened_cluster:
-                        run.compute(opened_cluster)
+                        run.compute(opened_cluster, warm=cluster is not None)
             except KeyboardInterrupt:
                 opened.flush()
                 done = int(np.count_nonzero(opened.main.status))
@@ -268,18 +268,24 @@ class _Run:
         """Whether anything is still to be computed."""
         return bool(self._todo or self._single or self._flying)
 
-    def compute(self, cluster: SweepCluster) -> None:
-        """Give out batches and take in results until nothing is left."""
+    def compute(self, cluster: SweepCluster, *, warm: bool = False) -> None:
+        """Give out batches and take in results until nothing is left; a cold cluster gets one point first."""
         self._tell()
         cluster.wait_for_workers()
         self._began = time.monotonic()
         try:
-            self._give(cluster, 1)  # one point alone: what is compiled for it, the others find compiled
+            # one point alone: what is compiled for it, the others find compiled
+            self._give(cluster, _AHEAD * max(1, cluster.threads) if warm else 1)
             while self.left:
                 self._take()
                 cluster.tend()
                 if self._pace:
                     self._give(cluster, _AHEAD * max(1, cluster.threads))
+        except InMateriaError:
+            raise
+        except (OSError, RuntimeError) as error:  # distributed's own: the connection is lost
+            self.store.flush()
+            raise cluster.gone() from error
         finally:
             for future in list(self._flying):
                 future.release()

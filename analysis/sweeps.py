@@ -19,6 +19,8 @@ from inmateria.errors import InputError
 
 CHECKS = 3
 """Points of a fast engine that ngspice computes again, where nothing was said."""
+KNOWN_LEVELS = {"twin": ("ideal", "macro"), "averaged": ("ideal",)}
+"""Electronics that the fast engines have equations for."""
 Over = Mapping[str, Any] | Sequence[str] | str
 
 
@@ -148,8 +150,7 @@ def sweep_design(
     if engine == "ngspice" and wanted:
         raise InputError("check", checks, "would compare ngspice with itself", "leave it out")
     _check_levels(design, axes, engine)
-    first = {axis.key: axis.kind(axis.values[0]) for axis in axes}
-    names = bench_of(design_at(design, first)).names
+    names = _control_names(design, axes)
     identity = {
         "measure": measure,
         "engine": engine,
@@ -172,11 +173,32 @@ def sweep_design(
     )
 
 
+def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:
+    """Names of the controls: those of the first point; a point with others fails.
+
+    Raises
+    ------
+    InputError
+        If the devices of the first and of the last point are none: then nothing will come of the others either.
+    """
+    for which in (0, -1):
+        point = {axis.key: axis.kind(axis.values[which]) for axis in axes}
+        try:
+            return bench_of(design_at(design, point)).names
+        except InputError:
+            if which == -1:
+                raise
+    raise AssertionError  # the loop returns or raises
+
+
 def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
     """Refuse parts that the engine has no equations for, where all points have them."""
     if engine == "ngspice" or any(axis.key.startswith("electronics") for axis in axes):
         return
-    real = design.electronics.level if design.electronics.level != "ideal" else next(iter(design.electronics.parts), "")
+    electronics = design.electronics
+    real = electronics.level if electronics.level not in KNOWN_LEVELS[engine] else ""
+    if engine == "averaged" and electronics.parts:
+        real = next(iter(electronics.parts))
     if real:
         raise InputError("engine", engine, f"knows no equations of the electronics ({real})", "choose ngspice")
 

@@ -17,6 +17,7 @@ COMPILING = (
 _PATIENCE_S = 3.0
 """A worker that prepares its device for longer is compiling; with a warm cache it takes less."""
 _MINUTE_S = 60.0
+_STARTING = "starting workers (the first time, Numba compiles the device: a minute)"
 
 
 class _Left(ProgressColumn):
@@ -178,9 +179,11 @@ def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int],
             words = f", {failed} failed" if failed else ""
             now = time.monotonic()
             if task is None:
-                task = line.add_task(what, total=points, completed=done, failed=words)
+                task = line.add_task(f"{what}: {_STARTING}", total=points, completed=done, failed=words)
                 begin = told = now
                 before = done
+            if done > before:
+                line.update(task, description=what)
             line.update(task, completed=done, failed=words)
             if not console.is_terminal and now - told > _MINUTE_S and done > before:
                 told = now

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import qmc
 
 from inmateria.errors import InputError
 from lockin.checks import Array, count
@@ -40,6 +39,13 @@ class DitherAverage:
     gradient: Array
     stderr: Array
     evaluations: int
+
+
+def sobol(dimensions: int, rng: np.random.Generator, count: int) -> Array:
+    """Scrambled Sobol points in the unit cube, (count, dimensions)."""
+    from scipy.stats import qmc  # late: a second of every start
+
+    return np.asarray(qmc.Sobol(dimensions, scramble=True, rng=rng).random(count))
 
 
 def dither_average(
@@ -96,7 +102,7 @@ def dither_average(
         return DitherAverage(np.array([value]), np.zeros(1), order)
     scrambles = np.empty((_SCRAMBLES, n))
     for number, child in enumerate(np.random.default_rng(seed).spawn(_SCRAMBLES)):
-        points = qmc.Sobol(n - 1, scramble=True, rng=child).random(each)
+        points = sobol(n - 1, child, each)
         offsets = np.sin(np.pi * (points - 0.5))  # arcsine law: as sin of a uniform phase
         for k in range(n):
             others = np.delete(np.arange(n), k)
@@ -154,7 +160,7 @@ def dither_bias(
     each = 1 << max(0, math.ceil(math.log2(count("samples", samples, 1) / (2 * _SCRAMBLES))))
     found = np.empty((_SCRAMBLES, plan.n))
     for number, child in enumerate(np.random.default_rng(seed).spawn(_SCRAMBLES)):
-        sines = np.sin(2.0 * np.pi * qmc.Sobol(plan.n, scramble=True, rng=child).random(each))
+        sines = np.sin(2.0 * np.pi * sobol(plan.n, child, each))
         odd = np.zeros(each)
         for sign in (1.0, -1.0):
             settings = np.tile(point, (each, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +254,15 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
     return False
 
 
-def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run that nothing happened to."""
+    path = tmp_path_factory.mktemp("undisturbed") / "sweep.zarr"
+    run_sweep(toy(), AXES, VARIABLES, coords=COORDS, store=path, workers=1)
+    return path
+
+
+def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Path) -> None:
     folder, path = tmp_path / "killed", tmp_path / "killed" / "sweep.zarr"
     with start(folder) as process:
         until = time.monotonic() + 120
@@ -267,11 +277,9 @@ def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path) -> None:
     assert all(gone(pid) for pid in {pid for _, _, pid in calls(folder)})  # the workers die with it
     with xr.open_zarr(path) as seen:
         kept = np.argwhere(seen["status"].values > 0)
-    with start(folder) as process:
-        assert process.wait(120) == 0, process.stderr
-    with start(tmp_path / "undisturbed") as process:
-        assert process.wait(120) == 0
-    assert contents(path) == contents(tmp_path / "undisturbed" / "sweep.zarr")
+    rest = run_sweep(toy(folder), AXES, VARIABLES, coords=COORDS, store=path, workers=1)
+    assert rest.computed == 40 - len(kept)
+    assert contents(path) == contents(undisturbed)
     counted = Counter((x, seed) for x, seed, _ in calls(folder))
     assert len(counted) == 40
     assert all(counted[x, seed] == 1 for x, seed in map(tuple, kept.tolist()))  # nothing that was stored is done twice
@@ -306,7 +314,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
+def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A user's own cluster: a scheduler and two workers, each a process of its own."""
     dask = [sys.executable, "-P", "-m", "dask"]
     told = tmp_path / "scheduler.json"
@@ -327,26 +335,40 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             )
             for _ in range(2)
         ]  # fmt: skip
-        until = time.monotonic() + 60
-        while not told.exists() and time.monotonic() < until:
+        until, address = time.monotonic() + 60, ""
+        while not address and time.monotonic() < until:
             time.sleep(0.05)
-        import json
-
-        yield json.loads(told.read_text())["address"]
+            with suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or not yet whole
+                address = json.loads(told.read_text())["address"]
+        yield address, started[0]
     finally:
         for process in started:
             process.kill()
             process.wait()
 
 
-def test_a_cluster_by_address_gives_the_same(cluster: str, tmp_path: Path) -> None:
+def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
+    cluster: tuple[str, subprocess.Popen[bytes]], tmp_path: Path, undisturbed: Path
+) -> None:
+    address, scheduler = cluster
     there = run_sweep(
-        toy(tmp_path, 0.02), AXES, VARIABLES, coords=COORDS, store=tmp_path / "there.zarr", scheduler=cluster
+        toy(tmp_path, 0.02), AXES, VARIABLES, coords=COORDS, store=tmp_path / "there.zarr", scheduler=address
     )
-    run_sweep(toy(), AXES, VARIABLES, coords=COORDS, store=tmp_path / "here.zarr", workers=1)
     assert there.computed == 40
-    assert contents(tmp_path / "there.zarr") == contents(tmp_path / "here.zarr")
+    assert contents(tmp_path / "there.zarr") == contents(undisturbed)
     assert len({pid for _, _, pid in calls(tmp_path)}) == 2
+
+    def progress(done: int, failed: int, points: int) -> None:
+        if done >= 5:
+            scheduler.kill()
+
+    with pytest.raises(InputError, match="is gone; start it again and give the same command"):
+        run_sweep(
+            toy(None, 0.1), AXES, VARIABLES, coords=COORDS, store=tmp_path / "gone.zarr", scheduler=address,
+            progress=progress,
+        )  # fmt: skip
+    with xr.open_zarr(tmp_path / "gone.zarr") as seen:
+        assert int((seen["status"] > 0).sum()) >= 5
 
 
 def test_a_cluster_that_is_none(tmp_path: Path) -> None:
@@ -359,3 +381,67 @@ def test_a_cluster_that_is_none(tmp_path: Path) -> None:
         run_sweep(toy(), AXES, VARIABLES, coords=COORDS, scheduler="tcp://127.0.0.1:9", workers=2)
     with pytest.raises(InputError, match="no number of processes"):
         run_sweep(toy(), AXES, VARIABLES, coords=COORDS, workers=0)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def swept(*axes: Axis) -> xr.Dataset:
+    """A dataset as a sweep leaves it, of y = sum of the coordinates, one point failed."""
+    shape, dims = tuple(len(axis.values) for axis in axes), [axis.name for axis in axes]
+    y = np.zeros(shape)
+    for k, axis in enumerate(axes):
+        values = axis.array() if axis.kind is not str else np.arange(len(axis.values))
+        y = y + values.reshape([-1 if j == k else 1 for j in range(len(axes))])
+    y[(0,) * len(shape)] = np.nan
+    coords = {axis.name: (axis.name, axis.array(), {"key": axis.key, "units": axis.unit}) for axis in axes}
+    data = {"y": (dims, y, {"units": "1", "long_name": "answer"}), "status": (dims, np.ones(shape))}
+    return xr.Dataset(data, coords=coords)
+
+
+def test_figures_have_the_axes_of_the_sweep(tmp_path: Path) -> None:
+    from analysis.plots import save
+    from analysis.sweep_plots import plot_sweep
+
+    amplitude, spacing = ranged("dither.amplitude", 1e-3, 0.1, "log", 4, "V"), ranged("dither.spacing", 1, 9, "lin", 3)
+    level = Axis("electronics.level", ("ideal", "macro"))
+    curve = plot_sweep(swept(amplitude, seed_axis(5)), "y", planned={10.0: 0.01})
+    assert curve.axes[0].get_xlabel() == "dither.amplitude"
+    assert curve.axes[0].get_xscale() == "log"
+    assert curve.axes[0].get_ylabel() == "answer"
+    picture = plot_sweep(swept(amplitude, spacing, seed_axis(5)), "y", planned={1.0: 0.01, 9.0: 0.02})
+    assert picture.axes[0].get_xlabel() == "dither.amplitude"
+    assert picture.axes[0].get_xscale() == "log"
+    assert picture.axes[0].get_yscale() == "linear"
+    labels = picture.axes[0].get_legend_handles_labels()[1]
+    assert labels == ["best point", "planner's choice at each spacing"]
+    star = picture.axes[0].get_lines()[0]  # the smallest sum of the first cell failed, so its median is the larger one
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (amplitude.values[1], 1.0)
+    words = plot_sweep(swept(level, spacing), "y", mean=True)
+    assert [tick.get_text() for tick in words.axes[0].get_xticklabels()] == ["ideal", "macro"]
+    seeds = plot_sweep(swept(seed_axis(4)), "y")
+    assert seeds.axes[0].get_xlabel() == "seed"
+    assert save(words, tmp_path / "map.png").stat().st_size > 5000
+    with pytest.raises(InputError, match="is nothing to draw; choose from y"):
+        plot_sweep(swept(level, spacing), "z")
+
+
+def test_a_plan_for_each_time_is_the_planners_best() -> None:
+    """On y = V + c V^3 the reading of sin is 1 + (3/4) c a^2: the best amplitude is known."""
+    from analysis.planner import GradientRequirements, plan, plan_in
+
+    c, psd = 100.0, 1e-6
+
+    def gradient(volts: np.ndarray) -> np.ndarray:
+        return 1.0 + 3.0 * c * volts**2
+
+    need = GradientRequirements(gradient, [[0.0]], [0], 0.05, psd, 0.1, filters=("boxcar",))
+    for time_s, found in zip((1.0, 10.0), plan_in(need, (1.0, 10.0)), strict=True):
+        # error^2 = (3/4 c a^2)^2 + S/(T a^2) is smallest where a^6 = S/(T 2 (3/4 c)^2)
+        best = (psd / time_s / (2.0 * (0.75 * c) ** 2)) ** (1 / 6)
+        smallest = np.hypot(0.75 * c * best**2, np.sqrt(psd / time_s) / best)
+        assert found.time_s == time_s
+        assert found.error == pytest.approx(smallest, rel=0.01)
+        assert found.dither.amplitudes_v[0] == pytest.approx(best, rel=0.1)
+    fastest = plan(need)
+    assert plan_in(need, [fastest.time_s])[0].error == pytest.approx(fastest.error, rel=1e-6)

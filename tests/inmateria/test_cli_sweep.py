@@ -17,12 +17,13 @@ import xarray as xr
 
 from analysis.design import Design
 from analysis.sweep_measures import GradientMeasure, LearnMeasure, design_at
+from analysis.sweep_store import read_store
 from analysis.sweeps import sweep_design
 
 from .command import COMMAND, assert_refused, environment, in_child, in_process
 from .test_cli_interrupt import visible
 
-GRID = ["--over", "dither.amplitude=2mV:30mV:log:3", "--over", "dither.spacing=10Hz,20Hz", "--seeds", "2"]
+GRID = ["--over", "dither.amplitude=2mV:30mV:log:3", "--over", "dither.spacing=10Hz,20Hz", "--seeds", "1"]
 
 
 def same(one: xr.Dataset, other: xr.Dataset) -> bool:
@@ -30,33 +31,34 @@ def same(one: xr.Dataset, other: xr.Dataset) -> bool:
     return one.drop_vars(["seconds", "host"]).identical(other.drop_vars(["seconds", "host"]))
 
 
-def test_a_map_by_the_command_goes_on_and_is_that_of_python(tmp_path: Path) -> None:
+def test_a_map_by_the_command_goes_on_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["sweep", *GRID, "--check", "1", "--out", "map"]
     first = in_child([*words, "--json"], tmp_path)
     assert first.code == 0, first.stderr
     found = first.document
-    assert (found["points"], found["computed"], found["failed"]) == (12, 12, 0)
+    assert (found["points"], found["computed"], found["failed"]) == (6, 6, 0)
     assert [axis["key"] for axis in found["axes"]] == ["dither.amplitude", "dither.spacing", "seed"]
     assert found["check"]["points"] == 1
     assert found["check"]["deviation_max"] < 1e-3  # both integrate the same circuit
     assert found["noise_A2_per_Hz"] == 1e-23
     assert {"map.png", "summary.json", "sweep.zarr"} == {f.name for f in (tmp_path / "map").iterdir()}
     assert len(found["planned"]) == 2
-    again = in_child(words, tmp_path)
-    assert again.code == 0
-    assert "12 points (3 x 2 x 2), 0 computed now, 0 failed" in again.stdout
     with xr.open_zarr(tmp_path / "map" / "sweep.zarr") as data:
         data = data.load()
     # what the map must show: the predicted noise falls as 1/amplitude and as the root of the time
     noise = data["noise"].isel(seed=0, control=0)
     assert np.allclose(noise * noise["dither_amplitude"] / np.sqrt(1e-23 * noise["dither_spacing"]), 1.0)
-    assert np.allclose(data["time"], 1.0 / data["dither_spacing"])
+    assert np.allclose(data["time"] * data["dither_spacing"], 1.0)
     assert data["reading"].attrs["units"] == "S"
     apart = data["reading"] - data["exact"]
     size = np.sqrt((apart**2).sum("control") / (data["exact"] ** 2).sum("control"))
     assert np.allclose(size, data["relative_error"])
-    refused = in_child([*words[:-1], "map", "--engine", "ngspice", "--check", "0"], tmp_path)
+    refused = in_process(capsys, *words[:-1], str(tmp_path / "map"), "--engine", "ngspice", "--check", "0")
     assert_refused(refused, "out", "holds another sweep: its engine is twin, not ngspice")
+    over = {"dither.amplitude": data["dither_amplitude"].values, "dither.spacing": ["10 Hz", 20]}
+    by_python = sweep_design(Design.from_values({}), over, seeds=1, checks=1, store=tmp_path / "map" / "sweep.zarr")
+    assert by_python.computed == 0
+    assert same(by_python.data, read_store(tmp_path / "map" / "sweep.zarr"))
 
 
 def test_a_point_is_itself_whatever_was_computed_before() -> None:
@@ -133,7 +135,7 @@ def test_a_seed_is_the_devices_too_unless_that_is_an_axis() -> None:
         (["--over", "dither.amplitude"], "over", "has no key and values"),
         (["--over", "dither.amplitude=1mV", "--over", "dither.amplitude=2mV"], "over", "is given twice"),
         (["--over", "dither.amplitude=1mV,2mV", "--engine", "averaged"], "engine", "closed loop only"),
-        (["--over", "device.model=kmc", "--measure", "gradient"], "device.model", "knows no exact gradient"),
+        (["--over", "device.model=kmc"], "dither.spacing", "one by one"),
         (["--over", "dither.amplitude=1mV", "--seeds", "0"], "seeds", "0"),
         (["--over", "dither.amplitude=1mV", "--measure", "yield"], "measure", "is not one of"),
         (["--over", "dither.amplitude=1mV", "--engine", "ngspice", "--check", "2"], "check", "with itself"),
@@ -149,9 +151,9 @@ def test_wrong_input_is_one_line(
 
 
 def test_electronics_that_the_engine_does_not_know(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "real.toml").write_text('[electronics]\nlevel = "macro"\n')
+    (tmp_path / "real.toml").write_text('[electronics]\nlevel = "transistor"\n')
     result = in_process(capsys, "sweep", str(tmp_path / "real.toml"), "--over", "dither.amplitude=1mV")
-    assert_refused(result, "engine", "knows no equations of the electronics (macro)")
+    assert_refused(result, "engine", "knows no equations of the electronics (transistor)")
 
 
 def test_a_terminal_sees_the_time_left_and_ctrl_c_is_followed_by_more(tmp_path: Path) -> None:
@@ -194,3 +196,17 @@ def test_a_terminal_sees_the_time_left_and_ctrl_c_is_followed_by_more(tmp_path: 
     with xr.open_zarr(tmp_path / "map" / "sweep.zarr") as store:
         assert int((store["status"] > 0).sum()) == int(told[1])
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name != "map"]  # nothing temporary is left
+
+
+def test_the_bench_measures_a_sweep_beside_plain_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from inmateria import sweep_bench
+
+    monkeypatch.setattr(sweep_bench, "processors", lambda: 1)
+    found = sweep_bench.run_bench(rounds=1, points=2, seeds=1, answer=Console(quiet=True))
+    assert found["workers"] == 1
+    assert found["points"] == 2
+    for name in ("efficiency", "points_per_s", "points_per_s_one_worker", "against_plain_processes"):
+        assert 0 < found[name] < np.inf
+    assert found["plain_processes"]["points_per_s"] > 0
