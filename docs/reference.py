@@ -4,7 +4,6 @@ The names are those of `inmateria`'s own table, so that none can be forgotten.
 """
 
 import inspect
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def _directive(name: str) -> str:
     if inspect.isclass(value):
         kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
         return f".. {kind}:: inmateria.{name}\n   :members:\n"
-    return f".. {'autofunction' if isinstance(value, Callable) else 'autodata'}:: inmateria.{name}\n"
+    return f".. {'autofunction' if callable(value) else 'autodata'}:: inmateria.{name}\n"
 
 
 def _title(text: str, line: str) -> str:
@@ -45,7 +44,11 @@ def _room_page(room: str) -> str:
     about = inspect.getdoc(module) or ""
     names = names_of(room)
     listed = ", ".join(f":py:obj:`~inmateria.{name}`" for name in names)
-    return _title(room, "=") + f"{about}\n\n{listed}\n\n" + "\n".join(map(_directive, names))
+    return (
+        _title(room, "=")
+        + f".. currentmodule:: inmateria\n\n{about}\n\n{listed}\n\n"
+        + "\n".join(map(_directive, names))
+    )
 
 
 def _index() -> str:
@@ -53,7 +56,7 @@ def _index() -> str:
     total = sum(len(names_of(room)) for room in ROOMS)
     return (
         _title("API reference", "=")
-        + f"All {total} public names, by room. They are imported from `inmateria` itself, whichever room they live in::\n\n"
+        + f"All {total} public names, by room. They are imported from `inmateria`, whichever room they live in::\n\n"
         + "    from inmateria import Bench, MeanField, learn\n\n"
         + f".. toctree::\n   :maxdepth: 1\n\n{rows}"
     )

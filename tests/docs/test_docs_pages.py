@@ -89,10 +89,32 @@ def test_a_wrong_page_is_found(text: str, said: str, tmp_path: Path) -> None:
         pages.run_page(page, tmp_path)
 
 
+SHARING = """
+```toml
+# own.toml
+a = 1
+```
+```python
+from pathlib import Path
+
+x = len(Path("own.toml").read_text().splitlines())
+```
+```python
+print(x)
+```
+```output
+2
+```
+```console
+$ exit 3  # not run: fails
+$ wc -l \\
+  own.toml
+2 own.toml
+```
+"""
+
+
 def test_blocks_share_names_and_files(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(
-        "```toml\n# own.toml\na = 1\n```\n```python\nimport pathlib\nx = len(pathlib.Path('own.toml').read_text().splitlines())\n```\n```python\nprint(x)\n```\n"
-        "```output\n2\n```\n```console\n$ exit 3  # not run: fails\n$ wc -l \\\n  own.toml\n2 own.toml\n```\n"
-    )
+    page.write_text(SHARING)
     pages.run_page(page, tmp_path)

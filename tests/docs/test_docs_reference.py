@@ -34,10 +34,12 @@ def test_every_public_name_stands_in_the_reference_once(pages: str) -> None:
     assert sorted(found) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_public_name_has_a_docstring(name: str) -> None:
-    value = getattr(inmateria, name)
-    if inspect.isclass(value) or callable(value):
-        own = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
-        assert own, f"{name} has no docstring of its own"
-        assert not own.startswith(f"{name}("), f"{name} has only the dataclass's signature"
+def test_every_public_class_and_function_has_a_docstring() -> None:
+    bare = []
+    for name in NAMES:
+        value = getattr(inmateria, name)
+        if callable(value):
+            own = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
+            if not own or own.startswith(f"{name}("):  # the latter is what a dataclass without one gets
+                bare.append(name)
+    assert not bare
