@@ -9,6 +9,7 @@ import xarray as xr
 
 from analysis.compare import Comparison, compare
 from circuits import Engine, HomodyneLoop, Transient
+from circuits.homodyne_loop import Peaks
 from dnpu_models.geometry import FloatArray
 from learning import Bench, Task, adjoint, spice_lock_in
 from learning.gradients import label
@@ -106,7 +107,7 @@ def loss_gradients(
     task: Task,
     loop: HomodyneLoop,
     controls_V: FloatArray,
-    dither_V: float,
+    dither_V: Peaks,
     engine: Engine | None,
     *,
     points_per_cycle: float = 24.0,

@@ -229,6 +229,12 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
             f"is not reached in {requirements.longest_s:g} s: {best.error:.3g} at best, mostly {worst}",
             f"ask for {1.05 * best.error:.2g}, or change what makes the {worst}",
         )  # fmt: skip
+    return _planned(search, found)
+
+
+def _planned(search: _Search, found: _Reading) -> GradientPlan:
+    """What is told of a reading."""
+    requirements = search.need
     curve = [
         (float(np.mean(here.alpha)), here.error, here.shares["noise"], here.shares["amplitude"])
         for here in search.table(found.tones, found.settings, found.time_s)
@@ -251,6 +257,36 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
         np.array(curve),
         np.array(reachable),
     )
+
+
+def plan_in(requirements: GradientRequirements, times_s: Sequence[float]) -> list[GradientPlan]:
+    """The smallest error in each of some given times, whatever error is wanted; for what it is read with, see `plan`.
+
+    Parameters
+    ----------
+    requirements : GradientRequirements
+        Its `error` decides no more than at which time the amplitudes of the controls are shaped.
+    times_s : sequence of float
+        When the gradient is read, s.
+
+    Returns
+    -------
+    list of GradientPlan
+        One for each time.
+
+    Raises
+    ------
+    InputError
+        When no tones fit the band in a time.
+    """
+    search = _Search(requirements)
+    plans = []
+    for time_s in times_s:
+        best = search.best(float(time_s))
+        if best is None:
+            raise InputError("band_hz", requirements.band_hz, f"has no tones for {time_s:g} s", "widen it")
+        plans.append(_planned(search, best))
+    return plans
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ lock-in's estimate of the mean of dE/dw_k, or of d v(tia)/dw_k.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,8 @@ from lockin import DitherPlan, LockInSettings, gradient, stability_limit
 from netlists import Part, format_number, library, load_part
 
 Mode = Literal["learn", "loss", "output"]
+Peaks = float | Sequence[float]
+"""Peak dither of all controls or of each, V."""
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
@@ -313,10 +315,11 @@ class HomodyneLoop:
         }
 
     def opened(
-        self, controls_V: FloatArray, amplitude_V: float, mode: Mode, points_per_cycle: float = 24.0
+        self, controls_V: FloatArray, amplitude_V: Peaks, mode: Mode, points_per_cycle: float = 24.0
     ) -> HomodyneLoop:
-        """The same circuit with frozen controls and the stated dither amplitude, reading slopes."""
-        plan = DitherPlan(self.dither.frequencies_hz, (float(amplitude_V),) * self.dither.n, self.dither.phases_rad)
+        """The same circuit with frozen controls and the stated dither amplitude (or amplitudes), reading slopes."""
+        peaks = tuple(float(peak) for peak in np.broadcast_to(amplitude_V, self.dither.n))
+        plan = DitherPlan(self.dither.frequencies_hz, peaks, self.dither.phases_rad)
         return replace(
             self,
             start_V=np.asarray(controls_V, dtype=float),

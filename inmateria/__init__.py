@@ -21,6 +21,10 @@ _HOME = {
         "check_bank", "check_path", "compare", "loop_dataset", "loss_gradients", "predict_bank", "predict_loop",
         "save_dataset",
     ],
+    "analysis.design": ["Design"],
+    "analysis.sweep_store": ["Variable", "read_store"],
+    "analysis.sweep_plots": ["plot_sweep"],
+    "analysis.sweeps": ["sweep"],
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
     "learning": [

@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, sweep, bench."""
 
 from __future__ import annotations
 
@@ -173,11 +173,11 @@ def learn(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.learning_run import run_learning
         from inmateria.search_run import parse_methods, run_search
         from learning import named_task
+        from learning.devices import DeviceOptions
 
         methods = parse_methods(method)
         task = named_task(gate)
@@ -247,9 +247,9 @@ def gradient(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench, numbers
         from inmateria.gradient_run import run_gradient
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
         content = run_gradient(
@@ -299,9 +299,9 @@ def plan(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.plan_run import run_plan
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), None, 1e-6)
         content = run_plan(
@@ -346,9 +346,9 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.devices import DeviceOptions
         from inmateria.experiment import make_bench
         from inmateria.export_run import run_export
+        from learning.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
         output_file(deck)
@@ -396,8 +396,8 @@ def iv(
         require_rooms()
         import os
 
-        from inmateria.devices import DeviceOptions, make_device
         from inmateria.iv_run import run_iv
+        from learning.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_iv(
@@ -435,7 +435,7 @@ def device_command(
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
         from inmateria.device_run import run_device
-        from inmateria.devices import DeviceOptions, make_device
+        from learning.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_device(opened, facts=facts, at=at, folder=folder, answer=answers(as_json))
@@ -491,12 +491,90 @@ def lockin_command(
             emit(content)
 
 
+class MeasureChoice(StrEnum):
+    """What is measured at each point."""
+
+    gradient = "gradient"
+    learn = "learn"
+
+
+@app.command("sweep")
+def sweep_command(
+    design: Annotated[
+        str | None, typer.Argument(help="File of a design (.toml); the default one if left out.", show_default=False)
+    ] = None,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            help="An axis, KEY=FROM:TO:SCALE:POINTS (lin or log), such as dither.amplitude=1mV:100mV:log:12, "
+            "or KEY=a,b,c. Give it once for each axis."
+        ),
+    ] = [],  # noqa: B006  typer takes no None for a list
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Repetitions: each seed draws its device (if random), setting or starts, and noise.", min=1),
+    ] = None,
+    measure: Annotated[
+        MeasureChoice, typer.Option(help="gradient at frozen controls against the exact one, or learn.")
+    ] = MeasureChoice.gradient,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="ngspice, its compiled twin, or the averaged loop (learn only).")
+    ] = EngineChoice.twin,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the store (sweep.zarr), figure and summary. There a sweep goes on.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786; else workers here.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)
+    ] = None,
+    check: Annotated[
+        int | None, typer.Option(help="Points of a fast engine that ngspice computes again; 3 if left out.", min=0)
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compute points that failed once more.")] = False,
+    as_json: Json = False,
+    seed: Annotated[int | None, typer.Option(help="First of the seeds; the design's if left out.", min=0)] = None,
+) -> None:
+    """Measure a design at every point of a grid, on all processors or a cluster. Stopped or killed, it goes on.
+
+    Exit 0 when done, also with failed points; 1 if every point failed. The store opens in xarray meanwhile.
+
+    Example: inmateria sweep --over dither.amplitude=1mV:50mV:log:8 --over dither.spacing=5Hz,20Hz --seeds 3 --out map
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from analysis.design import Design
+        from inmateria.sweep_run import run_sweep_command
+
+        opened = Design.from_values({}) if design is None else Design.from_toml(design)
+        content = run_sweep_command(
+            opened if seed is None else opened.changed({"seed": seed}),
+            file=design,
+            over=over,
+            seeds=seeds,
+            measure=measure.value,
+            engine=engine.value,
+            scheduler=scheduler,
+            workers=workers,
+            check=check,
+            retry_failed=retry_failed,
+            folder=folder,
+            answer=answers(as_json),
+        )
+        if as_json:
+            emit(content)
+        if not content["success"]:
+            raise typer.Exit(EXIT_NO)
+
+
 class Benched(StrEnum):
     """What is measured."""
 
     kmc = "kmc"
     spice = "spice"
     loop = "loop"
+    sweep = "sweep"
 
 
 @app.command()
@@ -505,7 +583,7 @@ def bench(
         Benched,
         typer.Argument(
             help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
-            "loop: the closed loop by its three engines."
+            "loop: the closed loop by its three engines; sweep: points per second on all processors."
         ),
     ],
     as_json: Json = False,
@@ -513,7 +591,7 @@ def bench(
     device_seed: DeviceSeed = None,
     settings: Annotated[int, typer.Option(help="Of kmc: random settings per network.", min=1)] = 5,
 ) -> None:
-    """Measure speed on this machine, each figure beside its baseline from the same run, on one core.
+    """Measure speed on this machine, each figure beside its baseline from the same run, on one core (sweep: on all).
 
     Example: inmateria bench kmc --json
     """
@@ -527,6 +605,10 @@ def bench(
             from inmateria import loop_bench
 
             content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
+        elif what is Benched.sweep:
+            from inmateria import sweep_bench
+
+            content = sweep_bench.run_bench(answer=answers(as_json))
         else:
             from inmateria import kmc_bench
 

@@ -15,12 +15,12 @@ from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanFie
 from dnpu_models.constants import COULOMB_EV_M
 from dnpu_models.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
 from dnpu_models.geometry import FloatArray
-from inmateria.devices import AnyModel
 from inmateria.errors import Interrupted
 from inmateria.iv_run import voltages_of
 from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
+from learning.devices import AnyModel
 
 BIAS_V = 0.5
 """On the electrode opposite to e0 if nothing else is said: without a bias nothing flows."""

@@ -7,17 +7,11 @@ from typing import Any
 import numpy as np
 
 from circuits import HomodyneLoop
-from dnpu_models import ChipSurrogate, KineticMonteCarlo
-from inmateria.devices import AnyModel, DeviceOptions, make_device
+from dnpu_models import KineticMonteCarlo
 from inmateria.errors import InputError
 from learning import Bench, HgeSettings, Task
-from learning.bench import (
-    CHIP_INPUTS,
-    CHIP_INPUTS_OTHER,
-    DEFAULT_OUTPUT,
-    INPUT_ORDER,
-    SPACING_HZ,
-)
+from learning.bench import SPACING_HZ
+from learning.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
 from learning.hge import build_loop
 from lockin import collisions, plan_frequencies
 
@@ -44,48 +38,6 @@ def numbers(field: str, text: str | None) -> list[float] | None:
     return found
 
 
-def _default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, ...]]:
-    """Output and inputs where nothing was said; docs/decisions.md tells how they were chosen."""
-    if not isinstance(device, ChipSurrogate):
-        return DEFAULT_OUTPUT, INPUT_ORDER[:inputs]
-    names = device.terminals
-    output = device.measured[0]
-    others = [name for name in names if name != names[output]]
-    first = CHIP_INPUTS_OTHER.get(inputs, CHIP_INPUTS)
-    if set(first) <= set(others):
-        others = [*first, *[name for name in others if name not in first]]
-    else:
-        others = others[-inputs:]
-    if len(others) < inputs:
-        raise InputError("device", len(names), f"has too few terminals for {inputs} inputs", "take another task")
-    return output, tuple(names.index(name) for name in others[:inputs])
-
-
-def parse_electrodes(text: str, terminals: tuple[str, ...], inputs: int = 2) -> tuple[int, tuple[int, ...]]:
-    """Output and inputs from ``OUTPUT:INPUT,INPUT`` (as many inputs as the task has), as numbers of terminals.
-
-    Raises
-    ------
-    InputError
-        For another form, or terminals that do not exist or are named twice.
-    """
-    output, colon, rest = text.replace(" ", "").partition(":")
-    named_inputs = rest.split(",")
-    if not colon or not output or len(named_inputs) != inputs or not all(named_inputs):
-        form = "OUTPUT:" + ",".join(["INPUT"] * inputs)
-        raise InputError(
-            "electrodes", text, f"is not of the form {form}",
-            f"write for example {terminals[0]}:{','.join(terminals[1 : 1 + inputs])}",
-        )  # fmt: skip
-    named = (output, *named_inputs)
-    for name in named:
-        if name not in terminals:
-            raise InputError("electrodes", text, f"the device has no {name!r}", f"choose from {', '.join(terminals)}")
-        if named.count(name) > 1:
-            raise InputError("electrodes", text, f"names {name} twice", "name different ones")
-    return terminals.index(output), tuple(terminals.index(name) for name in named_inputs)
-
-
 def make_bench(
     options: DeviceOptions, frequencies: str | None, tolerance: float, inputs: int = 2
 ) -> tuple[Bench, dict[str, Any]]:
@@ -99,7 +51,7 @@ def make_bench(
     """
     device, facts = make_device(options, tolerance=tolerance)
     names = device.terminals
-    output, chosen = _default_electrodes(device, inputs)
+    output, chosen = default_electrodes(device, inputs)
     if options.electrodes is not None:
         output, chosen = parse_electrodes(options.electrodes, names, inputs)
     live = isinstance(device, KineticMonteCarlo)

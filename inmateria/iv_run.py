@@ -17,11 +17,11 @@ from analysis.datasets import versions
 from dnpu_models import ChipSurrogate, KineticMonteCarlo, MeanField
 from dnpu_models.chip_surrogate import RANGE_SLACK_V
 from dnpu_models.geometry import FloatArray
-from inmateria.devices import AnyModel
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from inmateria.progress import compilation_told, counted
 from inmateria.results import Results
 from inmateria.terminal import stderr
+from learning.devices import AnyModel
 
 MOST_POINTS = 1_000_000
 HOPS = 1 << 17

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ COMPILING = (
 )
 _PATIENCE_S = 3.0
 """A worker that prepares its device for longer is compiling; with a warm cache it takes less."""
+_MINUTE_S = 60.0
 
 
 class _Left(ProgressColumn):
@@ -119,3 +121,39 @@ def compilation_told(console: Console) -> Iterator[None]:
 
     with event.install_listener("numba:compile", Listener()):
         yield
+
+
+@contextmanager
+def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int], None]]:
+    """A line on a sweep with the time left; where stderr is no terminal, a line of text a minute.
+
+    Yields the function that takes points done, failed and in all; the first call tells what was there before.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} points{task.fields[failed]}"),
+        _Left(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as line:
+        task: Any = None
+        begin = told = time.monotonic()
+        before = 0
+
+        def advance(done: int, failed: int, points: int) -> None:
+            nonlocal task, begin, told, before
+            words = f", {failed} failed" if failed else ""
+            now = time.monotonic()
+            if task is None:
+                task = line.add_task(what, total=points, completed=done, failed=words)
+                begin = told = now
+                before = done
+            line.update(task, completed=done, failed=words)
+            if not console.is_terminal and now - told > _MINUTE_S and done > before:
+                told = now
+                left = (now - begin) / (done - before) * (points - done)
+                console.print(f"{what}: {done} of {points} points{words}, {left / 60:.0f} min left", highlight=False)
+
+        yield advance

@@ -17,7 +17,7 @@ from inmateria.terminal import SCHEMA, as_text, document, error_fields, writing
 _NAMES = (
     "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
     "task.png", "trace.png", "trace.nc", "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png",
-    "budget.png", "plan.nc", "plan.png",
+    "budget.png", "plan.nc", "plan.png", "map.png", "curve.png",
 )  # fmt: skip
 
 

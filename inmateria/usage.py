@@ -33,6 +33,11 @@ _FIXES = {
     "time_constant": "give a time in seconds, e.g. 0.01",
     "frequency": "give a frequency in Hz, e.g. 1000",
     "full_scale": "give a voltage, rms, e.g. 1",
+    "over": "write for example dither.amplitude=1mV:100mV:log:12",
+    "seeds": "give a whole number of at least 1",
+    "measure": "choose gradient or learn",
+    "workers": "give a whole number of at least 1",
+    "check": _WHOLE,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from circuits import PatternSequence
-from circuits.homodyne_loop import LoopDevice
+from circuits.homodyne_loop import LoopDevice, Peaks
 from dnpu_models import DopantNetwork, MeanField
 from dnpu_models.geometry import FloatArray
 from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
@@ -58,6 +58,8 @@ class Bench:
         How long the lock-ins listen to a pattern; by default the tones' common period.
     spacing_Hz : float
         The whole experiment's clock: filters, ramps and windows follow the tones.
+    base_Hz : float, optional
+        Lowest frequency that a tone on the ruler may have; by default the ruler's lowest octave.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Bench:
     frequencies_Hz: Sequence[float] | None = None
     window_s: float | None = None
     spacing_Hz: float = SPACING_HZ
+    base_Hz: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
@@ -145,12 +148,22 @@ class Bench:
             )
         return at_swing(found, self.swings_V(found.swing_share))
 
-    def plan(self, amplitude_V: float) -> DitherPlan:
-        """The dither: tones of equal peak amplitude (V)."""
+    def plan(self, amplitude_V: Peaks) -> DitherPlan:
+        """The dither: tones of one peak amplitude (V), or one each.
+
+        Raises
+        ------
+        InputError
+            For another number of amplitudes.
+        """
         count = len(self.trained)
+        peaks = (float(amplitude_V),) * count if np.ndim(amplitude_V) == 0 else tuple(map(float, amplitude_V))  # type: ignore[arg-type]
+        if len(peaks) != count:
+            raise InputError("amplitude", list(peaks), f"{count} trained electrodes want one or {count}", "change it")
         if self.frequencies_Hz is None:
-            return plan_frequencies(count, None, self.spacing_Hz, amplitude_v=amplitude_V)
-        return DitherPlan(tuple(map(float, self.frequencies_Hz)), (amplitude_V,) * count)
+            band = None if self.base_Hz is None else (self.base_Hz, 1e3 * (self.base_Hz + self.spacing_Hz * count**2))
+            return plan_frequencies(count, band, self.spacing_Hz, amplitude_v=peaks)
+        return DitherPlan(tuple(map(float, self.frequencies_Hz)), peaks)
 
     def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:
         """Timing: windows of the common period of the tones, ramps and waiting of a twentieth of it."""

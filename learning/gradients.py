@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from circuits.homodyne_loop import Peaks
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
@@ -80,7 +81,7 @@ def central_difference(
 def exact_dither_average(
     bench: Bench,
     controls_V: FloatArray,
-    amplitude_V: float,
+    amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
     samples: int = 512,
@@ -97,7 +98,7 @@ def exact_dither_average(
 def digital_lock_in(
     bench: Bench,
     controls_V: FloatArray,
-    amplitude_V: float,
+    amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: int = 16,
@@ -114,7 +115,7 @@ def digital_lock_in(
 def probe_loop(
     bench: Bench,
     controls_V: FloatArray,
-    amplitude_V: float,
+    amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: float = 24.0,
@@ -141,7 +142,7 @@ def spice_lock_in(
     bench: Bench,
     engine: Engine | None,
     controls_V: FloatArray,
-    amplitude_V: float,
+    amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
     points_per_cycle: float = 24.0,

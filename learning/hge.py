@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from circuits.homodyne_loop import Peaks
 from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
@@ -35,8 +36,8 @@ class HgeSettings:
 
     Parameters
     ----------
-    amplitude_V : float
-        Peak dither at the start.
+    amplitude_V : float or tuple of float
+        Peak dither at the start, of all controls or of each.
     sequences : int
         Passes through the patterns per attempt.
     learning_rate : float
@@ -62,7 +63,7 @@ class HgeSettings:
         What the loop descends, and whether leads stand before the electrodes, as `HomodyneLoop` takes them.
     """
 
-    amplitude_V: float = 0.01
+    amplitude_V: Peaks = 0.01
     sequences: int = 30
     learning_rate: float = 0.1
     step_V: float = 0.05
@@ -80,7 +81,7 @@ class HgeSettings:
     def __post_init__(self) -> None:
         for name in ("amplitude_V", "learning_rate", "step_V", "least_rms_A"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if not np.all(np.isfinite(value) & (np.asarray(value) > 0)):
                 raise InputError(name, value, "must be positive", "change it")
         for name in ("sequences", "looks", "restarts"):
             if getattr(self, name) < 1:

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from dnpu_models import ChipSurrogate
-from inmateria.devices import DeviceOptions
 from inmateria.errors import InputError
 from inmateria.experiment import make_bench, parse_electrodes
+from learning.devices import DeviceOptions
 
 from .command import assert_refused, in_process
 from .conftest import Short

@@ -1,0 +1,286 @@
+"""What a sweep measures at a point of a design: the circuit's gradient at frozen controls, or a whole training.
+
+A point's ``seed`` is the design's: it draws the setting (gradient) or the starts (learn), and is the seed of the
+device, too, where that is a random network and ``device.seed`` is no axis of its own. So the point of seed 7 is the one
+of ``inmateria learn --seed 7 --device-seed 7``. Noise is drawn anew at every point, from its coordinates.
+
+Devices, and the ngspice process, are kept from point to point of a worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from analysis.compare import compare
+from analysis.design import Design
+from analysis.sweep_axes import SEED, Value, point_words
+from analysis.sweep_store import Variable
+from circuits import Engine
+from dnpu_models import NoiseSpectrum, NoisyDevice
+from dnpu_models.geometry import FloatArray
+from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
+from inmateria.errors import InputError
+from learning import Bench, HgeSettings, adjoint, learn, spice_lock_in
+
+Key = TypeVar("Key")
+Made = TypeVar("Made")
+MEASURES = ("gradient", "learn")
+ENGINES = ("ngspice", "twin", "averaged")
+POINTS_PER_CYCLE = 12.0
+"""Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
+_DEVICES = 32
+"""Kept by a worker."""
+
+_benches: OrderedDict[str, Bench] = OrderedDict()
+_gradients: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
+_engines: list[Engine] = []
+
+
+def design_at(design: Design, point: Mapping[str, Value]) -> Design:
+    """The design of a point.
+
+    Raises
+    ------
+    InputError
+        As `Design.changed`.
+    """
+    values: dict[str, Any] = dict(point)
+    if SEED in point and "device.seed" not in point and design.device.model in ("meanfield", "kmc"):
+        values["device.seed"] = point[SEED]
+    return design.changed(values)
+
+
+def bench_of(design: Design) -> Bench:
+    """The design's bench without noise; the device is that of an earlier call where it is the same."""
+    found = _kept(_benches, _device_key(design), lambda: design.changed({"noise.density": 0.0}).bench())
+    dither = design.dither  # all that the rest of a design changes about a bench
+    return replace(found, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base)
+
+
+def _device_key(design: Design) -> str:
+    return f"{design._folder}{design.device.model_dump_json()}{design.task.model_dump_json()}"
+
+
+def _kept(kept: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
+    """What was made for the key before, or is made now; the least used is dropped."""
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > _DEVICES:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _engine() -> Engine:
+    """The process's own ngspice."""
+    if not _engines:
+        _engines.append(Engine())
+        atexit.register(_engines[0].close)
+    return _engines[0]
+
+
+def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
+    """The bench with white noise on its output current."""
+    if density_A2_per_Hz <= 0.0:
+        return bench
+    device: Any = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))
+    return replace(bench, device=device)
+
+
+def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray:
+    """The setting that belongs to a seed: controls, V, (n,); the dither's room is kept free."""
+    peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_v)
+    low, high = bench.limits_V.T
+    return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
+
+
+@dataclass(frozen=True)
+class GradientMeasure:
+    """The circuit's reading of d(output current)/dV at a random setting, noise included, against the exact one.
+
+    The noise is the design's; the published chip's 1e-5 nA^2/Hz where the design says nothing of it.
+
+    Parameters
+    ----------
+    design : Design
+    engine : {"twin", "ngspice"}
+
+    Raises
+    ------
+    InputError
+        For an engine or a device that has no such reading.
+    """
+
+    design: Design
+    engine: str = "twin"
+
+    def __post_init__(self) -> None:
+        if self.engine == "averaged":
+            raise InputError(
+                "engine", self.engine, "follows a closed loop only, and knows no noise", "choose twin or ngspice"
+            )
+        if self.design.device.model == "kmc":
+            raise InputError("device.model", "kmc", "knows no exact gradient", "take meanfield, or a chip's file")
+
+    @property
+    def noise_A2_per_Hz(self) -> float:
+        """One-sided density of the output's noise."""
+        return _density(self.design)
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return {
+            "reading": Variable("S", ("control",), "gradient of the output as the circuit reads it"),
+            "exact": Variable("S", ("control",), "exact gradient"),
+            "noise": Variable("S", ("control",), "standard deviation that the noise gives the reading, predicted"),
+            "relative_error": Variable("1", (), "|reading - exact| / |exact|"),
+            "cosine": Variable("1", (), "cosine of the angle between both"),
+            "sign_agreement": Variable("1", (), "share of controls with the right sign"),
+            "time": Variable("s", (), "time of reading"),
+        }
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return {
+            "deviation": Variable("1", (), f"|{self.engine} - ngspice| / |ngspice|, both without noise"),
+            "reading": Variable("S", ("control",), "gradient of the output as ngspice reads it, without noise"),
+        }
+
+    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> tuple[Any, Any, Any, float]:
+        """Reading, exact gradient, the loop, and the noise that was in it (A^2/Hz)."""
+        design = design_at(self.design, point)
+        bench = bench_of(design)
+        settings = design.settings(design.fitted_task(bench))
+        controls = random_setting(bench, settings, design.seed)
+        density = _density(design) if noisy else 0.0
+        drawn = np.random.SeedSequence([design.seed, *point_words(point)]).generate_state(1)[0]
+        measured, _, _, loop = spice_lock_in(
+            with_noise(bench, density),
+            _engine() if engine == "ngspice" else None,
+            controls,
+            settings.amplitude_V,
+            points_per_cycle=POINTS_PER_CYCLE,
+            seed=int(drawn),
+            parts=settings.parts,
+            multiplier_V=settings.multiplier_V,
+        )
+        exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
+        return measured, exact, loop, density
+
+    def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
+        """The values at a point."""
+        measured, exact, loop, density = self._read(point, self.engine, noisy=True)
+        found = compare(measured, exact)
+        window = float(loop.sequence.window_s)
+        return {
+            "reading": np.asarray(measured),
+            "exact": np.asarray(exact),
+            # a boxcar of length T: variance S / (T alpha^2)
+            "noise": np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_v),
+            "relative_error": found.relative_error,
+            "cosine": found.cosine,
+            "sign_agreement": found.sign_agreement,
+            "time": window,
+        }
+
+    def check(self, point: dict[str, Value]) -> dict[str, Any]:
+        """How far ngspice is from it there."""
+        fast, true = (self._read(point, engine, noisy=False)[0] for engine in (self.engine, "ngspice"))
+        return {"deviation": compare(fast, true).relative_error, "reading": np.asarray(true)}
+
+
+@dataclass(frozen=True)
+class LearnMeasure:
+    """A whole training.
+
+    Parameters
+    ----------
+    design : Design
+    engine : {"ngspice", "twin", "averaged"}
+        The averaged loop knows no noise: the design's is left out.
+    """
+
+    design: Design
+    engine: str = "twin"
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return {
+            "learned": Variable("1", (), "1 if the task was learned"),
+            "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
+            "correlation": Variable("1", (), "of outputs and targets, best attempt"),
+            "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
+            "attempts": Variable("1", (), "attempts made"),
+            "device_evaluations": Variable("1", (), "patterns presented, looks included"),
+            "loss": Variable("V", (), "mean loss over the last sequence, best attempt"),
+            "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
+        }
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return {
+            "deviation": Variable("1", (), "largest difference of the controls at the end, of their range"),
+            "learned": Variable("1", (), "1 if ngspice learned the task"),
+        }
+
+    def _learn(self, point: dict[str, Value], engine: str) -> Any:
+        design = design_at(self.design, point)
+        bench = bench_of(design)
+        if engine != "averaged":
+            bench = with_noise(bench, design.noise.density)
+        task = design.fitted_task(bench)
+        rng = np.random.default_rng(design.seed)
+        chosen: Any = engine
+        return learn(bench, task, design.settings(task), rng=rng, engine=chosen)
+
+    def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
+        """The values at a point."""
+        result = self._learn(point, self.engine)
+        best = result.best
+        return {
+            "learned": float(result.success),
+            "quality": best.final.quality,
+            "correlation": best.final.correlation,
+            "separation": best.final.separation_A,
+            "attempts": len(result.attempts),
+            "device_evaluations": result.device_evaluations,
+            "loss": best.loss(best.loop.sequences),
+            "controls": best.controls_V,
+        }
+
+    def check(self, point: dict[str, Value]) -> dict[str, Any]:
+        """How far ngspice is from it there."""
+        fast, true = (self._learn(point, engine) for engine in (self.engine, "ngspice"))
+        span = np.ptp(true.bench.limits_V, axis=1)
+        apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
+        return {"deviation": apart, "learned": float(true.success)}
+
+
+def _density(design: Design) -> float:
+    given = "density" in design.noise.model_fields_set
+    return design.noise.density if given else PUBLISHED_A2_PER_HZ
+
+
+def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | LearnMeasure:
+    """A measure by name.
+
+    Raises
+    ------
+    InputError
+        For a name or engine that is unknown, and combinations that make no sense.
+    """
+    if name not in MEASURES:
+        raise InputError("measure", name, "is no measure", f"choose {' or '.join(MEASURES)}")
+    if engine not in ENGINES:
+        raise InputError("engine", engine, "is unknown", f"choose {', '.join(ENGINES)}")
+    return GradientMeasure(design, engine) if name == "gradient" else LearnMeasure(design, engine)

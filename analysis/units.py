@@ -1,0 +1,85 @@
+"""Quantities as people write them: ``"5 mV"``, ``"10 kohm"``, ``"1e-5 nA^2/Hz"``, ``"1 %"``, ``"25 degC"``."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from tokenize import TokenError
+from typing import Any
+
+from inmateria.errors import InputError
+
+_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", re.DOTALL)
+_EXAMPLES = {
+    "V": "5 mV", "Hz": "10 Hz", "s": "100 ms", "A": "0.5 nA", "ohm": "10 kohm", "F": "10 nF", "K": "77 K",
+    "A^2/Hz": "1e-5 nA^2/Hz", "1": "5 %", "1/K": "50 ppm/K", "V/K": "0.3 uV/K",
+}  # fmt: skip
+
+
+@cache
+def _registry() -> Any:
+    import pint  # late: half of this module's users give plain numbers
+
+    return pint.UnitRegistry(cache_folder=None, autoconvert_offset_to_baseunit=True)
+
+
+def quantity(field: str, value: Any, unit: str) -> float:
+    """A number in SI units, from a number (in SI units already) or from text with a unit.
+
+    Parameters
+    ----------
+    field : str
+        What an error is about.
+    value : float or str
+        ``5e-3``, ``"5 mV"``, ``"5mV"``; a temperature may be in ``degC``.
+    unit : str
+        The SI unit wanted: ``"V"``, ``"A^2/Hz"``, ``"1"`` for a plain number (``"5 %"`` is 0.05).
+
+    Raises
+    ------
+    InputError
+        For anything else, for another unit, and for what is not finite.
+    """
+    example = f"write it as in {_EXAMPLES.get(unit, '1 ' + unit)!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise InputError(field, value, "is no quantity", example)
+    if isinstance(value, str):
+        found = _NUMBER.fullmatch(value)
+        if found is None:
+            raise InputError(field, value, "is no quantity", example)
+        number, written = float(found[1]), found[2].replace("Ω", "ohm")
+    else:
+        number, written = float(value), ""
+    if not math.isfinite(number):
+        raise InputError(field, value, "is not finite", example)
+    if not written:
+        if isinstance(value, str) and unit != "1":
+            raise InputError(field, value, f"has no unit, {unit} is wanted", example)
+        return number
+    return _converted(field, value, number, written, unit, example)
+
+
+def _converted(field: str, value: Any, number: float, written: str, unit: str, example: str) -> float:
+    registry = _registry()
+    from pint.errors import DimensionalityError, PintError
+
+    try:
+        found = registry.Quantity(number, written).to("dimensionless" if unit == "1" else unit)
+    except DimensionalityError:
+        what = "a plain number" if unit == "1" else unit
+        raise InputError(field, value, f"is in {written}, {what} is wanted", example) from None
+    except (PintError, AttributeError, ValueError, TypeError, SyntaxError, AssertionError, TokenError):
+        raise InputError(field, value, f"has a unit that is unknown, {written!r}", example) from None
+    return float(found.magnitude)
+
+
+def written(value: float, unit: str) -> str:
+    """A quantity as text with a fitting prefix: 0.005 V is ``5 mV``; what has no simple unit keeps its power of ten."""
+    if unit == "1":
+        return f"{value:.6g}"
+    if value == 0 or not math.isfinite(value) or unit not in ("V", "A", "Hz", "s", "ohm", "F", "S", "W"):
+        return f"{value:.6g} {unit}"
+    power = min(max(3 * math.floor(math.log10(abs(value) * (1 + 1e-12)) / 3), -15), 9)
+    prefix = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}[power]
+    return f"{value / 10.0**power:.6g} {prefix}{unit}"
