@@ -236,6 +236,7 @@ def yield_section(
     figures: Mapping[str, tuple[ArrayLike, float | None]] | None = None,
     sensitivities: Mapping[str, float] | None = None,
     sensitivity_label: str = "share of the variance",
+    sensitivity_note: str = "",
     failures: Sequence[Sequence[str]] = (),
     failure_columns: Sequence[str] = (),
 ) -> Section:
@@ -250,8 +251,9 @@ def yield_section(
     figures : mapping of str to (array_like, float or None), optional
         Values of the samples by name, with their limit.
     sensitivities : mapping of str to float, optional
-        By component; the largest is what matters most.
-    sensitivity_label : str, optional
+        By component.
+    sensitivity_label, sensitivity_note : str, optional
+        Axis and caption.
     failures, failure_columns : optional
         A table of failing samples.
     """
@@ -272,9 +274,8 @@ def yield_section(
             )
         )
     if sensitivities:
-        largest = max(sensitivities, key=lambda name: abs(sensitivities[name]))
         drawn = plots.ranking(list(sensitivities), list(sensitivities.values()), x_label=sensitivity_label)
-        blocks.append(Figure(drawn, f"What it depends on: mostly {largest}."))
+        blocks.append(Figure(drawn, sensitivity_note or "What it depends on."))
     if failures:
         blocks.append(Table(failure_columns, failures, "Failing samples"))
     return Section("Yield", blocks)
