@@ -30,6 +30,7 @@ from analysis.report_sections import (
     yield_section,
 )
 from analysis.units import written
+from dnpu_models.geometry import FloatArray
 from learning import Attempt
 from learning.gradients import probe_loop
 from lockin import ErrorBudget
@@ -95,7 +96,7 @@ def verification_report(
                 f"The first pass while learning, nominal design; {_drawn_by(engine)}.",
             ),
             gradient_section(found.check.measured, found.check.ideal),
-            *_budget(found),
+            _budget(found),
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
             loop_section(attempt.loop),
@@ -193,8 +194,8 @@ def _outcome(data: xr.Dataset, row: int) -> list[str]:
     ]
 
 
-def _budget(found: Verification) -> list[Section]:
-    """The budget of the last reading along the path."""
+def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
+    """The budget of the last reading along the path, and how far that reading was from the exact gradient, S."""
     attempt, check, bench, task = found.attempt, found.check, found.nominal.bench, found.nominal.task
     loop, run = attempt.loop, attempt.run
     low, high = loop.control_limits_V
@@ -203,13 +204,17 @@ def _budget(found: Verification) -> list[Section]:
     probe = probe_loop(bench, at, loop.dither.amplitudes_v, task.levels_V[check.patterns[-1]])
     probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
     exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
-    budget: ErrorBudget = predict_loop(bench, probe, exact, None)
-    section = budget_section(budget, bench.names, measured - exact)
+    return predict_loop(bench, probe, exact, None), measured - exact
+
+
+def _budget(found: Verification) -> Section:
+    budget, measured = last_budget(found)
+    section = budget_section(budget, found.nominal.bench.names, measured)
     note = Text(
         "Why the last reading of the gradient above differs from the exact one, predicted before the run; the noise is "
         "that of the published chip."
     )
-    return [Section(section.title, [note, *section.blocks])]
+    return Section(section.title, [note, *section.blocks])
 
 
 def _yield(found: Verification) -> list[Section]:
