@@ -107,6 +107,10 @@ class Design(Section):
         made._folder = Path() if folder is None else folder
         return made
 
+    def with_values(self, content: Mapping[str, Any]) -> Design:
+        """Another design in the same place; as `from_values`."""
+        return type(self).from_values(content, self._folder)
+
     def changed(self, values: Mapping[str, Any]) -> Design:
         """The design with other values, e.g. ``{"dither.amplitude": "5 mV", "device.seed": 3}``.
 
@@ -125,7 +129,7 @@ class Design(Section):
                     raise InputError(key, value, f"{name} holds no further keys", "leave out what is behind it")
                 table = below
             table[last] = value
-        return type(self).from_values(content, self._folder)
+        return self.with_values(content)
 
     @classmethod
     def unit_of(cls, key: str) -> str:
@@ -272,8 +276,15 @@ class Design(Section):
             if name not in LOOP_PARTS or name in own:
                 problem = "is a part of one's own" if name in own else "is no part of the loop"
                 raise InputError(f"electronics.values.{name}", name, problem, _choice(name, LOOP_PARTS))
+        standing_parts = parts_at(given.level, trimmed=None, **levels)
+        for name, values in figures.items():
+            known = (standing_parts.get(name) or load_part(name)).defaults
+            for figure in values:
+                if figure not in known:
+                    field = f"electronics.values.{name}.{figure}"
+                    raise InputError(field, figure, "is no figure of that part", _choice(figure, known))
         change = given.supply - NOMINAL_SUPPLY_V
-        for name, standing in parts_at(given.level, trimmed=None, **levels).items() if change else ():
+        for name, standing in standing_parts.items() if change else ():
             for figure in {"vswing", "vsupply"} & set(standing.defaults):
                 left = standing.defaults[figure] + change
                 if left <= 0:

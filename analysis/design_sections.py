@@ -62,7 +62,6 @@ PositiveRatio = Annotated[float, Quantity("1", above=0.0)]
 Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
 Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
 Drift = Annotated[float, Quantity("1/K")]
-OffsetDrift = Annotated[float, Quantity("V/K", low=0.0)]
 
 
 def _as_list(value: Any) -> Any:
@@ -197,8 +196,10 @@ class TolerancesSection(Section):
     distribution: Literal["uniform", "normal"] = "uniform"
     """Of resistors and capacitors: even within the tolerance, or normal with a third of it as standard deviation."""
     resistor_drift: Drift = 50e-6
+    """Relative, per K from 25 degC."""
     capacitor_drift: Drift = 100e-6
-    offset_drift: OffsetDrift = 5e-6
+    offset_drift: Drift = 0.01
+    """Of an offset, as a share of itself."""
 
 
 class CornersSection(Section):

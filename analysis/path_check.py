@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,7 +30,7 @@ class PathCheck:
     patterns : tuple of int
         Pattern that stood at the inputs.
     dither_V : float
-        Peak dither of the check.
+        Peak dither of the check; the largest where they differ.
     timepoints : int
         Accepted time-points it took.
     """
@@ -55,8 +56,9 @@ def check_path(
     run: Transient,
     engine: Engine | None,
     *,
-    dither_V: float = 0.005,
+    dither_V: Peaks = 0.005,
     samples: int = 8,
+    real: bool = False,
 ) -> PathCheck:
     """Compare lock-in and exact gradient of the output at `samples` instants of a run, the patterns in turn.
 
@@ -66,10 +68,12 @@ def check_path(
         The experiment and its transient.
     engine : Engine or None
         ngspice, or the compiled twin if None.
-    dither_V : float
+    dither_V : float or sequence of float
         Peak amplitude for the check.
     samples : int
         Instants, from the start to the end of learning.
+    real : bool
+        With the loop's own parts and components, not ideal ones.
 
     Raises
     ------
@@ -81,11 +85,14 @@ def check_path(
     measured, ideal, comparisons, points = [], [], [], 0
     patterns = tuple(k % loop.sequence.patterns for k in range(samples))
     low, high = loop.control_limits_V
+    electronics: dict[str, Any] = {}
+    if real:
+        electronics = {"parts": loop.parts, "multiplier_V": loop.multiplier_V, "errors": loop.component_errors}
     for instant, pattern in zip(instants, patterns, strict=True):
         row = min(int(np.searchsorted(run.time_s, instant * loop.sequence.period_s)), len(run.time_s) - 1)
         at = np.clip(controls[row], low, high)
         levels = task.levels_V[pattern]
-        circuit, _, check, _ = spice_lock_in(bench, engine, at, dither_V, levels)
+        circuit, _, check, _ = spice_lock_in(bench, engine, at, dither_V, levels, **electronics)
         exact = adjoint(bench, at, levels)
         measured.append(circuit)
         ideal.append(exact)
@@ -97,7 +104,7 @@ def check_path(
         tuple(comparisons),
         tuple(round(float(i)) - 1 for i in instants),
         patterns,
-        dither_V,
+        float(np.max(dither_V)),
         points,
     )
 

@@ -14,6 +14,7 @@ taken in groups of steps (`averaged_kernel.group_map`). How the averages are fou
 - One that answers many settings in one call (`SteppableKernel.many`: the chip) is asked along the window, six times a
   cycle of the highest tone, where the controls are expected to go, and again where they went if that is elsewhere.
   Products of up to four tones then have their true mean; beats of the tones within the window are there too.
+  Where they go is foreseen by the same equations, with the averages of the pattern's last window.
 - Any other is asked at a lattice of phases (`averaged_kernel.lattice`), 32 settings a window, shifted from window to
   window so that what the lattice leaves out averages away. Beats are those of its averages and slopes.
 
@@ -33,7 +34,8 @@ import numpy as np
 from circuits import averaged_kernel as compiled
 from circuits.callbacks import c_functions, imported
 from circuits.engine import Transient
-from circuits.homodyne_loop import READING_V, HomodyneLoop
+from circuits.homodyne_loop import AVERAGED, READING_V, HomodyneLoop
+from circuits.loop_figures import loop_figures
 from circuits.twin import loop_words
 from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.threads import one_blas_thread
@@ -46,6 +48,9 @@ LEAST_NODES = 160
 """Nodes of a window where the tones ask for fewer."""
 NODES_PER_CYCLE = 6
 """So that products of three tones are no whole number of cycles between nodes."""
+GROUPS_ALONG, GROUPS_ON_LATTICE = 2, 8
+"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at. Groups cost little
+where the device is not asked at their nodes."""
 
 
 def lattice_points(tones: int, wanted: int | None = None) -> int:
@@ -111,33 +116,36 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         gains = gains / loop.reading_scale
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
-    nodes = compiled.GROUP * math.ceil(max(nodes, LEAST_NODES) / compiled.GROUP)
+    groups = (
+        (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    )
+    nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
-    record = np.zeros((len(starts) * (nodes // compiled.GROUP + 1) + 1, 1 + len(names) + terminals))
-    tally = np.zeros(1)
+    record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
+    tally, words = np.zeros(1), loop_words(loop, loop_figures(loop))
     written = compiled.integrate(
         functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
         0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
         rates, scales, np.array(plan.amplitudes_v), control, np.zeros((loop.filter_poles, n)), np.zeros(n),
         np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, loop_words(loop), closed, loop.mode != "output", tally,
+        np.sin(angles), np.cos(angles), gains, low, high, words, closed, loop.mode != "output", tally,
         record,
     )  # fmt: skip
     if written < 0:
         when = starts[-written - 1]
         raise ConvergenceError("device", "NaN", f"gave no current near {when:.6g} s", "check its voltages")
-    columns = np.ascontiguousarray(record[:written].T)
     statistics = {
-        "points": float(written),
+        "points": float(record.shape[1]),
         "evaluations": float(tally[0]),
         "rejected": 0.0,
+        AVERAGED: 1.0,
         "seconds": time.perf_counter() - begin,
     }
     return Transient(
-        columns[0],
-        dict(zip(names, columns[1:], strict=False)),
-        np.ascontiguousarray(columns[1 + len(names) :].T),
+        record[0],
+        dict(zip(names, record[1:], strict=False)),
+        np.ascontiguousarray(record[1 + len(names) :].T),
         True,
         statistics,
         (),

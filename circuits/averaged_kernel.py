@@ -11,7 +11,7 @@ from numba import njit
 from circuits.twin import AVERAGE, BASE_RATE, GAIN_HIGH, GAIN_LOW, GAIN_RATE, LEVEL2, OHM, POLARITY, REACH, STEP, TAU
 from dnpu_models.pointers import call_device
 
-GROUP = 8
+GROUP = 16
 """Steps of a window between two evaluations of the limiters."""
 ATTEMPTS = 4
 NEAR, NEAR_LATTICE = 0.02, 0.1
@@ -64,19 +64,15 @@ def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, lo
             control[k] = min(max(moved, low[k]), high[k])
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _mean(control, slope, middle, mean, swing2, slow, target, words, loss_mode, odd, even, told, x):
-    """Averages over the dither, with the controls at `control`: of tia, y, E, of what the mixers get and give."""
-    tia = mean
-    for k in range(control.size):
-        tia += slope[k] * (control[k] - middle[k])
+@njit(cache=True, error_model="numpy")
+def _heard_tones(words, slow, tia, target, odd, even, loss_mode, x):
+    """Fill x with <E sin theta_k>, or with <tia sin theta_k> of a loop that reads the output."""
+    if not loss_mode:
+        x[:] = odd
+        return
     gain = words[POLARITY] * math.exp(slow[1])
-    told[0] = tia
-    told[1] = gain * (tia - slow[0])
-    told[2] = (told[1] - target) ** 2 + gain * gain * swing2
-    told[3] = told[2] if loss_mode else tia - slow[0]
-    for k in range(control.size):
-        x[k] = gain * (gain * even[k] + 2.0 * (told[1] - target) * odd[k]) if loss_mode else odd[k]
+    for k in range(x.size):
+        x[k] = gain * (gain * even[k] + 2.0 * (gain * (tia - slow[0]) - target) * odd[k])
 
 
 @njit(cache=True, error_model="numpy")
@@ -98,20 +94,28 @@ def _rest(omega, h):
     return 1.0 / omega - 0.5 * h / math.tan(0.5 * h * omega)
 
 
-@njit(cache=True, error_model="numpy")
-def edge(sign, heard, x, sines, cosines, rest, filters, words):
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def products(sines, cosines, rest, partial):
+    """Fill partial[k, j] with what is missing of 2 int sin(theta_j) sin(theta_k) dt: see `edge`."""
+    n = sines.size
+    for k in range(n):
+        for j in range(n):
+            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
+            partial[k, j] = (one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def edge(sign, heard, x, cosines, partial, rest, filters, words):
     """Where the gate opens (sign 1) or closes (-1), the integral of an oscillation begins or ends off its mean.
 
     int sin(theta) dt = -cos(theta)/Omega + cos(theta_0)/Omega; straight lines between a few nodes a cycle have
     (h/2) cot(Omega h/2) in place of 1/Omega. What is missing, of E_0 sin(theta_k) and of the products of the
     fundamentals, 2 <E sin theta_j> sin(theta_j) sin(theta_k), comes here.
     """
-    n = x.size
-    for k in range(n):
+    for k in range(x.size):
         area = heard * rest[0, k] * cosines[k]
-        for j in range(n):
-            one, two = sines[j] * cosines[k], cosines[j] * sines[k]
-            area += x[j] * ((one + two) * rest[1 + n + j, k] - (one - two) * rest[1 + j, k])
+        for j in range(x.size):
+            area += x[j] * partial[k, j]
         filters[0, k] += sign * area / words[TAU]
 
 
@@ -151,99 +155,102 @@ def group_map(h, words, poles):
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def window(
-    start, length, control, filters, averages, slow, mixed, series, expected, rows, scalars, variance, even, sines,
-    turn_sin, turn_cos, rest, mapped, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
+    start, length, control, filters, averages, slow, series, rows, scalars, variance, even, sines, cosines, partial,
+    rest, mapped, target, rate, gains, low, high, words, closed, loss_mode, taken, record,
 ):  # fmt: skip
-    """The loop over one window: tia(t) is `series` on the nodes, with the controls where they were `expected`.
+    """The loop over one window, where tia(t) = `series` on the nodes + sum_k slope_k w_k.
 
-    There sum_k slope_k w_k is `expected`; where it is something else, so is tia. `variance` and `even` are what the
-    series lacks in <tia^2> and <tia^2 sin theta_k>. Leaves in `mixed` the means of what went into the low-passes, and
-    in `taken` the controls at the ends of the groups.
+    `series` (groups + 1, GROUP) and `sines` (n, groups + 1, GROUP) lie group by group, as the compiler vectorises
+    loops over a constant number of nodes; a group ends with the first node of the next one.
+    `variance` and `even` are what the series lacks in <tia^2> and <tia^2 sin theta_k>. Baseline and gain take one step
+    of the linearly implicit midpoint rule in a group, and go straight within it. Leaves in `taken` the controls at the
+    ends of the groups.
     """
-    n, poles = control.size, filters.shape[0]
-    slope = rows[SLOPE]
-    nodes = sines.shape[1] - 1
-    h = length / nodes
-    size = poles + 1
+    n, poles, groups = control.size, filters.shape[0], taken.shape[0] - 1
+    slope, size, h = rows[SLOPE], poles + 1, length / (groups * GROUP)
+    means = size + 2 if not closed else size + 1  # the mean of the low-pass is an opened loop's
     speed, last, x = np.zeros(n), np.zeros(n), np.empty(n)
-    told, heard, weighted = np.zeros(4), np.empty(GROUP + 1), np.empty((size + 2, GROUP + 1))
-    state, after = np.empty(size), np.empty(size + 2)
-    mixed[:] = 0.0
-    if closed:
-        for k in range(n):
+    u, heard, weighted = np.empty(GROUP + 1), np.empty(GROUP + 1), np.empty((means, GROUP + 1))
+    state, after, steady = np.empty(size), np.zeros(size + 2), np.empty(means)
+    for r in range(means):
+        steady[r] = np.sum(mapped[r, size:])
+    offset = scalars[MEAN]
+    for k in range(n):
+        offset -= slope[k] * rows[PLACE, k]
+        if closed:
             last[k] = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
             speed[k] = last[k]
-    base, log, u, short = slow[0], slow[1], 0.0, 0.0
-    base_step, log_step = words[BASE_RATE] * h, words[GAIN_RATE] * h
-    for group in range(nodes // GROUP + 1):
-        _mean(control, slope, rows[PLACE], scalars[MEAN], scalars[VARIANCE], slow, target, words, loss_mode, rows[ODD],
-              rows[EVEN], told, x)  # fmt: skip
-        taken[group] = control
-        row = record[group]
-        row[0] = start + group * GROUP * h
-        row[1] = told[0]
-        row[2] = told[1]
-        row[3] = told[2]
-        row[4] = slow[0]
-        row[5] = slow[1]
-        row[6] = target
-        row[7] = 1.0
-        for k in range(n):
-            row[FIXED_COLUMNS + k] = control[k]
-            row[FIXED_COLUMNS + n + k] = filters[poles - 1, k]
-        if group == 0:
-            edge(1.0, told[3], x, turn_sin, turn_cos, rest, filters, words)
-        if group == nodes // GROUP:
-            edge(-1.0, told[3], x, turn_sin, turn_cos, rest, filters, words)
-            break
-        at = group * GROUP
-        gain_here, log_here = words[POLARITY] * math.exp(log), log
+    pull, push = words[BASE_RATE] * GROUP * h, words[GAIN_RATE] * GROUP * h
+    gain = words[POLARITY] * math.exp(slow[1])
+    for group in range(groups + 1):
         there, drift = 0.0, 0.0
         for k in range(n):
             there += slope[k] * control[k]
             drift += slope[k] * h * speed[k]
+            taken[group, k] = control[k]
+            record[FIXED_COLUMNS + k, group] = control[k]
+            record[FIXED_COLUMNS + n + k, group] = filters[poles - 1, k]
+        y = gain * (offset + there - slow[0])
+        loss = (y - target) ** 2 + gain * gain * scalars[VARIANCE]
+        record[0, group] = start + group * GROUP * h
+        record[1, group] = offset + there
+        record[2, group] = y
+        record[3, group] = loss
+        record[4, group] = slow[0]
+        record[5, group] = slow[1]
+        record[6, group] = target
+        record[7, group] = 1.0
+        if group == 0 or group == groups:
+            sign, mean = 1.0 if group == 0 else -1.0, loss if loss_mode else offset + there - slow[0]
+            _heard_tones(words, slow, offset + there, target, rows[ODD], rows[EVEN], loss_mode, x)
+            edge(sign, mean, x, cosines, partial, rest, filters, words)
+            if group == groups:
+                break
+        level = there - slow[0]
+        for j in range(GROUP):
+            u[j] = series[group, j] + level + j * drift
+        u[GROUP] = series[group + 1, 0] + level + GROUP * drift
+        total = 0.5 * (u[GROUP] - u[0])
+        for j in range(GROUP):
+            total += u[j]
+        base = slow[0] + pull * (total / GROUP) / (1.0 + 0.5 * pull)
+        base = min(max(base, -words[REACH]), words[REACH])
+        step = (base - slow[0]) / GROUP
         for j in range(GROUP + 1):
-            m = at + j
-            tia = series[m] + there + j * drift - expected[m]
-            if j > 0:  # a look ahead, corrected below
-                base = min(max(slow[0] + base_step * u, -words[REACH]), words[REACH])
-                log = min(max(slow[1] + log_step * short, words[GAIN_LOW]), words[GAIN_HIGH])
-            more = log - log_here  # small: the exponential by its series
-            gain = gain_here * (1.0 + more * (1.0 + 0.5 * more * (1.0 + more * (1.0 + 0.25 * more) / 3.0)))
-            y = gain * (tia - base)
-            extra = gain * gain * variance
-            heard[j] = (y - target) * (y - target) + extra if loss_mode else tia - base
-            u_new = tia - base
-            short_new = words[LEVEL2] - y * y - extra
-            if j > 0:
-                base = slow[0] + 0.5 * base_step * (u + u_new)
-                log = slow[1] + 0.5 * log_step * (short + short_new)
-                slow[0] = min(max(base, -words[REACH]), words[REACH])
-                slow[1] = min(max(log, words[GAIN_LOW]), words[GAIN_HIGH])
-            u, short = u_new, short_new
-        base, log = slow[0], slow[1]
-        second = gain * gain if loss_mode else 0.0
-        for r in range(size + 2):
+            u[j] -= j * step
+        square = 0.5 * (u[GROUP] * u[GROUP] - u[0] * u[0])
+        for j in range(GROUP):
+            square += u[j] * u[j]
+        power = gain * gain * (square / GROUP + variance)
+        log = slow[1] + push * (words[LEVEL2] - power) / (1.0 + push * power)
+        log = min(max(log, words[GAIN_LOW]), words[GAIN_HIGH])
+        ahead = words[POLARITY] * math.exp(log)
+        step = (ahead - gain) / GROUP
+        if loss_mode:
+            for j in range(GROUP + 1):
+                now = gain + j * step
+                heard[j] = (now * u[j] - target) ** 2 + now * now * variance
+        else:
+            heard[:] = u
+        second = gain * ahead if loss_mode else 0.0
+        slow[0], slow[1], gain = base, log, ahead
+        for r in range(means):
             for j in range(GROUP + 1):
                 weighted[r, j] = mapped[r, size + j] * heard[j]
         for k in range(n):
             for p in range(poles):
                 state[p] = filters[p, k]
             state[poles] = averages[k]
-            steady = second * even[k]
-            for r in range(size + 2):
-                total = 0.0
-                for j in range(GROUP + 1):
-                    total += weighted[r, j] * sines[k, at + j] + mapped[r, size + j] * steady
+            for r in range(means):
+                total = weighted[r, GROUP] * sines[k, group + 1, 0] + steady[r] * second * even[k]
+                for j in range(GROUP):
+                    total += weighted[r, j] * sines[k, group, j]
                 for p in range(size):
                     total += mapped[r, p] * state[p]
                 after[r] = total
             for p in range(poles):
                 filters[p, k] = after[p]
             averages[k] = after[poles]
-            for j in range(GROUP):
-                mixed[k] += heard[j] * sines[k, at + j] / nodes
-            mixed[k] += steady * GROUP / nodes
             if closed:  # the limiter at the group's mean; within the next one the speed goes on changing
                 now = -rate * words[STEP] * math.tanh(gains[k] * after[size] / words[STEP])
                 control[k] = min(max(control[k] + GROUP * h * now, low[k]), high[k])
@@ -346,18 +353,14 @@ def _irrational(k):
     return math.sqrt(k * (k + 1) + 2.0) % 1.0
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _expect(control, averages, mixed, rate, length, gains, low, high, words, times, where):
-    """Where the controls will be: the averager nears what the mixer gave with this pattern last time."""
-    ahead = math.exp(-length / words[AVERAGE])
+@njit(cache=True, error_model="numpy")
+def _go_on(control, averages, rate, length, gains, low, high, words, taken):
+    """Where the controls will be if the averager stands still, at the ends of the groups."""
+    groups = taken.shape[0] - 1
     for k in range(control.size):
-        seen = mixed[k] + (averages[k] - mixed[k]) * ahead
-        first = -rate * length * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
-        last = -rate * length * words[STEP] * math.tanh(gains[k] * seen / words[STEP])
-        begin, bend, least, most = control[k], 0.5 * (last - first), low[k], high[k]
-        for m in range(times.size):
-            value = begin + times[m] * (first + times[m] * bend)
-            where[k, m] = min(max(value, least), most)
+        speed = -rate * words[STEP] * math.tanh(gains[k] * averages[k] / words[STEP])
+        for group in range(groups + 1):
+            taken[group, k] = min(max(control[k] + speed * length * group / groups, low[k]), high[k])
 
 
 @njit(cache=True, error_model="numpy")
@@ -388,13 +391,32 @@ def _retrace(taken, where):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _combine(first, factors, table, out):
-    """out = first + factors . table, over all columns."""
-    out[:] = first
-    for k in range(table.shape[0]):
-        factor = factors[k]
-        for m in range(out.size):
-            out[m] += factor * table[k, m]
+def _from_moments(rows, scalars, dither, sines, series):
+    """Fill `series` with what the means and slopes say: tia without its part by the controls' way.
+
+    Returns the part of <d^2> that this leaves out.
+    """
+    steady, lacking = scalars[MEAN], scalars[VARIANCE]
+    for k in range(dither.size):
+        steady -= rows[SLOPE, k] * rows[PLACE, k]
+        lacking -= 0.5 * (rows[SLOPE, k] * dither[k]) ** 2
+    series[:] = steady
+    for k in range(dither.size):
+        factor = rows[SLOPE, k] * dither[k]
+        for m in range(sines.shape[1]):
+            series[m] += factor * sines[k, m]
+    return lacking
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _along(tia, slope, where, series):
+    """Fill `series` with tia without its part by the controls' way, on the nodes."""
+    for m in range(tia.size):
+        series[m] = tia[m]
+    for k in range(slope.size):
+        factor = slope[k]
+        for m in range(tia.size):
+            series[m] -= factor * where[k, m]
 
 
 @njit(cache=True, error_model="numpy")
@@ -411,17 +433,14 @@ def integrate(
     nodes = table.shape[1] - 1
     groups = nodes // GROUP
     asked = points if points > 0 else nodes + 1
-    sines, series, expected = np.zeros((n, nodes + 1)), np.zeros(nodes + 1), np.zeros(nodes + 1)
-    grid, times, way, where = (
-        np.arange(nodes + 1) / nodes,
-        np.empty(asked),
-        np.zeros((n, nodes + 1)),
-        np.zeros((n, asked)),
-    )
+    sines, series, tia = np.zeros((n, nodes + GROUP)), np.zeros(nodes + GROUP), np.zeros(asked)
+    sine_groups, series_groups = sines.reshape(n, groups + 1, GROUP), series.reshape(groups + 1, GROUP)
+    times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
     phase = np.zeros((n, asked)) if points > 0 else sines
-    volts, out, tia = np.empty((terminals, asked)), np.empty((terminals, asked)), np.empty(asked)
-    rows, scalars = np.zeros((ROWS, n)), np.zeros(SCALARS)
-    mixed, turn_sin, turn_cos = np.zeros((patterns, n)), np.zeros(n), np.zeros(n)
+    volts, out = np.zeros((terminals, asked)), np.zeros((terminals, asked))
+    known, seen = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
+    visited = np.zeros(patterns, np.bool_)
+    turn_sin, turn_cos, partial = np.zeros(n), np.zeros(n), np.zeros((n, n))
     taken, nothing, largest = np.zeros((groups + 1, n)), np.zeros(n), np.max(amplitudes)
     kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
     rest, mapped = rests(tones, length / nodes), group_map(length / nodes, words, filters.shape[0])
@@ -440,12 +459,23 @@ def integrate(
             turn_cos[k] = math.cos(tones[k] * start + phases[k])
             for m in range(nodes + 1):
                 sines[k, m] = table[k, m] * turn_cos[k] + cotable[k, m] * turn_sin[k]
+        products(turn_sin, turn_cos, rest, partial)
         if points > 0:
             lattice(vector, number, points, phase, times)
-        if closed:
-            _expect(control, averages, mixed[pattern], rate, length, gains, low, high, words, grid, way)
         kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
         dither = scales[number] * amplitudes
+        rows, scalars, written = known[pattern], seen[pattern], record[:, row : row + groups + 1]
+        if closed:
+            if visited[pattern] and rate > 0.0:  # the controls' way, with the averages of this pattern's last window
+                lacking = _from_moments(rows, scalars, dither, sines, series)
+                window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
+                       rows[EVEN], sine_groups, turn_cos, partial, rest, mapped, targets[pattern], rate, gains, low,
+                       high, words, closed, loss_mode, taken, written)  # fmt: skip
+                control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
+            else:
+                _go_on(control, averages, rate, length, gains, low, high, words, taken)
+            _retrace(taken, way)
+            visited[pattern] = True
         for attempt in range(ATTEMPTS):
             if points > 0:
                 _sample(way, times, where)
@@ -464,19 +494,15 @@ def integrate(
             take_moments(tia, phase, dither, where, asked if points > 0 else nodes, rows, scalars)
             if not math.isfinite(scalars[MEAN]):
                 return -number - 1
-            variance = 0.0
             if not closed:
                 rows[SLOPE] = 0.0
+            lacking = 0.0
             if points > 0:
-                _combine(scalars[MEAN], rows[SLOPE] * dither, sines, series)
-                expected[:] = np.sum(rows[SLOPE] * rows[PLACE])
-                variance = scalars[VARIANCE] - 0.5 * np.sum((rows[SLOPE] * dither) ** 2)
+                lacking = _from_moments(rows, scalars, dither, sines, series)
             else:
-                series = tia
-                _combine(0.0, rows[SLOPE], where, expected)
-            written = record[row : row + groups + 1]
-            window(start, length, control, filters, averages, slow, mixed[pattern], series, expected, rows, scalars,
-                   variance, rows[EVEN] if points > 0 else nothing, sines, turn_sin, turn_cos, rest, mapped,
+                _along(tia, rows[SLOPE], where, series)
+            window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
+                   rows[EVEN] if points > 0 else nothing, sine_groups, turn_cos, partial, rest, mapped,
                    targets[pattern], rate, gains, low, high, words, closed, loss_mode, taken, written)  # fmt: skip
             near = (NEAR if points == 0 else NEAR_LATTICE) * largest
             if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
@@ -484,21 +510,18 @@ def integrate(
             control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
         column = FIXED_COLUMNS + 2 * n
         for k in range(terminals):
-            mean = np.sum(out[k]) / asked
-            for s in range(groups + 1):
-                written[s, column + k] = levels[pattern, k]
-                written[s, column + terminals + k] = mean
+            written[column + k] = levels[pattern, k]
+            written[column + terminals + k] = np.sum(out[k]) / asked
         if closed:
-            for s in range(groups + 1):
-                for k in range(n):
-                    written[s, column + trained[k]] += taken[s, k]
+            for k in range(n):
+                written[column + trained[k]] += taken[:, k]
         row += groups + 1
         now = start + length
     steps = 1 if closed else 64
     gap(stop - now, steps, control, filters, averages, rate, rate, gains, low, high, words, closed)
-    record[row] = record[row - 1]
-    record[row, 0] = stop
-    record[row, 7] = 0.0
-    record[row, FIXED_COLUMNS : FIXED_COLUMNS + n] = control
-    record[row, FIXED_COLUMNS + n : FIXED_COLUMNS + 2 * n] = filters[filters.shape[0] - 1]
+    record[:, row] = record[:, row - 1]
+    record[0, row] = stop
+    record[7, row] = 0.0
+    record[FIXED_COLUMNS : FIXED_COLUMNS + n, row] = control
+    record[FIXED_COLUMNS + n : FIXED_COLUMNS + 2 * n, row] = filters[filters.shape[0] - 1]
     return row + 1

@@ -6,8 +6,9 @@ tells the node voltages only when a point is accepted. So at any time t the term
     V_m(t) = drive_m(t) + r_m + s_m (t - t_n),     r_m = V_m(t_n) - drive_m(t_n) at the last accepted point t_n,
 
 where `drive` is the known part of the terminal's waveform (dither, pattern sequence) and r_m moves slowly (the
-control); s_m is its slope over the points before. The device is evaluated once for each t, and advanced on accepted
-points only.
+control); s_m is its slope over the points before: the smaller one of the last two, 0 where they differ in sign, so that
+what rings after a corner is not carried on into a longer step. The device is evaluated once for each t, and advanced on
+accepted points only.
 
 All addresses and sizes come through the one `void*`: an int64 array laid out as below.
 """
@@ -145,7 +146,7 @@ def _seconds(clock, scratch_address, scratch):
 def _currents_at(control, t):
     """Make the cached device currents those of time t."""
     terminals = control[TERMINALS]
-    work = carray(as_float_pointer(control[WORK]), W_SCALARS + 5 * terminals + 2)
+    work = carray(as_float_pointer(control[WORK]), W_SCALARS + 6 * terminals + 2)
     if t == work[W_EVALUATED]:
         return
     header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
@@ -158,7 +159,7 @@ def _currents_at(control, t):
     ahead = t - work[W_LAST]
     for m in range(terminals):
         volts[m] += residual[m] + slope[m] * ahead
-    stamp_address = control[WORK] + 8 * (W_SCALARS + 5 * terminals)
+    stamp_address = control[WORK] + 8 * (W_SCALARS + 6 * terminals)
     stamp = carray(as_int_pointer(stamp_address), 2)
     begin = _seconds(control[CLOCK], stamp_address, stamp)
     call_device(
@@ -229,7 +230,7 @@ def accepted_point(data, _count, _ident, user):
     columns = carray(as_int_pointer(control[COLUMNS]), control[N_COLUMNS])
     live = control[EVALUATE] != 0
     if live:
-        work = carray(as_float_pointer(control[WORK]), W_SCALARS + 5 * terminals + 2)
+        work = carray(as_float_pointer(control[WORK]), W_SCALARS + 6 * terminals + 2)
         _currents_at(control, t)
     row = int(header[H_ROWS])
     if row < control[CAPACITY]:
@@ -253,6 +254,7 @@ def accepted_point(data, _count, _ident, user):
     slope = work[W_SCALARS + terminals : W_SCALARS + 2 * terminals]
     predicted = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
     anchor = work[W_SCALARS + 4 * terminals : W_SCALARS + 5 * terminals]
+    trend = work[W_SCALARS + 5 * terminals : W_SCALARS + 6 * terminals]
     first = work[W_LAST] < 0.0
     dt = t if first else t - work[W_LAST]  # the device starts at time 0, ngspice's first point lies behind it
     renew = first or t - work[W_ANCHOR] >= work[W_MIN_STEP]
@@ -278,7 +280,9 @@ def accepted_point(data, _count, _ident, user):
     for m in range(terminals):
         residual[m] -= predicted[m]
         if renew:
-            slope[m] = 0.0 if first else (residual[m] - anchor[m]) / (t - work[W_ANCHOR])
+            now = 0.0 if first else (residual[m] - anchor[m]) / (t - work[W_ANCHOR])
+            slope[m] = 0.0 if now * trend[m] <= 0.0 else math.copysign(min(abs(now), abs(trend[m])), now)
+            trend[m] = now
             anchor[m] = residual[m]
     if renew:
         work[W_ANCHOR] = t

@@ -31,20 +31,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-from PySpice.Spice.Netlist import Circuit
 
 from circuits.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.engine import OPTIONS, Engine, Progress, Transient, tolerances
+from circuits.engine import Engine, Progress, Transient
 from circuits.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
 from circuits.patterns import PatternSequence
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, gradient, stability_limit
-from netlists import Part, format_number, library, load_part
+from netlists import Part, load_part
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
+
+    from circuits.loop_circuit import Placement
 
 Mode = Literal["learn", "loss", "output"]
 Peaks = float | Sequence[float]
@@ -52,6 +56,13 @@ Peaks = float | Sequence[float]
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
+AVERAGED = "averaged"
+"""Of a run's statistics, where the dither was averaged: 1."""
+
+
+def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
+    """The component errors of a closed loop that an opened one has, too: it has no averagers and no limiters."""
+    return {name: error for name, error in errors.items() if not name.startswith(("avg", "lim"))}
 
 
 class LoopDevice(Protocol):
@@ -171,6 +182,9 @@ class HomodyneLoop:
     leads : bool
         Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
         electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
+    component_errors : mapping of str to float
+        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 1.3, "w0.rate": 0.01}``; see
+        `circuits.component_errors`.
 
     Raises
     ------
@@ -201,6 +215,7 @@ class HomodyneLoop:
     multiplier_V: float = 1.0
     loss: LossName = "squared"
     leads: bool = False
+    component_errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
@@ -325,6 +340,7 @@ class HomodyneLoop:
             start_V=np.asarray(controls_V, dtype=float),
             dither=plan,
             mode=mode,
+            component_errors=opened_errors(self.component_errors),
             stage=replace(self.stage, baseline_rate=0.0, gain_rate=0.0),
             points_per_cycle=points_per_cycle,
         )
@@ -403,103 +419,23 @@ class HomodyneLoop:
     # -- circuit ---------------------------------------------------------------------------------------------------
 
     def circuit(self) -> Circuit:
-        """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents."""
-        circuit = Circuit(
-            "homodyne gradient extraction, " + ("closed loop" if self.mode == "learn" else f"open, {self.mode}")
-        )
-        used: list[Part] = []
+        """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents.
 
-        def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
-            part = self.part(name)
-            used.append(part)
-            part.instance(reference, nodes, **values)  # checks pins and values
-            order = [nodes[pin.name] for pin in part.pins]
-            circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
+        Raises
+        ------
+        InputError
+            For a part that lacks a parameter, or errors of components that are not there.
+        """
+        from circuits.loop_circuit import compose
 
-        def source(name: str, node: str, value: str | float) -> None:
-            circuit.V(name, node, circuit.gnd, value if isinstance(value, str) else format_number(value))
+        return compose(self)[0]
 
-        sequence, stage, plan, scale = self.sequence, self.stage, self.dither, float(self.multiplier_V)
-        duty = sequence.listening_s
-        gate = sequence.gate_table()
-        if self.mode != "learn":  # one sequence only: what follows is the filters' tail
-            gate = replace(gate, period_s=0.0)
-        source("gate", "gate", gate.source())
-        source("target", "target", sequence.target_table().source())
-        source("envelope", "envelope", self.envelope.source())
-        source("learning", "learning", self.learning.source())
-        for which in range(sequence.inputs):
-            source(f"level{which}", f"level{which}", sequence.level_table(which).source())
-        for terminal in range(len(self.device.terminals)):
-            if terminal not in (self.output, *self.trained):
-                source(f"fixed{terminal}", f"fixed{terminal}", self.fixed_V.get(terminal, 0.0))
-        low, high = self.control_limits_V
-        for k, terminal in enumerate(self.trained):
-            degrees = np.degrees(plan.phases_rad[k])
-            source(f"ref{k}", f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
-            signal = f"level{self.inputs.index(terminal)}" if terminal in self.inputs else "0"
-            bias = f"w{k}"
-            if self.mode != "learn":
-                bias = f"bias{k}"
-                source(bias, bias, float(self.start_V[k]))
-            nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
-            add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k] / scale)
-        add("transimpedance", "tia", {"in": f"el{self.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
-        add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
-        gains = {"in": "u", "control": "gainlog", "out": "y"}
-        add("variable_gain", "vga", gains, gain=stage.polarity)
-        baseline = {"in": "u", "gate": "gate", "out": "baseline"}
-        reach = stage.reach_V
-        add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
-            v0=stage.baseline_V)  # fmt: skip
-        source("level", "level", stage.level_V**2 / scale)
-        add("mixer", "power", {"a": "y", "b": "y", "out": "power"}, vscale=scale)
-        add("difference", "short", {"a": "level", "b": "power", "out": "short"})
-        add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
-            rate=scale * stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0],
-            vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
-        if self.loss == "hinge":  # hears the output itself, and which side of zero it should be on
-            sides = replace(sequence, targets_V=tuple(float(v) for v in np.sign(sequence.targets_V)))
-            source("side", "side", sides.target_table().source())
-            add("hinge", "loss", {"error": "y", "side": "side", "gate": "gate", "out": "loss"},
-                margin=self.error_function.margin_V)  # fmt: skip
-        else:
-            add("difference", "error", {"a": "y", "b": "target", "out": "error"})
-            add(LOSS_PARTS[self.loss], "loss", {"error": "error", "gate": "gate", "out": "loss"})
-        signal = "loss"
-        if self.mode == "output":
-            signal = "listen"
-            source("listening", "listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
-            add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
-        for k in range(plan.n):
-            add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
-            for pole in range(self.filter_poles):
-                add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=self.filter_s)
-            gain = float(self.channel_gains[k])
-            if self.mode == "learn":
-                add("lowpass", f"avg{k}", {"in": f"m{k}_{self.filter_poles}", "out": f"a{k}"}, tau=self.average_s)
-                add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=self.step_V)
-                add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
-                    rate=-1.0 / sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
-                    v0=float(self.start_V[k]))  # fmt: skip
-            else:
-                nodes = {"in": f"m{k}_{self.filter_poles}", "gate": "learning", "out": f"w{k}"}
-                rate = gain / self.reading_scale
-                add("integrator", f"w{k}", nodes, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
-        initial = ""
-        if self.leads:
-            ends = list(zip(self.source_nodes, self.nodes, strict=True))
-            for terminal, (near, electrode) in enumerate(ends):
-                beside = self.nodes[(terminal + 1) % len(ends)]
-                add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
-                initial += f".ic v({electrode})={format_number(self.start_terminals_V[terminal])}\n"
-        options = OPTIONS
-        if any(part.level == "transistor" for part in used):
-            # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
-            # them above 1e-15 A. Newton's method never ends where less is asked for.
-            options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
-        circuit.raw_spice = library(used) + initial + options + "\n"
-        return circuit
+    @cached_property
+    def placements(self) -> dict[str, Placement]:
+        """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
+        from circuits.loop_circuit import compose
+
+        return compose(self)[1]
 
     @property
     def corners_s(self) -> tuple[float, ...]:
@@ -679,7 +615,17 @@ class HomodyneLoop:
         return self.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
 
     def digital_gradient(self, run: Transient) -> FloatArray:
-        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,)."""
+        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
+
+        Raises
+        ------
+        InputError
+            If the run is one of `averaged`: v(tia) is its mean over the dither there, without any tone.
+        """
+        if AVERAGED in run.statistics:
+            raise InputError(
+                "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
+            )
         start, stop = self.sequence.windows()[-1]
         signal = run["v(tia)"] - run["v(baseline)"]
         inside = (run.time_s >= start - 2 * self.max_step_s) & (run.time_s < stop * (1 - 1e-12))

@@ -1,6 +1,7 @@
-"""The closed loop's compiled twin: the equations of the ideal parts, integrated without ngspice.
+"""The closed loop's compiled twin: the equations of its parts, integrated without ngspice.
 
-Between time-points the mixers' outputs are straight lines; then every block has its step:
+Ideal parts are there exactly, macro parts with their errors of first order (`loop_figures`). Between time-points the
+mixers' outputs are straight lines; then every block has its step:
 
     low-pass, averager     dm/dt = (x - m)/tau      exact exponential step, pole after pole
     limiter, integrators   dw/dt = -rate(t) V_step tanh(gain m/V_step), within its rails: trapezoid rule, clipped
@@ -24,15 +25,20 @@ from numba import njit
 from circuits.callbacks import c_functions, imported
 from circuits.engine import Transient
 from circuits.homodyne_loop import READING_V, HomodyneLoop
-from circuits.losses import loss_value
+from circuits.loop_figures import LoopFigures, check_known, loop_figures
+from circuits.losses import SQUARED, loss_value
 from dnpu_models.geometry import FloatArray
 from dnpu_models.pointers import call_device
 from dnpu_models.threads import one_blas_thread
-from inmateria.errors import ConvergenceError, InputError, Interrupted
+from inmateria.errors import ConvergenceError, Interrupted
 
 # words of the packed constants
 OHM, POLARITY, LEVEL2, BASE_RATE, GAIN_RATE, GAIN_LOW, GAIN_HIGH, REACH, TAU, AVERAGE, STEP = range(11)
-LOSS, MARGIN, KNEE, WORDS = range(11, 15)
+LOSS, MARGIN, KNEE = range(11, 14)
+TIA, U_TIA, U_BASE, U_ADD, SLOPE, FEED, Y_ADD, SHORT_0, SHORT_1, SHORT_2, BASE_ADD, GAIN_ADD = range(14, 26)
+E_Y, E_TARGET, E_ADD, L_2, L_1, L_0, HEAR, HEAR_ADD, WORDS = range(26, 35)
+# rows of what differs from channel to channel
+MIX, MIX_FEED, MIX_ADD, LIMIT, LIMIT_SHIFT, LIMIT_ADD, RATE, DRIFT, SUM, CHANNEL_ROWS = range(10)
 
 
 _BLOCK = 128  # points at which a device that can is asked in one call
@@ -42,46 +48,58 @@ _GAP_STEPS = 16  # in each part of a gap: end of the edge, ramp, wait
 
 
 @njit(cache=True, error_model="numpy")
-def _weights(h, tau):
+def _weights(h, tau, weights):
     """dm/dt = (x - m)/tau over h with x a straight line: m' = a m + b x + c x'; m = s + (m_0 - s_0) e^(-h/tau)."""
-    decay = math.exp(-h / tau)
-    lag = tau / h * (1.0 - decay)
-    return decay, lag - decay, 1.0 - lag
+    for p in range(tau.shape[0]):
+        for k in range(tau.shape[1]):
+            decay = math.exp(-h / tau[p, k])
+            lag = tau[p, k] / h * (1.0 - decay)
+            weights[p, 0, k] = decay
+            weights[p, 1, k] = lag - decay
+            weights[p, 2, k] = 1.0 - lag
 
 
 @njit(cache=True, error_model="numpy")
-def _filters(h, x_old, x_new, control, filters, averages, rate_old, rate_new, gains, low, high, poles, words, closed):
+def _limited(k, gains, averages, words, channels):
+    """What leaves a channel's limiter."""
+    x = gains[k] * averages[k] / words[STEP] + channels[LIMIT_SHIFT, k]
+    return channels[LIMIT, k] * math.tanh(x) + channels[LIMIT_ADD, k]
+
+
+@njit(cache=True, error_model="numpy")
+def _filters(h, x_old, x_new, control, filters, averages, rate_old, rate_new, gains, low, high, taus, words, channels,
+             closed):  # fmt: skip
     """Low-passes, averagers, limiters and integrators of all channels over one step."""
-    fast, slow = _weights(h, words[TAU]), _weights(h, words[AVERAGE])
-    limit = np.empty(control.size)
+    weights, limit = np.empty((taus.shape[0], 3, control.size)), np.empty(control.size)
+    _weights(h, taus, weights)
     if closed:
         for k in range(control.size):
-            limit[k] = math.tanh(gains[k] * averages[k] / words[STEP])
-    _step(h, fast, slow, x_old, x_new, control, filters, averages, limit, rate_old, rate_new, gains, low, high, poles,
-          words, closed)  # fmt: skip
+            limit[k] = _limited(k, gains, averages, words, channels)
+    _step(h, weights, x_old, x_new, control, filters, averages, limit, rate_old, rate_new, gains, low, high, words,
+          channels, closed)  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
 def _step(
-    h, fast, slow, x_old, x_new, control, filters, averages, limit, rate_old, rate_new, gains, low, high, poles, words,
+    h, weights, x_old, x_new, control, filters, averages, limit, rate_old, rate_new, gains, low, high, words, channels,
     closed,
 ):  # fmt: skip
-    """`_filters` with the `_weights` of the poles, and the limiters' last values in `limit`."""
-    a, b, c = fast
-    d, e, f = slow
+    """`_filters` with the `_weights` of the poles, the averager's last, and the limiters' last values in `limit`."""
+    poles = filters.shape[1]
     for k in range(control.size):
         old, new = x_old[k], x_new[k]
         for p in range(poles):
             value = filters[k, p]
-            filters[k, p] = a * value + b * old + c * new
+            filters[k, p] = weights[p, 0, k] * value + weights[p, 1, k] * old + weights[p, 2, k] * new
             old, new = value, filters[k, p]
+        moved = control[k] + h * channels[DRIFT, k]
         if closed:
-            averages[k] = d * averages[k] + e * old + f * new
+            averages[k] = weights[poles, 0, k] * averages[k] + weights[poles, 1, k] * old + weights[poles, 2, k] * new
             before = limit[k]
-            limit[k] = math.tanh(gains[k] * averages[k] / words[STEP])
-            moved = control[k] - 0.5 * h * words[STEP] * (rate_old * before + rate_new * limit[k])
+            limit[k] = _limited(k, gains, averages, words, channels)
+            moved -= 0.5 * h * channels[RATE, k] * (rate_old * before + rate_new * limit[k])
         else:
-            moved = control[k] + 0.5 * h * gains[k] * (old + new)
+            moved += h * gains[k] * channels[RATE, k] * (0.5 * (old + new) + channels[LIMIT_ADD, k])
         control[k] = min(max(moved, low[k]), high[k])
 
 
@@ -110,8 +128,8 @@ def _ask(evaluate, many, t, params, state, volts, out):
 @njit(cache=True, error_model="numpy")
 def _window(
     evaluate, advance, many, block, params, state, room, start, length, half, steps, record, row, control, filters,
-    averages, slow, signals, trained, output, tones, phases, table, amplitudes, target, rate, gains, low, high, poles,
-    words, closed, loss_mode,
+    averages, slow, signals, trained, output, tones, phases, table, amplitudes, target, rate, gains, low, high, taus,
+    words, channels, closed, loss_mode,
 ):  # fmt: skip
     """Integrate one window of `steps` steps; rows go into `record`. Returns the next row, -1 if the device failed.
 
@@ -128,13 +146,14 @@ def _window(
     x_old, x_new, turn_sin, turn_cos = np.zeros(n), np.zeros(n), np.empty(n), np.empty(n)
     for k in range(n):
         turn_sin[k], turn_cos[k] = math.sin(tones[k] * start + phases[k]), math.cos(tones[k] * start + phases[k])
+        x_old[k] = channels[MIX_ADD, k]
         if closed:
-            limit[k] = math.tanh(gains[k] * averages[k] / words[STEP])
+            limit[k] = _limited(k, gains, averages, words, channels)
     near = _NEAR * np.max(amplitudes)
     u_old, short_old = 0.0, 0.0
     before_h = 0.0  # the step before: none yet
     weights_h = 0.0
-    fast, lazy = _weights(half, words[TAU]), _weights(half, words[AVERAGE])
+    weights = np.empty((taus.shape[0], 3, n))
     now = start - half
     covered = int(half * steps / length)  # grid points that lie within an edge
     last = steps - covered + 2
@@ -177,7 +196,8 @@ def _window(
                 for j in range(size):
                     volts[trained[k], j] += amplitudes[k] * sines[j, k]
                     if closed:  # an opened loop has its frozen controls in `signals`, and only reads
-                        volts[trained[k], j] += min(max(path[j, k], low[k]), high[k]) if block > 1 else path[j, k]
+                        where = min(max(path[j, k], low[k]), high[k]) if block > 1 else path[j, k]
+                        volts[trained[k], j] += channels[SUM, k] * where
             _ask(evaluate, many, times[0], params, state, volts, out)
             off = 0.0
             for j in range(size):
@@ -185,25 +205,31 @@ def _window(
                 if many == 0:
                     call_device(advance, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
                                 state.size - 1, 0)  # fmt: skip
-                tia = -words[OHM] * out[output, j]
+                tia = words[TIA] - words[OHM] * out[output, j]
                 if not math.isfinite(tia):
                     return -1
                 if h != weights_h:
-                    fast, lazy, weights_h = _weights(h, words[TAU]), _weights(h, words[AVERAGE]), h
+                    _weights(h, taus, weights)
+                    weights_h = h
                 baseline = min(max(slow[0] + words[BASE_RATE] * h * u_old, -words[REACH]), words[REACH])
                 gain_log = min(max(slow[1] + words[GAIN_RATE] * h * short_old, words[GAIN_LOW]), words[GAIN_HIGH])
-                u = tia - baseline
-                heard = gates[j] * u
-                y = words[POLARITY] * math.exp(gain_log) * u
-                loss = gates[j] * loss_value(words[LOSS], y, target, words[MARGIN], words[KNEE])
-                short = gates[j] * (words[LEVEL2] - y * y)
+                u = words[U_TIA] * tia - words[U_BASE] * baseline + words[U_ADD]
+                y = words[POLARITY] * math.exp(words[SLOPE] * gain_log) * u + words[FEED] * gain_log + words[Y_ADD]
+                if words[LOSS] == SQUARED:
+                    error = words[E_Y] * y - words[E_TARGET] * target + words[E_ADD]
+                    loss = gates[j] * ((words[L_2] * error + words[L_1]) * error + words[L_0])
+                else:
+                    loss = gates[j] * loss_value(words[LOSS], y, target, words[MARGIN], words[KNEE])
+                heard = loss if loss_mode else gates[j] * (words[HEAR] * u + words[HEAR_ADD])
+                u = gates[j] * (u + words[BASE_ADD])
+                short = gates[j] * (words[SHORT_0] - (words[SHORT_2] * y + words[SHORT_1]) * y + words[GAIN_ADD])
                 for k in range(n):
-                    x_new[k] = sines[j, k] * (loss if loss_mode else heard)
+                    x_new[k] = (channels[MIX, k] * sines[j, k] + channels[MIX_FEED, k]) * heard + channels[MIX_ADD, k]
                     before[k] = control[k]
-                _step(h, fast, lazy, x_old, x_new, control, filters, averages, limit, rate, rate, gains, low, high,
-                      poles, words, closed)  # fmt: skip
-                _slow(h, u_old + heard, short_old + short, slow, words)
-                before_h, now, u_old, short_old = h, times[j], heard, short
+                _step(h, weights, x_old, x_new, control, filters, averages, limit, rate, rate, gains, low, high,
+                      words, channels, closed)  # fmt: skip
+                _slow(h, u_old + u, short_old + short, slow, words)
+                before_h, now, u_old, short_old = h, times[j], u, short
                 here = record[row + j]
                 here[0] = times[j]
                 here[1] = tia
@@ -218,7 +244,7 @@ def _window(
                     off = max(off, abs(control[k] - path[j, k]))
                     taken[j, k] = control[k]
                     here[8 + k] = control[k]
-                    here[8 + n + k] = filters[k, poles - 1]
+                    here[8 + n + k] = filters[k, filters.shape[1] - 1]
                 for k in range(terminals):
                     here[8 + 2 * n + k] = volts[k, j]
                     here[8 + 2 * n + terminals + k] = out[k, j]
@@ -229,44 +255,59 @@ def _window(
             now, before_h, u_old, short_old = kept
             path[:] = taken
         row += size
-    x_new[:] = 0.0
-    _filters(half, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, poles, words, closed)
+    x_new[:] = channels[MIX_ADD]
+    _filters(half, x_old, x_new, control, filters, averages, rate, rate, gains, low, high, taus, words, channels,
+             closed)  # fmt: skip
     _slow(half, u_old, short_old, slow, words)
     return row
 
 
 @njit(cache=True)
-def _gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, poles, words, closed):
-    """`length` seconds outside the windows: nothing comes from the mixers, the filters run on."""
-    nothing = np.zeros(control.size)
+def _gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, taus, words, channels,
+         closed):  # fmt: skip
+    """`length` seconds outside the windows: only offsets come from the mixers, the filters run on."""
+    offsets = channels[MIX_ADD]
     h = length / steps
     for s in range(steps):
         a = rate_old + (rate_new - rate_old) * s / steps
         b = rate_old + (rate_new - rate_old) * (s + 1) / steps
-        _filters(h, nothing, nothing, control, filters, averages, a, b, gains, low, high, poles, words, closed)
+        _filters(h, offsets, offsets, control, filters, averages, a, b, gains, low, high, taus, words, channels, closed)
 
 
 def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
     """Integrate the loop's equations; see `HomodyneLoop.twin`."""
-    if loop.parts:
-        raise InputError("parts", sorted(loop.parts), "have no equation the twin knows", "use engine='ngspice'")
-    if loop.leads:
-        raise InputError("leads", loop.leads, "have no equation the twin knows", "use engine='ngspice'")
+    check_known(loop, "twin")
     with one_blas_thread():
         return _integrate(loop, seed)
 
 
-def loop_words(loop: HomodyneLoop) -> FloatArray:
+def loop_words(loop: HomodyneLoop, figures: LoopFigures) -> FloatArray:
     """The packed constants of a loop's equations."""
-    stage, listening = loop.stage, loop.sequence.listening_s
+    stage = loop.stage
     words = np.zeros(WORDS)
-    words[[OHM, POLARITY, LEVEL2]] = stage.transimpedance_ohm, stage.polarity, stage.level_V**2
-    words[[BASE_RATE, GAIN_RATE]] = stage.baseline_rate / listening, stage.gain_rate / listening / stage.level_V**2
+    words[[OHM, TIA, LEVEL2]] = figures.transimpedance_ohm, figures.tia_V, stage.level_V**2
+    words[[U_TIA, U_BASE, U_ADD]] = figures.u
+    words[[POLARITY, SLOPE, FEED, Y_ADD]] = figures.y
+    words[[SHORT_0, SHORT_1, SHORT_2]] = figures.power
+    words[[BASE_RATE, BASE_ADD]] = figures.baseline
+    words[[GAIN_RATE, GAIN_ADD]] = figures.agc
+    words[[E_Y, E_TARGET, E_ADD]] = figures.error
+    words[[L_2, L_1, L_0]] = figures.loss
+    words[[HEAR, HEAR_ADD]] = figures.heard
     words[[GAIN_LOW, GAIN_HIGH, REACH]] = *stage.gain_limits, stage.reach_V
     words[[TAU, AVERAGE, STEP]] = loop.filter_s, loop.average_s, loop.step_V
     error = loop.error_function
     words[[LOSS, MARGIN, KNEE]] = error.kind, error.margin_V, error.knee_V
     return words
+
+
+def channel_words(figures: LoopFigures) -> FloatArray:
+    """What differs from channel to channel, (rows, n)."""
+    channels = np.empty((CHANNEL_ROWS, len(figures.rate)))
+    channels[[MIX, MIX_FEED, MIX_ADD]] = figures.mixer_gain, figures.mixer_feed, figures.mixer_V
+    channels[[LIMIT, LIMIT_SHIFT, LIMIT_ADD]] = figures.limit_V, figures.limit_shift, figures.limit_out_V
+    channels[[RATE, DRIFT, SUM]] = figures.rate, figures.drift_V_s, figures.sum_gain
+    return channels
 
 
 def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
@@ -288,7 +329,9 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     else:  # the controls stand still; the integrators read
         control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
         gains = gains / loop.reading_scale
-    words = loop_words(loop)
+    figures = loop_figures(loop)
+    words, channels = loop_words(loop, figures), channel_words(figures)
+    taus = np.vstack([figures.filter_s, figures.average_s])
     slow = np.array([stage.baseline_V, stage.gain_log])
     filters, averages = np.zeros((n, loop.filter_poles)), np.zeros(n)
     trained = np.array(loop.trained, dtype=np.int64)
@@ -328,13 +371,15 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             ):
                 if ends - begins > 1e-9 * sequence.edge_s:  # nothing lies before the first ramp
                     _gap(ends - begins, _GAP_STEPS, control, filters, averages, first, last, gains, low, high,
-                         loop.filter_poles, words, closed)  # fmt: skip
+                         taus, words, channels, closed)  # fmt: skip
             signals = loop.start_terminals_V.copy()
             for which, terminal in enumerate(loop.inputs):
                 signals[terminal] += sequence.levels_V[p][which] - sequence.level_table(which).values[0]
             if closed:
                 signals[trained] -= loop.start_V
-            amplitudes = np.array(plan.amplitudes_v) * float(loop.envelope.at(middle)[0])
+            signals[trained] = figures.sum_gain * signals[trained] + figures.sum_V
+            signals[loop.output] = figures.virtual_ground_V
+            amplitudes = figures.amplitude_V * float(loop.envelope.at(middle)[0])
             begun, idle = row, start - half - stepped
             if many is None:
                 steps_idle = int(np.ceil(idle / loop.max_step_s))
@@ -343,7 +388,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
                 evaluate.address, advance.address, 0 if many is None else many.address, block, kernel.params, state,
                 room, start, stop - start, half, steps, record, row, control, filters, averages, slow, signals, trained,
                 loop.output, tones, phases, table, amplitudes, sequence.targets_V[p], rate, gains, low, high,
-                loop.filter_poles, words, closed, loop.mode != "output",
+                taus, words, channels, closed, loop.mode != "output",
             )  # fmt: skip
             if row < 0:
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
@@ -355,7 +400,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
         raise interruption from None
     if not closed:  # the filters' tail
         _gap(loop.stop_s - now, _GAP_STEPS * 24, control, filters, averages, rate, rate, gains, low, high,
-             loop.filter_poles, words, closed)  # fmt: skip
+             taus, words, channels, closed)  # fmt: skip
     if row:
         record[row] = record[row - 1]
         record[row, 0] = loop.stop_s

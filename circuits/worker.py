@@ -122,7 +122,7 @@ class Worker:
         params = np.ascontiguousarray(arrays["params"])
         state = np.append(arrays["state"], float(terminals))  # the word behind the state: see device_functions
         drive = np.ascontiguousarray(arrays["drive"])
-        work = np.zeros(callbacks.W_SCALARS + 5 * terminals + 2)
+        work = np.zeros(callbacks.W_SCALARS + 6 * terminals + 2)
         work[callbacks.W_LAST] = -1.0
         work[callbacks.W_EVALUATED] = np.nan
         work[callbacks.W_MIN_STEP] = float(arrays["min_step"])

@@ -33,7 +33,7 @@ from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function,
 ROOM = 64
 """Remainders at most; where more neurons change, settings are asked one by one."""
 
-ROWS = 320
+ROWS = 384
 """Settings taken at a time."""
 
 _FAST = {"reassoc", "contract", "nsz"}
@@ -43,41 +43,49 @@ _FINITE = {"reassoc", "contract", "nsz", "nnan", "ninf"}
 @njit(cache=True)
 def scratch_size(inputs, width):
     """Words of scratch for `pieces`: factors, inputs of a neuron, columns twice, weights, and small change."""
-    return (
-        (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM + 2 * ROWS
-    )
+    return (inputs + ROOM + 1) * ROWS + 2 * (1 + inputs + ROOM) * width + width * width + 3 * width + 4 * ROOM
+
+
+@njit(cache=True, nogil=True)
+def _inside(row, low, high):
+    """Whether all values are numbers within the limits."""
+    count = 0
+    for m in range(row.size):
+        count += (row[m] >= low) & (row[m] <= high)
+    return count == row.size
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _total(row):
-    """NaN or infinite where one value is."""
-    total = 0.0
+def _distances(row, factor, size):
+    """Fill `factor` with the values less their mean, `size` with the amounts of that; return the mean."""
+    middle = 0.0
     for m in range(row.size):
-        total += row[m]
-    return total
+        middle += row[m]
+    middle /= row.size
+    for m in range(row.size):
+        factor[m] = row[m] - middle
+    for m in range(row.size):
+        size[m] = abs(factor[m])
+    return middle
 
 
-@njit(cache=True, nogil=True, fastmath=_FINITE)
-def _ends(row, low, high):
-    """The lowest and the highest of values that are finite; by halves, as the compiler does not vectorise a minimum."""
-    size = (row.size + 1) // 2
-    rest = row.size - size
-    back = row[rest:]
-    for m in range(size):
-        low[m] = min(row[m], back[m])
-        high[m] = max(row[m], back[m])
-    while size > 8:
-        half = (size + 1) // 2
-        low_back, high_back = low[size - half : size], high[size - half : size]
-        for m in range(half):
-            low[m] = min(low[m], low_back[m])
-            high[m] = max(high[m], high_back[m])
-        size = half
-    least, most = low[0], high[0]
-    for m in range(1, size):
-        least = min(least, low[m])
-        most = max(most, high[m])
-    return least, most
+@njit(cache=True, nogil=True)
+def _signs(bits):
+    """Whether one of the values is negative, and whether all are."""
+    some, every = bits[0], bits[0]
+    for m in range(bits.size):
+        some |= bits[m]
+        every &= bits[m]
+    return some < 0, every < 0
+
+
+@njit(cache=True, nogil=True)
+def _largest(bits):
+    """The bits of the largest of values that are not negative; as integers they have the same order."""
+    most = bits[0]
+    for m in range(bits.size):
+        most = max(most, bits[m])
+    return most
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -94,7 +102,13 @@ def _span(y, reach, span):
 def _input(column, factors, z):
     """Fill z with one neuron's input at all settings: `column` holds z_0, J and the shares of remainders before."""
     z[:] = column[0]
-    for c in range(factors.shape[0]):
+    count = factors.shape[0]
+    for c in range(0, count - 3, 4):
+        a, b, d, e = column[1 + c], column[2 + c], column[3 + c], column[4 + c]
+        one, two, three, four = factors[c], factors[c + 1], factors[c + 2], factors[c + 3]
+        for m in range(z.size):
+            z[m] += (a * one[m] + b * two[m]) + (d * three[m] + e * four[m])
+    for c in range(count - count % 4, count):
         share, factor = column[1 + c], factors[c]
         for m in range(z.size):
             z[m] += share * factor[m]
@@ -108,28 +122,26 @@ def _remainder(z, sign, zero, out):
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def pieces(voltages, begin, end, params, out, scratch):
+def pieces(voltages, begin, end, params, out, scratch, bits):
     """`chip_surrogate_kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
 
-    They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`. Returns False, with nothing
-    done, where more than `ROOM` neurons change between on and off.
+    They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`; `bits` are the same words as integers,
+    whose minimum, maximum and signs the compiler can vectorise. Returns False, with nothing done, where more than
+    `ROOM` neurons change between on and off.
     """
     terminals, rows = voltages.shape[0], end - begin
     inputs, hidden, width = int(params[N_INPUTS]), int(params[N_HIDDEN]), int(params[WIDTH])
     held, outputs = int(params[HELD]), int(params[N_OUTPUTS])
     weights = params[HEADER + 2 * terminals + outputs :].view(np.float32)
     most = 1 + inputs + ROOM
-    wide, narrow = np.empty((2, ROWS)), scratch[scratch.size - 2 * ROWS :]
     for k in range(terminals):
-        line = voltages[k, begin:end]
-        total = _total(line)
-        low, high = _ends(line, wide[0], wide[1])
-        if not (total - total == 0.0 and params[HEADER + k] <= low and high <= params[HEADER + terminals + k]):
+        if not _inside(voltages[k, begin:end], params[HEADER + k], params[HEADER + terminals + k]):
             out[:, begin:end] = np.nan
             return True
     # the factors of the columns behind the first: distances from the middle, then remainders; `reach` is their largest
     size = (inputs + ROOM) * rows
     factors, z = scratch[:size].reshape(inputs + ROOM, rows), scratch[size : size + rows]
+    factor_bits, z_bits = bits[:size].reshape(inputs + ROOM, rows), bits[size : size + rows]
     place = (inputs + ROOM + 1) * ROWS
     y = scratch[place : place + most * width].reshape(most, width)
     place += most * width
@@ -139,16 +151,13 @@ def pieces(voltages, begin, end, params, out, scratch):
     place += width * width
     span, on = scratch[place : place + width], scratch[place + width : place + 2 * width]
     place += 2 * width
-    reach, column, middle = scratch[place : place + most], scratch[place + most : place + 2 * most], np.empty(inputs)
+    reach, reach_bits = scratch[place : place + most], bits[place : place + most]
+    column, middle = scratch[place + most : place + 2 * most], np.empty(inputs)
     active = np.empty(width, np.int64)
     zero = scratch[0] * 0
     for j in range(inputs):
-        line, factor = voltages[j + (j >= held), begin:end], factors[j]
-        low, high = _ends(line, wide[0], wide[1])
-        middle[j] = 0.5 * (low + high)
-        reach[j] = 0.5 * (high - low)
-        for m in range(rows):
-            factor[m] = line[m] - middle[j]
+        middle[j] = _distances(voltages[j + (j >= held), begin:end], factors[j], z)
+        reach_bits[j] = _largest(z_bits)
     columns, at, count, used = 1 + inputs, 0, inputs, 0
     for layer in range(hidden):
         if layer == 0:
@@ -180,27 +189,27 @@ def pieces(voltages, begin, end, params, out, scratch):
                 for c in range(before):
                     column[c] = y[c, i]
                 _input(column, factors[: before - 1], z)
-                low, high = _ends(z, narrow[:ROWS], narrow[ROWS:])
-                changes = low < 0.0 < high
+                some, every = _signs(z_bits)
+                changes = some and not every
                 if changes:
                     if columns == most:
                         return False
-                    reach[columns - 1] = -low if on[i] > 0.0 else high
                     _remainder(z, -1.0 if on[i] > 0.0 else 1.0, zero, factors[columns - 1])
+                    reach_bits[columns - 1] = _largest(factor_bits[columns - 1])
                     span[columns - before] = i  # read from here on: these neurons lie behind
                     columns += 1
                 else:
-                    on[i] = 1.0 if high > 0.0 else 0.0
+                    on[i] = 0.0 if every else 1.0
             active[used] = i
             used += changes or on[i] > 0.0
-        some = handed[: columns * used].reshape(columns, used)
+        kept = handed[: columns * used].reshape(columns, used)
         for c in range(before):
             row = y[c]
             for a in range(used):
-                some[c, a] = row[active[a]] * on[active[a]]
+                kept[c, a] = row[active[a]] * on[active[a]]
         for c in range(before, columns):
             for a in range(used):
-                some[c, a] = 1.0 if active[a] == int(span[c - before]) else 0.0
+                kept[c, a] = 1.0 if active[a] == int(span[c - before]) else 0.0
         at += (count + 1) * width
         count = width
     out[:, begin:end] = 0.0
@@ -232,9 +241,9 @@ def _many(rows, voltages, params, n_params, state, n_state, out, single):
         done = False
         if int(words[N_HIDDEN]) > 0:
             if single:
-                done = pieces(volts, begin, end, words, found, scratch.view(np.float32))
+                done = pieces(volts, begin, end, words, found, scratch.view(np.float32), scratch.view(np.int32))
             else:
-                done = pieces(volts, begin, end, words, found, scratch)
+                done = pieces(volts, begin, end, words, found, scratch, scratch.view(np.int64))
         if not done:
             for m in range(begin, end):
                 one[:] = volts[:, m]

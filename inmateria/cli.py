@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, sweep, bench."""
+"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, init, verify, sweep, bench."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 
 from inmateria import __version__
+from inmateria.errors import InputError
 from inmateria.rooms import require_rooms
 from inmateria.terminal import (
     EXIT_INPUT,
@@ -33,6 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+TASKS = "AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve"
 
 
 class EngineChoice(StrEnum):
@@ -57,6 +61,11 @@ class LossChoice(StrEnum):
     squared = "squared"
     absolute = "absolute"
     hinge = "hinge"
+
+
+DesignFile = Annotated[
+    str | None, typer.Option("--design", help="File of a design (.toml); options beside it take the place of its own.")
+]
 
 
 class SlopeOf(StrEnum):
@@ -91,6 +100,17 @@ LossOption = Annotated[
     LossChoice,
     typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """The options that stand on the command line, by name."""
+    said = {name: value for name, value in context.params.items() if _was_said(context, name) and value is not None}
+    return {name: value.value if isinstance(value, StrEnum) else value for name, value in said.items()}
+
+
+def _was_said(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _version(show: bool) -> None:
@@ -140,9 +160,15 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def learn(
+    context: typer.Context,
     gate: Annotated[
-        str, typer.Argument(help="AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve, or a file (.csv, .npz).")
-    ],
+        str | None,
+        typer.Argument(
+            help=f"{TASKS}, or a file (.csv, .npz); a design names its own.",
+            show_default=False,
+        ),
+    ] = None,
+    design: DesignFile = None,
     as_json: Json = False,
     out: Out = None,
     seed: Seed = 0,
@@ -173,44 +199,43 @@ def learn(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.experiment import make_bench
+        from inmateria.experiment import from_design, from_options, read_design
         from inmateria.learning_run import run_learning
         from inmateria.search_run import parse_methods, run_search
-        from learning import named_task
         from learning.devices import DeviceOptions
 
         methods = parse_methods(method)
-        task = named_task(gate)
-        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5, task.inputs)
-        if methods == ("hge",):
-            content = run_learning(
-                task,
-                bench,
-                facts=facts,
-                seed=seed,
+        if design is not None:
+            opened = read_design(design, _given(context))
+            experiment, seed = from_design(opened, max_step_s=max_step), opened.seed
+        elif gate is None:
+            raise InputError("gate", None, "is missing", f"name one of {TASKS}, or a --design")
+        else:
+            experiment = from_options(
+                DeviceOptions(device, device_seed, electrodes),
+                gate,
+                frequencies=frequencies,
                 amplitude_V=amplitude,
                 max_step_s=max_step,
                 restarts=restarts,
-                engine=engine.value,
                 level=level.value,
                 loss=loss.value,
-                frequencies=frequencies,
+            )
+        if methods == ("hge",):
+            content = run_learning(
+                experiment,
+                seed=seed,
+                engine=engine.value,
                 folder=folder,
                 answer=answers(as_json),
                 device_evaluations=evaluations,
             )
         else:
             content = run_search(
-                task,
-                bench,
+                experiment,
                 methods,
-                facts=facts,
                 seed=seed,
-                amplitude_V=amplitude,
-                restarts=restarts,
                 engine=engine.value,
-                level=level.value,
-                loss=loss.value,
                 device_evaluations=evaluations,
                 folder=folder,
                 answer=answers(as_json),
@@ -223,6 +248,8 @@ def learn(
 
 @app.command()
 def gradient(
+    context: typer.Context,
+    design: DesignFile = None,
     as_json: Json = False,
     out: Out = None,
     seed: Seed = 0,
@@ -247,24 +274,30 @@ def gradient(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.experiment import make_bench, numbers
+        from inmateria.experiment import from_design, from_options, numbers, read_design
         from inmateria.gradient_run import run_gradient
         from learning.devices import DeviceOptions
 
-        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-6)
+        if design is not None:
+            opened = read_design(design, _given(context))
+            experiment, seed = from_design(opened, max_step_s=max_step, tolerance=1e-6), opened.seed
+        else:
+            experiment = from_options(
+                DeviceOptions(device, device_seed, electrodes),
+                gate,
+                frequencies=frequencies,
+                amplitude_V=amplitude,
+                max_step_s=max_step,
+                level=level.value,
+                loss=loss.value,
+                tolerance=1e-6,
+            )
         content = run_gradient(
-            bench,
-            facts=facts,
+            experiment,
             of=of.value,
-            gate=gate,
             at=numbers("at", at),
             seed=seed,
-            amplitude_V=amplitude,
-            max_step_s=max_step,
             engine=engine.value,
-            level=level.value,
-            loss=loss.value,
-            frequencies=frequencies,
             folder=folder,
             answer=answers(as_json),
         )
@@ -325,8 +358,10 @@ def plan(
 
 @app.command()
 def export(
-    gate: Annotated[str, typer.Argument(help="AND, OR, NAND, NOR, XOR or XNOR.")],
+    context: typer.Context,
+    gate: Annotated[str, typer.Argument(help="AND, OR, NAND, NOR, XOR or XNOR, also in place of a design's task.")],
     deck: Annotated[Path, typer.Argument(help="File to write.")],
+    design: DesignFile = None,
     as_json: Json = False,
     seed: Seed = 0,
     device_seed: DeviceSeed = None,
@@ -346,25 +381,24 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.experiment import make_bench
+        from inmateria.experiment import from_design, from_options, read_design
         from inmateria.export_run import run_export
         from learning.devices import DeviceOptions
 
-        bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), frequencies, 1e-5)
+        if design is not None:
+            opened = read_design(design, _given(context))
+            experiment, seed = from_design(opened, max_step_s=max_step), opened.seed
+        else:
+            experiment = from_options(
+                DeviceOptions(device, device_seed, electrodes),
+                gate,
+                frequencies=frequencies,
+                amplitude_V=amplitude,
+                max_step_s=max_step,
+                restarts=restarts,
+            )
         output_file(deck)
-        content = run_export(
-            gate,
-            bench,
-            deck,
-            facts=facts,
-            seed=seed,
-            amplitude_V=amplitude,
-            max_step_s=max_step,
-            restarts=restarts,
-            frequencies=frequencies,
-            closed=closed,
-            answer=answers(as_json),
-        )
+        content = run_export(experiment, deck, seed=seed, closed=closed, answer=answers(as_json))
         if as_json:
             emit(content)
         if not content["success"]:
@@ -496,6 +530,74 @@ class MeasureChoice(StrEnum):
 
     gradient = "gradient"
     learn = "learn"
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write, or a folder to write design.toml to.")] = Path(
+        "design.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a first design, with a comment on every key; it verifies.
+
+    Example: inmateria init design.toml
+    """
+    with errors_as_lines(as_json):
+        require_rooms()
+        from inmateria.verify_run import write_design
+
+        content = write_design(path, force=force)
+        if as_json:
+            emit(content)
+        else:
+            answers(as_json).print(f"written: {content['files'][0]}", highlight=False)
+
+
+@app.command()
+def verify(
+    design: Annotated[str, typer.Argument(help="File of a design (.toml); inmateria init writes one.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="All in the samples' engine, 20 samples, no corners: a first look.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, decks, waveforms and samples. There it goes on.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786; else workers here.")
+    ] = None,
+    as_json: Json = False,
+    seed: Annotated[int | None, typer.Option(help="In place of the design's.", min=0)] = None,
+) -> None:
+    """Sign off a design: nominal in ngspice, corners, and samples over tolerances and devices; pass or fail.
+
+    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on.
+
+    Example: inmateria verify design.toml --out report
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from analysis.design import Design
+        from inmateria.verify_run import run_verify
+
+        opened = Design.from_toml(design)
+        content = run_verify(
+            opened if seed is None else opened.changed({"seed": seed}),
+            file=design,
+            quick=quick,
+            workers=workers,
+            scheduler=scheduler,
+            folder=folder,
+            answer=answers(as_json),
+        )
+        if as_json:
+            emit(content)
+        if not content["success"]:
+            raise typer.Exit(EXIT_NO)
 
 
 @app.command("sweep")

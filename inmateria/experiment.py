@@ -1,16 +1,21 @@
-"""From a command's options to a bench, with every check that needs no device run: wrong input ends in a second."""
+"""From options or a design to an experiment; checked without a device run, so that wrong input ends at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from circuits import HomodyneLoop
+from analysis.boards import board, parts_of
+from analysis.design import Design
+from circuits import HomodyneLoop, loop_fields
+from circuits.losses import LossName
 from dnpu_models import KineticMonteCarlo
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, Task
-from learning.bench import SPACING_HZ
+from learning import Bench, HgeSettings, Task, named_task
+from learning.bench import DEFAULT_PRESET, SPACING_HZ
 from learning.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
 from learning.hge import build_loop
 from lockin import collisions, plan_frequencies
@@ -23,6 +28,135 @@ HOPS_HZ = 8e12
 """Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """What a command runs.
+
+    Attributes
+    ----------
+    bench : Bench
+    facts : dict
+        On the device, for the summary.
+    task : Task
+        With levels that suit the device.
+    settings : HgeSettings
+    level : str
+        Of the electronics, in a word.
+    frequencies : str or None
+        Tones as they were asked for, for what is said of them.
+    design : Design or None
+        Where it comes from.
+    """
+
+    bench: Bench
+    facts: dict[str, Any]
+    task: Task
+    settings: HgeSettings
+    level: str
+    frequencies: str | None = None
+    design: Design | None = None
+
+    @property
+    def design_facts(self) -> dict[str, Any] | None:
+        """The design for the summary."""
+        return None if self.design is None else {"name": self.design.name, "sha256": self.design.digest}
+
+
+def from_options(
+    options: DeviceOptions,
+    task: str,
+    *,
+    frequencies: str | None,
+    amplitude_V: float,
+    max_step_s: float | None = None,
+    restarts: int = 20,
+    level: str = "ideal",
+    loss: LossName = "squared",
+    tolerance: float = 1e-5,
+) -> Experiment:
+    """The experiment that a command's options describe.
+
+    Raises
+    ------
+    InputError
+        As `make_bench`, for an unknown task, and an amplitude or step that is none.
+    """
+    named = named_task(task)
+    bench, facts = make_bench(options, frequencies, tolerance, named.inputs)
+    check_amplitude(amplitude_V)
+    check_step(max_step_s)
+    fitted = bench.task(named)
+    settings = HgeSettings(
+        amplitude_V=amplitude_V,
+        max_step_s=max_step_s,
+        restarts=restarts,
+        loss=loss,
+        **fitted.training,
+        **loop_fields(level),
+    )
+    return Experiment(bench, facts, fitted, settings, level, frequencies)
+
+
+DESIGN_KEYS = {
+    "gate": "task.name",
+    "device": "device.model",
+    "device_seed": "device.seed",
+    "amplitude": "dither.amplitude",
+    "restarts": "learning.restarts",
+    "level": "electronics.level",
+    "loss": "learning.loss",
+    "seed": "seed",
+}
+"""What a command's options are called in a design."""
+
+
+def read_design(path: str, given: Mapping[str, Any]) -> Design:
+    """A design's file, with the options that stand beside it in place of its own values.
+
+    Raises
+    ------
+    InputError
+        As `Design.from_toml`.
+    """
+    values = {DESIGN_KEYS[name]: value for name, value in given.items() if name in DESIGN_KEYS}
+    if "electrodes" in given:
+        output, _, inputs = str(given["electrodes"]).replace(" ", "").partition(":")
+        values |= {"device.output": output, "device.inputs": inputs.split(",")}
+    design = Design.from_toml(path)
+    if (tones := numbers("frequencies", given.get("frequencies"))) is not None:
+        kept = design.model_dump(exclude_unset=True)
+        for name in ("spacing", "base"):
+            kept.get("dither", {}).pop(name, None)
+        design = design.with_values(kept)
+        values["dither.frequencies"] = tones
+    return design.changed(values)
+
+
+def from_design(design: Design, *, max_step_s: float | None = None, tolerance: float = 1e-5) -> Experiment:
+    """The experiment of a design, its components as their parts state them, at its temperature.
+
+    Raises
+    ------
+    InputError
+        As `Design.bench`, `Design.fitted_task` and `Design.settings`.
+    """
+    check_step(max_step_s)
+    bench = design.bench(tolerance=tolerance)
+    task = design.fitted_task(bench)
+    settings = replace(design.settings(task), max_step_s=max_step_s, component_errors=board(design, parts_of(design)))
+    names, model = bench.device.terminals, design.device.model
+    known = model in ("meanfield", "kmc")
+    facts = {
+        "model": model if known else "chip",
+        "preset": DEFAULT_PRESET if known else None,
+        "seed": (design.device.seed or 0) if known else None,
+        "file": None if known else model,
+        "output": names[bench.output],
+        "inputs": [names[k] for k in bench.inputs],
+    }
+    return Experiment(bench, facts, task, settings, design.electronics.level, design=design)
 
 
 def numbers(field: str, text: str | None) -> list[float] | None:
@@ -96,7 +230,8 @@ def check_step(max_step_s: float | None) -> None:
 
 def check_level(level: str, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
-    if engine != "ngspice" and level != "ideal":
+    known = {"twin": ("ideal", "macro"), "averaged": ("ideal",)}
+    if level not in known.get(engine, (level,)):
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
         )
@@ -142,6 +277,21 @@ def rehearsal(bench: Bench, task: Task, settings: HgeSettings, frequencies: str 
     return loop
 
 
+def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
+    """A training's loop as it will be, checked: see `rehearsal` and `check_room_for_starts`.
+
+    Raises
+    ------
+    InputError
+        For whatever is wrong, before the device is asked anything.
+    """
+    bench, settings = experiment.bench, experiment.settings
+    check_level(experiment.level, engine)
+    loop = rehearsal(bench, experiment.task, settings, experiment.frequencies)
+    check_room_for_starts(bench, loop, settings)
+    return loop
+
+
 def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSettings) -> None:
     """Refuse a dither that leaves the controls less room than the starts are drawn from."""
     low, high = loop.control_limits_V
@@ -151,8 +301,8 @@ def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSetting
     if spare[k] < 0:
         raise InputError(
             "amplitude",
-            settings.amplitude_V,
+            max(loop.dither.amplitudes_v),
             f"leaves less of {loop.range_of(k)} than the starts of {start_low[k]:.3g} to {start_high[k]:.3g} V "
             "with their logic swing",
-            f"take at most {np.floor(1e4 * (settings.amplitude_V + spare[k])) / 1e4:g} V",
+            f"take at most {np.floor(1e4 * (loop.dither.amplitudes_v[k] + spare[k])) / 1e4:g} V",
         )

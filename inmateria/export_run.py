@@ -9,32 +9,26 @@ from typing import Any
 from rich.console import Console
 
 from circuits.closed_deck import closed_deck, fit_to_run
-from inmateria.learning_run import train, training_settings
+from inmateria.experiment import Experiment, planned_loop
+from inmateria.learning_run import train
 from inmateria.results import Results
 from inmateria.terminal import document, stderr, writing
-from learning import Bench
 
 
 def run_export(
-    gate: str,
-    bench: Bench,
+    experiment: Experiment,
     deck: Path,
     *,
-    facts: dict[str, Any],
     seed: int,
-    amplitude_V: float,
-    max_step_s: float | None,
-    restarts: int,
-    frequencies: str | None,
     closed: bool,
     answer: Console,
 ) -> dict[str, Any]:
     """Learn, write the deck, of the recorded run or of the closed loop; return the document."""
     begin = time.perf_counter()
-    task = bench.task(gate)
-    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies)
+    bench, task = experiment.bench, experiment.task
+    planned = planned_loop(experiment, "ngspice")
     results = Results("export", seed, None, {})
-    result, _ = train(bench, task, settings, planned, seed, "ngspice", results)
+    result, _ = train(experiment, planned, seed, "ngspice", results)
     attempt = result.attempts[-1] if result.success else result.best
     network = None
     if closed:
@@ -61,7 +55,8 @@ def run_export(
             "restarts": len(result.attempts),
             "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},
             "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
-            "device": facts,
+            "device": experiment.facts,
+            "design": experiment.design_facts,
             "closed": closed,
             "network_rms_A": None if network is None else network.rms_A,
             "network_spread_A": None if network is None else network.spread_A,

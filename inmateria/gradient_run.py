@@ -13,12 +13,11 @@ import xarray as xr
 from rich.console import Console
 
 from analysis import compare, loss_gradients, predict_loop
-from circuits import Engine, HomodyneLoop, Transient, loop_fields, offset_bias
-from circuits.losses import LossName
+from circuits import Engine, HomodyneLoop, Transient, offset_bias
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
-from inmateria.experiment import check_amplitude, check_level, check_points, check_step, rehearsal
+from inmateria.experiment import Experiment, check_level, check_points, rehearsal
 from inmateria.progress import compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
@@ -32,13 +31,13 @@ DIFFERENCE_HOPS = 1_000_000
 
 
 def _controls(
-    bench: Bench, loop: HomodyneLoop, of: str, at: list[float] | None, seed: int, amplitude_V: float
+    bench: Bench, loop: HomodyneLoop, of: str, at: list[float] | None, seed: int, peaks_V: FloatArray
 ) -> FloatArray:
     """The setting asked for, checked; or a random one."""
     count, names = len(bench.trained), ", ".join(bench.names)
     low, high = loop.control_limits_V
     if of == "output":  # no logic swing then
-        low, high = bench.limits_V.T + np.array([[amplitude_V], [-amplitude_V]])
+        low, high = bench.limits_V.T + np.stack([peaks_V, -peaks_V])
     if at is None:
         return np.clip(bench.random_controls(HgeSettings().spread, np.random.default_rng(seed)), low, high)
     if len(at) != count:
@@ -71,14 +70,15 @@ def _measure(
             seed=seed,
             parts=settings.parts,
             multiplier_V=settings.multiplier_V,
+            errors=settings.component_errors,
         )
         if isinstance(bench.device, KineticMonteCarlo):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
     amplitude_V = settings.amplitude_V
     closed = build_loop(bench, task, replace(settings, max_step_s=None), controls, 1.0, bench.outputs_A(controls, task))
-    if settings.parts and ngspice is not None:
-        closed = as_measured(closed, ngspice)
+    if settings.parts:
+        closed = as_measured(closed, "twin" if ngspice is None else "ngspice", ngspice)
     measured, ideal, run = loss_gradients(bench, task, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
     return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
@@ -110,36 +110,28 @@ def _print_budget(
 
 
 def run_gradient(
-    bench: Bench,
+    experiment: Experiment,
     *,
-    facts: dict[str, Any],
     of: str,
-    gate: str,
     at: list[float] | None,
     seed: int,
-    amplitude_V: float,
-    max_step_s: float | None,
     engine: str,
-    level: str,
-    loss: LossName,
-    frequencies: str | None,
     folder: Path | None,
     answer: Console,
 ) -> dict[str, Any]:
     """Measure, compare, report; return the document."""
     begin = time.perf_counter()
-    task = bench.task(gate)
-    check_amplitude(amplitude_V)
-    check_step(max_step_s)
-    check_level(level, engine)
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    check_level(experiment.level, engine)
     if engine == "averaged":
         raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
-    settings = HgeSettings(amplitude_V=amplitude_V, max_step_s=max_step_s, loss=loss, **loop_fields(level))
-    planned = rehearsal(bench, task, settings, frequencies)
-    controls = _controls(bench, planned, of, at, seed, amplitude_V)
+    planned = rehearsal(bench, task, settings, experiment.frequencies)
+    peaks, max_step_s = np.array(planned.dither.amplitudes_v), settings.max_step_s
+    amplitude_V = float(peaks.max())
+    controls = _controls(bench, planned, of, at, seed, peaks)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
-    opened = planned.opened(planned.start_V, amplitude_V, "loss", points)
-    check_points(opened, frequencies, max_step_s)
+    opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
+    check_points(opened, experiment.frequencies, max_step_s)
     about = None
     try:
         ours = Engine() if engine == "ngspice" else nullcontext()
@@ -175,10 +167,11 @@ def run_gradient(
         "cosine_without_offset": trimmed.cosine,
         "dither_V": amplitude_V,
         "frequencies_Hz": list(loop.dither.frequencies_hz),
-        "device": facts,
+        "device": experiment.facts,
+        "design": experiment.design_facts,
         "engine": engine,
-        "level": level,
-        "loss_function": loss if of == "loss" else None,
+        "level": experiment.level,
+        "loss_function": settings.loss if of == "loss" else None,
         "ngspice": about,
         "simulated_s": loop.stop_s,
         "timepoints": int(run.statistics["points"]),

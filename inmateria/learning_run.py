@@ -11,11 +11,10 @@ from rich.console import Console
 
 from analysis import check_path
 from analysis.path_check import PathCheck
-from circuits import Engine, HomodyneLoop, Transient, loop_fields
-from circuits.losses import LossName
+from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError, Interrupted
-from inmateria.experiment import check_amplitude, check_level, check_room_for_starts, check_step, rehearsal
+from inmateria.experiment import Experiment, planned_loop
 from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
@@ -25,44 +24,13 @@ from learning.hge import EngineName
 CHECK_DITHER_V = 0.005
 
 
-def training_settings(
-    bench: Bench,
-    task: Task,
-    amplitude_V: float,
-    max_step_s: float | None,
-    restarts: int,
-    frequencies: str | None,
-    level: str = "ideal",
-    loss: LossName = "squared",
-) -> tuple[HgeSettings, HomodyneLoop]:
-    """Settings of the trainer, checked, and a loop as it will be.
-
-    Raises
-    ------
-    InputError
-        For whatever the options get wrong, before the device is asked anything.
-    """
-    check_amplitude(amplitude_V)
-    check_step(max_step_s)
-    settings = HgeSettings(
-        amplitude_V=amplitude_V,
-        max_step_s=max_step_s,
-        restarts=restarts,
-        loss=loss,
-        **task.training,
-        **loop_fields(level),
-    )
-    loop = rehearsal(bench, task, settings, frequencies)
-    check_room_for_starts(bench, loop, settings)
-    return settings, loop
-
-
 def train(
-    bench: Bench, task: Task, settings: HgeSettings, planned: HomodyneLoop, seed: int, engine: str,
-    results: Results, device_evaluations: int | None = None,
+    experiment: Experiment, planned: HomodyneLoop, seed: int, engine: str, results: Results,
+    device_evaluations: int | None = None,
 ) -> tuple[TrainingResult, float]:  # fmt: skip
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
     begin = time.perf_counter()
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
@@ -104,38 +72,36 @@ def _keep(interruption: KeyboardInterrupt, last: list[Attempt], results: Results
 
 
 def run_learning(
-    task: Task,
-    bench: Bench,
+    experiment: Experiment,
     *,
-    facts: dict[str, Any],
     seed: int,
-    amplitude_V: float,
-    max_step_s: float | None,
-    restarts: int,
     engine: str,
-    level: str,
-    loss: LossName,
-    frequencies: str | None,
     folder: Path | None,
     answer: Console,
     device_evaluations: int | None = None,
 ) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
-    task = bench.task(task)
-    check_level(level, engine)
-    settings, planned = training_settings(bench, task, amplitude_V, max_step_s, restarts, frequencies, level, loss)
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    planned = planned_loop(experiment, engine)
     check_budget(task, settings, device_evaluations)
     results = Results(
         "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
     )
-    result, training_s = train(bench, task, settings, planned, seed, engine, results, device_evaluations)
+    result, training_s = train(experiment, planned, seed, engine, results, device_evaluations)
     attempt = result.attempts[-1] if result.success else result.best
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
     summary = _summary(task, bench, result, attempt, check)
-    summary |= {"device": facts, "engine": engine, "level": level, "loss_function": loss, "ngspice": about}
+    summary |= {
+        "device": experiment.facts,
+        "design": experiment.design_facts,
+        "engine": engine,
+        "level": experiment.level,
+        "loss_function": settings.loss,
+        "ngspice": about,
+    }
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s

@@ -27,6 +27,7 @@ ROUNDS = 3
 FAST_ROUNDS = 10
 """Rounds of the twin and of the averaged loop to each of ngspice: they are over in a moment."""
 SEQUENCES = 30
+XOR = HgeSettings()
 
 
 def _least_s(run: Callable[[], Any], rounds: int) -> float:
@@ -38,11 +39,11 @@ def _least_s(run: Callable[[], Any], rounds: int) -> float:
     return min(times)
 
 
-def _xor(seed: int) -> dict[str, float]:
+def _xor(seed: int, settings: HgeSettings) -> dict[str, float]:
     """The main job: wall seconds of the training, and microseconds a time-point, of which the device."""
     bench = default_bench(tolerance=LEARNING_TOLERANCE)
     begin = time.perf_counter()
-    result = learn(bench, bench.task("XOR"), HgeSettings(), rng=np.random.default_rng(seed))
+    result = learn(bench, bench.task("XOR"), settings, rng=np.random.default_rng(seed))
     wall_s = time.perf_counter() - begin
     runs = [attempt.run.statistics for attempt in result.attempts]
     points = sum(run["points"] for run in runs)
@@ -55,7 +56,14 @@ def _xor(seed: int) -> dict[str, float]:
     }
 
 
-def run_bench(*, seed: int, sequences: int = SEQUENCES, xor: bool = True, answer: Console) -> dict[str, Any]:
+def run_bench(
+    *,
+    seed: int,
+    sequences: int = SEQUENCES,
+    rounds: int = ROUNDS,
+    xor: HgeSettings | None = XOR,
+    answer: Console,
+) -> dict[str, Any]:
     """Measure, tell, and return the figures.
 
     Parameters
@@ -64,8 +72,10 @@ def run_bench(*, seed: int, sequences: int = SEQUENCES, xor: bool = True, answer
         Of the network's weights, and of the starts of XOR.
     sequences : int
         Length of the attempt that is timed.
-    xor : bool
-        Whether the main job is run too; it takes a minute.
+    rounds : int
+        Of which the least wall times count.
+    xor : HgeSettings, optional
+        Of the main job, which takes a minute; none: without it.
     answer : Console
 
     Raises
@@ -75,11 +85,11 @@ def run_bench(*, seed: int, sequences: int = SEQUENCES, xor: bool = True, answer
     """
     loop = chip_loop(seed, sequences)
     content: dict[str, Any] = {"network": list(LAYERS), "sequences": sequences}
-    with compilation_told(stderr), counted(stderr, "rounds", ROUNDS) as tick, Engine() as engine:
+    with compilation_told(stderr), counted(stderr, "rounds", rounds) as tick, Engine() as engine:
         for run in (loop.twin, loop.averaged):  # compiles
             run()
         spice, twin, averaged = [], [], []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             spice.append(_least_s(lambda: loop.run(engine), 1))
             twin.append(_least_s(loop.twin, FAST_ROUNDS))
             averaged.append(_least_s(loop.averaged, FAST_ROUNDS))
@@ -87,9 +97,9 @@ def run_bench(*, seed: int, sequences: int = SEQUENCES, xor: bool = True, answer
     content["ngspice"] = {"wall_s": min(spice)}
     for name, times in (("twin", twin), ("averaged", averaged)):
         content[name] = {"wall_s": min(times), "speedup": min(spice) / min(times)}
-    if xor:
+    if xor is not None:
         with stderr.status("learning XOR on the default device"):
-            content["xor"] = _xor(seed)
+            content["xor"] = _xor(seed, xor)
     for name in ("ngspice", "twin", "averaged", "xor"):
         if name in content:
             answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()), highlight=False)

@@ -104,6 +104,37 @@ def counted(console: Console, what: str, total: int) -> Iterator[Callable[[], No
 
 
 @contextmanager
+def stages(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A line for each stage of long work, with the time left; where stderr is no terminal, a line of text a stage.
+
+    Yields the function that takes the stage's name, what is done of it and how much there is.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
+        _Left(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as line:
+        task: Any = None
+        stage = ""
+
+        def advance(what: str, done: int, count: int) -> None:
+            nonlocal task, stage
+            if what != stage:
+                if task is not None:
+                    line.remove_task(task)
+                task, stage = line.add_task(what, total=count, completed=done), what
+                if not console.is_terminal:
+                    console.print(f"{what} ...", highlight=False)
+            line.update(task, completed=done)
+
+        yield advance
+
+
+@contextmanager
 def compilation_told(console: Console) -> Iterator[None]:
     """Say a word if Numba really compiles the device in here, not if it only loads what it has cached."""
     from numba.core import event

@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from circuits.losses import LossName
 from inmateria.errors import InputError
-from inmateria.experiment import check_level
-from inmateria.learning_run import held_out_A, task_facts, training_settings
+from inmateria.experiment import Experiment, planned_loop
+from inmateria.learning_run import held_out_A, task_facts
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import (
@@ -52,31 +51,25 @@ def parse_methods(text: str) -> tuple[str, ...]:
 
 
 def run_search(
-    task: Task,
-    bench: Bench,
+    experiment: Experiment,
     methods: tuple[str, ...],
     *,
-    facts: dict[str, Any],
     seed: int,
-    amplitude_V: float,
-    restarts: int,
     engine: str,
-    level: str,
-    loss: LossName,
     device_evaluations: int | None,
     folder: Path | None,
     answer: Console,
 ) -> dict[str, Any]:
     """Run the methods one after the other at equal budgets; return the document of the first, the others beside it."""
     begin = time.perf_counter()
-    task = bench.task(task)
-    check_level(level, engine)
-    settings, _ = training_settings(bench, task, amplitude_V, None, restarts, None, loss=loss)
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    planned_loop(experiment, engine)
     budget = device_evaluations
     if budget is None:
-        budget = restarts * len(task.points) * (settings.looks + settings.sequences + 2)
+        budget = settings.restarts * len(task.points) * (settings.looks + settings.sequences + 2)
     results = Results("learn", seed, folder, {"task": task.name, "seed": seed})
-    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=amplitude_V)
+    probe = float(np.max(settings.amplitude_V))
+    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=probe)
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}
     for name in methods:
@@ -88,7 +81,8 @@ def run_search(
                 result = search(bench, task, name, device_evaluations=budget, rng=rng, settings=same)
                 found[name], traces[name] = _facts(bench, task, result), result.trace
         _tell(task, name, found[name], answer)
-    summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]], "device": facts}
+    summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]]}
+    summary |= {"device": experiment.facts, "design": experiment.design_facts}
     summary["methods"] = found
     results.write_dataset("trace.nc", _dataset(task, traces))
     from analysis import task_plots

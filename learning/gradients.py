@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
-from circuits.homodyne_loop import Peaks
+from circuits.homodyne_loop import Peaks, opened_errors
 from dnpu_models import KineticMonteCarlo
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
@@ -149,10 +149,12 @@ def spice_lock_in(
     seed: int = 0,
     parts: Mapping[str, Part] | None = None,
     multiplier_V: float = 1.0,
+    errors: Mapping[str, float] | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one ngspice transient (the compiled twin if `engine` is None).
 
-    `parts` and `multiplier_V` as in `HomodyneLoop`.
+    `parts` and `multiplier_V` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a closed loop's are
+    in this one.
 
     Returns
     -------
@@ -160,7 +162,7 @@ def spice_lock_in(
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
-    loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V)
+    loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}))
     run = loop.twin(seed=seed) if engine is None else loop.run(engine, seed=seed)
     ohm = loop.stage.transimpedance_ohm
     source = "twin lock-in" if engine is None else "SPICE lock-in"

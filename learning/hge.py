@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
+from circuits.engine import Progress
 from circuits.homodyne_loop import Peaks
 from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
@@ -59,8 +60,9 @@ class HgeSettings:
         Largest time step; by default 10 points per cycle of the highest tone.
     parts, multiplier_V
         Electronics other than ideal, as `HomodyneLoop` takes them; see `circuits.loop_fields`.
-    loss, leads
-        What the loop descends, and whether leads stand before the electrodes, as `HomodyneLoop` takes them.
+    loss, leads, component_errors
+        What the loop descends, whether leads stand before the electrodes, and how its components deviate, as
+        `HomodyneLoop` takes them.
     """
 
     amplitude_V: Peaks = 0.01
@@ -77,6 +79,7 @@ class HgeSettings:
     multiplier_V: float = 1.0
     loss: LossName = "squared"
     leads: bool = False
+    component_errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("amplitude_V", "learning_rate", "step_V", "least_rms_A"):
@@ -240,6 +243,7 @@ def build_loop(
         multiplier_V=settings.multiplier_V,
         loss=settings.loss,
         leads=settings.leads,
+        component_errors=settings.component_errors,
     )
     if settings.max_step_s is None:
         return loop
@@ -248,16 +252,37 @@ def build_loop(
     return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_hz)))
 
 
-def as_measured(loop: HomodyneLoop, engine: Engine) -> HomodyneLoop:
+def transient(
+    loop: HomodyneLoop,
+    engine: EngineName,
+    ngspice: Engine | None = None,
+    *,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> Transient:
+    """One run of a loop by an engine; `ngspice` is the running one, where that is meant.
+
+    Raises
+    ------
+    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+        As `HomodyneLoop.run`, `twin` and `averaged`.
+    """
+    if engine == "ngspice":
+        assert ngspice is not None
+        return loop.run(ngspice, progress=progress, folder=folder)
+    return loop.twin() if engine == "twin" else loop.averaged()
+
+
+def as_measured(loop: HomodyneLoop, engine: EngineName, ngspice: Engine | None = None) -> HomodyneLoop:
     """The loop with its output stage set by what its own transimpedance amplifier shows at the start, offsets included.
 
     Raises
     ------
-    NetlistError, ConvergenceError, EngineError, Interrupted
-        As `HomodyneLoop.run`.
+    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+        As `transient`.
     """
-    opened = loop.opened(loop.start_V, max(loop.dither.amplitudes_v), "output", loop.points_per_cycle)
-    outputs_V = opened.outputs_V(opened.run(engine), 0)
+    opened = loop.opened(loop.start_V, loop.dither.amplitudes_v, "output", loop.points_per_cycle)
+    outputs_V = opened.outputs_V(transient(opened, engine, ngspice), 0)
     return replace(loop, stage=loop.stage.measured_at(outputs_V))
 
 
@@ -312,8 +337,8 @@ def learn(
                     break
             start = choose_start(bench, task, settings, rng)
             loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
-            if settings.parts and ngspice is not None:
-                loop = as_measured(loop, ngspice)
+            if settings.parts:
+                loop = as_measured(loop, engine, ngspice)
 
             def report(
                 phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop
@@ -324,9 +349,7 @@ def learn(
             try:
                 if ngspice is None:
                     report(engine, 0.0, 0.0)
-                    run = loop.twin() if engine == "twin" else loop.averaged()
-                else:
-                    run = loop.run(ngspice, progress=report, folder=folder)
+                run = transient(loop, engine, ngspice, progress=report, folder=folder)
             except KeyboardInterrupt as interruption:
                 if getattr(interruption, "partial", None) is not None:
                     interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]

@@ -103,7 +103,7 @@ def test_pieces_are_the_network(amplitude: float, changing: bool) -> None:
         volts[:, 0] = 0.0
         wanted, found = device.currents(volts).T, np.empty((5, ROWS))
         scratch = np.zeros(scratch_size(4, 48))
-        done = pieces(np.ascontiguousarray(volts.T), 0, ROWS, device._params, found, scratch)
+        done = pieces(np.ascontiguousarray(volts.T), 0, ROWS, device._params, found, scratch, scratch.view(np.int64))
         assert done or amplitude == 0.3  # more than ROOM of 120 neurons change: the caller asks one by one
         if done:
             assert np.max(np.abs(found - wanted)) < 1e-12 * np.max(np.abs(wanted))
@@ -115,7 +115,8 @@ def test_pieces_know_their_range() -> None:
     volts, found = np.zeros((5, 3)), np.zeros((5, 3))
     for wrong in (1.1, np.nan):
         volts[2, 1] = wrong
-        assert pieces(volts, 0, 3, chip()._params, found, np.zeros(scratch_size(4, 48)))
+        scratch = np.zeros(scratch_size(4, 48))
+        assert pieces(volts, 0, 3, chip()._params, found, scratch, scratch.view(np.int64))
         assert np.all(np.isnan(found))
 
 
@@ -153,16 +154,19 @@ def test_an_opened_loop_reads_the_average_over_the_dither(make: Callable[[], Any
 @pytest.mark.parametrize("poles", [1, 2])
 @pytest.mark.parametrize("make", [chip, Quadratic])
 def test_the_path_is_the_twins(make: Callable[[], Any], poles: int) -> None:
-    loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=20.0)
+    # With 20 points a cycle of the two slow tones the twin is off its own half step by 0.011, with 80 by 0.001.
+    points = 20.0 if make is chip else 80.0
+    loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=points)
     twin, averaged = loop.twin(), loop.averaged()
     assert np.max(np.ptp(loop.controls_V(twin), axis=0)) > 0.05
-    assert deviation(loop, averaged, twin) < 0.03  # seen: 0.007, 0.015 (two poles), 0.018 on the lattice
+    assert deviation(loop, averaged, twin) < 0.02  # seen: 0.008, 0.016 (two poles), 0.006 on the lattice
     for sequence in (0, 3, 7):
         assert np.allclose(loop.outputs_V(averaged, sequence), loop.outputs_V(twin, sequence), atol=2e-3)
     for name in ("v(baseline)", "v(gainlog)"):
         assert averaged[name][-1] == pytest.approx(twin[name][-1], rel=0.01)
     first, last = (loop.window_means(r.time_s, r["v(loss)"], 6).mean() for r in (averaged, twin))
-    assert first == pytest.approx(last, rel=0.03)
+    # The lattice knows no beats: 0.034 whatever the steps.
+    assert first == pytest.approx(last, rel=0.03 if make is chip else 0.04)
 
 
 def test_a_lattice_stands_for_the_window() -> None:
@@ -192,6 +196,16 @@ def test_what_has_no_average_is_refused() -> None:
         loop_of(chip(), parts={"mixer": load_part("mixer", level="macro")}).averaged()
     with pytest.raises(InputError, match="points"):
         loop_of(chip()).averaged(points=0)
+
+
+def test_an_average_has_no_tones_to_demodulate() -> None:
+    loop = loop_of(Quadratic())
+    opened = loop.opened(loop.start_V, 0.01, "output")
+    with pytest.raises(InputError, match="no tones"):
+        opened.digital_gradient(opened.averaged())
+    # The twin's record has them. Its last window, at 0.2 and -0.2 V: 1e7 Ohm times the derivatives of the current.
+    exact = [0.5 * (1 + 2 * 0.2 - 0.5 * 0.2), 0.25 * 0.2 + 0.3 * (1 - 3 * 0.2)]
+    assert np.allclose(opened.digital_gradient(opened.twin()), exact, rtol=1e-4)
 
 
 def test_a_gate_is_learned_alike() -> None:

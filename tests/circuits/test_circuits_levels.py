@@ -77,7 +77,10 @@ def test_a_mean_that_feeds_through_is_an_offset(engine: Engine) -> None:
 
 def test_the_operator_sees_the_amplifiers_offset(engine: Engine) -> None:
     loop, _ = start()
-    ideal, real = as_measured(loop, engine), as_measured(replace(loop, **loop_fields("macro")), engine)
+    ideal, real = (
+        as_measured(loop, "ngspice", engine),
+        as_measured(replace(loop, **loop_fields("macro")), "ngspice", engine),
+    )
     assert ideal.stage.baseline_V == pytest.approx(loop.stage.baseline_V, rel=0.05)
     assert abs(real.stage.baseline_V - ideal.stage.baseline_V) > 1e-3  # 3 mV, and what they do to the device
 
@@ -99,7 +102,7 @@ def test_levels_are_chosen_per_part() -> None:
     parts = parts_at("macro", mixer="transistor", lowpass="ideal")
     assert (parts["mixer"].level, parts["integrator"].level) == ("transistor", "macro")
     assert "lowpass" not in parts  # nothing takes the ideal one's place
-    assert parts_at("ideal") == {}  # so the twin, which knows the ideal parts only, takes such a loop
+    assert parts_at("ideal") == {}
     assert parts_at("transistor")["dither_sum"].level == "macro"  # there is none of transistors
     assert loop_fields("macro")["multiplier_V"] == 10.0
     assert loop_fields("macro", mixer="ideal")["multiplier_V"] == 1.0
@@ -118,4 +121,4 @@ def test_bad_levels() -> None:
     with pytest.raises(InputError, match="open it first"):
         offset_bias(loop)
     with pytest.raises(InputError, match="no equation the twin knows"):
-        replace(loop, parts={"mixer": load_part("mixer", "macro")}).twin()
+        replace(loop, parts={"mixer": load_part("mixer", "transistor")}).twin()

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from analysis import check_path
-from inmateria import learning_run
+from inmateria import experiment, learning_run
 from learning import HgeSettings, RegressionTask
 from learning.tasks import Task
 
@@ -20,7 +20,7 @@ Short = Callable[..., Result]
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Short:
     """Run a command whose attempts have one sequence of tiny steps: nothing is learned in it."""
-    monkeypatch.setattr(learning_run, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
+    monkeypatch.setattr(experiment, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
     monkeypatch.setattr(Task, "training", {"spread": 0.45})
     monkeypatch.setattr(RegressionTask, "training", {})
     monkeypatch.setattr(learning_run, "check_path", partial(check_path, samples=5))

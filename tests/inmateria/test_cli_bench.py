@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+
+from inmateria import HgeSettings, loop_bench
 
 from .command import in_process
 
@@ -34,3 +38,19 @@ def test_bench_spice(capsys: pytest.CaptureFixture[str]) -> None:
     loop = found["loop"]
     assert 10 <= loop["points_per_cycle"] < 11
     assert loop["ratio"] < 1.5  # the aim; of one run: seen 1.08
+
+
+def test_bench_loop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The same document from a short attempt: 4 sequences of the network's, one of XOR on the default device.
+    short = partial(loop_bench.run_bench, sequences=4, rounds=1, xor=HgeSettings(restarts=1, looks=2, sequences=1))
+    monkeypatch.setattr(loop_bench, "run_bench", short)
+    result = in_process(capsys, "bench", "loop", "--json")
+    assert result.code == 0, result.stderr
+    found = result.document
+    assert found["command"] == "bench loop"
+    assert found["xor"]["wall_s"] > 0
+    assert 0 < found["xor"]["us_per_point_device"] < found["xor"]["us_per_point"]
+    assert found["xor"]["attempts"] == 1
+    assert found["twin"]["speedup"] == pytest.approx(found["ngspice"]["wall_s"] / found["twin"]["wall_s"])
+    assert found["twin"]["speedup"] > 3  # ratios of one run: seen 30 and 200
+    assert found["averaged"]["speedup"] > found["twin"]["speedup"]

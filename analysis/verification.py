@@ -1,0 +1,310 @@
+"""Sign-off of a design: the nominal design, its corners, and samples over components and devices; pass or fail.
+
+Nominal design and corners run in ngspice. Each sample is a board of its own: every component drawn within its
+tolerance, the next device seed, its own starts; it passes where it learns the task and meets the criteria on margin,
+separation and attempts. Samples run in a fast engine and are stored as they are done (`analysis.sweep_runner`), so that
+a verification that was stopped goes on where it was. Some of them, failing ones first, are run again in ngspice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.boards import (
+    OUTCOME,
+    CornerMeasure,
+    SampleMeasure,
+    board,
+    corners,
+    outcome,
+    parts_of,
+    sample_design,
+    train,
+)
+from analysis.demands import Demand, all_passing, corner_demands, nominal_demands, passes, yield_demand
+from analysis.design import Design
+from analysis.path_check import PathCheck, check_path
+from analysis.sweep_axes import Axis
+from analysis.sweep_measures import bench_of
+from analysis.sweep_runner import run_sweep
+from analysis.sweep_store import Variable
+from analysis.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
+from circuits import Engine
+from circuits.component_errors import Component
+from inmateria.errors import InputError
+from learning import Attempt, BooleanTask, TrainingResult
+
+QUICK_SAMPLES = 20
+CHECKED_INSTANTS = 4
+"""Of the learning path, at which the lock-ins are held against the exact gradient."""
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what is being done, how much of it is done, how much there is)."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A sample that was run again in ngspice.
+
+    Attributes
+    ----------
+    sample : int
+    fast, ngspice : bool
+        Whether it passed.
+    quality_fast, quality_ngspice : float
+    """
+
+    sample: int
+    fast: bool
+    ngspice: bool
+    quality_fast: float
+    quality_ngspice: float
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What a verification found.
+
+    Attributes
+    ----------
+    design : Design
+    quick : bool
+        Whether all of it ran in the fast engine, with few samples and without corners.
+    nominal : TrainingResult
+    check : PathCheck
+        Lock-in gradients along the nominal run's path against exact ones.
+    corners, samples : Dataset
+        What became of each; empty where there are none.
+    demands : tuple of Demand
+    yields : Yield or None
+    sensitivities : tuple of Sensitivity
+    confirmations : tuple of Confirmation
+    worst : int or None
+        Sample that failed worst, or came closest to it.
+    worst_attempt : Attempt or None
+        Its run: in ngspice where that was confirmed.
+    """
+
+    design: Design
+    quick: bool
+    nominal: TrainingResult
+    check: PathCheck
+    corners: xr.Dataset
+    samples: xr.Dataset
+    demands: tuple[Demand, ...]
+    yields: Yield | None
+    sensitivities: tuple[Sensitivity, ...]
+    confirmations: tuple[Confirmation, ...]
+    worst: int | None
+    worst_attempt: Attempt | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion is met."""
+        return all(demand.passed for demand in self.demands)
+
+    @property
+    def attempt(self) -> Attempt:
+        """The nominal run's attempt that counts."""
+        return self.nominal.attempts[-1] if self.nominal.success else self.nominal.best
+
+
+def check_design(design: Design, *, quick: bool = False) -> None:
+    """Refuse a design whose verification makes no sense, before anything runs.
+
+    Raises
+    ------
+    InputError
+        For criteria that contradict the samples or the task, and engines that do not know the design's parts or noise.
+    """
+    wanted, verify = design.criteria, design.verify
+    if wanted.yield_min is not None:
+        if verify.samples == 0:
+            raise InputError("criteria.yield_min", wanted.yield_min, "is asked of no samples", "raise verify.samples")
+        needed = samples_for(wanted.yield_min, verify.confidence)
+        if needed == 0 or verify.samples < needed:
+            fix = f"take at least {needed}, or ask for less" if needed else "ask for less"
+            raise InputError(
+                "criteria.yield_min",
+                wanted.yield_min,
+                f"cannot be shown by {verify.samples} samples, even if all of them pass",
+                fix,
+            )
+    if wanted.attempts_max is not None and wanted.attempts_max > design.learning.restarts:
+        raise InputError(
+            "criteria.attempts_max",
+            wanted.attempts_max,
+            f"is more than learning.restarts = {design.learning.restarts} allows",
+            "lower it, or raise the restarts",
+        )
+    cosine, error = wanted.gradient_cosine_min, wanted.gradient_error_max
+    if cosine is not None and error is not None and error < 1.0 and cosine < np.sqrt(1.0 - error**2) - 1e-12:
+        raise InputError(
+            "criteria.gradient_cosine_min",
+            cosine,
+            f"is weaker than gradient_error_max = {error:g}, which leaves no cosine below {np.sqrt(1 - error**2):.4g}",
+            "leave out one of them",
+        )
+    task = design.named_task()
+    for name in ("margin_min", "separation_min"):
+        if getattr(wanted, name) is not None and not isinstance(task, BooleanTask):
+            raise InputError(f"criteria.{name}", getattr(wanted, name), "is asked of a task that is no gate", "drop it")
+    if verify.samples and verify.devices > 1 and design.device.model not in ("meanfield", "kmc"):
+        raise InputError("verify.devices", verify.devices, "are asked of one measured chip", "set it to 1")
+    if design.device.model == "kmc":
+        raise InputError("device.model", "kmc", "knows no exact gradient to verify against", "take meanfield or a chip")
+    if verify.engine != "ngspice" and (verify.samples or quick):
+        if design.electronics.level == "transistor" or any(
+            part not in ("ideal", "macro") for part in design.electronics.parts.values()
+        ):
+            raise InputError(
+                "verify.engine", verify.engine, "knows no equations of the design's parts", "set it to ngspice"
+            )
+        if verify.engine == "averaged" and design.noise.density > 0:
+            raise InputError("verify.engine", "averaged", "knows no noise, the design has some", "set it to twin")
+
+
+def verify(
+    design: Design,
+    *,
+    quick: bool = False,
+    folder: Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Run nominal design, corners and samples, and hold them against the criteria.
+
+    Parameters
+    ----------
+    design : Design
+    quick : bool
+        Everything in the samples' engine, at most `QUICK_SAMPLES` of them, no corners, nothing confirmed.
+    folder : Path, optional
+        Where samples and corners are stored (``samples.zarr``, ``corners.zarr``), to go on from after a kill.
+    workers, scheduler
+        As `analysis.sweep`.
+    progress : callable, optional
+
+    Raises
+    ------
+    InputError
+        As `check_design`.
+    NetlistError, ConvergenceError, EngineError, Interrupted
+        As `learning.learn` and `analysis.sweep_runner.run_sweep`.
+    """
+    check_design(design, quick=quick)
+    told = progress or (lambda _what, _done, _all: None)
+    parts = parts_of(design)
+    fast = design.verify.engine
+    own: Any = fast if quick else "ngspice"
+    ngspice = Engine() if own == "ngspice" else None
+    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+    identity = {
+        "design": json.dumps(design.model_dump(mode="json"), indent=1, sort_keys=True),
+        "design_sha256": design.digest,
+    }
+    control_names = {"control": list(bench_of(design).names)}
+    try:
+        told("nominal design", 0, design.learning.restarts)
+
+        def report(number: int, _phase: str, share: float, _wall: float) -> None:
+            told("nominal design", number, design.learning.restarts)
+
+        nominal = train(design, own, board(design, parts), design.seed, progress=report, folder=folder)
+        attempt = nominal.attempts[-1] if nominal.success else nominal.best
+        told("gradient along the path", 0, 1)
+        check = check_path(
+            nominal.bench, nominal.task, attempt.loop, attempt.run, ngspice,
+            dither_V=attempt.loop.dither.amplitudes_v, samples=CHECKED_INSTANTS, real=True,
+        )  # fmt: skip
+    finally:
+        if ngspice is not None:
+            ngspice.close()
+    at_corners = xr.Dataset()
+    if not quick and (found := corners(design)):
+        at_corners = run_sweep(
+            CornerMeasure(found, "ngspice"),
+            [Axis("corner", tuple(found))],
+            OUTCOME,
+            coords=control_names,
+            store=None if folder is None else folder / "corners.zarr",
+            identity={"measure": "corners of a verification", **identity},
+            progress=lambda done, _failed, count: told("corners", done, count),
+            **options,
+        ).data
+    samples, count = xr.Dataset(), design.verify.samples
+    if quick:
+        count = min(count, QUICK_SAMPLES)
+    if count:
+        samples = run_sweep(
+            SampleMeasure(design, fast),
+            [Axis("sample", tuple(range(count)))],
+            {**OUTCOME, "error": Variable("1", ("component",), "of each component, as circuits.component_errors")},
+            coords={**control_names, "component": [part.name for part in parts]},
+            store=None if folder is None else folder / "samples.zarr",
+            identity={"measure": "samples of a verification", "engine": fast, **identity},
+            progress=lambda done, _failed, whole: told("samples", done, whole),
+            **options,
+        ).data
+    return _judged(design, quick, nominal, check, at_corners, samples, parts, told)
+
+
+def _judged(
+    design: Design, quick: bool, nominal: TrainingResult, check: PathCheck, at_corners: xr.Dataset,
+    samples: xr.Dataset, parts: tuple[Component, ...], told: Progress,
+) -> Verification:  # fmt: skip
+    """Hold what was run against the criteria; run the worst samples again."""
+    demands = nominal_demands(design, nominal, check)
+    if "corner" in at_corners.dims:
+        demands += corner_demands(design, at_corners)
+    found: Yield | None = None
+    matter: tuple[Sensitivity, ...] = ()
+    confirmed: list[Confirmation] = []
+    worst: int | None = None
+    attempt: Attempt | None = None
+    if "sample" in samples.dims:
+        good = all_passing(design, samples)
+        found = yield_of(good, design.verify.confidence)
+        if design.criteria.yield_min is not None:
+            demands.append(yield_demand(design, found, quick))
+        quality = np.nan_to_num(samples["quality"].values, nan=-1.0) + (samples["learned"].values > 0)
+        scale = np.array([_scale(design, part) for part in parts])
+        stated = np.array([part.stated for part in parts])
+        errors = np.nan_to_num((samples["error"].values - stated) / scale)
+        matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], quality)
+        order = np.lexsort((np.arange(len(good)), quality, good))
+        worst = int(order[0])
+        again = [] if quick else [int(k) for k in order[: design.verify.confirm]]
+        for number, sample in enumerate(again):
+            told("samples again in ngspice", number, len(again))
+            result = _again(design, parts, sample, "ngspice")
+            row = outcome(result)
+            true = bool(passes(design, row["learned"], row["quality"], row["separation"], row["attempts"]))
+            fast_quality = float(samples["quality"].values[sample])
+            confirmed.append(Confirmation(sample, bool(good[sample]), true, fast_quality, float(row["quality"])))
+            if sample == worst:
+                attempt = result.best
+        if attempt is None:
+            attempt = _again(design, parts, worst, design.verify.engine).best
+    return Verification(
+        design, quick, nominal, check, at_corners, samples, tuple(demands), found, matter, tuple(confirmed), worst,
+        attempt,
+    )  # fmt: skip
+
+
+def _again(design: Design, parts: tuple[Component, ...], sample: int, engine: str) -> TrainingResult:
+    """A sample's training once more, by any engine."""
+    own = sample_design(design, sample)
+    return train(own, engine, board(own, parts, sample), (design.seed, 1, sample))
+
+
+def _scale(design: Design, part: Component) -> float:
+    """What a component's error is measured in: its tolerance."""
+    return float(getattr(design.tolerances, part.kind)) or 1.0

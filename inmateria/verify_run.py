@@ -1,0 +1,171 @@
+"""`inmateria verify` and `inmateria init`: sign off a design; write a first one."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+
+from analysis.datasets import loop_dataset, save_dataset
+from analysis.demands import all_passing
+from analysis.design import Design
+from analysis.verification import Verification, verify
+from inmateria.errors import InputError, Interrupted
+from inmateria.progress import compilation_told, stages
+from inmateria.terminal import as_text, document, stderr, writing
+
+TEMPLATE = files("analysis") / "templates" / "design.toml"
+MATTER = 0.05
+"""Largest p-value of a component that is told of."""
+
+
+def write_design(path: Path, *, force: bool) -> dict[str, Any]:
+    """Write the commented default design; return the document.
+
+    Raises
+    ------
+    InputError
+        If there is a file already, or it cannot be written.
+    """
+    if path.is_dir():
+        path = path / "design.toml"
+    if path.exists() and not force:
+        raise InputError("path", str(path), "exists already", "name another file, or use --force")
+    with writing("path", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    return document("init", None, {"files": [str(path)]})
+
+
+def run_verify(
+    design: Design,
+    *,
+    file: str,
+    quick: bool,
+    workers: int | None,
+    scheduler: str | None,
+    folder: Path | None,
+    answer: Console,
+) -> dict[str, Any]:
+    """Verify, write the files, tell the verdict; return the document.
+
+    Raises
+    ------
+    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+        As `analysis.verification.verify`.
+    """
+    begin = time.perf_counter()
+    try:
+        with stages(stderr) as progress, compilation_told(stderr):
+            found = verify(design, quick=quick, folder=folder, workers=workers, scheduler=scheduler, progress=progress)
+    except KeyboardInterrupt as stop:
+        kept = "with --out DIR, samples and corners that are done are kept"
+        if folder is not None:
+            kept = f"the same command goes on with the samples and corners in {folder}"
+        raise Interrupted("verify", "Ctrl-C", "stopped by Ctrl-C", kept) from stop
+    content = document(
+        "verify", design.seed, {**facts(found), "design": {"file": file, "name": design.name, "sha256": design.digest}}
+    )
+    content["wall_s"] = time.perf_counter() - begin
+    if folder is not None:
+        content["files"] = _write(found, folder, file)
+        with writing("out", folder):
+            (folder / "verification.json").write_text(as_text(content), encoding="utf-8")
+    _tell(found, folder, answer)
+    return content
+
+
+def facts(found: Verification) -> dict[str, Any]:
+    """What a verification found, as the document has it."""
+    attempt = found.attempt
+    yields = found.yields
+    return {
+        "success": found.passed,
+        "quick": found.quick,
+        "criteria": [vars(one) | {} for one in found.demands],
+        "failed": [f"{one.name} ({one.where})" for one in found.demands if not one.passed],
+        "nominal": {
+            "learned": found.nominal.success,
+            "attempts": len(found.nominal.attempts),
+            **attempt.final.facts(),
+            "gradient_cosine": float(np.median(found.check.cosines)),
+            "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
+        },
+        "corners": _rows(found.design, found.corners, "corner"),
+        "yield": None
+        if yields is None
+        else {
+            "passed": yields.passed,
+            "samples": yields.samples,
+            "share": yields.share,
+            "low": yields.low,
+            "high": yields.high,
+            "confidence": yields.confidence,
+            "engine": found.design.verify.engine,
+        },
+        "sensitivities": [vars(one) | {} for one in found.sensitivities],
+        "worst_sample": found.worst,
+        "confirmed": [vars(one) | {} for one in found.confirmations],
+    }
+
+
+def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
+    if dim not in data.dims:
+        return []
+    good = all_passing(design, data)
+    return [
+        {
+            dim: str(data[dim].values[row]),
+            "passed": bool(good[row]),
+            "reason": str(data["reason"].values[row]),
+            **{key: float(data[key].values[row]) for key in ("learned", "quality", "separation", "attempts")},
+        }
+        for row in range(data.sizes[dim])
+    ]
+
+
+def _write(found: Verification, folder: Path, file: str) -> list[str]:
+    """Waveforms and deck of the nominal run, the worst sample's deck, the report."""
+    attempt, written = found.attempt, []
+    with writing("out", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_dataset(loop_dataset(attempt.loop, attempt.run, seed=found.design.seed), folder / "nominal.nc")
+        (folder / "nominal.cir").write_text(attempt.run.deck or attempt.loop.deck(), encoding="utf-8")
+        written += [folder / "nominal.nc", folder / "nominal.cir"]
+        if found.worst_attempt is not None:
+            worst = found.worst_attempt
+            (folder / "worst.cir").write_text(worst.loop.deck(worst.run), encoding="utf-8")
+            written.append(folder / "worst.cir")
+        written += [path for name in ("corners.zarr", "samples.zarr") if (path := folder / name).exists()]
+    return [str(path) for path in written]
+
+
+def _tell(found: Verification, folder: Path | None, answer: Console) -> None:
+    """The verdict for people."""
+    for one in found.demands:
+        mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
+        answer.print(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}", highlight=False)
+    if found.yields is not None:
+        y = found.yields
+        answer.print(
+            f"yield {100 * y.share:.0f} % of {y.samples} samples, {100 * y.confidence:g} % interval "
+            f"{100 * y.low:.0f} to {100 * y.high:.0f} %",
+            highlight=False,
+        )
+        matter = [one for one in found.sensitivities if one.p_value < MATTER]
+        words = ", ".join(f"{one.name} (rank correlation {one.correlation:+.2f})" for one in matter[:3])
+        answer.print(f"what matters most: {words or 'no component stands out'}", highlight=False)
+    agree = sum(one.fast == one.ngspice for one in found.confirmations)
+    if found.confirmations:
+        answer.print(
+            f"ngspice agrees on {agree} of {len(found.confirmations)} samples run again (the worst ones)",
+            highlight=False,
+        )
+    verdict = "[green]PASS[/]" if found.passed else "[red]FAIL[/]"
+    where = "" if folder is None else f"; report, decks and samples are in {folder}"
+    answer.print(f"{verdict} {'(quick) ' if found.quick else ''}{found.design.name}{where}", highlight=False)
