@@ -37,11 +37,14 @@ from lockin import ErrorBudget
 
 if TYPE_CHECKING:
     from analysis.verification import Verification
+    from analysis.yields import Sensitivity
 
 _SAMPLES_SHOWN = 10
 """Of the failing ones."""
 _SIGNIFICANT = 0.05
 """Chance below which a component is said to matter; it holds for all components together."""
+_FEWEST = 10
+"""Samples below which no component is said to matter: the probabilities of rank correlations hold for many."""
 _NAMES = {
     "learned": "Task learned",
     "margin_min": "Margin",
@@ -128,8 +131,8 @@ def _summary(found: Verification) -> str:
     if found.yields is not None:
         y = found.yields
         words += f" Yield {100 * y.share:.3g} % ({100 * y.low:.3g} to {100 * y.high:.3g} %) of {y.samples} samples."
-    if found.sensitivities and found.sensitivities[0].p_value < _SIGNIFICANT:
-        words += f" What matters most: {found.sensitivities[0].name}."
+    if sure := _sure(found):
+        words += f" What matters most: {sure[0].name}."
     if found.quick:
         words += " A quick look: few samples, no corners, nothing in ngspice."
     return words
@@ -178,10 +181,13 @@ def _corners(found: Verification) -> Section:
         if not good:
             failed.append(row)
         rows.append([name, "pass" if good else "fail", *_outcome(data, row), reason])
-    columns = ["corner", "verdict", "margin", "separation", "attempts", "trouble"]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    columns, rows = _without_empty(["corner", "verdict", "margin", "separation", "attempts", "trouble"], rows)
     return Section("Corners", [Table(columns, rows, failed=failed)])
+
+
+def _without_empty(columns: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without its last column where that is empty."""
+    return (columns, rows) if any(row[-1] for row in rows) else (columns[:-1], [row[:-1] for row in rows])
 
 
 def _outcome(data: xr.Dataset, row: int) -> list[str]:
@@ -224,6 +230,13 @@ def _yield(found: Verification) -> list[Section]:
 
     data, y = found.samples, found.yields
     good = np.asarray(all_passing(found.design, data))
+    columns, failures = _without_empty(
+        ["sample", "margin", "separation", "attempts", "trouble"],
+        [
+            [str(int(data["sample"].values[k])), *_outcome(data, int(k)), str(data["reason"].values[k])]
+            for k in np.nonzero(~good)[0][:_SAMPLES_SHOWN]
+        ],
+    )
     section = yield_section(
         good,
         (y.low, y.high),
@@ -235,11 +248,8 @@ def _yield(found: Verification) -> list[Section]:
         sensitivities={one.name: one.correlation for one in found.sensitivities[:12]},
         sensitivity_label="rank correlation with the result",
         sensitivity_note=_matters(found),
-        failures=[
-            [str(int(data["sample"].values[k])), *_outcome(data, int(k)), str(data["reason"].values[k])]
-            for k in np.nonzero(~good)[0][:_SAMPLES_SHOWN]
-        ],
-        failure_columns=["sample", "margin", "separation", "attempts", "trouble"],
+        failures=failures,
+        failure_columns=columns,
     )
     blocks: list[Block] = list(section.blocks)
     if found.confirmations:
@@ -253,9 +263,18 @@ def _yield(found: Verification) -> list[Section]:
     return [Section(section.title, blocks)]
 
 
+def _sure(found: Verification) -> list[Sensitivity]:
+    """Components that go with the result beyond chance, the surest first."""
+    if found.samples.sizes.get("sample", 0) < _FEWEST:
+        return []
+    return [one for one in found.sensitivities if one.p_value < _SIGNIFICANT]
+
+
 def _matters(found: Verification) -> str:
     """Which components go with the result, if that is more than chance."""
-    sure = [one for one in found.sensitivities if one.p_value < _SIGNIFICANT]
+    sure = _sure(found)
+    if found.samples.sizes["sample"] < _FEWEST:
+        return "Components against the result: too few samples to tell which decide."
     if not sure:
         return f"Components against the result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
     names = ", ".join(f"{one.name} (p = {one.p_value:.1g})" for one in sure[:3])

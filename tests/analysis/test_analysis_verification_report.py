@@ -23,7 +23,7 @@ from learning import Bench, TrainingResult
 from learning.hge import HgeSettings, Start, build_loop, judge
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
-PASSED = np.array([True, True, False, True])
+PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def found() -> Verification:
             "name": "small <b>",
             "dither": {"amplitude": "10 mV"},
             "criteria": {"margin_min": 0.2},
-            "verify": {"samples": 4},
+            "verify": {"samples": 12},
         }
     )
 
@@ -67,7 +67,7 @@ def found() -> Verification:
         nominal=TrainingResult(task, bench, settings, "twin", (attempt,)),
         check=check_path(bench, task, loop, attempt.run, None, dither_V=0.01, samples=2),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
-        samples=outcomes("sample", [0, 1, 2, 3], PASSED),
+        samples=outcomes("sample", list(range(len(PASSED))), PASSED),
         demands=demands,
         yields=yield_of(PASSED),
         sensitivities=(Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)),
@@ -84,12 +84,12 @@ def test_it_says_what_was_found(found: Verification) -> None:
     assert report.passed is False
     assert "1 of 2 criteria are met. Not met: task learned (supply of 12 V)." in report.summary
     low, high = (100 * v for v in (found.yields.low, found.yields.high))  # type: ignore[union-attr]
-    assert f"Yield 75 % ({low:.3g} to {high:.3g} %) of 4 samples." in report.summary
+    assert f"Yield 83.3 % ({low:.3g} to {high:.3g} %) of 12 samples." in report.summary
     assert "What matters most: mixer.offset." in report.summary
     for words in (
         "supply of 12 V fail −0.25 −1.00 nA 2",
         "supply of 18 V pass 0.50 2.00 nA 2",
-        "3 of 4 samples pass: 75.0 %",
+        "10 of 12 samples pass: 83.3 %",
         "What decides: mixer.offset (p = 0.001).",
         "2 fail pass -0.250 0.300",
         "amplitude 10 mV",
@@ -105,6 +105,13 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "Truth table", "Corners", "Learning", "Waveforms", "Gradient", "Error budget", "Yield", "Loop", "Parameters",
         "Reproduce",
     ]  # fmt: skip
+
+
+def test_few_samples_tell_of_no_component(found: Verification) -> None:
+    few = replace(found, samples=found.samples.isel(sample=slice(4)), yields=yield_of(PASSED[:4]))
+    report = verification_report(few, commands=["x"])
+    assert "matters" not in report.summary
+    assert "too few samples to tell" in render_report(report)
 
 
 def test_predicted_deviation_is_the_measured_one(found: Verification) -> None:
