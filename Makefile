@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format wheel torch clean distclean
+.PHONY: help demo test docs lint format wheel torch clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -29,11 +29,16 @@ demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to 
 test: lint ## lint, check types and layers, run the tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
+docs: $(VENV)/.installed-docs ## the documentation as a site: build/docs/index.html
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+	@echo "Documentation: $(CURDIR)/build/docs/index.html"
+
 lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy $(addprefix --disable-error-code=,$(STUDIES_MAY)) docs/studies
+	$(BIN)/mypy docs/pages.py docs/reference.py docs/conf.py
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev ## mend what ruff can mend
@@ -62,6 +67,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
 
 # Where PySpice's own variable, the system, conda and Homebrew have it (the last two are not on the system's path).

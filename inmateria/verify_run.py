@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from analysis.datasets import loop_dataset, save_dataset
 from analysis.demands import all_passing
 from analysis.design import Design
 from analysis.verification import Verification, verify
+from circuits import Engine
 from inmateria.errors import InputError, Interrupted
 from inmateria.progress import compilation_told, stages
 from inmateria.terminal import as_text, document, stderr, writing
@@ -73,7 +75,7 @@ def run_verify(
     )
     content["wall_s"] = time.perf_counter() - begin
     if folder is not None:
-        content["files"] = _write(found, folder, file)
+        content["files"] = _write(found, folder, file, content["wall_s"])
         with writing("out", folder):
             (folder / "verification.json").write_text(as_text(content), encoding="utf-8")
     _tell(found, folder, answer)
@@ -129,8 +131,11 @@ def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
     ]
 
 
-def _write(found: Verification, folder: Path, file: str) -> list[str]:
+def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[str]:
     """Waveforms and deck of the nominal run, the worst sample's deck, the report."""
+    from analysis.report import write_report
+    from analysis.verification_report import verification_report
+
     attempt, written = found.attempt, []
     with writing("out", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +147,27 @@ def _write(found: Verification, folder: Path, file: str) -> list[str]:
             (folder / "worst.cir").write_text(worst.loop.deck(worst.run), encoding="utf-8")
             written.append(folder / "worst.cir")
         written += [path for name in ("corners.zarr", "samples.zarr") if (path := folder / name).exists()]
+        quick = " --quick" if found.quick else ""
+        commands = [
+            f"inmateria verify {shlex.quote(file)} --seed {found.design.seed}{quick} --out DIR",
+            *(["ngspice -b DIR/worst.cir"] if found.worst_attempt is not None else []),
+        ]
+        told = {
+            "design": file,
+            "date": time.strftime("%Y-%m-%d %H:%M"),
+            "took": f"{int(wall_s // 60)} min {wall_s % 60:.0f} s",
+        }
+        report = verification_report(found, commands=commands, facts=told, ngspice=_ngspice(found))
+        written.append(write_report(folder / "report.html", report))
     return [str(path) for path in written]
+
+
+def _ngspice(found: Verification) -> str | None:
+    """Version of ngspice, where it was used."""
+    if found.quick and found.nominal.engine != "ngspice":
+        return None
+    with Engine() as engine:
+        return str(engine.about()["version"])
 
 
 def _tell(found: Verification, folder: Path | None, answer: Console) -> None:
