@@ -252,6 +252,24 @@ class Design(Section):
             **chosen,
         )
 
+    def check_engine(self, engine: str, field: str = "engine") -> None:
+        """Refuse a fast engine that has no equations for the design's parts or leads; `field` is what is blamed.
+
+        Raises
+        ------
+        InputError
+            If it has not.
+        """
+        given = self.electronics
+        if engine == "ngspice":
+            return
+        levels = [given.level, *given.parts.values()]
+        strange = next((str(level) for level in levels if level not in ("ideal", "macro")), None)
+        if given.leads:
+            strange = "leads"
+        if strange is not None:
+            raise InputError(field, engine, f"knows no equations of the electronics ({strange})", "choose ngspice")
+
     def _parts(self) -> dict[str, Any]:
         """Parts and scale of the multipliers, as `loop_fields`: levels, figures, supply, and one's own parts."""
         given = self.electronics

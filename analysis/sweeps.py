@@ -19,8 +19,6 @@ from inmateria.errors import InputError
 
 CHECKS = 3
 """Points of a fast engine that ngspice computes again, where nothing was said."""
-KNOWN_LEVELS = {"twin": ("ideal", "macro"), "averaged": ("ideal",)}
-"""Electronics that the fast engines have equations for."""
 Over = Mapping[str, Any] | Sequence[str] | str
 
 
@@ -195,12 +193,7 @@ def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
     """Refuse parts that the engine has no equations for, where all points have them."""
     if engine == "ngspice" or any(axis.key.startswith("electronics") for axis in axes):
         return
-    electronics = design.electronics
-    real = electronics.level if electronics.level not in KNOWN_LEVELS[engine] else ""
-    if engine == "averaged" and electronics.parts:
-        real = next(iter(electronics.parts))
-    if real:
-        raise InputError("engine", engine, f"knows no equations of the electronics ({real})", "choose ngspice")
+    design.check_engine(engine)
 
 
 def points_of(axes: tuple[Axis, ...]) -> int:

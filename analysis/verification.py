@@ -160,12 +160,7 @@ def check_design(design: Design, *, quick: bool = False) -> None:
     if design.device.model == "kmc":
         raise InputError("device.model", "kmc", "knows no exact gradient to verify against", "take meanfield or a chip")
     if verify.engine != "ngspice" and (verify.samples or quick):
-        if design.electronics.level == "transistor" or any(
-            part not in ("ideal", "macro") for part in design.electronics.parts.values()
-        ):
-            raise InputError(
-                "verify.engine", verify.engine, "knows no equations of the design's parts", "set it to ngspice"
-            )
+        design.check_engine(verify.engine, "verify.engine")
         if verify.engine == "averaged" and design.noise.density > 0:
             raise InputError("verify.engine", "averaged", "knows no noise, the design has some", "set it to twin")
 
