@@ -62,7 +62,7 @@ def all_passing(design: Design, data: xr.Dataset) -> Any:
 def told(row: Mapping[str, float]) -> str:
     """An outcome in a few words."""
     attempts = int(row["attempts"]) if np.isfinite(row["attempts"]) else 0
-    words = f"margin {row['quality']:.2f}, {written(row['separation'], 'A')}"
+    words = f"margin {row['quality']:.2f}, {written(row['separation'], 'A', 3)}"
     return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}"
 
 
@@ -77,7 +77,7 @@ def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -
         )  # fmt: skip
     if wanted.separation_min is not None:
         demands.append(
-            Demand("separation_min", f"at least {written(wanted.separation_min, 'A')}", written(row["separation"], "A"),
+            Demand("separation_min", f"at least {written(wanted.separation_min, 'A')}", written(row["separation"], "A", 3),
                    row["separation"] >= wanted.separation_min, "nominal")
         )  # fmt: skip
     if wanted.attempts_max is not None:

@@ -74,12 +74,12 @@ def _converted(field: str, value: Any, number: float, written: str, unit: str, e
     return float(found.magnitude)
 
 
-def written(value: float, unit: str) -> str:
+def written(value: float, unit: str, digits: int = 6) -> str:
     """A quantity as text with a fitting prefix: 0.005 V is ``5 mV``; what has no simple unit keeps its power of ten."""
     if unit == "1":
-        return f"{value:.6g}"
+        return f"{value:.{digits}g}"
     if value == 0 or not math.isfinite(value) or unit not in ("V", "A", "Hz", "s", "ohm", "F", "S", "W"):
-        return f"{value:.6g} {unit}"
+        return f"{value:.{digits}g} {unit}"
     power = min(max(3 * math.floor(math.log10(abs(value) * (1 + 1e-12)) / 3), -15), 9)
     prefix = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}[power]
-    return f"{value / 10.0**power:.6g} {prefix}{unit}"
+    return f"{value / 10.0**power:.{digits}g} {prefix}{unit}"

@@ -13,6 +13,9 @@ from scipy.stats import binomtest, spearmanr
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 
+FEWEST = 20
+"""Samples from which on a rank correlation's p-value follows Student's law well enough."""
+
 
 @dataclass(frozen=True)
 class Yield:
@@ -99,13 +102,16 @@ def sensitivities(errors: FloatArray, names: Sequence[str], quality: FloatArray)
     Returns
     -------
     tuple of Sensitivity
-        Strongest first; groups that do not vary are left out.
+        Strongest first; groups that do not vary are left out. Empty below `FEWEST` samples, where the p-values' law
+        does not hold.
     """
+    if len(quality) < FEWEST:
+        return ()
     groups = list(dict.fromkeys(names))
     found = []
     for group in groups:
         size = np.sqrt(np.mean(np.square(errors[:, [name == group for name in names]]), axis=1))
-        if np.ptp(size) > 0 and np.ptp(quality) > 0 and len(quality) > 2:
+        if np.ptp(size) > 0 and np.ptp(quality) > 0:
             answer = spearmanr(size, quality)
             found.append(Sensitivity(group, float(answer.statistic), min(1.0, float(answer.pvalue) * len(groups))))
     return tuple(sorted(found, key=lambda one: (one.p_value, -abs(one.correlation))))

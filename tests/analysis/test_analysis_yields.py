@@ -48,4 +48,5 @@ def test_what_matters_is_found_and_what_does_not_is_not() -> None:
     assert found[0].correlation < -0.5
     assert found[0].p_value < 1e-6
     assert all(one.p_value > 1e-3 for one in found[1:])
+    assert sensitivities(errors[:19], names, quality[:19]) == ()  # too few to say anything
     assert sensitivities(np.zeros((20, 3)), ["a", "b", "c"], rng.normal(size=20)) == ()
