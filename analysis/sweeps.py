@@ -196,7 +196,7 @@ def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
     if engine == "ngspice" or any(axis.key.startswith("electronics") for axis in axes):
         return
     electronics = design.electronics
-    real = electronics.level if electronics.level not in KNOWN_LEVELS[engine] else ""
+    real: str = electronics.level if electronics.level not in KNOWN_LEVELS[engine] else ""
     if engine == "averaged" and electronics.parts:
         real = next(iter(electronics.parts))
     if real:
