@@ -77,8 +77,8 @@ def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -
         )  # fmt: skip
     if wanted.separation_min is not None:
         demands.append(
-            Demand("separation_min", f"at least {written(wanted.separation_min, 'A')}", written(row["separation"], "A", 3),
-                   row["separation"] >= wanted.separation_min, "nominal")
+            Demand("separation_min", f"at least {written(wanted.separation_min, 'A')}",
+                   written(row["separation"], "A", 3), row["separation"] >= wanted.separation_min, "nominal")
         )  # fmt: skip
     if wanted.attempts_max is not None:
         demands.append(

@@ -98,7 +98,9 @@ def main() -> None:
           f"{chosen['median'] / medians.min():.2f} times by the median")  # fmt: skip
     options.store.with_suffix(".json").write_text(json.dumps(rows, indent=1))
     if options.picture:
-        figure = plot_map(data, "relative_error", planned={row["spacing_Hz"]: row["planned_V"] for row in rows})
+        figure = plot_map(
+            data, "relative_error", planned={float(row["spacing_Hz"]): float(row["planned_V"]) for row in rows}
+        )
         figure.savefig(options.picture, dpi=130)
 
 
