@@ -152,7 +152,8 @@ def test_wrong_designs_end_in_one_line(run: Any, small: Path, tmp_path: Path) ->
         ('"20 mV"', '"20 mA"', "dither.amplitude", "is in mA, V is wanted"),
         ("margin_min = 0.2", "yield_min = 0.9", "criteria.yield_min", "cannot be shown by 3 samples"),
         ("samples = 3", 'samples = 3\nengine = "fast"', "verify.engine", "'ngspice', 'twin' or 'averaged'"),
-        ('level = "macro"', 'level = "transistor"', "electronics.values.mixer.offset", "is no figure"),
+        ('level = "macro"', 'level = "transistor"', "verify.engine", "knows no equations"),
+        ("{ offset", "{ ofset", "electronics.values.mixer.ofset", "did you mean 'offset'?"),
     ):
         assert old in text
         small.write_text(text.replace(old, new))
