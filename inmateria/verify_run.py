@@ -157,9 +157,29 @@ def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[
             "date": time.strftime("%Y-%m-%d %H:%M"),
             "took": f"{int(wall_s // 60)} min {wall_s % 60:.0f} s",
         }
-        report = verification_report(found, commands=commands, facts=told, ngspice=_ngspice(found))
+        report = verification_report(
+            found, commands=commands, facts=told, maps=_maps(found.design, folder), ngspice=_ngspice(found)
+        )
         written.append(write_report(folder / "report.html", report))
     return [str(path) for path in written]
+
+
+def _maps(design: Design, folder: Path) -> list[tuple[xr.DataArray, dict[str, Any], str]]:
+    """What `inmateria sweep` left of this design in the same folder, where it has two axes."""
+    from analysis.sweep_plots import axes_of, over_seeds
+    from analysis.sweep_store import read_store
+    from inmateria.sweep_run import SHOWN, STORE
+
+    if not (folder / STORE).exists():
+        return []
+    data = read_store(folder / STORE)
+    name = SHOWN.get(str(data.attrs.get("measure")), "")
+    if data.attrs.get("design_sha256") != design.digest or name not in data or len(axes_of(data, name)) != 2:
+        return []
+    values = over_seeds(data, name, mean=name == "learned")
+    numbers = [np.issubdtype(values[dim].dtype, np.number) for dim in values.dims]
+    over = f", median over {data.sizes['seed']} seeds" if "seed" in data.sizes else ""
+    return [(values, {}, f"Sweep of this design{over}; engine {data.attrs['engine']}.")] if all(numbers) else []
 
 
 def _ngspice(found: Verification) -> str | None:
