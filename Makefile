@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test docs lint format wheel torch clean distclean
+.PHONY: help install demo test docs lint format wheel torch clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -25,6 +25,8 @@ demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to 
 	@$(BIN)/inmateria learn XOR --out demo; status=$$?; \
 	for figure in $$(find demo -name '*.png' -o -name '*.svg' -o -name '*.pdf' 2>/dev/null); do \
 		echo "Figure: $(CURDIR)/$$figure"; done; exit $$status
+
+install: $(VENV)/.installed ## inmateria into .venv: .venv/bin/inmateria --help
 
 test: lint ## lint, check types and layers, run the tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)

@@ -181,7 +181,12 @@ class Design(Section):
         InputError
             If there is none of that name.
         """
-        return named_task(self._place(self.task.name))
+        try:
+            return named_task(self._place(self.task.name))
+        except InputError as error:
+            if error.field != "gate":
+                raise
+            raise InputError("task.name", self.task.name, error.problem, error.fix) from None
 
     def bench(self, *, tolerance: float = 1e-5) -> Bench:
         """Device, wiring and tones; noise of the output is part of the device.

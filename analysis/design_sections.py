@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from analysis.units import quantity
+from analysis.units import example, quantity
 from inmateria.errors import InputError
 
 
@@ -38,7 +38,7 @@ class Quantity:
         except InputError as error:
             raise refuse(error.problem, error.fix) from None
         if not (self.low <= found <= self.high and found > self.above):
-            raise refuse(f"must be {self._bounds}", "change it")
+            raise refuse(f"must be {self._bounds}", "give such a value" if self.unit == "1" else example(self.unit))
         return found
 
     @property

@@ -242,6 +242,8 @@ class Report:
         In their order; empty ones are left out.
     facts : mapping of str to str, optional
         A few words for the head: the design's file, the date, the time it took.
+    qualifier : str, optional
+        What limits the verdict, beside it.
     """
 
     title: str
@@ -250,6 +252,7 @@ class Report:
     criteria: Sequence[Criterion] = ()
     sections: Sequence[Section] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    qualifier: str = ""
 
 
 def render_report(report: Report) -> str:

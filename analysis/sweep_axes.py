@@ -145,7 +145,7 @@ def make_axes(over: Mapping[str, Any] | Sequence[str], unit_of: Callable[[str], 
 def check_axes(axes: Sequence[Axis]) -> None:
     """Refuse axes of one name, and more points than can be."""
     names = [axis.name for axis in axes]
-    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    twice = next((axis.key for k, axis in enumerate(axes) if axis.name in names[:k]), None)
     if twice is not None:
         raise InputError("over", twice, "is given twice", "give each key once")
     points = math.prod(len(axis.values) for axis in axes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,8 @@ def _local(count: int) -> Iterator[SweepCluster]:
 def _connect(address: str) -> Any:
     from distributed import Client
 
+    if not re.fullmatch(r"(\w+://)?[^/\s]+:\d+", address):
+        raise InputError("scheduler", address, "is no address of a host and port", "write it as in tcp://10.0.0.1:8786")
     try:
         return Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:

@@ -385,7 +385,7 @@ def _refuse_another(
 
     for name, wanted in identity.items():
         if found.get(name) != wanted:
-            refuse(_difference(name, str(found.get(name)), wanted))
+            refuse(difference(name, str(found.get(name)), wanted))
     for axis, own in zip(there["axes"], here["axes"], strict=False):
         if axis["key"] != own["key"]:
             refuse(f"its axis is {axis['key']}, not {own['key']}")
@@ -404,14 +404,29 @@ def _refuse_another(
         refuse(f"{len(there['checks'])} of its points are checked, not {len(here['checks'])}")
 
 
-def _difference(name: str, there: str, here: str) -> str:
-    """Where two texts differ, a line of each; short ones as a whole."""
-    if "\n" not in there + here and len(there) + len(here) < 120:
+def difference(name: str, there: str, here: str) -> str:
+    """Where two texts differ: short ones as a whole, JSON documents (such as a design) by the first key that does."""
+    try:
+        old, new = _flat(json.loads(there)), _flat(json.loads(here))
+    except ValueError:
         return f"its {name} is {there}, not {here}"
-    old, new = there.splitlines(), here.splitlines()
-    lost = [line.strip() for line in old if line not in new]
-    gained = [line.strip() for line in new if line not in old]
-    return f"its {name} has {lost[0] if lost else 'no'!r}, not {gained[0] if gained else 'that'!r}"
+    for key in [*new, *old]:
+        if old.get(key) != new.get(key):
+            a, b = (f"{v:g}" if isinstance(v, float) else repr(v) for v in (old.get(key), new.get(key)))
+            return f"its {name} has {key} = {a}, not {b}"
+    return f"its {name} names a file that has changed"
+
+
+def _flat(content: Any, key: str = "") -> dict[str, Any]:
+    """Values of nested tables and lists by dotted keys; a list of one is that one."""
+    if isinstance(content, list) and len(content) == 1:
+        content = content[0]
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if isinstance(content, dict) and content:
+        inner = [_flat(value, f"{key}.{name}" if key else str(name)) for name, value in content.items()]
+        return {k: v for one in inner for k, v in one.items()}
+    return {key: content}
 
 
 def _shown(values: list[Any]) -> str:

@@ -19,6 +19,8 @@ from inmateria.errors import InputError
 
 CHECKS = 3
 """Points of a fast engine that ngspice computes again, where nothing was said."""
+UNUSED = ("name", "tolerances", "corners", "criteria", "verify")
+"""Parts of a design that say what a verification does."""
 Over = Mapping[str, Any] | Sequence[str] | str
 
 
@@ -116,6 +118,9 @@ def design_axes(design: Design, over: Over, seeds: int | None = None) -> tuple[A
         raise InputError("over", None, "is missing", "name an axis, such as dither.amplitude=1mV:100mV:log:12")
     check_axes(axes)
     for axis in axes:
+        section = axis.key.partition(".")[0]
+        if section in UNUSED:
+            raise InputError("over", axis.key, f"[{section}] changes nothing that a sweep measures", "vary another key")
         for value in axis.values:
             design.changed({axis.key: axis.kind(value)})
     return axes

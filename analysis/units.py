@@ -24,6 +24,11 @@ def _registry() -> Any:
     return pint.UnitRegistry(cache_folder=None, autoconvert_offset_to_baseunit=True)
 
 
+def example(unit: str) -> str:
+    """How a quantity in a unit is written, as a fix."""
+    return f"write it as in {_EXAMPLES.get(unit, '1 ' + unit)!r}"
+
+
 def quantity(field: str, value: Any, unit: str) -> float:
     """A number in SI units, from a number (in SI units already) or from text with a unit.
 
@@ -41,26 +46,26 @@ def quantity(field: str, value: Any, unit: str) -> float:
     InputError
         For anything else, for another unit, and for what is not finite.
     """
-    example = f"write it as in {_EXAMPLES.get(unit, '1 ' + unit)!r}"
+    fix = example(unit)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise InputError(field, value, "is no quantity", example)
+        raise InputError(field, value, "is no quantity", fix)
     if isinstance(value, str):
         found = _NUMBER.fullmatch(value)
         if found is None:
-            raise InputError(field, value, "is no quantity", example)
+            raise InputError(field, value, "is no quantity", fix)
         number, written = float(found[1]), found[2].replace("Ω", "ohm")
     else:
         number, written = float(value), ""
     if not math.isfinite(number):
-        raise InputError(field, value, "is not finite", example)
+        raise InputError(field, value, "is not finite", fix)
     if not written:
         if isinstance(value, str) and unit != "1":
-            raise InputError(field, value, f"has no unit, {unit} is wanted", example)
+            raise InputError(field, value, f"has no unit, {unit} is wanted", fix)
         return number
-    return _converted(field, value, number, written, unit, example)
+    return _converted(field, value, number, written, unit, fix)
 
 
-def _converted(field: str, value: Any, number: float, written: str, unit: str, example: str) -> float:
+def _converted(field: str, value: Any, number: float, written: str, unit: str, fix: str) -> float:
     registry = _registry()
     from pint.errors import DimensionalityError, PintError
 
@@ -68,9 +73,9 @@ def _converted(field: str, value: Any, number: float, written: str, unit: str, e
         found = registry.Quantity(number, written).to("dimensionless" if unit == "1" else unit)
     except DimensionalityError:
         what = "a plain number" if unit == "1" else unit
-        raise InputError(field, value, f"is in {written}, {what} is wanted", example) from None
+        raise InputError(field, value, f"is in {written}, {what} is wanted", fix) from None
     except (PintError, AttributeError, ValueError, TypeError, SyntaxError, AssertionError, TokenError):
-        raise InputError(field, value, f"has a unit that is unknown, {written!r}", example) from None
+        raise InputError(field, value, f"has a unit that is unknown, {written!r}", fix) from None
     return float(found.magnitude)
 
 

@@ -9,10 +9,11 @@ a verification that was stopped goes on where it was. Some of them, failing ones
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -23,25 +24,27 @@ from analysis.boards import (
     SampleMeasure,
     board,
     corners,
-    outcome,
     parts_of,
     sample_design,
     train,
 )
-from analysis.demands import Demand, all_passing, corner_demands, nominal_demands, passes, yield_demand
+from analysis.demands import Demand, all_passing, corner_demands, nominal_demands, yield_demand
 from analysis.design import Design
 from analysis.path_check import PathCheck, check_path
 from analysis.sweep_axes import Axis
+from analysis.sweep_cluster import open_cluster
 from analysis.sweep_measures import bench_of
 from analysis.sweep_runner import run_sweep
-from analysis.sweep_store import Variable
+from analysis.sweep_store import Variable, difference, read_store
 from analysis.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
 from circuits import Engine
 from circuits.component_errors import Component
+from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning import Attempt, BooleanTask, TrainingResult
 
 QUICK_SAMPLES = 20
+STORES = ("corners.zarr", "samples.zarr", "samples-quick.zarr", "confirmed.zarr")
 CHECKED_INSTANTS = 4
 """Of the learning path, at which the lock-ins are held against the exact gradient."""
 Progress = Callable[[str, int, int], None]
@@ -88,7 +91,7 @@ class Verification:
     worst : int or None
         Sample that failed worst, or came closest to it.
     worst_attempt : Attempt or None
-        Its run: in ngspice where that was confirmed.
+        Its run, in the twin, or in the samples' engine.
     """
 
     design: Design
@@ -195,67 +198,122 @@ def verify(
         As `learning.learn` and `analysis.sweep_runner.run_sweep`.
     """
     check_design(design, quick=quick)
+    _check_folder(design, folder)
     told = progress or (lambda _what, _done, _all: None)
     parts = parts_of(design)
     fast = design.verify.engine
     own: Any = fast if quick else "ngspice"
-    ngspice = Engine() if own == "ngspice" else None
-    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+    control_names = {"control": list(bench_of(design).names)}
     identity = {
         "design": json.dumps(design.model_dump(mode="json"), indent=1, sort_keys=True),
         "design_sha256": design.digest,
     }
-    control_names = {"control": list(bench_of(design).names)}
-    try:
-        told("nominal design", 0, design.learning.restarts)
+    with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
-        def report(number: int, _phase: str, share: float, _wall: float) -> None:
-            told("nominal design", number, design.learning.restarts)
+        def run(name: str, what: str, measure: Any, axis: Axis, engine: str, **more: Any) -> xr.Dataset:
+            return run_sweep(
+                measure,
+                [axis],
+                {**OUTCOME, **more.pop("variables", {})},
+                coords={**control_names, **more.pop("coords", {})},
+                store=None if folder is None else folder / f"{name}.zarr",
+                identity={"measure": f"{name} of a verification", "engine": engine, **identity},
+                progress=lambda done, _failed, count: told(what, done, count),
+                cluster=cluster,
+            ).data
 
-        nominal = train(design, own, board(design, parts), design.seed, progress=report, folder=folder)
-        attempt = nominal.attempts[-1] if nominal.success else nominal.best
-        told("gradient along the path", 0, 1)
+        nominal, check = _nominal(design, own, parts, told, folder)
+        at_corners, samples, again = xr.Dataset(), xr.Dataset(), xr.Dataset()
+        if not quick and (found := corners(design)):
+            at_corners = run(
+                "corners", "corners", CornerMeasure(found, "ngspice"), Axis("corner", tuple(found)), "ngspice"
+            )
+        count = min(design.verify.samples, QUICK_SAMPLES) if quick else design.verify.samples
+        if count:
+            samples = run(
+                "samples-quick" if quick else "samples",
+                "samples",
+                SampleMeasure(design, fast),
+                Axis("sample", tuple(range(count))),
+                fast,
+                variables={"error": Variable("1", ("component",), "of each component, as circuits.component_errors")},
+                coords={"component": [part.name for part in parts]},
+            )
+            chosen = _worst_first(design, samples)[: 0 if quick else design.verify.confirm]
+            if chosen:
+                again = run(
+                    "confirmed",
+                    "samples again in ngspice",
+                    _Outcomes(SampleMeasure(design, "ngspice")),
+                    Axis("sample", chosen),
+                    "ngspice",
+                )
+    return _judged(design, quick, nominal, check, at_corners, samples, again, parts)
+
+
+@dataclass(frozen=True)
+class _Outcomes:
+    """A measure without what is known of its components already."""
+
+    measure: SampleMeasure
+
+    def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in self.measure(point).items() if name in OUTCOME}
+
+
+def _check_folder(design: Design, folder: Path | None) -> None:
+    """Refuse a folder that holds another design's verification, before anything runs."""
+    for name in STORES if folder is not None else ():
+        path = cast(Path, folder) / name
+        if path.is_dir():
+            found = read_store(path).attrs
+            if found.get("design_sha256") != design.digest:
+                here = json.dumps(design.model_dump(mode="json"))
+                told = difference("design", str(found.get("design", "{}")), here)
+                raise InputError(
+                    "out", str(folder), f"holds another design's verification: {told}",
+                    "choose another folder, or take that one away",
+                )  # fmt: skip
+
+
+def _nominal(
+    design: Design, engine: Any, parts: tuple[Component, ...], told: Progress, folder: Path | None
+) -> tuple[TrainingResult, PathCheck]:
+    """Train the nominal design, and hold its lock-ins against exact gradients along the path."""
+    restarts = design.learning.restarts
+    told("nominal design", 0, restarts)
+
+    def report(number: int, _phase: str, _share: float, _wall: float) -> None:
+        told("nominal design", number, restarts)
+
+    nominal = train(design, engine, board(design, parts), design.seed, progress=report, folder=folder)
+    attempt = nominal.attempts[-1] if nominal.success else nominal.best
+    told("gradient along the path", 0, 1)
+    with Engine() if engine == "ngspice" else nullcontext() as ngspice:
         check = check_path(
             nominal.bench, nominal.task, attempt.loop, attempt.run, ngspice,
             dither_V=attempt.loop.dither.amplitudes_v, samples=CHECKED_INSTANTS, real=True,
         )  # fmt: skip
-    finally:
-        if ngspice is not None:
-            ngspice.close()
-    at_corners = xr.Dataset()
-    if not quick and (found := corners(design)):
-        at_corners = run_sweep(
-            CornerMeasure(found, "ngspice"),
-            [Axis("corner", tuple(found))],
-            OUTCOME,
-            coords=control_names,
-            store=None if folder is None else folder / "corners.zarr",
-            identity={"measure": "corners of a verification", **identity},
-            progress=lambda done, _failed, count: told("corners", done, count),
-            **options,
-        ).data
-    samples, count = xr.Dataset(), design.verify.samples
-    if quick:
-        count = min(count, QUICK_SAMPLES)
-    if count:
-        samples = run_sweep(
-            SampleMeasure(design, fast),
-            [Axis("sample", tuple(range(count)))],
-            {**OUTCOME, "error": Variable("1", ("component",), "of each component, as circuits.component_errors")},
-            coords={**control_names, "component": [part.name for part in parts]},
-            store=None if folder is None else folder / "samples.zarr",
-            identity={"measure": "samples of a verification", "engine": fast, **identity},
-            progress=lambda done, _failed, whole: told("samples", done, whole),
-            **options,
-        ).data
-    return _judged(design, quick, nominal, check, at_corners, samples, parts, told)
+    return nominal, check
+
+
+def _quality(samples: xr.Dataset) -> FloatArray:
+    """What samples are ranked by: learned or not, then how well."""
+    found: FloatArray = np.nan_to_num(samples["quality"].values, nan=-1.0) + (samples["learned"].values > 0)
+    return found
+
+
+def _worst_first(design: Design, samples: xr.Dataset) -> tuple[int, ...]:
+    """Numbers of the samples: those that fail first, the worst of them first."""
+    good = all_passing(design, samples)
+    return tuple(int(k) for k in np.lexsort((np.arange(len(good)), _quality(samples), good)))
 
 
 def _judged(
     design: Design, quick: bool, nominal: TrainingResult, check: PathCheck, at_corners: xr.Dataset,
-    samples: xr.Dataset, parts: tuple[Component, ...], told: Progress,
+    samples: xr.Dataset, again: xr.Dataset, parts: tuple[Component, ...],
 ) -> Verification:  # fmt: skip
-    """Hold what was run against the criteria; run the worst samples again."""
+    """Hold what was run against the criteria; draw the worst sample's waveforms."""
     demands = nominal_demands(design, nominal, check)
     if "corner" in at_corners.dims:
         demands += corner_demands(design, at_corners)
@@ -269,35 +327,25 @@ def _judged(
         found = yield_of(good, design.verify.confidence)
         if design.criteria.yield_min is not None:
             demands.append(yield_demand(design, found, quick))
-        quality = np.nan_to_num(samples["quality"].values, nan=-1.0) + (samples["learned"].values > 0)
         scale = np.array([_scale(design, part) for part in parts])
         stated = np.array([part.stated for part in parts])
         errors = np.nan_to_num((samples["error"].values - stated) / scale)
-        matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], quality)
-        order = np.lexsort((np.arange(len(good)), quality, good))
-        worst = int(order[0])
-        again = [] if quick else [int(k) for k in order[: design.verify.confirm]]
-        for number, sample in enumerate(again):
-            told("samples again in ngspice", number, len(again))
-            result = _again(design, parts, sample, "ngspice")
-            row = outcome(result)
-            true = bool(passes(design, row["learned"], row["quality"], row["separation"], row["attempts"]))
-            fast_quality = float(samples["quality"].values[sample])
-            confirmed.append(Confirmation(sample, bool(good[sample]), true, fast_quality, float(row["quality"])))
-            if sample == worst:
-                attempt = result.best
-        if attempt is None:
-            attempt = _again(design, parts, worst, design.verify.engine).best
+        matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], _quality(samples))
+        worst = _worst_first(design, samples)[0]
+        # waveforms for its deck: the averaged loop has no dither in them
+        engine = "twin" if design.verify.engine == "averaged" and not quick else design.verify.engine
+        own = sample_design(design, worst)
+        attempt = train(own, engine, board(own, parts, worst), (design.seed, 1, worst)).best
+        if "sample" in again.dims:
+            true, fast = all_passing(design, again), samples["quality"].values
+            confirmed = [
+                Confirmation(int(k), bool(good[k]), bool(t), float(fast[k]), float(q))
+                for k, t, q in zip(again["sample"].values, true, again["quality"].values, strict=True)
+            ]
     return Verification(
         design, quick, nominal, check, at_corners, samples, tuple(demands), found, matter, tuple(confirmed), worst,
         attempt,
     )  # fmt: skip
-
-
-def _again(design: Design, parts: tuple[Component, ...], sample: int, engine: str) -> TrainingResult:
-    """A sample's training once more, by any engine."""
-    own = sample_design(design, sample)
-    return train(own, engine, board(own, parts, sample), (design.seed, 1, sample))
 
 
 def _scale(design: Design, part: Component) -> float:

@@ -107,6 +107,7 @@ def verification_report(
             reproduction_section(commands, known, _whole(found.design)),
         ],
         {**(facts or {}), "seed": str(found.design.seed)},
+        "quick look only" if found.quick else "",
     )
 
 

@@ -575,7 +575,8 @@ def verify(
 ) -> None:
     """Sign off a design: nominal in ngspice, corners, and samples over tolerances and devices; pass or fail.
 
-    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on.
+    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on with the corners and samples
+    that are done.
 
     Example: inmateria verify design.toml --out report
     """

@@ -15,7 +15,7 @@ from rich.console import Console
 from analysis.datasets import loop_dataset, save_dataset
 from analysis.demands import all_passing
 from analysis.design import Design
-from analysis.verification import Verification, verify
+from analysis.verification import STORES, Verification, verify
 from circuits import Engine
 from inmateria.errors import InputError, Interrupted
 from inmateria.progress import compilation_told, stages
@@ -66,9 +66,9 @@ def run_verify(
         with stages(stderr) as progress, compilation_told(stderr):
             found = verify(design, quick=quick, folder=folder, workers=workers, scheduler=scheduler, progress=progress)
     except KeyboardInterrupt as stop:
-        kept = "with --out DIR, samples and corners that are done are kept"
-        if folder is not None:
-            kept = f"the same command goes on with the samples and corners in {folder}"
+        kept = "with --out DIR, corners and samples that are done are kept"
+        if folder is not None and any((folder / name).is_dir() for name in STORES):
+            kept = f"the same command goes on with the corners and samples in {folder}; the nominal design runs again"
         raise Interrupted("verify", "Ctrl-C", "stopped by Ctrl-C", kept) from stop
     content = document(
         "verify", design.seed, {**facts(found), "design": {"file": file, "name": design.name, "sha256": design.digest}}
@@ -146,7 +146,7 @@ def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[
             worst = found.worst_attempt
             (folder / "worst.cir").write_text(worst.loop.deck(worst.run), encoding="utf-8")
             written.append(folder / "worst.cir")
-        written += [path for name in ("corners.zarr", "samples.zarr") if (path := folder / name).exists()]
+        written += [path for name in STORES if (path := folder / name).exists()]
         quick = " --quick" if found.quick else ""
         commands = [
             f"inmateria verify {shlex.quote(file)} --seed {found.design.seed}{quick} --out DIR",

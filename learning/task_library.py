@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,9 @@ def named_task(name: str) -> Task:
         return READY_MADE[name.lower()]()
     if Path(name).suffix or "/" in name:
         return read_task(Path(name))
-    known = ", ".join((*GATES, *READY_MADE))
+    known = (*GATES, *READY_MADE)
+    near = difflib.get_close_matches(name.upper(), GATES, 1) or difflib.get_close_matches(name.lower(), READY_MADE, 1)
+    meant = f"did you mean {near[0]}? There are " if near else "choose one of "
     raise InputError(
-        "gate", name, "is no gate and no other task", f"choose one of {known}, or give a file (.csv, .npz)"
+        "gate", name, "is no gate and no other task", f"{meant}{', '.join(known)}, or give a file (.csv, .npz)"
     )

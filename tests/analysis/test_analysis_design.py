@@ -166,7 +166,7 @@ def test_wrong_values_are_named(content: dict[str, Any], field: str, told: str) 
         ({"device": {"model": "nochip.npz"}}, "device"),
         ({"device": {"output": "e9"}}, "device.output"),
         ({"device": {"inputs": ["e1", "x"]}}, "device.inputs"),
-        ({"task": {"name": "XAND"}}, "gate"),
+        ({"task": {"name": "XAND"}}, "task.name"),
         ({"electronics": {"parts": {"mixr": "macro"}}}, "electronics.parts.mixr"),
         ({"electronics": {"parts": {"mixer": "big"}}}, "electronics.parts.mixer"),
         ({"electronics": {"values": {"mixr": {"offset": 1.0}}}}, "electronics.values.mixr"),

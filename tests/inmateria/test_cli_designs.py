@@ -131,13 +131,14 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     document = found.document
     assert document["success"] is True
     assert document["yield"]["passed"] == document["yield"]["samples"] == 3
-    stored = xr.open_zarr(tmp_path / "out" / "samples.zarr", consolidated=False)
+    stored = xr.open_zarr(tmp_path / "out" / "samples-quick.zarr", consolidated=False)
     assert stored.sizes["sample"] == 3
     assert abs(stored["error"].sel(component="w0.rate")).max() <= 0.01
     assert json.loads((tmp_path / "out" / "verification.json").read_text())["success"] is True
     assert "B" in (tmp_path / "out" / "worst.cir").read_text()
-    # the samples are there already: with another criterion nothing but the verdict is new, and it is no
     small.write_text(small.read_text().replace("margin_min = 0.2", "margin_min = 0.999"))
+    told = "criteria.margin_min = 0.2, not 0.999"
+    assert_refused(run(*words[:-1]), "out", "holds another design's verification", told)
     refused: Result = run(*words[:-2], str(tmp_path / "other"), "--json")
     assert refused.code == 1
     assert refused.document["success"] is False
