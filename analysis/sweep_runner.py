@@ -31,6 +31,7 @@ from analysis.datasets import versions
 from analysis.sweep_axes import SEED, Axis, Value
 from analysis.sweep_cluster import SweepCluster, open_cluster
 from analysis.sweep_store import FAILED, TODO, Layout, Outcome, SweepStore, Variable
+from dnpu_models.threads import one_blas_thread
 from inmateria.errors import EngineError, InMateriaError, InputError, Interrupted
 
 Measure = Callable[[dict[str, Value]], Mapping[str, Any]]
@@ -79,7 +80,8 @@ def compute_batch(batch: _Batch) -> list[Outcome]:
             "start scheduler and workers in the same environment",
         )  # fmt: skip
     measure: Measure = pickle.loads(batch.measure)
-    with _ONE_AT_A_TIME, warnings.catch_warnings():
+    # the last digits depend on how many threads BLAS has, and a point's values shall not depend on where it is computed
+    with _ONE_AT_A_TIME, one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [_one(measure, number, point, dict(batch.shapes)) for number, point in batch.points]
 
