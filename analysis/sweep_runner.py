@@ -80,7 +80,7 @@ def compute_batch(batch: _Batch) -> list[Outcome]:
             "start scheduler and workers in the same environment",
         )  # fmt: skip
     measure: Measure = pickle.loads(batch.measure)
-    # the last digits depend on how many threads BLAS has, and a point's values shall not depend on where it is computed
+    # workers of one's own cluster may have been started with more: as many as there are workers fight for the cores
     with _ONE_AT_A_TIME, one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [_one(measure, number, point, dict(batch.shapes)) for number, point in batch.points]

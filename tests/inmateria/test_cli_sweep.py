@@ -19,7 +19,6 @@ from analysis.design import Design
 from analysis.sweep_measures import GradientMeasure, LearnMeasure, design_at
 from analysis.sweep_store import read_store
 from analysis.sweeps import sweep_design
-from dnpu_models.threads import one_blas_thread
 
 from .command import COMMAND, assert_refused, environment, in_child, in_process
 from .test_cli_interrupt import visible
@@ -107,9 +106,9 @@ def test_training_swept_by_the_averaged_loop(tmp_path: Path) -> None:
     assert data["controls"].sizes == {"learning_rate": 2, "seed": 1, "control": 7}
     assert not np.array_equal(data["controls"][0], data["controls"][1])  # the rate counts
     assert float(data["check_deviation"][0]) < 0.02
-    with one_blas_thread():  # as on the workers
-        by_hand = LearnMeasure(design, "averaged")({"learning.rate": 0.2, "seed": 0})
-    assert np.array_equal(by_hand["controls"], data["controls"].values[1, 0])
+    by_hand = LearnMeasure(design, "averaged")({"learning.rate": 0.2, "seed": 0})
+    # Not bit for bit: while its cache is still empty, this process may have compiled the kernels with other calls inlined.
+    np.testing.assert_allclose(by_hand["controls"], data["controls"].values[1, 0], rtol=1e-10)
 
 
 def test_a_seed_is_the_devices_too_unless_that_is_an_axis() -> None:
