@@ -133,7 +133,7 @@ def test_a_store_opens_in_xarray_while_it_is_written_and_goes_on(tmp_path: Path)
     ("changes", "identity", "told"),
     [
         ({}, {"measure": "another"}, "its measure is toy, not another"),
-        ({}, {"measure": "toy", "design": 'a\n"x": 2\nb'}, "its design has '\"x\": 1', not '\"x\": 2'"),
+        ({}, {"measure": "toy", "design": '{"y": {"x": 2.5}}'}, "its design has y.x = 1.5, not 2.5"),
         ({"axes": (AXES[0], seed_axis(9))}, {}, "over seed it has 8 values from 0 to 7, not 9 values from 0 to 8"),
         ({"axes": AXES[:1]}, {}, "it is over x, seed, not x"),
         ({"axes": (Axis("z", AXES[0].values), AXES[1])}, {}, "its axis is x, not z"),
@@ -144,7 +144,7 @@ def test_a_store_opens_in_xarray_while_it_is_written_and_goes_on(tmp_path: Path)
 def test_a_store_of_another_sweep_is_refused(
     tmp_path: Path, changes: dict[str, Any], identity: dict[str, str], told: str
 ) -> None:
-    same = {"measure": "toy", "design": 'a\n"x": 1\nb'}
+    same = {"measure": "toy", "design": '{"y": {"x": 1.5}}'}
     SweepStore(tmp_path / "sweep.zarr", layout(), same).close()
     with pytest.raises(InputError, match="holds another sweep") as refused:
         SweepStore(tmp_path / "sweep.zarr", layout(**changes), {**same, **identity})
@@ -373,8 +373,15 @@ def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
 
 def test_a_cluster_that_is_none(tmp_path: Path) -> None:
     begin = time.monotonic()
-    for address in ("tcp://127.0.0.1:9", "nowhere", "http://x"):
-        with pytest.raises(InputError, match=r"scheduler = .* does not answer .* start one with"):
+    answers = r"scheduler = .* does not answer .* start one with"
+    wrong = r"scheduler = .* is no address of a host and port; write it as in tcp://"
+    for address, told in (
+        ("tcp://127.0.0.1:9", answers),
+        ("http://x:1", answers),
+        ("nowhere", wrong),
+        ("tcp://x", wrong),
+    ):
+        with pytest.raises(InputError, match=told):
             run_sweep(toy(), AXES, VARIABLES, coords=COORDS, scheduler=address)
     assert time.monotonic() - begin < 60
     with pytest.raises(InputError, match="stands beside a scheduler"):
