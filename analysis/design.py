@@ -162,6 +162,12 @@ class Design(Section):
         return whole.hexdigest()
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What a store tells of the design it holds: its text, as JSON, and its hash."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True)
+        return {"design": text, "design_sha256": self.digest}
+
+    @property
     def _files(self) -> list[Path]:
         names = [self.device.model, self.task.name]
         names += [part if isinstance(part, str) else part.file for _, part in sorted(self.electronics.parts.items())]

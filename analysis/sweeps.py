@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -157,8 +156,7 @@ def sweep_design(
     identity = {
         "measure": measure,
         "engine": engine,
-        "design": json.dumps(design.model_dump(mode="json"), indent=1, sort_keys=True),
-        "design_sha256": design.digest,
+        **design.identity,
     }
     noise = measured.noise_A2_per_Hz if isinstance(measured, GradientMeasure) else design.noise.density
     attrs = {"noise_A2_per_Hz": 0.0 if engine == "averaged" else noise, "design_folder": str(folder)}

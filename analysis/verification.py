@@ -8,8 +8,7 @@ a verification that was stopped goes on where it was. Some of them, failing ones
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +114,7 @@ class Verification:
     @property
     def attempt(self) -> Attempt:
         """The nominal run's attempt that counts."""
-        return self.nominal.attempts[-1] if self.nominal.success else self.nominal.best
+        return self.nominal.best
 
 
 def check_design(design: Design, *, quick: bool = False) -> None:
@@ -204,10 +203,6 @@ def verify(
     fast = design.verify.engine
     own: Any = fast if quick else "ngspice"
     control_names = {"control": list(bench_of(design).names)}
-    identity = {
-        "design": json.dumps(design.model_dump(mode="json"), indent=1, sort_keys=True),
-        "design_sha256": design.digest,
-    }
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
         def run(name: str, what: str, measure: Any, axis: Axis, engine: str, **more: Any) -> xr.Dataset:
@@ -217,7 +212,7 @@ def verify(
                 {**OUTCOME, **more.pop("variables", {})},
                 coords={**control_names, **more.pop("coords", {})},
                 store=None if folder is None else folder / f"{name}.zarr",
-                identity={"measure": f"{name} of a verification", "engine": engine, **identity},
+                identity={"measure": f"{name} of a verification", "engine": engine, **design.identity},
                 progress=lambda done, _failed, count: told(what, done, count),
                 cluster=cluster,
             ).data
@@ -244,21 +239,11 @@ def verify(
                 again = run(
                     "confirmed",
                     "samples again in ngspice",
-                    _Outcomes(SampleMeasure(design, "ngspice")),
+                    SampleMeasure(design, "ngspice"),
                     Axis("sample", chosen),
                     "ngspice",
                 )
     return _judged(design, quick, nominal, check, at_corners, samples, again, parts)
-
-
-@dataclass(frozen=True)
-class _Outcomes:
-    """A measure without what is known of its components already."""
-
-    measure: SampleMeasure
-
-    def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in self.measure(point).items() if name in OUTCOME}
 
 
 def _check_folder(design: Design, folder: Path | None) -> None:
@@ -268,8 +253,7 @@ def _check_folder(design: Design, folder: Path | None) -> None:
         if path.is_dir():
             found = read_store(path).attrs
             if found.get("design_sha256") != design.digest:
-                here = json.dumps(design.model_dump(mode="json"))
-                told = difference("design", str(found.get("design", "{}")), here)
+                told = difference("design", str(found.get("design", "{}")), design.identity["design"])
                 raise InputError(
                     "out", str(folder), f"holds another design's verification: {told}",
                     "choose another folder, or take that one away",
@@ -287,7 +271,7 @@ def _nominal(
         told("nominal design", number, restarts)
 
     nominal = train(design, engine, board(design, parts), design.seed, progress=report, folder=folder)
-    attempt = nominal.attempts[-1] if nominal.success else nominal.best
+    attempt = nominal.best
     told("gradient along the path", 0, 1)
     with Engine() if engine == "ngspice" else nullcontext() as ngspice:
         check = check_path(

@@ -88,18 +88,23 @@ class TrainingBar:
         self._bar.reset(self._line, total=None, state="looking for a start")
 
 
-@contextmanager
-def counted(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A line that counts up to `total`; yields the function that counts one."""
-    with Progress(
+def _line(console: Console, count: str) -> Progress:
+    """A bar with `count` behind it and the time left; none where stderr is no terminal."""
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        TextColumn("{task.completed} of {task.total}"),
+        TextColumn(count),
         _Left(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
-    ) as line:
+    )
+
+
+@contextmanager
+def counted(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A line that counts up to `total`; yields the function that counts one."""
+    with _line(console, "{task.completed} of {task.total}") as line:
         task = line.add_task(what, total=total)
         yield lambda: line.advance(task)
 
@@ -110,15 +115,7 @@ def stages(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
     Yields the function that takes the stage's name, what is done of it and how much there is.
     """
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
-        _Left(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as line:
+    with _line(console, "{task.completed:.0f} of {task.total:.0f}") as line:
         task: Any = None
         stage = ""
 
@@ -161,15 +158,7 @@ def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int],
 
     Yields the function that takes points done, failed and in all; the first call tells what was there before.
     """
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} points{task.fields[failed]}"),
-        _Left(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as line:
+    with _line(console, "{task.completed:.0f} of {task.total:.0f} points{task.fields[failed]}") as line:
         task: Any = None
         begin = told = time.monotonic()
         before = 0
