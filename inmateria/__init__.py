@@ -47,7 +47,7 @@ _HOME = {
     "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
         "Characterisation", "DitherPlan", "ErrorBudget", "FrontEnd", "LockInReading", "LockInSettings",
-        "calibrate_phase", "characterise", "demodulate", "error_budget", "plan_frequencies",
+        "Perturbation", "calibrate_phase", "characterise", "demodulate", "error_budget", "plan_frequencies",
     ],
     "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [
