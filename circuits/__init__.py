@@ -41,11 +41,14 @@ if TYPE_CHECKING:
     from circuits.lockin_design import measure_design as measure_design
     from circuits.lockin_netlist import LockInBlock as LockInBlock
     from circuits.lockin_netlist import lockin_block as lockin_block
+    from circuits.multiplexed_loop import MultiplexedLoop as MultiplexedLoop
+    from circuits.multiplexed_loop import MultiplexedRun as MultiplexedRun
     from circuits.noise import noise_currents as noise_currents
     from circuits.offsets import offset_bias as offset_bias
     from circuits.patterns import PatternSequence as PatternSequence
     from circuits.pool import EnginePool as EnginePool
     from circuits.pool import Outcome as Outcome
+    from circuits.sigmoid_circuit import SigmoidNetworkCircuit as SigmoidNetworkCircuit
     from circuits.trust import Trust as Trust
 
 _HOME = {
@@ -58,10 +61,12 @@ _HOME = {
     "circuits.lockin_characterisation": ["characterise_lockin"],
     "circuits.lockin_design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
     "circuits.lockin_netlist": ["LockInBlock", "lockin_block"],
+    "circuits.multiplexed_loop": ["MultiplexedLoop", "MultiplexedRun"],
     "circuits.noise": ["noise_currents"],
     "circuits.offsets": ["offset_bias"],
     "circuits.patterns": ["PatternSequence"],
     "circuits.pool": ["EnginePool", "Outcome"],
+    "circuits.sigmoid_circuit": ["SigmoidNetworkCircuit"],
     "circuits.trust": ["Trust"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
