@@ -22,16 +22,13 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
     assembly = Assembly(f"multiplexed gradient descent, {code.code} code", loop.parts)
     add, source = assembly.add, assembly.source
     source("one", 1.0)
-    source("blank", loop.blanking.source())
-    for j in range(loop.network.inputs):
-        source(f"x{j}", loop.sequences[0].level_table(j).source())
-    for o, sequence in enumerate(loop.sequences):
-        source(f"target{o}", sequence.target_table().source())
+    for name in loop.tables:  # currents from outside make voltages of them
+        assembly.resistor(name, name, "0", 1.0)
     if code.code == "sine":
         tones = code.dither(step).frequencies_hz
         for name, tone in zip(loop.references, tones, strict=True):
             source(name, f"SIN(0 {scale!r} {float(tone)!r} 0 0 0)")
-    else:  # currents from outside make voltages of them
+    else:
         for name in loop.references:
             assembly.resistor(name, name, "0", 1.0)
     # d theta_k / dt = -(eta / step) G_k,  G_k = (peak / m^2) low-pass of C~ u_k
@@ -79,9 +76,10 @@ def standalone_deck(loop: MultiplexedLoop) -> str:
     """A whole deck for plain ngspice; see `MultiplexedLoop.standalone`."""
     title, _, circuit = loop.deck().strip().partition("\n")
     lines = [title.removeprefix(".title").strip() + ", for plain ngspice", circuit.rstrip()]
+    tables = dict(loop.tables)
     if loop.perturbation.code != "sine":
-        for name, table in zip(loop.references, code_tables(loop), strict=True):
-            lines.append(f"I{name} 0 {name} {table.source()}")
+        tables |= dict(zip(loop.references, code_tables(loop), strict=True))
+    lines += [f"I{name} 0 {name} {table.source()}" for name, table in tables.items()]
     step = min(loop.max_step_s, loop.ramp * loop.step_s)
     vectors = " ".join(loop.saved)
     return "\n".join(

@@ -12,8 +12,8 @@ patterns are shown one after the other, tau_x steps each. Parameters, inputs, ta
 
 What jumps in the algorithm moves on short straight ramps here, a fraction `ramp` of a step: inputs and targets at the
 beginning of a sample, held codes at the beginning of each of their patterns, the blanking before it ends and before the
-next sample. Sine codes are sources of the netlist; held ones come compiled (`multiplexed_kernel`), or as piecewise
-linear sources in a deck for plain ngspice (`standalone`).
+next sample. All these come compiled (`multiplexed_kernel`), or as piecewise linear sources in a deck for plain ngspice
+(`standalone`); the tones of a sine code are sources of the netlist.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from circuits import multiplexed_kernel
-from circuits.cosimulation import CoSimulation, Table
+from circuits.cosimulation import CoSimulation, Drive, Table
 from circuits.engine import Engine, Progress, Transient
 from circuits.patterns import PatternSequence
 from dnpu_models.geometry import FloatArray
@@ -282,15 +282,15 @@ class MultiplexedLoop:
         return compose(self)
 
     def circuit(self) -> Circuit:
-        """The circuit as PySpice's; held codes come as external sources."""
+        """The circuit as PySpice's; patterns and held codes come as external sources."""
         return self._composed[0]
 
     def deck(self) -> str:
-        """The netlist: title and circuit, without its analysis; held codes are left to `cosimulation`."""
+        """The netlist: title and circuit, without its analysis and what `cosimulation` gives."""
         return str(self.circuit())
 
     def standalone(self) -> str:
-        """A whole deck for plain ``ngspice -b``: held codes as piecewise linear sources, analysis included.
+        """A whole deck for plain ``ngspice -b``: patterns and held codes as PWL sources, with its analysis.
 
         It writes parameters and cost over time to ``multiplexed.txt``. A random code of N patterns takes about
         50 N P bytes: some megabytes for ten thousand steps of nine parameters.
@@ -305,26 +305,33 @@ class MultiplexedLoop:
         names = [*(f"w{k}" for k in range(self.network.parameters)), "cost", *self.output_nodes]
         return [f"v({name})" for name in names]
 
-    def cosimulation(self) -> CoSimulation | None:
-        """The held code as compiled sources; None for sines, which are part of the netlist."""
-        if not self._held:
-            return None
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Waveforms by node: blanking, inputs and targets."""
+        first = self.sequences[0]
+        found = {"blank": self.blanking, **{f"x{j}": first.level_table(j) for j in range(self.network.inputs)}}
+        return found | {f"target{o}": sequence.target_table() for o, sequence in enumerate(self.sequences)}
+
+    def cosimulation(self) -> CoSimulation:
+        """What moves from outside, as compiled sources: a held code, inputs, targets, blanking."""
         code = self.perturbation
-        count = code.parameters
+        count = code.parameters if self._held else 0
+        nodes = [*self.references[:count], *self.tables]
+        waves = {count + k: [(1.0, table)] for k, table in enumerate(self.tables.values())}
         high, low = divmod(int(code.key), 1 << 32)
-        params = [code.number, count, code.hold, self.multiplier_V, self.step_s, self.ramp * self.step_s, high, low]
+        header = [code.number, count, code.hold, self.multiplier_V, self.step_s, self.ramp * self.step_s, high, low]
         state = np.zeros(multiplexed_kernel.STATE_HEADER + 2 * count)
         state[multiplexed_kernel.PATTERN] = -1.0
         place = multiplexed_kernel.__name__
         kernel = SteppableKernel(
             multiplexed_kernel.evaluate,
             multiplexed_kernel.advance,
-            np.array(params, dtype=float),
+            np.concatenate([np.array(header, dtype=float), Drive(waves=waves).pack()]),
             state,
-            np.zeros((count, count)),
+            np.zeros((len(nodes), len(nodes))),
             (f"{place}:c_evaluate", f"{place}:c_advance"),
         )
-        return CoSimulation(kernel, self.references, np.zeros(count), source_ohm=1.0)
+        return CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0)
 
     def run(self, engine: Engine, *, progress: Progress | None = None, folder: Path | None = None) -> MultiplexedRun:
         """One ngspice transient of the whole circuit.
