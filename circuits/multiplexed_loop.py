@@ -148,10 +148,10 @@ class MultiplexedLoop:
     targets_V: FloatArray
     start_V: FloatArray
     steps: int = 20_000
-    eta: float = 1.0
-    tau_x: int = 5
-    tau_theta: float = 10.0
-    tau_hp: float = 20.0
+    eta: float = 2.0
+    tau_x: int = 10
+    tau_theta: float = 40.0
+    tau_hp: float = 5.0
     blank: int = 1
     step_s: float = 1e-3
     ramp: float = 0.005
