@@ -16,18 +16,16 @@ _SIGN = np.uint64(63)
 _WORD = 64
 
 
-@numba.njit(cache=True)
-def perturb(code: int, step: int, hold: int, peak: float, table: Array, key: np.uint64, out: Array) -> None:
-    """Write the perturbation of all parameters at a step.
+@numba.njit(cache=True, inline="always")
+def perturb(code: int, moment: int, peak: float, table: Array, key: np.uint64, out: Array) -> None:
+    """Write the perturbation of all parameters.
 
     Parameters
     ----------
     code : int
         SINE, SEQUENTIAL, WALSH or RANDOM.
-    step : int
-        From 0 on.
-    hold : int
-        Steps for which sequential, Walsh and random patterns stand. (The sine's are in its table.)
+    moment : int
+        SINE: the step, from 0 on; the others: how many patterns there were before, that is the step over `hold`.
     peak : float
         Largest value of a parameter's perturbation.
     table : ndarray
@@ -38,18 +36,17 @@ def perturb(code: int, step: int, hold: int, peak: float, table: Array, key: np.
         Perturbation of each parameter.
     """
     if code == SINE:
-        _sine(step, peak, table, out)
+        _sine(moment, peak, table, out)
     elif code == SEQUENTIAL:
-        pattern = step // hold
         out[:] = 0.0
-        out[(pattern // 2) % out.size] = peak if pattern % 2 == 0 else -peak
+        out[(moment // 2) % out.size] = peak if moment % 2 == 0 else -peak
     elif code == WALSH:
-        _walsh(np.uint64(step // hold), peak, out)
+        _walsh(np.uint64(moment), peak, out)
     else:
-        _random(np.uint64(step // hold), peak, key, out)
+        _random(np.uint64(moment), peak, key, out)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def _sine(step: int, peak: float, table: Array, out: Array) -> None:
     """peak sin(2 pi (2k + 1) n / N), k = 0..P-1."""
     period = table.size
@@ -62,7 +59,7 @@ def _sine(step: int, peak: float, table: Array, out: Array) -> None:
             place -= period
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def _walsh(column: np.uint64, peak: float, out: Array) -> None:
     """peak (-1)^(number of ones in (k + 1) & column): row k + 1 of a Hadamard matrix, so never the constant row 0."""
     bits = out.view(np.uint64)
@@ -79,7 +76,7 @@ def _walsh(column: np.uint64, peak: float, out: Array) -> None:
         bits[k] = plus | ((ones & _ONE) << _SIGN)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def _random(pattern: np.uint64, peak: float, key: np.uint64, out: Array) -> None:
     """+-peak: bit k of the pattern's own words is the sign bit of float k, which lets the loop be vectorised."""
     bits = out.view(np.uint64)
@@ -99,4 +96,5 @@ def perturb_many(
 ) -> None:
     """`perturb` for the steps first, first + 1, ...; out has the shape (steps, P)."""
     for n in range(out.shape[0]):
-        perturb(code, first + n, hold, peak, table, key, out[n])
+        moment = first + n if code == SINE else (first + n) // hold
+        perturb(code, moment, peak, table, key, out[n])

@@ -1,0 +1,66 @@
+"""Settings of multiplexed gradient descent that suit a task, where the user says nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from inmateria.errors import InputError
+from learning.multiplexed import MgdSettings
+from learning.multiplexed_training import MgdTraining
+from learning.samples import SampleSet
+from learning.sigmoid_network import SigmoidNetwork
+
+_HOLD_ANALOG = 1
+_PERIODS_OF_A_SAMPLE = 4
+"""Analog mode: a sample stands for so many periods of the code (or as many patterns of random signs as parameters)."""
+
+
+def suited_training(samples: SampleSet, options: Mapping[str, Any]) -> MgdTraining:
+    """Settings for a task: those that are given, and for the others what suits the code.
+
+    Codes with a period must see the same sample for a whole one, or the change of samples is taken for slopes: tau_x
+    is the period unless given; random signs may change the sample at every step.
+
+    Parameters
+    ----------
+    samples : SampleSet
+    options : mapping
+        Fields of `MgdSettings` and `MgdTraining` by name; None is as left out.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or a value that is none.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    own = {field.name for field in fields(MgdSettings)}
+    beside = {field.name for field in fields(MgdTraining)} - {"settings"}
+    for name in given:
+        if name not in own | beside:
+            raise InputError(
+                name, given[name], "is no setting of mgd", f"choose from {', '.join(sorted(own | beside))}"
+            )
+    parity = samples.name.startswith("parity")
+    settings = {name: value for name, value in given.items() if name in own}
+    settings.setdefault("eta", 5.0 if parity else 2.0)
+    settings.setdefault("norm", 0.1 if parity else 0.05)
+    trial = MgdSettings(**settings)
+    period = trial.perturbation(SigmoidNetwork(samples.sizes).parameters).period
+    analog = settings.get("mode") == "analog"
+    if analog:
+        turn = period if period is not None else SigmoidNetwork(samples.sizes).parameters * int(trial.tau_p)
+        settings.setdefault("tau_x", _PERIODS_OF_A_SAMPLE * turn)
+        settings.setdefault("tau_hp", float(turn))
+        settings.setdefault("tau_theta", _PERIODS_OF_A_SAMPLE * turn * min(len(samples.inputs), 4))
+        settings.setdefault("blank", int(trial.tau_p))
+    else:
+        turn = period if period is not None else int(trial.tau_p)
+        settings.setdefault("tau_x", turn)
+        settings.setdefault("tau_theta", turn)
+    rest = {name: value for name, value in given.items() if name in beside}
+    rest.setdefault("steps", 200_000 if parity else 2_000_000)
+    rest.setdefault("checks", min(100, rest["steps"]))
+    rest.setdefault("stop_when_solved", parity)
+    return MgdTraining(MgdSettings(**settings), **rest)
