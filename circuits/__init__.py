@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from circuits.homodyne_loop import HomodyneLoop as HomodyneLoop
     from circuits.homodyne_loop import OutputStage as OutputStage
     from circuits.levels import loop_fields as loop_fields
+    from circuits.levels import multiplexed_parts as multiplexed_parts
     from circuits.levels import parts_at as parts_at
     from circuits.library import find_ngspice_library as find_ngspice_library
     from circuits.lockin_bank import LockInBank as LockInBank
@@ -55,7 +56,7 @@ _HOME = {
     "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
     "circuits.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
     "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
-    "circuits.levels": ["loop_fields", "parts_at"],
+    "circuits.levels": ["loop_fields", "multiplexed_parts", "parts_at"],
     "circuits.library": ["find_ngspice_library"],
     "circuits.lockin_bank": ["LockInBank"],
     "circuits.lockin_characterisation": ["characterise_lockin"],

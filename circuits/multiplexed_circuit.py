@@ -79,7 +79,7 @@ def standalone_deck(loop: MultiplexedLoop) -> str:
     tables = dict(loop.tables)
     if loop.perturbation.code != "sine":
         tables |= dict(zip(loop.references, code_tables(loop), strict=True))
-    lines += [f"I{name} 0 {name} {table.source()}" for name, table in tables.items()]
+    lines += [f"V{name} {name} 0 {table.source()}" for name, table in tables.items()]
     step = min(loop.max_step_s, loop.ramp * loop.step_s)
     vectors = " ".join(loop.saved)
     return "\n".join(

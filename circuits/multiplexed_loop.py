@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 POINTS_PER_CYCLE = 12
 """Time-points per cycle of a sine code's highest tone."""
-POINTS_PER_STEP = 4
+POINTS_PER_STEP = 2
 """Time-points per step of a held code, beside those of its ramp."""
 OPENING = 0.5
 """Error of an output, in units of the distance between the targets, below which a pattern counts as right."""
@@ -126,8 +126,8 @@ class MultiplexedLoop:
     rail_V : float
         Parameters stay within plus and minus this.
     points_per_step : int, optional
-        Time-points per step; by default `POINTS_PER_STEP` for held codes, for sines `POINTS_PER_CYCLE` of the highest
-        tone.
+        Time-points per step that is heard; by default `POINTS_PER_STEP` for held codes, for sines `POINTS_PER_CYCLE` of
+        the highest tone.
     parts : mapping of str to Part
         Parts that take the place of the ideal ones, by name.
     multiplier_V : float
@@ -199,10 +199,10 @@ class MultiplexedLoop:
         if room <= 0:
             raise InputError("start_V", self.start_V.tolist(), f"lies beyond the rails of {self.rail_V:g}", "change it")
         points = self.points_per_step
-        least = 2 if self._held else math.ceil(self._highest_Hz * self.step_s * 8)
+        least = 1 if self._held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
         if points is None:
             points = POINTS_PER_STEP if self._held else math.ceil(self._highest_Hz * self.step_s * POINTS_PER_CYCLE)
-            object.__setattr__(self, "points_per_step", max(points, 2))
+            object.__setattr__(self, "points_per_step", max(points, 1))
         elif not isinstance(points, int | np.integer) or points < least:
             raise InputError("points_per_step", points, "are too few for the code", f"take {least} or more")
         _ = self.sequences
@@ -260,8 +260,17 @@ class MultiplexedLoop:
 
     @property
     def grids_s(self) -> tuple[tuple[float, float, int], ...]:
-        """Even time-points over the whole run: whole steps are among them."""
-        return ((0.0, self.stop_s, self.steps * self.points_per_step),)
+        """Even time-points, whole steps among them: finer while blanked, where the high-pass takes up the new cost."""
+        fine = max(math.ceil(1.0 / self.charge), self.points_per_step)
+        if fine == self.points_per_step:
+            return ((0.0, self.stop_s, self.steps * fine),)
+        grids: list[tuple[float, float, int]] = []
+        for sample in range(0, self.steps, self.tau_x):
+            heard, stop = min(sample + self.blank, self.steps), min(sample + self.tau_x, self.steps)
+            grids.append((sample * self.step_s, heard * self.step_s, (heard - sample) * fine))
+            if stop > heard:
+                grids.append((heard * self.step_s, stop * self.step_s, (stop - heard) * self.points_per_step))
+        return tuple(grids)
 
     # -- circuit ---------------------------------------------------------------------------------------------------
 

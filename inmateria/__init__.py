@@ -39,7 +39,8 @@ _HOME = {
         "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock", "LockInDesign",
         "LockInRequirements", "MultiplexedLoop", "MultiplexedRun", "Outcome", "OutputStage", "PatternSequence",
         "SigmoidNetworkCircuit", "Sine", "Table", "Transient", "Trust", "Vectors", "characterise_lockin",
-        "design_lockin", "lockin_block", "loop_fields", "measure_design", "noise_currents", "offset_bias", "parts_at",
+        "design_lockin", "lockin_block", "loop_fields", "measure_design", "multiplexed_parts", "noise_currents",
+        "offset_bias", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",
