@@ -33,13 +33,15 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
             assembly.resistor(name, name, "0", 1.0)
     # d theta_k / dt = -(eta / step) G_k,  G_k = (peak / m^2) low-pass of C~ u_k
     rate = -loop.eta / step * code.peak / code.norm**2 / loop.amplification
-    perturbed = [f"theta{k}" for k in range(code.parameters)]
+    perturbed = loop.perturbed
+    low, high = loop.rails_V
     for k, reference in enumerate(loop.references):
         nodes = {"a": "change", "b": reference, "out": f"e{k}"}
         add("mixer", f"mix{k}", nodes, vscale=scale)
         add("lowpass", f"lp{k}", {"in": f"e{k}", "out": f"g{k}"}, tau=loop.tau_theta * step)
         nodes = {"in": f"g{k}", "gate": "one", "out": f"w{k}"}
-        add("integrator", f"w{k}", nodes, rate=rate, vmin=-loop.rail_V, vmax=loop.rail_V, v0=float(loop.start_V[k]))
+        add("integrator", f"w{k}", nodes, rate=rate, vmin=float(low[k]), vmax=float(high[k]),
+            v0=float(loop.start_V[k]))  # fmt: skip
         nodes = {"bias": f"w{k}", "signal": "0", "ref": reference, "scale": "one", "out": perturbed[k]}
         add("dither_sum", f"sum{k}", nodes, amplitude=code.peak / scale)
     outputs = loop.network.place(assembly, perturbed, [f"x{j}" for j in range(loop.network.inputs)], scale)

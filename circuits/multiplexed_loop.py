@@ -70,6 +70,12 @@ class CircuitNetwork(Protocol):
     ) -> tuple[str, ...]:
         """Put it into a circuit; returns the output nodes."""
 
+    def limits_V(self, levels_V: FloatArray) -> FloatArray:
+        """Lowest and highest voltage of each perturbed parameter with these input levels, (P, 2)."""
+
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
+        """What the network needs from outside the netlist, beside the loop's own sources."""
+
 
 @dataclass(frozen=True, eq=False)
 class MultiplexedRun:
@@ -195,25 +201,38 @@ class MultiplexedLoop:
             raise InputError("blank", self.blank, f"leaves nothing of a sample's {self.tau_x} steps", "take less")
         if not self.ramp <= 0.25:
             raise InputError("ramp", self.ramp, "takes too much of a step", "take at most 0.25")
-        room = self.rail_V - float(np.max(np.abs(self.start_V)))
-        if room <= 0:
-            raise InputError("start_V", self.start_V.tolist(), f"lies beyond the rails of {self.rail_V:g}", "change it")
+        low, high = self.rails_V
+        beyond = np.flatnonzero((self.start_V < low) | (self.start_V > high))
+        if len(beyond):
+            k = int(beyond[0])
+            raise InputError(
+                f"start_V[{k}]", float(self.start_V[k]), f"lies beyond its rails, {low[k]:.4g} to {high[k]:.4g} V",
+                "change it, or the norm of the perturbation",
+            )  # fmt: skip
         points = self.points_per_step
-        least = 1 if self._held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
+        least = 1 if self.held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
         if points is None:
-            points = POINTS_PER_STEP if self._held else math.ceil(self._highest_Hz * self.step_s * POINTS_PER_CYCLE)
+            points = POINTS_PER_STEP if self.held else math.ceil(self._highest_Hz * self.step_s * POINTS_PER_CYCLE)
             object.__setattr__(self, "points_per_step", max(points, 1))
         elif not isinstance(points, int | np.integer) or points < least:
             raise InputError("points_per_step", points, "are too few for the code", f"take {least} or more")
         _ = self.sequences
 
     @property
-    def _held(self) -> bool:
+    def held(self) -> bool:
+        """Whether the code's values stand for a time and jump; else they are tones."""
         return self.perturbation.code != "sine"
 
     @cached_property
     def _highest_Hz(self) -> float:
         return max(self.perturbation.dither(self.step_s).frequencies_hz)
+
+    @cached_property
+    def rails_V(self) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest value of each parameter: the rails, and what the network stands less the perturbation."""
+        lowest, highest = np.asarray(self.network.limits_V(self.levels_V)).T
+        peak = self.perturbation.peak
+        return np.maximum(lowest + peak, -self.rail_V), np.minimum(highest - peak, self.rail_V)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -253,7 +272,7 @@ class MultiplexedLoop:
         step, ramp = self.step_s, self.ramp * self.step_s
         samples = np.arange(math.ceil(self.steps / self.tau_x)) * self.tau_x * step
         corners = [samples + ramp, samples + self.blank * step - ramp, samples + self.tau_x * step - ramp]
-        if self._held:
+        if self.held:
             hold = self.perturbation.hold
             corners.append(np.arange(math.ceil(self.steps / hold)) * hold * step + ramp)
         return tuple(np.unique(np.round(np.concatenate(corners), 15)).tolist())
@@ -278,6 +297,11 @@ class MultiplexedLoop:
     def references(self) -> tuple[str, ...]:
         """Nodes of the perturbations at full scale."""
         return tuple(f"ref{k}" for k in range(self.network.parameters))
+
+    @property
+    def perturbed(self) -> tuple[str, ...]:
+        """Nodes of the parameters with their perturbation."""
+        return tuple(f"theta{k}" for k in range(self.network.parameters))
 
     @cached_property
     def output_nodes(self) -> tuple[str, ...]:
@@ -322,9 +346,9 @@ class MultiplexedLoop:
         return found | {f"target{o}": sequence.target_table() for o, sequence in enumerate(self.sequences)}
 
     def cosimulation(self) -> CoSimulation:
-        """What moves from outside, as compiled sources: a held code, inputs, targets, blanking."""
+        """What moves from outside, compiled: a held code, inputs, targets, blanking, and the network's devices."""
         code = self.perturbation
-        count = code.parameters if self._held else 0
+        count = code.parameters if self.held else 0
         nodes = [*self.references[:count], *self.tables]
         waves = {count + k: [(1.0, table)] for k, table in enumerate(self.tables.values())}
         high, low = divmod(int(code.key), 1 << 32)
@@ -340,7 +364,7 @@ class MultiplexedLoop:
             np.zeros((len(nodes), len(nodes))),
             (f"{place}:c_evaluate", f"{place}:c_advance"),
         )
-        return CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0)
+        return self.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), self)
 
     def run(self, engine: Engine, *, progress: Progress | None = None, folder: Path | None = None) -> MultiplexedRun:
         """One ngspice transient of the whole circuit.

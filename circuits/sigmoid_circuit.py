@@ -25,6 +25,8 @@ from inmateria.errors import InputError
 
 if TYPE_CHECKING:
     from circuits.assembly import Assembly
+    from circuits.cosimulation import CoSimulation
+    from circuits.multiplexed_loop import MultiplexedLoop
 
 SUM_OHM = 1e4
 """Resistors of the neurons' sums: what a multiplier drives with ease."""
@@ -84,6 +86,14 @@ class SigmoidNetworkCircuit:
     def parameters(self) -> int:
         """Weights and biases."""
         return sum((below + 1) * above for below, above in zip(self.sizes, self.sizes[1:], strict=False))
+
+    def limits_V(self, levels_V: FloatArray) -> FloatArray:
+        """Parameters may be any voltage, (P, 2)."""
+        return np.tile([-np.inf, np.inf], (self.parameters, 1))
+
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
+        """The sources as they are: the network is a netlist."""
+        return sources
 
     def place(
         self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float
