@@ -4,12 +4,14 @@
     parameter theta_k --+
                         dither_sum --------------- electrode with a signal
     input x_j  or  z_d -+
-    output electrode -- transimpedance -- difference -- s_d = (I_d - centre_d)/scale_d      an output of the network
-                                              +------- limiter -- z_d = swing tanh(s_d)      a signal for a later device
+    output electrode -- transimpedance -- difference -- s_d = (I_d - centre_d)/scale_d
+                                              +------- limiter ----- z_d = swing tanh(s_d)   a signal for a later device
+                                              +------- dither_sum -- limiter -- tanh(s_d + theta_k) V, an output
 
 I_d flows out of device d into its transimpedance amplifier. Every electrode but the output has a parameter, those with
-signals too: n electrodes and D devices make D (n - 1) parameters, device by device. The limiter keeps signals within an
-electrode's range whatever the device before does.
+signals too: D devices of n electrodes make D (n - 1), device by device; then follow the offsets of the outputs, which
+take a device's background away. The limiters keep signals within an electrode's range, and the cost within a few volts,
+whatever the devices do.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class DeviceNetwork:
     centres_A, scales_A : array_like, shape (devices,)
         What is subtracted from each device's output current and what it is divided by.
     read : tuple of int
-        Devices whose s_d are the network's outputs; by default the last.
+        Devices whose s_d, with their offsets, are the network's outputs; by default the last.
     swing_V : float
         Of the signals between devices, V.
     transimpedance_ohm : float
@@ -148,8 +150,8 @@ class DeviceNetwork:
 
     @property
     def parameters(self) -> int:
-        """One an electrode."""
-        return len(self.devices) * len(self.electrodes)
+        """One an electrode, one an output."""
+        return len(self.devices) * len(self.electrodes) + len(self.read)
 
     @property
     def inputs(self) -> int:
@@ -174,7 +176,7 @@ class DeviceNetwork:
             if wire.input is not None:
                 low, high = float(np.min(levels_V[:, wire.input])), float(np.max(levels_V[:, wire.input]))
             limits[self.number(wire.device, wire.terminal)] -= min(low, 0.0), max(high, 0.0)
-        return np.asarray(limits)
+        return np.concatenate([limits, np.tile([-np.inf, np.inf], (len(self.read), 1))])
 
     # -- statics ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class DeviceNetwork:
         Returns
         -------
         ndarray, shape (patterns, outputs)
-            V; 1 V for one scale.
+            V, within +-1 V; near 0 one scale makes 1 V.
         """
         theta, inputs = np.asarray(parameters, dtype=float), np.asarray(inputs_V, dtype=float)
         signals: list[FloatArray] = []
@@ -204,7 +206,7 @@ class DeviceNetwork:
                     )  # fmt: skip
             current = -np.asarray(device.currents(volts))[:, self.output]
             signals.append((current - self.centres_A[d]) / self.scales_A[d])
-        return np.stack([signals[d] for d in self.read], axis=1)
+        return np.tanh(np.stack([signals[d] for d in self.read], axis=1) + theta[-len(self.read) :])
 
     # -- circuit ---------------------------------------------------------------------------------------------------
 
@@ -252,7 +254,11 @@ class DeviceNetwork:
                 "ref": "0", "scale": "0", "out": f"el{wire.device}_{wire.terminal}",
             }  # fmt: skip
             assembly.add("dither_sum", f"join{wire.device}_{wire.terminal}", nodes)
-        return tuple(f"s{d}" for d in self.read)
+        for offset, d in zip(parameters[-len(self.read) :], self.read, strict=True):
+            nodes = {"bias": offset, "signal": f"s{d}", "ref": "0", "scale": "0", "out": f"sum{d}"}
+            assembly.add("dither_sum", f"offset{d}", nodes)
+            assembly.add("limiter", f"out{d}", {"in": f"sum{d}", "out": f"out{d}"})
+        return tuple(f"out{d}" for d in self.read)
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
         """The devices beside the sources from outside.
@@ -264,7 +270,7 @@ class DeviceNetwork:
         """
         start, count, width = loop.start_V, len(self.devices), self.terminals
         volts = np.zeros((count, width))
-        volts[:, list(self.electrodes)] = start.reshape(count, -1)
+        volts[:, list(self.electrodes)] = start[: -len(self.read)].reshape(count, -1)
         kernels = [device.kernel(v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
         first = kernels[0]
         if any(
@@ -274,7 +280,7 @@ class DeviceNetwork:
             raise InputError("devices", count, "are of different kinds", "give devices of one kind")
         inner, code = sources.kernel, loop.perturbation
         terms = np.full((count, width, words.TERMINAL_WORDS), -1.0)
-        terms[:, list(self.electrodes), words.PARAMETER] = np.arange(self.parameters).reshape(count, -1)
+        terms[:, list(self.electrodes), words.PARAMETER] = np.arange(count * (width - 1)).reshape(count, -1)
         for wire in self.wires:
             term = terms[wire.device, wire.terminal]
             if wire.input is not None:
@@ -319,14 +325,25 @@ class DeviceNetwork:
 
 
 def measured_network(
-    devices: Sequence[LoopDevice], wires: Sequence[Wire], output: int, *, seed: int = 0, **fields: Any
+    devices: Sequence[LoopDevice],
+    wires: Sequence[Wire],
+    output: int,
+    *,
+    read_share: float = 1.0,
+    seed: int = 0,
+    **fields: Any,
 ) -> DeviceNetwork:
     """A network whose stages are set as an operator sets them: by each device's output at random settings.
+
+    The centre is the mean, the scale the standard deviation.
 
     Parameters
     ----------
     devices, wires, output
         As `DeviceNetwork`.
+    read_share : float
+        Scale of the outputs that are read, as a share of that standard deviation: inputs move a device's output less
+        than its settings do.
     seed : int
         Of the settings.
     **fields
@@ -345,5 +362,6 @@ def measured_network(
         volts[:, output] = 0.0
         current = -np.asarray(device.currents(volts))[:, output]
         centres.append(float(np.mean(current)))
-        scales.append(float(np.std(current)))
+        read = d in (fields.get("read") or (len(devices) - 1,))
+        scales.append(float(np.std(current)) * (read_share if read else 1.0))
     return DeviceNetwork(tuple(devices), tuple(wires), output, np.array(centres), np.array(scales), **fields)

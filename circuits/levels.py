@@ -13,7 +13,8 @@ LOOP_PARTS = (
     "squared_error", "transimpedance", "variable_gain",
 )  # fmt: skip
 MULTIPLEXED_PARTS = (
-    "blanked_highpass", "difference", "dither_sum", "integrator", "lowpass", "mixer", "sigmoid", "squared_error",
+    "blanked_highpass", "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "sigmoid",
+    "squared_error", "transimpedance",
 )  # fmt: skip
 MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""

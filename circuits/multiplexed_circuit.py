@@ -10,6 +10,9 @@ from circuits.assembly import Assembly
 from circuits.cosimulation import Table
 from circuits.sigmoid_circuit import SUM_OHM
 
+CLAMP = 1e-5
+"""Time constant of the integrators' limiters, in steps: parameters overshoot their rails by what they move in it."""
+
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit
 
@@ -32,16 +35,20 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
         for name in loop.references:
             assembly.resistor(name, name, "0", 1.0)
     # d theta_k / dt = -(eta / step) G_k,  G_k = (peak / m^2) low-pass of C~ u_k
-    rate = -loop.eta / step * code.peak / code.norm**2 / loop.amplification
+    gain = loop.eta * code.peak / code.norm**2 / loop.amplification
     perturbed = loop.perturbed
     low, high = loop.rails_V
     for k, reference in enumerate(loop.references):
         nodes = {"a": "change", "b": reference, "out": f"e{k}"}
         add("mixer", f"mix{k}", nodes, vscale=scale)
         add("lowpass", f"lp{k}", {"in": f"e{k}", "out": f"g{k}"}, tau=loop.tau_theta * step)
-        nodes = {"in": f"g{k}", "gate": "one", "out": f"w{k}"}
+        slope, rate = f"g{k}", -gain / step
+        if loop.largest is not None:
+            slope, rate = f"l{k}", -1.0 / step
+            add("limiter", f"lim{k}", {"in": f"g{k}", "out": slope}, gain=gain, vlimit=loop.largest)
+        nodes = {"in": slope, "gate": "one", "out": f"w{k}"}
         add("integrator", f"w{k}", nodes, rate=rate, vmin=float(low[k]), vmax=float(high[k]),
-            v0=float(loop.start_V[k]))  # fmt: skip
+            tclamp=CLAMP * step, v0=float(loop.start_V[k]))  # fmt: skip
         nodes = {"bias": f"w{k}", "signal": "0", "ref": reference, "scale": "one", "out": perturbed[k]}
         add("dither_sum", f"sum{k}", nodes, amplitude=code.peak / scale)
     outputs = loop.network.place(assembly, perturbed, [f"x{j}" for j in range(loop.network.inputs)], scale)

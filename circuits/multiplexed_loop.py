@@ -6,6 +6,7 @@
     change        C~ = high-pass of C with tau_hp, blanked at every sample             blanked_highpass
     slope         G_k: low-pass with tau_theta of C~ theta~_k / m^2                    mixer, lowpass
     learning      d theta_k / dt = -eta G_k per step                                   integrator
+      bounded     d theta_k / dt = -largest tanh(eta G_k / largest) per step           limiter, where asked for
 
 (McCaughan et al., APL Machine Learning 1, 026118, 2023, algorithm 2.) Times are counted in steps of `step_s`; the
 patterns are shown one after the other, tau_x steps each. Parameters, inputs, targets and cost are voltages, 1 V for 1.
@@ -138,6 +139,8 @@ class MultiplexedLoop:
         Parts that take the place of the ideal ones, by name.
     multiplier_V : float
         Scale of the multipliers and peak of the references: 10 V suits an AD633. Ideal ones do not care.
+    largest : float, optional
+        Most that a parameter moves in a step. Slopes of devices differ by orders of magnitude, and no eta suits all.
     amplification : float
         Gain of the high-pass; the integrators are that much slower. It lifts the change of the cost above the
         offsets of real multipliers.
@@ -167,6 +170,7 @@ class MultiplexedLoop:
     parts: Mapping[str, Part] = field(default_factory=dict)
     multiplier_V: float = 1.0
     amplification: float = 1.0
+    largest: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("levels_V", "targets_V", "start_V"):
@@ -179,8 +183,10 @@ class MultiplexedLoop:
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                 raise InputError(name, value, "is no count of steps", "give a whole number, 1 or more")
         for name in ("eta", "tau_theta", "tau_hp", "step_s", "ramp", "charge", "rail_V", "multiplier_V",
-                     "amplification"):  # fmt: skip
+                     "amplification", "largest"):  # fmt: skip
             value = getattr(self, name)
+            if name == "largest" and value is None:
+                continue
             if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
                 raise InputError(name, value, "is no finite positive number", "change it")
         network, count = self.network, self.network.parameters

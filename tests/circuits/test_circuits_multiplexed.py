@@ -285,4 +285,4 @@ def test_loop_refuses(settings: dict[str, Any], field: str) -> None:
 
 def test_multiplexed_parts_refuses_an_unknown_name() -> None:
     with pytest.raises(InputError, match="is no part"):
-        multiplexed_parts("macro", transimpedance="ideal")
+        multiplexed_parts("macro", hinge="ideal")
