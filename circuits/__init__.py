@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from circuits.cosimulation import Table as Table
     from circuits.device_network import DeviceNetwork as DeviceNetwork
     from circuits.device_network import Wire as Wire
+    from circuits.device_network import layered_wires as layered_wires
     from circuits.device_network import measured_network as measured_network
     from circuits.engine import OPTIONS as OPTIONS
     from circuits.engine import Engine as Engine
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
-    "circuits.device_network": ["DeviceNetwork", "Wire", "measured_network"],
+    "circuits.device_network": ["DeviceNetwork", "Wire", "layered_wires", "measured_network"],
     "circuits.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
     "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
     "circuits.levels": ["loop_fields", "multiplexed_parts", "parts_at"],

@@ -4,20 +4,21 @@
     parameter theta_k --+
                         dither_sum --------------- electrode with a signal
     input x_j  or  z_d -+
-    output electrode -- transimpedance -- difference -- s_d = (I_d - centre_d)/scale_d
-                                              +------- limiter ----- z_d = swing tanh(s_d)   a signal for a later device
-                                              +------- dither_sum -- limiter -- tanh(s_d + theta_k) V, an output
+    output electrode -- transimpedance -- difference: (I_d - centre_d)/scale_d -- dither_sum: s_d, with offset theta_k
+                                    limiter: z_d = swing tanh(s_d), a signal for later devices --+
+                                    limiter: tanh(s_d) V, an output of the network --------------+
 
 I_d flows out of device d into its transimpedance amplifier. Every electrode but the output has a parameter, those with
-signals too: D devices of n electrodes make D (n - 1), device by device; then follow the offsets of the outputs, which
-take a device's background away. The limiters keep signals within an electrode's range, and the cost within a few volts,
-whatever the devices do.
+signals too: D devices of n electrodes make D (n - 1), device by device; then follow the offsets of the D stages, which
+take the devices' backgrounds away. The limiters keep signals within an electrode's range, and the cost within a few
+volts, whatever the devices do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class DeviceNetwork:
     centres_A, scales_A : array_like, shape (devices,)
         What is subtracted from each device's output current and what it is divided by.
     read : tuple of int
-        Devices whose s_d, with their offsets, are the network's outputs; by default the last.
+        Devices whose tanh(s_d) are the network's outputs; by default the last.
     swing_V : float
         Of the signals between devices, V.
     transimpedance_ohm : float
@@ -150,8 +151,8 @@ class DeviceNetwork:
 
     @property
     def parameters(self) -> int:
-        """One an electrode, one an output."""
-        return len(self.devices) * len(self.electrodes) + len(self.read)
+        """One an electrode, one a stage."""
+        return len(self.devices) * self.terminals
 
     @property
     def inputs(self) -> int:
@@ -176,7 +177,7 @@ class DeviceNetwork:
             if wire.input is not None:
                 low, high = float(np.min(levels_V[:, wire.input])), float(np.max(levels_V[:, wire.input]))
             limits[self.number(wire.device, wire.terminal)] -= min(low, 0.0), max(high, 0.0)
-        return np.concatenate([limits, np.tile([-np.inf, np.inf], (len(self.read), 1))])
+        return np.concatenate([limits, np.tile([-np.inf, np.inf], (len(self.devices), 1))])
 
     # -- statics ---------------------------------------------------------------------------------------------------
 
@@ -205,8 +206,8 @@ class DeviceNetwork:
                         else self.swing_V * np.tanh(signals[wire.source or 0])
                     )  # fmt: skip
             current = -np.asarray(device.currents(volts))[:, self.output]
-            signals.append((current - self.centres_A[d]) / self.scales_A[d])
-        return np.tanh(np.stack([signals[d] for d in self.read], axis=1) + theta[-len(self.read) :])
+            signals.append((current - self.centres_A[d]) / self.scales_A[d] + theta[d - len(self.devices)])
+        return np.tanh(np.stack([signals[d] for d in self.read], axis=1))
 
     # -- circuit ---------------------------------------------------------------------------------------------------
 
@@ -243,7 +244,10 @@ class DeviceNetwork:
                          rf=self.transimpedance_ohm)  # fmt: skip
             assembly.source(f"centre{d}", float(centre) * self.transimpedance_ohm)
             gain = 1.0 / (float(self.scales_A[d]) * self.transimpedance_ohm)
-            assembly.add("difference", f"stage{d}", {"a": f"tia{d}", "b": f"centre{d}", "out": f"s{d}"}, gain=gain)
+            assembly.add("difference", f"stage{d}", {"a": f"tia{d}", "b": f"centre{d}", "out": f"b{d}"}, gain=gain)
+            offset = parameters[d - len(self.devices)]
+            nodes = {"bias": offset, "signal": f"b{d}", "ref": "0", "scale": "0", "out": f"s{d}"}
+            assembly.add("dither_sum", f"offset{d}", nodes)
             if d in sources:
                 nodes = {"in": f"s{d}", "out": f"z{d}"}
                 assembly.add("limiter", f"limit{d}", nodes, gain=self.swing_V, vlimit=self.swing_V)
@@ -254,10 +258,8 @@ class DeviceNetwork:
                 "ref": "0", "scale": "0", "out": f"el{wire.device}_{wire.terminal}",
             }  # fmt: skip
             assembly.add("dither_sum", f"join{wire.device}_{wire.terminal}", nodes)
-        for offset, d in zip(parameters[-len(self.read) :], self.read, strict=True):
-            nodes = {"bias": offset, "signal": f"s{d}", "ref": "0", "scale": "0", "out": f"sum{d}"}
-            assembly.add("dither_sum", f"offset{d}", nodes)
-            assembly.add("limiter", f"out{d}", {"in": f"sum{d}", "out": f"out{d}"})
+        for d in self.read:
+            assembly.add("limiter", f"out{d}", {"in": f"s{d}", "out": f"out{d}"})
         return tuple(f"out{d}" for d in self.read)
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
@@ -270,7 +272,7 @@ class DeviceNetwork:
         """
         start, count, width = loop.start_V, len(self.devices), self.terminals
         volts = np.zeros((count, width))
-        volts[:, list(self.electrodes)] = start[: -len(self.read)].reshape(count, -1)
+        volts[:, list(self.electrodes)] = start[:-count].reshape(count, -1)
         kernels = [device.kernel(v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
         first = kernels[0]
         if any(
@@ -290,7 +292,8 @@ class DeviceNetwork:
                 term[words.FROM] = d * width + self.output
                 term[words.CENTRE_A :] = self.centres_A[d], 1.0 / self.scales_A[d], self.swing_V
         head = words.HEADER + terms.size + words.DEVICE_WORDS * count
-        state = [inner.state, np.zeros(count * width), volts.ravel(), np.zeros(width)]
+        outside = np.concatenate([volts.ravel(), start[-count:]])
+        state = [inner.state, np.zeros(len(outside)), outside, np.zeros(width)]
         own = [np.append(k.state, float(width)) for k in kernels]
         p_at = head + len(inner.params) + np.cumsum([0, *(len(k.params) for k in kernels)])
         s_at = sum(map(len, state)) + np.cumsum([0, *map(len, own)])
@@ -299,7 +302,7 @@ class DeviceNetwork:
         codes = self.parameters if loop.held else 0
         header = [len(inner.params), len(inner.state), len(sources.nodes), codes, tone, code.peak, loop.multiplier_V,
                   count, width, head]  # fmt: skip
-        conductances = np.zeros((len(sources.nodes) + count * width,) * 2)
+        conductances = np.zeros((len(sources.nodes) + len(outside),) * 2)
         for d, k in enumerate(kernels):
             at = len(sources.nodes) + d * width
             conductances[at : at + width, at : at + width] = k.conductances_S
@@ -319,9 +322,48 @@ class DeviceNetwork:
             conductances,
             functions,
         )
-        outside = np.concatenate([np.zeros(len(sources.nodes)), volts.ravel()])
-        ohm = np.concatenate([np.ones(len(sources.nodes)), np.zeros(count * width)])
-        return CoSimulation(kernel, [*sources.nodes, *self.nodes(loop.perturbed)], outside, source_ohm=ohm.tolist())
+        nodes = [*sources.nodes, *self.nodes(loop.perturbed), *loop.perturbed[-count:]]
+        ohm = [1.0] * len(sources.nodes) + [0.0] * len(outside)
+        return CoSimulation(kernel, nodes, np.append(np.zeros(len(sources.nodes)), outside), source_ohm=ohm)
+
+
+def layered_wires(sizes: Sequence[int], inputs: int, ports: Sequence[int]) -> tuple[Wire, ...]:
+    """Wires of devices in layers: the first layer's see all inputs, later ones as many of the layer before as fit.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Devices of each layer.
+    inputs : int
+        Inputs of the network.
+    ports : sequence of int
+        Terminals of each device that take signals.
+
+    Returns
+    -------
+    tuple of Wire
+        Device i of a layer takes the devices i n, i n + 1, ... of the layer before at its n ports, round and round.
+
+    Raises
+    ------
+    InputError
+        If there are fewer ports than inputs, or a layer has no device.
+    """
+    if inputs > len(ports) or inputs < 1:
+        raise InputError("ports", tuple(ports), f"do not take {inputs} inputs", "name as many terminals")
+    if not sizes or min(sizes) < 1:
+        raise InputError("sizes", tuple(sizes), "has a layer without devices", "give counts")
+    wires = [Wire(d, ports[j], input=j) for d in range(sizes[0]) for j in range(inputs)]
+    first = 0
+    for before, here in pairwise(sizes):
+        count = min(before, len(ports))
+        wires += [
+            Wire(first + before + i, ports[n], source=first + (i * count + n) % before)
+            for i in range(here)
+            for n in range(count)
+        ]
+        first += before
+    return tuple(wires)
 
 
 def measured_network(
@@ -329,21 +371,20 @@ def measured_network(
     wires: Sequence[Wire],
     output: int,
     *,
-    read_share: float = 1.0,
+    share: float = 0.2,
     seed: int = 0,
     **fields: Any,
 ) -> DeviceNetwork:
     """A network whose stages are set as an operator sets them: by each device's output at random settings.
 
-    The centre is the mean, the scale the standard deviation.
+    The centre is the mean, the scale a share of the standard deviation.
 
     Parameters
     ----------
     devices, wires, output
         As `DeviceNetwork`.
-    read_share : float
-        Scale of the outputs that are read, as a share of that standard deviation: inputs move a device's output less
-        than its settings do.
+    share : float
+        Scale as a share of the standard deviation: inputs move a device's output less than its settings do.
     seed : int
         Of the settings.
     **fields
@@ -362,6 +403,5 @@ def measured_network(
         volts[:, output] = 0.0
         current = -np.asarray(device.currents(volts))[:, output]
         centres.append(float(np.mean(current)))
-        read = d in (fields.get("read") or (len(devices) - 1,))
-        scales.append(float(np.std(current)) * (read_share if read else 1.0))
+        scales.append(float(np.std(current)) * share)
     return DeviceNetwork(tuple(devices), tuple(wires), output, np.array(centres), np.array(scales), **fields)

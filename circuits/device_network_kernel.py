@@ -4,10 +4,11 @@ ngspice asks for currents before it has node voltages, so `callbacks` tells a de
 through the last points. In a chain of devices the signals would come one time-point later with each. So what is known
 of a terminal's voltage is computed here,
 
-    known = theta~_k(t) + x_j(t) + swing tanh((I_d - centre)/scale)      perturbation, input, an earlier device
+    known = theta~_k(t) + x_j(t) + swing tanh((I_d - centre)/scale + offset)      perturbation, input, earlier device
 
 and the circuit's own voltage V at the last accepted point says what to add to it: V - known, the control that moves
-slowly and whatever the parts do otherwise. The devices come in the order of the signals.
+slowly and whatever the parts do otherwise. The devices come in the order of the signals; behind their terminals come
+the stages' offsets: parameters whose nodes are listened to, and which draw no current.
 
 `params`: header, six words a terminal, four a device, then the parameters of the sources (`multiplexed_kernel`) and of
 each device. `state`: the sources' state, what is known and what is added of each terminal, one device's voltages, then
@@ -50,30 +51,40 @@ def start_evaluation(t, params, state, out):
 
 
 @njit(cache=True)
+def wiggle(k, t, params, out):
+    """Perturbation of parameter k at time t (s), V; the sources' currents stand in `out`."""
+    if params[TONES_HZ] > 0.0:
+        return params[PEAK] * math.sin(2.0 * math.pi * (2 * k + 1) * params[TONES_HZ] * t)
+    return -params[PEAK] * out[k] / params[SCALE]
+
+
+@njit(cache=True)
 def tell(device, t, params, state, out):
     """Write the voltages of a device's terminals at time t (s); the currents of those before it stand in `out`."""
     terminals = int(params[TERMINALS])
     sources = int(params[SOURCES])
-    everything = int(params[DEVICES]) * terminals
+    electrodes = int(params[DEVICES]) * terminals
+    everything = electrodes + int(params[DEVICES])
     known = state[int(params[SOURCE_STATE]) :]
     added = known[everything:]
     volts = known[2 * everything :]
+    # parameters of the stages follow those of all electrodes but the outputs
+    known[electrodes + device] = wiggle(int(params[DEVICES]) * (terminals - 1) + device, t, params, out)
     for m in range(terminals):
         g = device * terminals + m
         word = params[HEADER + TERMINAL_WORDS * g : HEADER + TERMINAL_WORDS * (g + 1)]
         value = 0.0
         k = int(word[PARAMETER])
         if k >= 0:
-            if params[TONES_HZ] > 0.0:
-                value += params[PEAK] * math.sin(2.0 * math.pi * (2 * k + 1) * params[TONES_HZ] * t)
-            else:
-                value -= params[PEAK] * out[k] / params[SCALE]
+            value += wiggle(k, t, params, out)
         j = int(word[INPUT])
         if j >= 0:
             value -= out[j]
         d = int(word[FROM])
         if d >= 0:
-            value += word[SWING_V] * math.tanh((-out[sources + d] - word[CENTRE_A]) * word[PER_A])
+            moved = electrodes + d // terminals
+            signal = (-out[sources + d] - word[CENTRE_A]) * word[PER_A] + known[moved] + added[moved]
+            value += word[SWING_V] * math.tanh(signal)
         known[g] = value
         volts[m] = value + added[g]
 
@@ -82,7 +93,7 @@ def tell(device, t, params, state, out):
 def learn(voltages, params, state):
     """What the circuit's voltages (V) at an accepted point have beside the known ones."""
     sources = int(params[SOURCES])
-    everything = int(params[DEVICES]) * int(params[TERMINALS])
+    everything = int(params[DEVICES]) * (int(params[TERMINALS]) + 1)
     known = state[int(params[SOURCE_STATE]) :]
     for g in range(everything):
         known[everything + g] = voltages[sources + g] - known[g]
@@ -108,7 +119,9 @@ def c_evaluate_network(device_evaluate):
         o = carray(as_float_pointer(out), count)
         start_evaluation(t, p, s, o)
         terminals = int(p[TERMINALS])
-        scratch = state + 8 * (int(p[SOURCE_STATE]) + 2 * int(p[DEVICES]) * terminals)
+        scratch = state + 8 * (int(p[SOURCE_STATE]) + 2 * int(p[DEVICES]) * (terminals + 1))
+        for d in range(count - int(p[DEVICES]), count):
+            o[d] = 0.0
         for d in range(int(p[DEVICES])):
             tell(d, t, p, s, o)
             word = _device(d, p)
@@ -147,7 +160,8 @@ def network_functions(device_evaluate, device_advance):
     def evaluate(t, voltages, params, state, out):
         start_evaluation(t, params, state, out)
         terminals = int(params[TERMINALS])
-        scratch = int(params[SOURCE_STATE]) + 2 * int(params[DEVICES]) * terminals
+        scratch = int(params[SOURCE_STATE]) + 2 * int(params[DEVICES]) * (terminals + 1)
+        out[out.size - int(params[DEVICES]) :] = 0.0
         for d in range(int(params[DEVICES])):
             tell(d, t, params, state, out)
             word = _device(d, params)
