@@ -73,7 +73,7 @@ def plot_gradient_angle(curves: xr.Dataset, title: str) -> Figure:
     axis: Any = figure.subplots()
     steps = curves.step.values
     for code in curves.code.values:
-        middle = np.nanmedian(curves.angle_deg.sel(code=code).values, axis=0)
+        middle = _median(curves.angle_deg.sel(code=code).values)
         axis.loglog(steps, np.maximum(middle, 1e-6), "o-", ms=3, label=str(code))
     law = np.degrees(np.arccos(1.0 / np.sqrt(1.0 + (float(curves.attrs["parameters"]) - 1.0) / steps)))
     axis.loglog(steps, law, "k:", lw=1, label="random signs, law of moments")
@@ -99,3 +99,34 @@ def _median(values: FloatArray) -> FloatArray:
     middle = np.full(values.shape[1], np.nan)
     middle[seen] = np.nanmedian(values[:, seen], axis=0)
     return middle
+
+
+def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, int, int, float]]]], title: str) -> Figure:
+    """Share of runs that solved the task against the size of each imperfection, with 95 % intervals.
+
+    Parameters
+    ----------
+    shares : mapping
+        Imperfection to code to list of (size, solved, runs, median steps).
+    title : str
+    """
+    from scipy.stats import binomtest
+
+    figure, _ = _figure(figsize=(3.0 * len(shares), 3.2))
+    axes = np.atleast_1d(figure.subplots(1, len(shares), sharey=True))
+    for axis, (name, codes) in zip(axes, shares.items(), strict=True):
+        for code, points in codes.items():
+            sizes = [size for size, *_ in points]
+            share = np.array([solved / runs for _, solved, runs, _ in points])
+            spans = [binomtest(solved, runs).proportion_ci() for _, solved, runs, _ in points]
+            low, high = (np.array([getattr(span, end) for span in spans]) for end in ("low", "high"))
+            bars = np.maximum([share - low, high - share], 0.0)
+            axis.errorbar(sizes, share, bars, fmt="o-", ms=3, capsize=2, label=code)
+        smallest = min(size for points in codes.values() for size, *_ in points if size > 0)
+        axis.set_xscale("symlog", linthresh=smallest)
+        axis.set_xlabel(name.replace("_", " "))
+    axes[0].set_ylim(0, 1)
+    axes[0].set_ylabel("share of runs solved")
+    axes[0].legend(fontsize=7)
+    figure.suptitle(title, fontsize=10)
+    return figure

@@ -142,7 +142,8 @@ def _facts(
 ) -> dict[str, Any]:
     """Figures of all runs."""
     count = runs.sizes["seed"]
-    last = runs.ffill("step").isel(step=-1) if count else runs
+    looks = np.isfinite(runs.cost).sum("step") - 1  # a run that was solved ends early
+    last = runs.isel(step=looks)
     inferences, updates = float(last.inferences.median()), float(last.updates.median())
     solved = int(runs.solved.sum())
     facts: dict[str, Any] = {
