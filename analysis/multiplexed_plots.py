@@ -42,7 +42,7 @@ def plot_descent(runs: xr.Dataset, title: str, baselines: Mapping[str, FloatArra
         if len(values) <= _THIN:
             axis.plot(steps, values.T, color="tab:blue", lw=0.6, alpha=0.4)
         else:
-            low, high = np.nanquantile(_held(values), (0.1, 0.9), axis=0)
+            low, high = (_quantile(_held(values), share) for share in (0.1, 0.9))
             axis.fill_between(steps, low, high, color="tab:blue", alpha=0.25, lw=0, label="10 to 90 %")
         axis.plot(steps, _median(_held(values)), color="tab:blue", lw=2, label="median")
         axis.set_xlabel("steps")
@@ -93,12 +93,16 @@ def _held(values: FloatArray) -> FloatArray:
     return filled
 
 
-def _median(values: FloatArray) -> FloatArray:
-    """Median over runs; NaN where no run has a value."""
+def _quantile(values: FloatArray, share: float) -> FloatArray:
+    """Quantile over runs; NaN where no run has a value."""
     seen = np.isfinite(values).any(axis=0)
-    middle = np.full(values.shape[1], np.nan)
-    middle[seen] = np.nanmedian(values[:, seen], axis=0)
-    return middle
+    found = np.full(values.shape[1], np.nan)
+    found[seen] = np.nanquantile(values[:, seen], share, axis=0)
+    return found
+
+
+def _median(values: FloatArray) -> FloatArray:
+    return _quantile(values, 0.5)
 
 
 def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, int, int, float]]]], title: str) -> Figure:

@@ -164,7 +164,8 @@ def _facts(
             "time_s": inferences * inference_s + updates * update_s,
         },
     }
-    facts["angle_deg"] = _spread(np.nanmedian(runs.angle_deg.isel(step=slice(1, None)).values, axis=1))
+    angles = runs.angle_deg.values
+    facts["angle_deg"] = float(np.median(angles[np.isfinite(angles)])) if np.isfinite(angles).any() else None
     if samples.name.startswith("parity"):
         interval = binomtest(solved, count).proportion_ci(0.95)
         facts["solved"] = {"runs": solved, "share": solved / count, "low": interval.low, "high": interval.high}

@@ -153,11 +153,11 @@ def solved(cost: float, accuracy: float) -> bool:
 
 def angle_deg(a: FloatArray, b: FloatArray) -> float:
     """Angle between two directions, in degrees; NaN where one has none."""
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    if norms == 0.0:
+    largest = float(np.max(np.abs(a))), float(np.max(np.abs(b)))
+    if 0.0 in largest or not np.all(np.isfinite(largest)):
         return float("nan")
+    u, v = (way / size / np.linalg.norm(way / size) for way, size in zip((a, b), largest, strict=True))
     # by the half angle: the cosine says nothing of angles below 1e-6 degrees
-    u, v = a / np.linalg.norm(a), b / np.linalg.norm(b)
     return float(np.degrees(2.0 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
 
 

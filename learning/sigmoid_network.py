@@ -128,7 +128,8 @@ class SigmoidNetwork:
 
     def cost(self, theta: ArrayLike, inputs: ArrayLike, targets: ArrayLike) -> float:
         """Mean over samples and outputs of the squared error."""
-        return float(np.mean((self.outputs(theta, inputs) - np.asarray(targets)) ** 2))
+        with np.errstate(over="ignore"):
+            return float(np.mean((self.outputs(theta, inputs) - np.asarray(targets)) ** 2))
 
     def gradient(self, theta: ArrayLike, inputs: ArrayLike, targets: ArrayLike) -> FloatArray:
         """Exact gradient of `cost` by backpropagation, (P,)."""
