@@ -8,9 +8,9 @@ from typing import Any
 
 from inmateria.errors import InputError
 from learning.multiplexed import MgdSettings
+from learning.multiplexed_subjects import Problem, parameters_of
 from learning.multiplexed_training import MgdTraining
 from learning.samples import SampleSet
-from learning.sigmoid_network import SigmoidNetwork
 
 _PERIODS_OF_A_SAMPLE = 4
 """Analog mode: a sample stands for so many periods of the code."""
@@ -18,7 +18,7 @@ _RANDOM_PERIOD = 2
 """What stands for the period of random signs there: so many patterns for each parameter."""
 
 
-def suited_training(samples: SampleSet, options: Mapping[str, Any]) -> MgdTraining:
+def suited_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining:
     """Settings for a task: those that are given, and for the others what suits the code.
 
     Codes with a period must see the same sample for a whole one, or the change of samples is taken for slopes: tau_x
@@ -26,7 +26,7 @@ def suited_training(samples: SampleSet, options: Mapping[str, Any]) -> MgdTraini
 
     Parameters
     ----------
-    samples : SampleSet
+    problem : SampleSet or ImageSet
     options : mapping
         Fields of `MgdSettings` and `MgdTraining` by name; None is as left out.
 
@@ -44,10 +44,11 @@ def suited_training(samples: SampleSet, options: Mapping[str, Any]) -> MgdTraini
                 name, given[name], "is no setting of mgd", f"choose from {', '.join(sorted(own | beside))}"
             )
     settings = {name: value for name, value in given.items() if name in own}
-    easy = samples.name.startswith("parity")
+    easy = problem.name.startswith("parity")
+    images = not isinstance(problem, SampleSet)
     settings.setdefault("norm", 0.1 if easy else 0.05)
     trial = MgdSettings(**{"eta": 1.0, **settings})
-    parameters = SigmoidNetwork(samples.sizes).parameters
+    parameters = parameters_of(problem)
     period = trial.perturbation(parameters).period
     if settings.get("mode") == "analog":
         turn = period if period is not None else _RANDOM_PERIOD * parameters * int(trial.tau_p)
@@ -62,7 +63,8 @@ def suited_training(samples: SampleSet, options: Mapping[str, Any]) -> MgdTraini
         settings.setdefault("tau_x", turn)
         settings.setdefault("tau_theta", turn)
     rest = {name: value for name, value in given.items() if name in beside}
-    rest.setdefault("steps", 500_000 if easy else 2_000_000)
-    rest.setdefault("checks", min(200, rest["steps"]))
+    rest.setdefault("steps", 500_000 if easy else 100_000 if images else 2_000_000)
+    rest.setdefault("checks", min(20 if images else 200, rest["steps"]))
+    rest.setdefault("batch", 100 if images else 1)
     rest.setdefault("stop_when_solved", easy)
     return MgdTraining(MgdSettings(**settings), **rest)
