@@ -46,6 +46,7 @@ def plot_descent(runs: xr.Dataset, title: str, baselines: Mapping[str, FloatArra
             axis.fill_between(steps, low, high, color="tab:blue", alpha=0.25, lw=0, label="10 to 90 %")
         axis.plot(steps, _median(_held(values)), color="tab:blue", lw=2, label="median")
         axis.set_xlabel("steps")
+        axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
         axis.set_ylabel(label)
     axes[0].set_yscale("log")
     if runs.attrs.get("task", "").startswith("parity"):
