@@ -42,10 +42,11 @@ def plot_descent(runs: xr.Dataset, title: str, baselines: Mapping[str, FloatArra
         if len(values) <= _THIN:
             axis.plot(steps, values.T, color="tab:blue", lw=0.6, alpha=0.4)
         else:
-            low, high = np.nanquantile(_held(values), (0.1, 0.9), axis=0)
+            low, high = (_quantile(_held(values), share) for share in (0.1, 0.9))
             axis.fill_between(steps, low, high, color="tab:blue", alpha=0.25, lw=0, label="10 to 90 %")
         axis.plot(steps, _median(_held(values)), color="tab:blue", lw=2, label="median")
         axis.set_xlabel("steps")
+        axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
         axis.set_ylabel(label)
     axes[0].set_yscale("log")
     if runs.attrs.get("task", "").startswith("parity"):
@@ -73,7 +74,7 @@ def plot_gradient_angle(curves: xr.Dataset, title: str) -> Figure:
     axis: Any = figure.subplots()
     steps = curves.step.values
     for code in curves.code.values:
-        middle = np.nanmedian(curves.angle_deg.sel(code=code).values, axis=0)
+        middle = _median(curves.angle_deg.sel(code=code).values)
         axis.loglog(steps, np.maximum(middle, 1e-6), "o-", ms=3, label=str(code))
     law = np.degrees(np.arccos(1.0 / np.sqrt(1.0 + (float(curves.attrs["parameters"]) - 1.0) / steps)))
     axis.loglog(steps, law, "k:", lw=1, label="random signs, law of moments")
@@ -93,9 +94,44 @@ def _held(values: FloatArray) -> FloatArray:
     return filled
 
 
-def _median(values: FloatArray) -> FloatArray:
-    """Median over runs; NaN where no run has a value."""
+def _quantile(values: FloatArray, share: float) -> FloatArray:
+    """Quantile over runs; NaN where no run has a value."""
     seen = np.isfinite(values).any(axis=0)
-    middle = np.full(values.shape[1], np.nan)
-    middle[seen] = np.nanmedian(values[:, seen], axis=0)
-    return middle
+    found = np.full(values.shape[1], np.nan)
+    found[seen] = np.nanquantile(values[:, seen], share, axis=0)
+    return found
+
+
+def _median(values: FloatArray) -> FloatArray:
+    return _quantile(values, 0.5)
+
+
+def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, int, int, float]]]], title: str) -> Figure:
+    """Share of runs that solved the task against the size of each imperfection, with 95 % intervals.
+
+    Parameters
+    ----------
+    shares : mapping
+        Imperfection to code to list of (size, solved, runs, median steps).
+    title : str
+    """
+    from scipy.stats import binomtest
+
+    figure, _ = _figure(figsize=(3.0 * len(shares), 3.2))
+    axes = np.atleast_1d(figure.subplots(1, len(shares), sharey=True))
+    for axis, (name, codes) in zip(axes, shares.items(), strict=True):
+        for code, points in codes.items():
+            sizes = [size for size, *_ in points]
+            share = np.array([solved / runs for _, solved, runs, _ in points])
+            spans = [binomtest(solved, runs).proportion_ci() for _, solved, runs, _ in points]
+            low, high = (np.array([getattr(span, end) for span in spans]) for end in ("low", "high"))
+            bars = np.maximum([share - low, high - share], 0.0)
+            axis.errorbar(sizes, share, bars, fmt="o-", ms=3, capsize=2, label=code)
+        smallest = min(size for points in codes.values() for size, *_ in points if size > 0)
+        axis.set_xscale("symlog", linthresh=smallest)
+        axis.set_xlabel(name.replace("_", " "))
+    axes[0].set_ylim(0, 1)
+    axes[0].set_ylabel("share of runs solved")
+    axes[0].legend(fontsize=7)
+    figure.suptitle(title, fontsize=10)
+    return figure

@@ -30,9 +30,9 @@ _HOME = {
     "learning": [
         "GATES", "SOLVED_COST", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "CompiledCost", "HgeSettings",
         "MgdSettings", "MgdTraining", "MultiplexedDescent", "RegressionTask", "SampleSet", "Score", "SearchSettings",
-        "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "central_difference", "curve", "default_bench",
-        "digital_lock_in", "digits", "evaluations_to_first", "exact_dither_average", "gradient_angles", "learn",
-        "letters", "named_task", "own_task", "parity", "read_task", "ring", "search", "settled_loss", "sphere",
+        "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "backpropagate", "central_difference", "curve",
+        "default_bench", "digital_lock_in", "digits", "evaluations_to_first", "exact_dither_average", "gradient_angles",
+        "learn", "letters", "named_task", "own_task", "parity", "read_task", "ring", "search", "settled_loss", "sphere",
         "spice_lock_in", "train_many", "training_trace",
     ],
     "circuits": [

@@ -717,12 +717,16 @@ def mgd(
     update_noise: Annotated[float, typer.Option(help="Standard deviation that an update adds to a parameter.")] = 0.0,
     common_noise: Annotated[float, typer.Option(help="The same, one number for all parameters.")] = 0.0,
     defects: Annotated[float, typer.Option(help="Spread of the neurons' height, steepness, middle and floor.")] = 0.0,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of images: IDX files, or CIFAR-10's python archive.")
+    ] = None,
+    torch_device: Annotated[str, typer.Option(help="Of images, where PyTorch computes: cpu or cuda.")] = "cpu",
     inference_time: Annotated[
         float, typer.Option(help="Of the hardware, s; the example is a chip in the loop.")
     ] = 1e-3,
     update_time: Annotated[float, typer.Option(help="Of the hardware, for all parameters, s.")] = 1e-3,
 ) -> None:
-    """Train a network of sigmoid neurons by multiplexed gradient descent, from many starts.
+    """Train a network by multiplexed gradient descent, from many starts; images by a convolutional network (PyTorch).
 
     Exit 0 if a run solved the parity (other tasks: when done), 1 if none did. With --out: mgd.nc, summary.json, the
     figure, and checkpoints from which a run that was stopped or killed goes on.
@@ -745,6 +749,8 @@ def mgd(
             seeds=seeds,
             inference_s=inference_time,
             update_s=update_time,
+            data=data,
+            where=torch_device,
             folder=folder,
             answer=answers(as_json),
         )  # fmt: skip

@@ -18,20 +18,33 @@ from inmateria.progress import compilation_told, descent_bar
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import MgdTraining, MultiplexedDescent, SampleSet, SigmoidNetwork, digits, letters, parity, train_many
+from learning.image_files import read_images
 from learning.multiplexed_defaults import suited_training
+from learning.multiplexed_subjects import Problem
 
-TASKS = "XOR, parity-3 to parity-10, letters, digits"
+TASKS = "XOR, parity-3 to parity-10, letters, digits, mnist, fashion-mnist, cifar-10"
+IMAGES = ("mnist", "fashion-mnist", "cifar-10")
 
 
-def named_samples(name: str) -> SampleSet:
+def named_problem(name: str, data: Path | None = None) -> Problem:
     """The samples of a task.
+
+    Parameters
+    ----------
+    name : str
+    data : Path, optional
+        Where images lie.
 
     Raises
     ------
     InputError
-        For an unknown name.
+        For an unknown name, files that are missing or damaged, or a folder that the task has no use for.
     """
     word = name.strip().lower()
+    if word in IMAGES:
+        return read_images(word, data)
+    if data is not None:
+        raise InputError("data", str(data), f"{name} reads no files", f"leave it out, or take {', '.join(IMAGES)}")
     if word in ("xor", "parity"):
         return parity(2)
     stem, _, bits = word.partition("-")
@@ -68,6 +81,8 @@ def run_mgd(
     seeds: int,
     inference_s: float,
     update_s: float,
+    data: Path | None,
+    where: str,
     folder: Path | None,
     answer: Console,
 ) -> dict[str, Any]:
@@ -84,12 +99,18 @@ def run_mgd(
         Runs.
     inference_s, update_s : float
         Time of one inference and of one update of all parameters in hardware, s.
+    data : Path or None
+        Where images lie.
+    where : str
+        PyTorch's device for them.
     folder : Path or None
     answer : Console
     """
     begin = time.perf_counter()
-    samples = named_samples(task)
+    samples = named_problem(task, data)
     if hidden is not None:
+        if not isinstance(samples, SampleSet):
+            raise InputError("hidden", hidden, f"{task} has its own layers", "leave it out")
         samples = replace(samples, hidden=hidden)
     for name, value in (("inference_time", inference_s), ("update_time", update_s)):
         if not (np.isfinite(value) and value >= 0):
@@ -104,9 +125,11 @@ def run_mgd(
             compilation_told(stderr),
             descent_bar(stderr, what, seeds, training.steps) as tell,
         ):
-            _compile(samples)
+            if isinstance(samples, SampleSet):
+                _compile(samples)
             checkpoints = None if folder is None else folder / "checkpoints"
-            runs = train_many(training, samples, seeds, folder=checkpoints, progress=tell)
+            workers = None if isinstance(samples, SampleSet) else 1
+            runs = train_many(training, samples, seeds, folder=checkpoints, workers=workers, where=where, progress=tell)
     except KeyboardInterrupt:
         raise stopped from None
     except InMateriaError as error:
@@ -118,7 +141,8 @@ def run_mgd(
     results.write_dataset("mgd.nc", runs)
     from analysis.multiplexed_plots import plot_descent
 
-    beside = {f"softmax {facts['softmax_accuracy']:.3f}": facts["softmax_accuracy"]} if len(samples.test_inputs) else {}
+    softmax = facts.get("softmax_accuracy")
+    beside = {} if softmax is None else {f"softmax {softmax:.3f}": softmax}
     title = f"{samples.name}, {runs.attrs['sizes']}, {training.settings.code}, {training.settings.mode}, {seeds} runs"
     results.write_figures(lambda data: {"mgd.png": plot_descent(data, title, beside)})
     facts["wall_s"] = time.perf_counter() - begin
@@ -138,17 +162,18 @@ def _compile(samples: SampleSet) -> None:
 
 
 def _facts(
-    runs: xr.Dataset, samples: SampleSet, training: MgdTraining, inference_s: float, update_s: float
+    runs: xr.Dataset, samples: Problem, training: MgdTraining, inference_s: float, update_s: float
 ) -> dict[str, Any]:
     """Figures of all runs."""
     count = runs.sizes["seed"]
-    last = runs.ffill("step").isel(step=-1) if count else runs
+    looks = np.isfinite(runs.cost).sum("step") - 1  # a run that was solved ends early
+    last = runs.isel(step=looks)
     inferences, updates = float(last.inferences.median()), float(last.updates.median())
     solved = int(runs.solved.sum())
     facts: dict[str, Any] = {
         "success": solved > 0,
         "task": samples.name,
-        "sizes": list(samples.sizes),
+        "network": runs.attrs["sizes"],
         "parameters": runs.sizes["parameter"],
         "training": asdict(training),
         "runs": count,
@@ -163,15 +188,17 @@ def _facts(
             "time_s": inferences * inference_s + updates * update_s,
         },
     }
-    facts["angle_deg"] = _spread(np.nanmedian(runs.angle_deg.isel(step=slice(1, None)).values, axis=1))
+    angles = runs.angle_deg.values
+    facts["angle_deg"] = float(np.median(angles[np.isfinite(angles)])) if np.isfinite(angles).any() else None
     if samples.name.startswith("parity"):
         interval = binomtest(solved, count).proportion_ci(0.95)
         facts["solved"] = {"runs": solved, "share": solved / count, "low": interval.low, "high": interval.high}
         facts["median_steps_to_solved"] = float(runs.steps_to_solved.median()) if solved else None
     else:
         facts["success"] = True
-    if len(samples.test_inputs):
+    if bool(np.isfinite(last.test_accuracy).all()):
         facts["test_accuracy"] = _spread(last.test_accuracy.values)
+    if isinstance(samples, SampleSet) and len(samples.test_inputs):
         facts["softmax_accuracy"] = _softmax(samples)
     return facts
 
@@ -190,9 +217,10 @@ def _softmax(samples: SampleSet) -> float:
 
 
 def _tell(facts: dict[str, Any], answer: Console) -> None:
-    sizes = "-".join(map(str, facts["sizes"]))
     settings = facts["training"]["settings"]
-    line = f"{facts['task']} ({sizes}, {facts['parameters']} parameters) by {settings['code']} perturbation: "
+    line = (
+        f"{facts['task']} ({facts['network']}, {facts['parameters']} parameters) by {settings['code']} perturbation: "
+    )
     if "solved" in facts:
         share = facts["solved"]
         line += f"{share['runs']} of {facts['runs']} runs solved ({share['low']:.0%} to {share['high']:.0%})"
@@ -200,7 +228,8 @@ def _tell(facts: dict[str, Any], answer: Console) -> None:
             line += f", median {facts['median_steps_to_solved']:.3g} steps"
     else:
         test = facts["test_accuracy"]
-        line += f"test accuracy {test['median']:.3f} (softmax {facts['softmax_accuracy']:.3f}), {facts['runs']} runs"
+        beside = f" (softmax {facts['softmax_accuracy']:.3f})" if "softmax_accuracy" in facts else ""
+        line += f"test accuracy {test['median']:.3f}{beside}, {facts['runs']} run" + ("s" if facts["runs"] > 1 else "")
     answer.print(line, highlight=False)
     hardware = facts["hardware"]
     answer.print(

@@ -14,6 +14,7 @@ the gradient.
 Nothing here prints; long work takes a progress callback.
 """
 
+from learning.backpropagation import backpropagate
 from learning.bench import Bench, default_bench
 from learning.boolean_task import GATES, BooleanTask
 from learning.classification import ClassificationTask, ring, sphere
@@ -59,6 +60,7 @@ __all__ = [
     "Trace",
     "TrainingResult",
     "adjoint",
+    "backpropagate",
     "central_difference",
     "curve",
     "default_bench",

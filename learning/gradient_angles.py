@@ -82,7 +82,10 @@ def gradient_angles(
                 scale = float(exact @ exact)  # all runs count alike
                 dots[which, run, place] = found @ exact / scale
                 squares[which, run, place] = found @ found / scale
-    ratio = dots.mean(axis=1) / np.sqrt(squares.mean(axis=1))
+    lengths = np.sqrt(squares.mean(axis=1))
+    ratio = np.divide(
+        dots.mean(axis=1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0
+    )  # sines begin at 0
     return xr.Dataset(
         {
             "angle_deg": (("code", "run", "step"), angles, {"units": "deg"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -19,8 +18,8 @@ import xarray as xr
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.multiplexed import MgdSettings, MultiplexedDescent
+from learning.multiplexed_subjects import Problem, SigmoidSubject, Subject, fingerprint, layout
 from learning.samples import SampleSet
-from learning.sigmoid_network import SigmoidNetwork
 
 SOLVED_COST = 0.04
 """Solved: mean squared error over all samples below this, and every sample on its side."""
@@ -84,37 +83,37 @@ class MgdTraining:
         return sorted({round(self.steps * (k + 1) / self.checks) for k in range(self.checks)})
 
 
+def _subject(training: MgdTraining, problem: Problem, seed: int, where: str) -> Subject:
+    """The network of one run."""
+    if isinstance(problem, SampleSet):
+        return SigmoidSubject(
+            problem, seed, batch=training.batch, shuffled=training.shuffled, defects=training.defects,
+            start_spread=training.start_spread,
+        )  # fmt: skip
+    from learning.image_network import ImageSubject
+
+    return ImageSubject(problem, seed, batch=training.batch, start_spread=training.start_spread, where=where)
+
+
 @dataclass(eq=False)
 class _Run:
     """One run from one start, with what was seen of it so far."""
 
     training: MgdTraining
-    samples: SampleSet
+    subject: Subject
     seed: int
 
     def __post_init__(self) -> None:
-        """Draw the neurons and the start."""
-        neurons, start = np.random.default_rng([self.seed, 7]).spawn(2)
-        self.network = SigmoidNetwork(self.samples.sizes).with_defects(self.training.defects, neurons)
-        data = self.network.data(
-            self.samples.inputs, self.samples.targets, batch=self.training.batch,
-            order_seed=self.seed if self.training.shuffled else None,
-        )  # fmt: skip
         settings = replace(self.training.settings, seed=self.seed)
-        self.descent = MultiplexedDescent(data, self.network.start(start, self.training.start_spread), settings)
+        self.descent = MultiplexedDescent(self.subject.cost, self.subject.start, settings)
         looks = len(self.training.check_steps()) + 1
         self.seen = np.full((looks, 6), np.nan)  # cost, accuracy, test accuracy, angle, inferences, updates
 
     def look(self, which: int, before: FloatArray | None) -> None:
         """See all samples; the angle is that of the way since the last look to the descent at its beginning."""
-        net, theta, all_ = self.network, self.descent.theta, self.samples
-        cost = net.cost(theta, all_.inputs, all_.targets)
-        accuracy = net.accuracy(theta, all_.inputs, all_.targets)
-        test = net.accuracy(theta, all_.test_inputs, all_.test_targets) if len(all_.test_inputs) else np.nan
-        angle = np.nan
-        if before is not None:
-            angle = angle_deg(before - theta, net.gradient(before, all_.inputs, all_.targets))
-        self.seen[which] = cost, accuracy, test, angle, self.descent.inferences, self.descent.updates
+        theta = self.descent.theta
+        angle = np.nan if before is None else angle_deg(before - theta, self.subject.gradient(before))
+        self.seen[which] = *self.subject.look(theta), angle, self.descent.inferences, self.descent.updates
 
     def go(self, checkpoint: Path | None, stop: threading.Event, tell: Callable[[int, FloatArray], None]) -> None:
         """Run to the end, from the checkpoint if there is one."""
@@ -153,21 +152,22 @@ def solved(cost: float, accuracy: float) -> bool:
 
 def angle_deg(a: FloatArray, b: FloatArray) -> float:
     """Angle between two directions, in degrees; NaN where one has none."""
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    if norms == 0.0:
+    largest = float(np.max(np.abs(a))), float(np.max(np.abs(b)))
+    if 0.0 in largest or not np.all(np.isfinite(largest)):
         return float("nan")
+    u, v = (way / size / np.linalg.norm(way / size) for way, size in zip((a, b), largest, strict=True))
     # by the half angle: the cosine says nothing of angles below 1e-6 degrees
-    u, v = a / np.linalg.norm(a), b / np.linalg.norm(b)
     return float(np.degrees(2.0 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
 
 
 def train_many(
     training: MgdTraining,
-    samples: SampleSet,
+    problem: Problem,
     seeds: int | Sequence[int],
     *,
     folder: Path | None = None,
     workers: int | None = None,
+    where: str = "cpu",
     progress: SeedProgress | None = None,
 ) -> xr.Dataset:
     """Train a network from many starts.
@@ -175,13 +175,16 @@ def train_many(
     Parameters
     ----------
     training : MgdTraining
-    samples : SampleSet
+    problem : SampleSet or ImageSet
+        Images are trained by PyTorch, in as many threads as that takes; give ``workers=1``.
     seeds : int or sequence of int
         How many runs, counted up from the settings' seed, or the seeds themselves.
     folder : Path, optional
         For checkpoints: a run that was killed goes on from the last one, to the identical path.
     workers : int, optional
         Threads; left out: as many as there are cores.
+    where : str, optional
+        Images: PyTorch's device.
     progress : callable, optional
         See `SeedProgress`.
 
@@ -203,8 +206,8 @@ def train_many(
     chosen = list(range(first, first + seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not chosen:
         raise InputError("seeds", seeds, "are no runs", "give 1 or more")
-    _claim(folder, training, samples)
-    runs = [_Run(training, samples, seed) for seed in chosen]
+    _claim(folder, training, problem)
+    runs = [_Run(training, _subject(training, problem, seed, where), seed) for seed in chosen]
     starts = np.stack([run.descent.theta for run in runs])
     stop, lock = threading.Event(), threading.Lock()
 
@@ -225,16 +228,15 @@ def train_many(
         except BaseException:
             stop.set()
             raise
-    return _dataset(training, samples, runs, starts)
+    return _dataset(training, problem, runs, starts)
 
 
-def _claim(folder: Path | None, training: MgdTraining, samples: SampleSet) -> None:
+def _claim(folder: Path | None, training: MgdTraining, problem: Problem) -> None:
     """Make the folder of the checkpoints, or see that it belongs to this training."""
     if folder is None:
         return
-    facts: dict[str, Any] = {**asdict(training), "task": samples.name, "sizes": list(samples.sizes)}
-    contents = hashlib.sha256(samples.inputs.tobytes() + samples.targets.tobytes()).hexdigest()[:16]
-    said = json.dumps({**facts, "samples": contents}, indent=2, sort_keys=True, default=int) + "\n"
+    facts: dict[str, Any] = {**asdict(training), "task": problem.name, "network": layout(problem)}
+    said = json.dumps({**facts, "samples": fingerprint(problem)}, indent=2, sort_keys=True, default=int) + "\n"
     note = folder / "training.json"
     folder.mkdir(parents=True, exist_ok=True)
     if note.exists() and note.read_text(encoding="utf-8") != said:
@@ -242,7 +244,7 @@ def _claim(folder: Path | None, training: MgdTraining, samples: SampleSet) -> No
     note.write_text(said, encoding="utf-8")
 
 
-def _dataset(training: MgdTraining, samples: SampleSet, runs: list[_Run], starts: FloatArray) -> xr.Dataset:
+def _dataset(training: MgdTraining, problem: Problem, runs: list[_Run], starts: FloatArray) -> xr.Dataset:
     seen = np.stack([run.seen for run in runs])
     steps = np.array([0, *training.check_steps()])
     names = ("cost", "accuracy", "test_accuracy", "angle_deg", "inferences", "updates")
@@ -257,7 +259,7 @@ def _dataset(training: MgdTraining, samples: SampleSet, runs: list[_Run], starts
     data["theta"] = (("seed", "parameter"), np.stack([run.descent.theta for run in runs]))
     data["start"] = (("seed", "parameter"), starts)
     return data.assign_attrs(
-        task=samples.name, sizes="-".join(map(str, samples.sizes)), training=json.dumps(asdict(training), default=int)
+        task=problem.name, sizes=layout(problem), training=json.dumps(asdict(training), default=int)
     )
 
 

@@ -10,7 +10,7 @@ with L = k = 1 and x0 = y0 = 0 for a neuron without defects.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -20,13 +20,7 @@ from dnpu_models.geometry import FloatArray
 from learning.multiplexed_kernel import Knobs, State, run_steps
 from lockin.counter_words import word
 
-_COMPILED: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "arcp", "nsz"},  # sums in any order; infinities and NaN stay what they are
-}
-_INLINED: dict[str, Any] = {**_COMPILED, "inline": "always"}
-"""A call with arrays takes longer than a neuron."""
+_FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums in any order; infinities and NaN stay what they are
 HEIGHT, STEEPNESS, MIDDLE, FLOOR = (np.uint64(k) for k in range(4))
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 
@@ -48,7 +42,7 @@ class NetworkData(NamedTuple):
     """Room for the values of all inputs and neurons."""
 
 
-@numba.njit(cache=True, **_INLINED)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, inline="always")
 def _outputs(
     theta: FloatArray, sizes: NDArray[np.int64], defects: FloatArray, inputs: FloatArray, sample: int,
     values: FloatArray,
@@ -81,7 +75,7 @@ def _outputs(
     return int(source)
 
 
-@numba.njit(cache=True, **_INLINED)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, inline="always")
 def network_cost(theta: FloatArray, data: NetworkData, presentation: int) -> float:
     """Mean squared error of the outputs, over the samples that are presented together."""
     sizes, defects, inputs, targets, values = data.sizes, data.defects, data.inputs, data.targets, data.values
@@ -92,22 +86,22 @@ def network_cost(theta: FloatArray, data: NetworkData, presentation: int) -> flo
             sample = np.int64(word(data.key, np.uint64(place)) % np.uint64(samples))
         else:
             sample = np.int64(np.uint64(place) % np.uint64(samples))
-        first = np.uint64(_outputs(theta, sizes, defects, inputs, sample, values))
+        first = np.uint64(_outputs(theta, sizes, defects, inputs, int(sample), values))
         for i in range(width):
             miss = values[first + np.uint64(i)] - targets[sample, i]
             total += miss * miss
     return float(total / (width * data.batch))
 
 
-@numba.njit(cache=True, **_COMPILED)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def all_outputs(theta: FloatArray, data: NetworkData, values: FloatArray, out: FloatArray) -> None:
     """Outputs of all samples, (samples, outputs)."""
     for sample in range(out.shape[0]):
-        first = _outputs(theta, data.sizes, data.defects, data.inputs, sample, values)
+        first = int(_outputs(theta, data.sizes, data.defects, data.inputs, sample, values))
         out[sample] = values[first : first + out.shape[1]]
 
 
-@numba.njit(cache=True, **_COMPILED)
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def network_steps(data: NetworkData, knobs: Knobs, state: State, steps: int) -> int:
     """`run_steps` for a network; compiled once, kept on disk."""
     return int(run_steps(network_cost, data, knobs, state, steps))

@@ -128,7 +128,7 @@ class SigmoidNetwork:
 
     def cost(self, theta: ArrayLike, inputs: ArrayLike, targets: ArrayLike) -> float:
         """Mean over samples and outputs of the squared error."""
-        return float(np.mean((self.outputs(theta, inputs) - np.asarray(targets)) ** 2))
+        return mean_square(self.outputs(theta, inputs), np.asarray(targets))
 
     def gradient(self, theta: ArrayLike, inputs: ArrayLike, targets: ArrayLike) -> FloatArray:
         """Exact gradient of `cost` by backpropagation, (P,)."""
@@ -152,11 +152,21 @@ class SigmoidNetwork:
         return slope
 
     def accuracy(self, theta: ArrayLike, inputs: ArrayLike, targets: ArrayLike) -> float:
-        """Share of samples put into the right class: the largest output, or with one output its side of 1/2."""
-        found, wanted = self.outputs(theta, inputs), np.asarray(targets)
-        right: NDArray[np.bool_]
-        if self.sizes[-1] == 1:
-            right = (found[:, 0] > 0.5) == (wanted[:, 0] > 0.5)
-        else:
-            right = np.argmax(found, axis=1) == np.argmax(wanted, axis=1)
-        return float(np.mean(right))
+        """Share of samples put into the right class, see `share_right`."""
+        return share_right(self.outputs(theta, inputs), np.asarray(targets))
+
+
+def mean_square(outputs: FloatArray, targets: FloatArray) -> float:
+    """Mean over samples and outputs of the squared error; infinite where it is too large for a float."""
+    with np.errstate(over="ignore"):
+        return float(np.mean((outputs - targets) ** 2))
+
+
+def share_right(outputs: FloatArray, targets: FloatArray) -> float:
+    """Share of samples put into the right class: by the largest output, or with one output by its side of 1/2."""
+    right: NDArray[np.bool_]
+    if targets.shape[1] == 1:
+        right = (outputs[:, 0] > 0.5) == (targets[:, 0] > 0.5)
+    else:
+        right = np.argmax(outputs, axis=1) == np.argmax(targets, axis=1)
+    return float(np.mean(right))

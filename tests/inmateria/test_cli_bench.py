@@ -54,3 +54,13 @@ def test_bench_loop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert found["twin"]["speedup"] == pytest.approx(found["ngspice"]["wall_s"] / found["twin"]["wall_s"])
     assert found["twin"]["speedup"] > 3  # ratios of one run: seen 30 and 200
     assert found["averaged"]["speedup"] > found["twin"]["speedup"]
+
+
+def test_bench_mgd(capsys: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capsys, "bench", "mgd", "--json")
+    assert result.code == 0, result.stderr
+    found = result.document
+    assert found["command"] == "bench mgd"
+    assert found["steps_per_s_221"] > found["steps_per_s_4944"] > 0
+    assert found["ratio_numpy"] > 30  # ratios of one run: seen 130 to 360
+    assert found["ratio_numpy_4944"] > 15  # seen 65 to 120
