@@ -293,7 +293,9 @@ class DeviceNetwork:
                 term[words.CENTRE_A :] = self.centres_A[d], 1.0 / self.scales_A[d], self.swing_V
         head = words.HEADER + terms.size + words.DEVICE_WORDS * count
         outside = np.concatenate([volts.ravel(), start[-count:]])
-        state = [inner.state, np.zeros(len(outside)), outside, np.zeros(width)]
+        arrays = np.zeros((words.ARRAYS, len(outside)))
+        arrays[[words.ADDED, words.ANCHOR]] = outside
+        state = [inner.state, np.zeros(words.TIMES), arrays.ravel(), np.zeros(width)]
         own = [np.append(k.state, float(width)) for k in kernels]
         p_at = head + len(inner.params) + np.cumsum([0, *(len(k.params) for k in kernels)])
         s_at = sum(map(len, state)) + np.cumsum([0, *map(len, own)])
@@ -301,7 +303,7 @@ class DeviceNetwork:
         tone = 0.0 if loop.held else min(code.dither(loop.step_s).frequencies_hz)
         codes = self.parameters if loop.held else 0
         header = [len(inner.params), len(inner.state), len(sources.nodes), codes, tone, code.peak, loop.multiplier_V,
-                  count, width, head]  # fmt: skip
+                  count, width, 0.25 * loop.max_step_s, head]  # fmt: skip
         conductances = np.zeros((len(sources.nodes) + len(outside),) * 2)
         for d, k in enumerate(kernels):
             at = len(sources.nodes) + d * width

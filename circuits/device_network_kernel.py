@@ -6,13 +6,13 @@ of a terminal's voltage is computed here,
 
     known = theta~_k(t) + x_j(t) + swing tanh((I_d - centre)/scale + offset)      perturbation, input, earlier device
 
-and the circuit's own voltage V at the last accepted point says what to add to it: V - known, the control that moves
-slowly and whatever the parts do otherwise. The devices come in the order of the signals; behind their terminals come
-the stages' offsets: parameters whose nodes are listened to, and which draw no current.
+and the circuit's own voltages V at the accepted points say what to add to it: V - known, the control that moves slowly
+and whatever the parts do otherwise, on a straight line like that of `callbacks`. The devices come in the order of the
+signals; behind their terminals come the stages' offsets: parameters whose nodes are listened to, without a current.
 
 `params`: header, six words a terminal, four a device, then the parameters of the sources (`multiplexed_kernel`) and of
-each device. `state`: the sources' state, what is known and what is added of each terminal, one device's voltages, then
-each device's own state with a word behind it, the number of its terminals.
+each device. `state`: the sources' state, two times, what is known and what is added of each terminal with the latter's
+slope, one device's voltages, then each device's own state with a word behind it, the number of its terminals.
 """
 
 # mypy: ignore-errors
@@ -26,10 +26,27 @@ from numba import carray, cfunc, njit
 from circuits.multiplexed_kernel import evaluate as evaluate_sources
 from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, call_device, load_float
 
-(SOURCE_PARAMS, SOURCE_STATE, SOURCES, CODES, TONES_HZ, PEAK, SCALE, DEVICES, TERMINALS, PLACE, HEADER) = range(11)
+(
+    SOURCE_PARAMS,
+    SOURCE_STATE,
+    SOURCES,
+    CODES,
+    TONES_HZ,
+    PEAK,
+    SCALE,
+    DEVICES,
+    TERMINALS,
+    LEAST_S,
+    PLACE,
+    HEADER,
+) = range(12)
 """Words of the header: lengths of the sources' params and state, how many sources, of them codes; the lowest tone (0:
-the code is among the sources); perturbation at full scale and the sources' volts there; devices, terminals of each;
-where the sources' parameters begin."""
+the code is among the sources); perturbation at full scale and the sources' volts there; devices, terminals of each; the
+shortest time over which a slope is taken; where the sources' parameters begin."""
+LAST_S, ANCHOR_S, TIMES = range(3)
+"""Behind the sources' state: times of the last accepted point and of the last one that slopes were taken at."""
+KNOWN, ADDED, SLOPE, TREND, ANCHOR, ARRAYS = range(6)
+"""Behind the times: arrays over the terminals and the stages; trend and anchor are the last slope and value."""
 PARAMETER, INPUT, FROM, CENTRE_A, PER_A, SWING_V, TERMINAL_WORDS = range(7)
 """Words of a terminal: its parameter, source and earlier terminal (-1: none); centre, 1/scale, swing of that signal."""
 P_AT, P_LENGTH, S_AT, S_LENGTH, DEVICE_WORDS = range(5)
@@ -51,6 +68,18 @@ def start_evaluation(t, params, state, out):
 
 
 @njit(cache=True)
+def everything(params):
+    """Terminals and stages."""
+    return int(params[DEVICES]) * (int(params[TERMINALS]) + 1)
+
+
+@njit(cache=True)
+def scratch_at(params):
+    """Where one device's voltages begin in the state."""
+    return int(params[SOURCE_STATE]) + TIMES + ARRAYS * everything(params)
+
+
+@njit(cache=True)
 def wiggle(k, t, params, out):
     """Perturbation of parameter k at time t (s), V; the sources' currents stand in `out`."""
     if params[TONES_HZ] > 0.0:
@@ -64,10 +93,11 @@ def tell(device, t, params, state, out):
     terminals = int(params[TERMINALS])
     sources = int(params[SOURCES])
     electrodes = int(params[DEVICES]) * terminals
-    everything = electrodes + int(params[DEVICES])
-    known = state[int(params[SOURCE_STATE]) :]
-    added = known[everything:]
-    volts = known[2 * everything :]
+    count = everything(params)
+    times = state[int(params[SOURCE_STATE]) :]
+    known, added, slope = times[TIMES:], times[TIMES + count * ADDED :], times[TIMES + count * SLOPE :]
+    volts = state[scratch_at(params) :]
+    ahead = t - times[LAST_S]
     # parameters of the stages follow those of all electrodes but the outputs
     known[electrodes + device] = wiggle(int(params[DEVICES]) * (terminals - 1) + device, t, params, out)
     for m in range(terminals):
@@ -83,20 +113,31 @@ def tell(device, t, params, state, out):
         d = int(word[FROM])
         if d >= 0:
             moved = electrodes + d // terminals
-            signal = (-out[sources + d] - word[CENTRE_A]) * word[PER_A] + known[moved] + added[moved]
+            signal = (-out[sources + d] - word[CENTRE_A]) * word[PER_A]
+            signal += known[moved] + added[moved] + slope[moved] * ahead
             value += word[SWING_V] * math.tanh(signal)
         known[g] = value
-        volts[m] = value + added[g]
+        volts[m] = value + added[g] + slope[g] * ahead
 
 
 @njit(cache=True)
-def learn(voltages, params, state):
-    """What the circuit's voltages (V) at an accepted point have beside the known ones."""
+def learn(dt, voltages, params, state):
+    """What the circuit's voltages (V) at an accepted point have beside the known ones, and where that goes."""
     sources = int(params[SOURCES])
-    everything = int(params[DEVICES]) * (int(params[TERMINALS]) + 1)
-    known = state[int(params[SOURCE_STATE]) :]
-    for g in range(everything):
-        known[everything + g] = voltages[sources + g] - known[g]
+    count = everything(params)
+    times = state[int(params[SOURCE_STATE]) :]
+    arrays = times[TIMES : TIMES + ARRAYS * count].reshape(ARRAYS, count)
+    times[LAST_S] += dt
+    passed = times[LAST_S] - times[ANCHOR_S]
+    for g in range(count):
+        value = voltages[sources + g] - arrays[KNOWN, g]
+        arrays[ADDED, g] = value
+        if passed >= params[LEAST_S]:
+            now, before = (value - arrays[ANCHOR, g]) / passed, arrays[TREND, g]
+            arrays[SLOPE, g] = 0.0 if now * before <= 0.0 else math.copysign(min(abs(now), abs(before)), now)
+            arrays[TREND, g], arrays[ANCHOR, g] = now, value
+    if passed >= params[LEAST_S]:
+        times[ANCHOR_S] = times[LAST_S]
 
 
 @njit(cache=True)
@@ -119,7 +160,7 @@ def c_evaluate_network(device_evaluate):
         o = carray(as_float_pointer(out), count)
         start_evaluation(t, p, s, o)
         terminals = int(p[TERMINALS])
-        scratch = state + 8 * (int(p[SOURCE_STATE]) + 2 * int(p[DEVICES]) * (terminals + 1))
+        scratch = state + 8 * scratch_at(p)
         for d in range(count - int(p[DEVICES]), count):
             o[d] = 0.0
         for d in range(int(p[DEVICES])):
@@ -141,7 +182,7 @@ def c_advance_network(device_advance):
     def network(dt, voltages, params, n_params, state, n_state, out):
         count = int(load_float(state + 8 * n_state))
         p = carray(as_float_pointer(params), n_params)
-        learn(carray(as_float_pointer(voltages), count), p, carray(as_float_pointer(state), n_state))
+        learn(dt, carray(as_float_pointer(voltages), count), p, carray(as_float_pointer(state), n_state))
         terminals = int(p[TERMINALS])
         for d in range(int(p[DEVICES])):
             word = _device(d, p)
@@ -160,7 +201,7 @@ def network_functions(device_evaluate, device_advance):
     def evaluate(t, voltages, params, state, out):
         start_evaluation(t, params, state, out)
         terminals = int(params[TERMINALS])
-        scratch = int(params[SOURCE_STATE]) + 2 * int(params[DEVICES]) * (terminals + 1)
+        scratch = scratch_at(params)
         out[out.size - int(params[DEVICES]) :] = 0.0
         for d in range(int(params[DEVICES])):
             tell(d, t, params, state, out)
@@ -172,7 +213,7 @@ def network_functions(device_evaluate, device_advance):
 
     @njit
     def advance(dt, voltages, params, state):
-        learn(voltages, params, state)
+        learn(dt, voltages, params, state)
         terminals = int(params[TERMINALS])
         for d in range(int(params[DEVICES])):
             word = _device(d, params)

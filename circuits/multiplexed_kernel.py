@@ -44,8 +44,8 @@ def code_values(t, params, state, out):
         key = (np.uint64(params[KEY_HIGH]) << np.uint64(32)) | np.uint64(params[KEY_LOW])
         nothing = params[:0]
         code = int(params[CODE])
-        perturb(code, pattern * hold, hold, params[SCALE], nothing, key, now)
-        perturb(code, max(pattern - 1, 0) * hold, hold, params[SCALE], nothing, key, before)
+        perturb(code, pattern, params[SCALE], nothing, key, now)
+        perturb(code, max(pattern - 1, 0), params[SCALE], nothing, key, before)
         state[PATTERN] = pattern
     share = min((t - pattern * hold * params[STEP_S]) / params[RAMP_S], 1.0)
     for k in range(count):
