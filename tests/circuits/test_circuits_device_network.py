@@ -54,7 +54,7 @@ def engine() -> Iterator[Engine]:
 def test_outputs_are_those_of_the_devices(engine: Engine, code: str) -> None:
     loop = loop_of(code, norm=1e-6, eta=1e-12, steps=80)
     found = loop.outputs_by_pattern(loop.run(engine))
-    wanted = loop.network.static_outputs(loop.start_V, INPUTS)  # type: ignore[attr-defined]
+    wanted = loop.network.static_outputs(loop.start_V, INPUTS)
     assert np.ptp(wanted) > 0.02
     assert np.max(np.abs(found - wanted)) < 2e-6
 
@@ -73,7 +73,7 @@ def test_path_is_that_of_the_descent(engine: Engine, code: Any, hold: int, setti
 
     def cost(theta: Array, presentation: int) -> float:
         pattern = presentation % 4
-        output = loop.network.static_outputs(theta, INPUTS[pattern : pattern + 1])  # type: ignore[attr-defined]
+        output = loop.network.static_outputs(theta, INPUTS[pattern : pattern + 1])
         return float(np.mean((output[0] - TARGETS[pattern]) ** 2))
 
     twin = MultiplexedDescent(
@@ -128,7 +128,7 @@ def test_own_devices_need_no_c_functions() -> None:
     out, wanted = np.zeros(len(cosimulation.nodes)), network.static_outputs(start, INPUTS)
     assert np.ptp(wanted) > 0.02
     for pattern in range(4):
-        kernel.evaluate.py_func((10 * pattern + 5.5) * loop.step_s, out, kernel.params, kernel.state, out)  # type: ignore[attr-defined]
+        kernel.evaluate.py_func((10 * pattern + 5.5) * loop.step_s, out, kernel.params, kernel.state, out)
         current = -out[cosimulation.nodes.index("el1_0")]
         found = np.tanh((current - network.centres_A[1]) / network.scales_A[1] + start[-1])
         assert found == pytest.approx(wanted[pattern, 0], abs=1e-7)

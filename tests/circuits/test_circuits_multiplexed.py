@@ -96,7 +96,7 @@ def test_network_refuses(settings: dict[str, Any], field: str) -> None:
 def reference_path(loop: MultiplexedLoop) -> Array:
     """The loop's equations by Runge and Kutta's fourth-order method, from corner to corner; at whole steps, (n, 9)."""
     code, ramp, blank = loop.perturbation, loop.ramp, loop.blank
-    network = SigmoidNetwork(loop.network.sizes)  # type: ignore[attr-defined]
+    network = SigmoidNetwork(loop.network.sizes)
     tones = (2 * np.arange(9) + 1) / (4 * 9 * code.hold)
 
     def outside(t: float) -> tuple[Array, Array, float, Array]:
