@@ -73,6 +73,9 @@ class Wire:
 class DeviceNetwork:
     """Devices in the order of the signals, for `MultiplexedLoop`.
 
+    Bound the loop's steps (`MultiplexedLoop.largest`): what moves fast overshoots its rail, and a measured chip knows
+    nothing of voltages outside its ranges.
+
     Parameters
     ----------
     devices : tuple of LoopDevice

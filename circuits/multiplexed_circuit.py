@@ -10,8 +10,8 @@ from circuits.assembly import Assembly
 from circuits.cosimulation import Table
 from circuits.sigmoid_circuit import SUM_OHM
 
-CLAMP = 1e-5
-"""Time constant of the integrators' limiters, in steps: parameters overshoot their rails by what they move in it."""
+USUAL_STEP_S = 1e-3
+"""Step that the time constants of the integrators' rails suit; they are scaled with it."""
 
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit
@@ -36,6 +36,8 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
             assembly.resistor(name, name, "0", 1.0)
     # d theta_k / dt = -(eta / step) G_k,  G_k = (peak / m^2) low-pass of C~ u_k
     gain = loop.eta * code.peak / code.norm**2 / loop.amplification
+    clamp = assembly.part("integrator").defaults.get("tclamp", 0.0) * step / USUAL_STEP_S
+    soft = {"tclamp": clamp} if clamp else {}
     perturbed = loop.perturbed
     low, high = loop.rails_V
     for k, reference in enumerate(loop.references):
@@ -48,7 +50,7 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
             add("limiter", f"lim{k}", {"in": f"g{k}", "out": slope}, gain=gain, vlimit=loop.largest)
         nodes = {"in": slope, "gate": "one", "out": f"w{k}"}
         add("integrator", f"w{k}", nodes, rate=rate, vmin=float(low[k]), vmax=float(high[k]),
-            tclamp=CLAMP * step, v0=float(loop.start_V[k]))  # fmt: skip
+            v0=float(loop.start_V[k]), **soft)  # fmt: skip
         nodes = {"bias": f"w{k}", "signal": "0", "ref": reference, "scale": "one", "out": perturbed[k]}
         add("dither_sum", f"sum{k}", nodes, amplitude=code.peak / scale)
     outputs = loop.network.place(assembly, perturbed, [f"x{j}" for j in range(loop.network.inputs)], scale)
