@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,17 @@ from circuits import (
 from dnpu_models import ChipSurrogate
 from learning import MgdSettings, MultiplexedDescent, SigmoidNetwork
 from lockin import CODES, Perturbation
+from lockin.perturbation import Code
 
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])
 NETWORK = SigmoidNetwork((2, 2, 1))
+ELECTRONICS = {
+    "ideal": multiplexed_parts("ideal"),
+    "neurons": multiplexed_parts("ideal", sigmoid="transistor"),
+    "macro": multiplexed_parts("macro"),
+    "trimmed": multiplexed_parts("macro", trimmed={"mixer": {"offset": 1e-4}}),
+}
 
 
 def figures(run: MultiplexedRun, wall_s: float) -> str:
@@ -51,15 +59,14 @@ def first_solved(loop: MultiplexedLoop, run: MultiplexedRun) -> int | None:
     return None
 
 
-def xor(seeds: int, steps: int, level: str) -> None:
+def xor(codes: Sequence[Code], seeds: int, steps: int, level: str) -> None:
     """Each code from the same starts, uniform in +-1."""
-    fields = {} if level == "ideal" else {"multiplier_V": 10.0, "amplification": 10.0}
-    parts = multiplexed_parts("ideal", sigmoid="transistor") if level == "neurons" else multiplexed_parts(level)
-    if level == "neurons":
-        fields = {}
+    parts, fields = ELECTRONICS[level], {}
+    if level in ("macro", "trimmed"):
+        fields = {"multiplier_V": 10.0, "amplification": 10.0}
     print("| code | solved | median step | worst output | price |\n|---|---|---|---|---|")
     with Engine() as engine:
-        for code in CODES:
+        for code in codes:
             solved, firsts, walls, price = 0, [], [], ""
             worst = []
             for seed in range(seeds):
@@ -143,13 +150,14 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["xor", "path", "devices"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--level", choices=["ideal", "neurons", "macro"], default="ideal")
+    parser.add_argument("--codes", nargs="+", choices=CODES, default=CODES)
+    parser.add_argument("--level", choices=list(ELECTRONICS), default="ideal")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2, 1])
     parser.add_argument("--eta", type=float, default=3e-3)
     parser.add_argument("--norm", type=float, default=0.1)
     asked = parser.parse_args()
     if asked.what == "xor":
-        xor(asked.seeds, asked.steps, asked.level)
+        xor(asked.codes, asked.seeds, asked.steps, asked.level)
     elif asked.what == "path":
         path()
     else:
