@@ -89,6 +89,7 @@ OUTCOME = {
     "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
     "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
     "attempts": Variable("1", (), "attempts made"),
+    "attempts_failed": Variable("1", (), "of these, such as got to no end: the device or the circuit gave no number"),
     "device_evaluations": Variable("1", (), "patterns presented, looks included"),
     "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
 }
@@ -101,7 +102,8 @@ def outcome(result: TrainingResult) -> dict[str, Any]:
         "learned": float(result.success),
         "quality": best.final.quality,
         "separation": best.final.separation_A,
-        "attempts": len(result.attempts),
+        "attempts": result.starts,
+        "attempts_failed": len(result.failed),
         "device_evaluations": result.device_evaluations,
         "controls": best.controls_V,
     }

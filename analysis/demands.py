@@ -61,9 +61,9 @@ def all_passing(design: Design, data: xr.Dataset) -> Any:
 
 def told(row: Mapping[str, float]) -> str:
     """An outcome in a few words."""
-    attempts = int(row["attempts"]) if np.isfinite(row["attempts"]) else 0
+    attempts, failed = (int(np.nan_to_num(row[name])) for name in ("attempts", "attempts_failed"))
     words = f"margin {row['quality']:.2f}, {written(row['separation'], 'A', 3)}"
-    return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}"
+    return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}{f' ({failed} failed)' if failed else ''}"
 
 
 def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -> list[Demand]:
@@ -118,7 +118,8 @@ def corner_demands(design: Design, corners: xr.Dataset) -> list[Demand]:
     demands = []
     for row, good in enumerate(all_passing(design, corners)):
         reason = str(corners["reason"].values[row])
-        one = {key: float(corners[key].values[row]) for key in ("quality", "separation", "attempts")}
+        names = ("quality", "separation", "attempts", "attempts_failed")
+        one = {key: float(corners[key].values[row]) for key in names}
         demands.append(
             Demand("learned", "the task, as criteria ask", reason or told(one), bool(good),
                    str(corners["corner"].values[row]))

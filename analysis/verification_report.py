@@ -155,6 +155,7 @@ def _outputs(found: Verification) -> Section:
     section = truth_table_section(task, cases, threshold_A=_threshold_A(attempt))
     blocks: list[Block] = [
         Text(f"Nominal design: {attempt.final.words()}.{_inverted(attempt)}"),
+        *(Text(f"Attempt {one.number + 1} failed: {one.reason}.") for one in found.nominal.failed),
         *section.blocks,
     ]
     worst = found.worst_attempt
@@ -193,11 +194,13 @@ def _without_empty(columns: list[str], rows: list[list[str]]) -> tuple[list[str]
 
 def _outcome(data: xr.Dataset, row: int) -> list[str]:
     """Margin, separation and attempts of a row, as text."""
-    quality, separation, attempts = (float(data[name].values[row]) for name in ("quality", "separation", "attempts"))
+    quality, separation, attempts, lost = (
+        float(data[name].values[row]) for name in ("quality", "separation", "attempts", "attempts_failed")
+    )
     return [
         f"{quality:.2f}".replace("-", "−") if np.isfinite(quality) else "",
         f"{1e9 * separation:.2f} nA".replace("-", "−") if np.isfinite(separation) else "",
-        str(int(attempts)) if np.isfinite(attempts) else "",
+        f"{int(attempts)}{f' ({int(lost)} failed)' if lost > 0 else ''}" if np.isfinite(attempts) else "",
     ]
 
 

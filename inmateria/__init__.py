@@ -28,10 +28,10 @@ _HOME = {
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
     "learning": [
-        "GATES", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "HgeSettings", "RegressionTask", "Score",
-        "SearchSettings", "Task", "TrainingResult", "adjoint", "central_difference", "curve", "default_bench",
-        "digital_lock_in", "evaluations_to_first", "exact_dither_average", "learn", "named_task", "own_task",
-        "read_task", "ring", "search", "settled_loss", "spice_lock_in", "sphere", "training_trace",
+        "GATES", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "FailedAttempt", "HgeSettings",
+        "RegressionTask", "Score", "SearchSettings", "Task", "TrainingResult", "adjoint", "central_difference", "curve",
+        "default_bench", "digital_lock_in", "evaluations_to_first", "exact_dither_average", "learn", "named_task",
+        "own_task", "read_task", "ring", "search", "settled_loss", "spice_lock_in", "sphere", "training_trace",
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock", "LockInDesign",

@@ -18,7 +18,17 @@ from inmateria.experiment import Experiment, planned_loop
 from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import Attempt, Bench, BooleanTask, HgeSettings, Task, TrainingResult, learn, training_trace
+from learning import (
+    Attempt,
+    Bench,
+    BooleanTask,
+    FailedAttempt,
+    HgeSettings,
+    Task,
+    TrainingResult,
+    learn,
+    training_trace,
+)
 from learning.hge import EngineName
 
 CHECK_DITHER_V = 0.005
@@ -34,7 +44,12 @@ def train(
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
-        def done(attempt: Attempt) -> None:
+        def done(attempt: Attempt | FailedAttempt) -> None:
+            if isinstance(attempt, FailedAttempt):
+                told = f"{task.name}: attempt {attempt.number + 1} failed, {attempt.reason}"
+                stderr.print(told, highlight=False, markup=False)
+                bar.next_attempt()
+                return
             last[:] = [attempt]
             verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
             stderr.print(
@@ -89,7 +104,7 @@ def run_learning(
         "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
     )
     result, training_s = train(experiment, planned, seed, engine, results, device_evaluations)
-    attempt = result.attempts[-1] if result.success else result.best
+    attempt = result.best
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
@@ -184,6 +199,11 @@ def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | No
         raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
 
 
+def failed_facts(result: TrainingResult) -> list[dict[str, Any]]:
+    """The attempts that failed, counted from 1, and why."""
+    return [{"attempt": one.number + 1, "reason": one.reason} for one in result.failed]
+
+
 def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
     ohm = attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
@@ -192,7 +212,8 @@ def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt,
         **task_facts(task),
         "method": "hge",
         "success": result.success,
-        "restarts": len(result.attempts),
+        "restarts": result.starts,
+        "failed_attempts": failed_facts(result),
         "initial": {
             "outputs_V": _outputs(task, attempt.initial_A * ohm),
             **attempt.initial.facts(),
@@ -238,11 +259,9 @@ def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Cons
     else:
         held = "".join(f", held-out {name} {value:.2f}" for name, value in summary["test"].items())
         told = f"{words}{held}"
-    answer.print(
-        f"{summary['task']} {verdict} after {summary['restarts']} "
-        f"attempt{'s' if summary['restarts'] > 1 else ''}; {told}",
-        highlight=False,
-    )
+    lost = len(summary["failed_attempts"])
+    attempts = f"attempt{'s' if summary['restarts'] > 1 else ''}{f' ({lost} failed)' if lost else ''}"
+    answer.print(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}", highlight=False)
     answer.print(
         f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
         f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",

@@ -18,10 +18,13 @@ from analysis.design import Design
 from analysis.verification import STORES, Verification, verify
 from circuits import Engine
 from inmateria.errors import InputError, Interrupted
+from inmateria.learning_run import failed_facts
 from inmateria.progress import compilation_told, stages
 from inmateria.terminal import as_text, document, stderr, writing
 
 TEMPLATE = files("analysis") / "templates" / "design.toml"
+ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
+"""What is told of a corner."""
 MATTER = 0.05
 """Largest p-value of a component that is told of."""
 
@@ -93,7 +96,8 @@ def facts(found: Verification) -> dict[str, Any]:
         "failed": [f"{one.name} ({one.where})" for one in found.demands if not one.passed],
         "nominal": {
             "learned": found.nominal.success,
-            "attempts": len(found.nominal.attempts),
+            "attempts": found.nominal.starts,
+            "failed_attempts": failed_facts(found.nominal),
             **attempt.final.facts(),
             "gradient_cosine": float(np.median(found.check.cosines)),
             "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
@@ -125,7 +129,7 @@ def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
             dim: str(data[dim].values[row]),
             "passed": bool(good[row]),
             "reason": str(data["reason"].values[row]),
-            **{key: float(data[key].values[row]) for key in ("learned", "quality", "separation", "attempts")},
+            **{key: float(data[key].values[row]) for key in ROW},
         }
         for row in range(data.sizes[dim])
     ]

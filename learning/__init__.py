@@ -21,7 +21,15 @@ from learning.gradients import (
     monte_carlo_difference,
     spice_lock_in,
 )
-from learning.hge import Attempt, HgeSettings, TrainingResult, evaluations_to_first, learn, training_trace
+from learning.hge import (
+    Attempt,
+    FailedAttempt,
+    HgeSettings,
+    TrainingResult,
+    evaluations_to_first,
+    learn,
+    training_trace,
+)
 from learning.regression import RegressionTask, curve
 from learning.search import SearchResult, SearchSettings, Trace, search, settled_loss
 from learning.task_files import own_task, read_task
@@ -34,6 +42,7 @@ __all__ = [
     "Bench",
     "BooleanTask",
     "ClassificationTask",
+    "FailedAttempt",
     "HgeSettings",
     "RegressionTask",
     "Score",

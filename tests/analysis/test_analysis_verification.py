@@ -66,11 +66,13 @@ def test_what_every_board_has_to_meet() -> None:
     one = xr.Dataset({
         "learned": ("corner", learned[[0, 3, 5]]), "quality": ("corner", quality[[0, 3, 5]]),
         "separation": ("corner", separation[[0, 3, 5]]), "attempts": ("corner", attempts[[0, 3, 5]]),
+        "attempts_failed": ("corner", [2.0, 0.0, np.nan]),
         "status": ("corner", [1, 1, 2]), "reason": ("corner", ["", "", "device = 'NaN': gave no current"]),
     }, coords={"corner": ["a", "b", "c"]})  # fmt: skip
     demands = corner_demands(design, one)
     assert [(d.where, d.passed) for d in demands] == [("a", True), ("b", False), ("c", False)]
     assert "gave no current" in demands[2].found
+    assert [d.found.endswith("5 attempts (2 failed)") for d in demands] == [True, False, False]
 
 
 def test_a_yield_is_shown_by_the_low_end_and_excluded_by_the_high_one() -> None:

@@ -52,6 +52,7 @@ def found() -> Verification:
             "quality": np.where(good, 0.5, -0.25),
             "separation": np.where(good, 2e-9, -1e-9),
             "attempts": np.full(count, 2.0),
+            "attempts_failed": np.eye(1, count)[0],
             "status": np.ones(count, dtype=int),
             "reason": np.array([""] * count, dtype=object),
         }
@@ -87,7 +88,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
     assert f"Yield 83.3 % ({low:.3g} to {high:.3g} %) of 12 samples." in report.summary
     assert "What matters most: mixer.offset." in report.summary
     for words in (
-        "supply of 12 V fail −0.25 −1.00 nA 2",
+        "supply of 12 V fail −0.25 −1.00 nA 2 (1 failed)",
         "supply of 18 V pass 0.50 2.00 nA 2",
         "10 of 12 samples pass: 83.3 %",
         "What decides: mixer.offset (p = 0.001).",
