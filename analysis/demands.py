@@ -11,10 +11,9 @@ import xarray as xr
 
 from analysis.boards import outcome
 from analysis.design import Design
-from analysis.path_check import PathCheck
 from analysis.units import written
+from analysis.verification_nominal import NominalRun
 from analysis.yields import Yield
-from learning import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def told(row: Mapping[str, float]) -> str:
     return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}{f' ({failed} failed)' if failed else ''}"
 
 
-def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -> list[Demand]:
+def nominal_demands(design: Design, nominal: NominalRun) -> list[Demand]:
     """What is asked of the nominal design: the task, always, and the criteria."""
     wanted, row = design.criteria, outcome(nominal)
     demands = [Demand("learned", "the task", told(row), nominal.success, "nominal")]
@@ -86,8 +85,8 @@ def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -
                    row["attempts"] <= wanted.attempts_max, "nominal")
         )  # fmt: skip
     where = "nominal, median along the path"
-    cosine = float(np.median(check.cosines))
-    error = float(np.median([one.relative_error for one in check.comparisons]))
+    cosine = float(np.median(nominal.check.cosines))
+    error = float(np.median([one.relative_error for one in nominal.check.comparisons]))
     if wanted.gradient_cosine_min is not None:
         demands.append(
             Demand("gradient_cosine_min", f"at least {wanted.gradient_cosine_min:g}", f"{cosine:.4f}",

@@ -53,7 +53,7 @@ def run_export(
             "gate": task.name,
             "success": result.success,
             "restarts": result.starts,
-            "failed_attempts": failed_facts(result),
+            "failed_attempts": failed_facts(result.failed),
             "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},
             "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
             "device": experiment.facts,

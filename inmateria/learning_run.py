@@ -199,9 +199,9 @@ def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | No
         raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
 
 
-def failed_facts(result: TrainingResult) -> list[dict[str, Any]]:
+def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
     """The attempts that failed, counted from 1, and why."""
-    return [{"attempt": one.number + 1, "reason": one.reason} for one in result.failed]
+    return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
 
 
 def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt,
         "method": "hge",
         "success": result.success,
         "restarts": result.starts,
-        "failed_attempts": failed_facts(result),
+        "failed_attempts": failed_facts(result.failed),
         "initial": {
             "outputs_V": _outputs(task, attempt.initial_A * ohm),
             **attempt.initial.facts(),

@@ -109,7 +109,7 @@ def _by_hge(
     return {
         "success": result.success,
         "restarts": result.starts,
-        "failed_attempts": failed_facts(result),
+        "failed_attempts": failed_facts(result.failed),
         "device_evaluations": result.device_evaluations,
         "evaluations_to_first": evaluations_to_first(result),
         "physical_s": result.physical_s,

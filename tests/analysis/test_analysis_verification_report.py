@@ -16,10 +16,12 @@ from analysis.demands import Demand
 from analysis.design import Design
 from analysis.report import render_report
 from analysis.verification import Confirmation, Verification
+from analysis.verification_nominal import NominalRun
 from analysis.verification_report import last_budget, verification_report
 from analysis.yields import Sensitivity, yield_of
 from dnpu_models import ChipSurrogate
-from learning import Bench, TrainingResult
+from inmateria.errors import ConvergenceError
+from learning import Bench, FailedAttempt, TrainingResult
 from learning.hge import HgeSettings, Start, build_loop, judge
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
@@ -36,6 +38,7 @@ def found() -> Verification:
     task, settings = bench.task("AND"), HgeSettings(sequences=3)
     loop = build_loop(bench, task, settings, START, 1.0, bench.outputs_A(START, task))
     attempt = judge(bench, task, loop, loop.twin(), Start(START, 1.0, bench.outputs_A(START, task), 4, None))
+    lost = FailedAttempt(1, ConvergenceError("device", "NaN", "gave no current", "check it"), 20, None)
     design = Design.from_values(
         {
             "name": "small <b>",
@@ -65,8 +68,10 @@ def found() -> Verification:
     return Verification(
         design=design,
         quick=False,
-        nominal=TrainingResult(task, bench, settings, "twin", (attempt,)),
-        check=check_path(bench, task, loop, attempt.run, None, dither_V=0.01, samples=2),
+        nominal=NominalRun.of(
+            TrainingResult(task, bench, settings, "twin", (attempt,), (lost,)),
+            check_path(bench, task, loop, attempt.run, None, dither_V=0.01, samples=2),
+        ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
         samples=outcomes("sample", list(range(len(PASSED))), PASSED),
         demands=demands,
@@ -99,6 +104,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "inmateria verify small.toml",
         f"sha256 {found.design.digest[:16]}",
         "Worst sample, 2:",
+        "Attempt 2 failed: device = 'NaN': gave no current; check it.",
     ):
         assert words in text
     titles = [section.title for section in report.sections if section.blocks]
