@@ -164,7 +164,7 @@ def learn(
     gate: Annotated[
         str | None,
         typer.Argument(
-            help=f"{TASKS}, or a file (.csv, .npz); a design names its own.",
+            help=f"{TASKS}, or a file (.csv, .npz); a design names its own, which this one takes the place of.",
             show_default=False,
         ),
     ] = None,

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def design(folder: Path) -> Design:
-    content = {
+    content: dict[str, object] = {
         "device": {"model": "chip.npz"},
         "task": {"name": "AND"},
         "learning": {"sequences": 2, "looks": 2, "restarts": 2},

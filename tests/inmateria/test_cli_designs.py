@@ -93,8 +93,14 @@ def test_init_replaces_no_file(run: Any, tmp_path: Path) -> None:
     assert run("init", str(tmp_path), "--force").code == 0
 
 
-def test_options_take_the_place_of_the_designs_values(tmp_path: Path, small: Path) -> None:
+def test_options_take_the_place_of_the_designs_values(
+    tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
     design = read_design(str(small), {"amplitude": 0.005, "electrodes": "e1:e3,e5", "gate": "OR", "seed": 4})
+    assert capsys.readouterr().err == f"the task is OR, as the command line says, in place of AND in {small}\n"
+    read_design(str(small), {"gate": "and"})
+    assert capsys.readouterr().err == ""
     experiment = from_design(design)
     bench = experiment.bench
     assert (bench.output, bench.inputs, experiment.task.name) == (1, (3, 5), "OR")
