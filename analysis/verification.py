@@ -28,9 +28,10 @@ from analysis.boards import (
     sample_design,
     train,
 )
-from analysis.demands import Demand, all_passing, corner_demands, nominal_demands, yield_demand
+from analysis.criteria import all_passing, corner_criteria, nominal_criteria, yield_criterion
 from analysis.design import Design
 from analysis.path_check import PathCheck, check_path
+from analysis.report import Criterion
 from analysis.sweep_axes import Axis
 from analysis.sweep_cluster import open_cluster
 from analysis.sweep_measures import bench_of
@@ -91,7 +92,7 @@ class Verification:
     nominal : NominalRun
     corners, samples : Dataset
         What became of each; empty where there are none.
-    demands : tuple of Demand
+    criteria : tuple of Criterion
     yields : Yield or None
     sensitivities : tuple of Sensitivity
     confirmations : tuple of Confirmation
@@ -106,7 +107,7 @@ class Verification:
     nominal: NominalRun
     corners: xr.Dataset
     samples: xr.Dataset
-    demands: tuple[Demand, ...]
+    criteria: tuple[Criterion, ...]
     yields: Yield | None
     sensitivities: tuple[Sensitivity, ...]
     confirmations: tuple[Confirmation, ...]
@@ -116,7 +117,7 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether every criterion is met."""
-        return all(demand.passed for demand in self.demands)
+        return all(one.passed for one in self.criteria)
 
     @property
     def attempt(self) -> Attempt:
@@ -318,9 +319,9 @@ def _judged(
     parts: tuple[Component, ...],
 ) -> Verification:  # fmt: skip
     """Hold what was run against the criteria; draw the worst sample's waveforms."""
-    demands = nominal_demands(design, nominal)
+    criteria = nominal_criteria(design, nominal)
     if "corner" in at_corners.dims:
-        demands += corner_demands(design, at_corners)
+        criteria += corner_criteria(design, at_corners)
     found: Yield | None = None
     matter: tuple[Sensitivity, ...] = ()
     confirmed: list[Confirmation] = []
@@ -330,7 +331,7 @@ def _judged(
         good = all_passing(design, samples)
         found = yield_of(good, design.verify.confidence)
         if design.criteria.yield_min is not None:
-            demands.append(yield_demand(design, found, quick))
+            criteria.append(yield_criterion(design, found, quick))
         scale = np.array([_scale(design, part) for part in parts])
         stated = np.array([part.stated for part in parts])
         errors = np.nan_to_num((samples["error"].values - stated) / scale)
@@ -347,7 +348,7 @@ def _judged(
                 for k, t, q in zip(again["sample"].values, true, again["quality"].values, strict=True)
             ]
     return Verification(
-        design, quick, nominal, at_corners, samples, tuple(demands), found, matter, tuple(confirmed), worst, attempt
+        design, quick, nominal, at_corners, samples, tuple(criteria), found, matter, tuple(confirmed), worst, attempt
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from analysis.datasets import versions
 from analysis.design import Design
 from analysis.loop_budget import predict_loop
-from analysis.report import Block, Criterion, Report, Section, Table, Text
+from analysis.report import Block, Report, Section, Table, Text
 from analysis.report_sections import (
     budget_section,
     gradient_section,
@@ -86,7 +86,7 @@ def verification_report(
         found.design.name,
         found.passed,
         _summary(found),
-        [Criterion(_NAMES.get(d.name, d.name), d.wanted, d.found, d.passed, d.where) for d in found.demands],
+        [replace(one, name=_NAMES.get(one.name, one.name)) for one in found.criteria],
         [
             _outputs(found),
             _corners(found),
@@ -121,8 +121,8 @@ def _whole(design: Design) -> str:
 
 def _summary(found: Verification) -> str:
     """The verdict in words."""
-    failed = [d for d in found.demands if not d.passed]
-    count = len(found.demands)
+    failed = [d for d in found.criteria if not d.passed]
+    count = len(found.criteria)
     if failed:
         names = "; ".join(f"{_NAMES.get(d.name, d.name).lower()} ({d.where})" for d in failed[:3])
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
@@ -176,7 +176,7 @@ def _corners(found: Verification) -> Section:
     if "corner" not in data.dims:
         return Section("Corners", [])
     rows, failed = [], []
-    met = {d.where: d.passed for d in found.demands}
+    met = {d.where: d.passed for d in found.criteria}
     for row, name in enumerate(str(name) for name in data["corner"].values):
         good = met.get(name, bool(data["learned"].values[row] > 0))
         reason = str(data["reason"].values[row])
@@ -230,7 +230,7 @@ def _budget(found: Verification) -> Section:
 def _yield(found: Verification) -> list[Section]:
     if found.yields is None:
         return []
-    from analysis.demands import all_passing
+    from analysis.criteria import all_passing
 
     data, y = found.samples, found.yields
     good = np.asarray(all_passing(found.design, data))

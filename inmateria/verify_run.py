@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis.demands import all_passing
+from analysis.criteria import all_passing
 from analysis.design import Design
 from analysis.verification import RUNS, STORES, Verification, verify
 from analysis.verification_nominal import NOMINAL, NOMINAL_QUICK
@@ -93,8 +93,8 @@ def facts(found: Verification) -> dict[str, Any]:
     return {
         "success": found.passed,
         "quick": found.quick,
-        "criteria": [vars(one) | {} for one in found.demands],
-        "failed": [f"{one.name} ({one.where})" for one in found.demands if not one.passed],
+        "criteria": [vars(one) | {} for one in found.criteria],
+        "failed": [f"{one.name} ({one.where})" for one in found.criteria if not one.passed],
         "nominal": {
             "learned": found.nominal.success,
             "attempts": found.nominal.starts,
@@ -194,7 +194,7 @@ def _ngspice(found: Verification) -> str | None:
 
 def _tell(found: Verification, folder: Path | None, answer: Console) -> None:
     """The verdict for people."""
-    for one in found.demands:
+    for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
         answer.print(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}", highlight=False)
     if found.yields is not None:

@@ -13,19 +13,16 @@ from analysis import check_path
 from analysis.boards import outcome, train
 from analysis.design import Design
 from analysis.verification_nominal import NominalRun, identity_of, read_nominal, write_nominal
-from dnpu_models import ChipSurrogate
 from inmateria.errors import ConvergenceError
-from learning import FailedAttempt
+from learning import Bench, FailedAttempt
 
 ERRORS = {"w0.rate": 0.01}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, small_bench: Bench) -> Path:
     made = tmp_path_factory.mktemp("nominal")
-    rng = np.random.default_rng(3)
-    weights, biases = (rng.normal(0, 0.7, (12, 4)), rng.normal(0, 0.4, (1, 12))), (np.zeros(12), np.zeros(1))
-    ChipSurrogate(weights, biases, [-1.0] * 4, [1.0] * 4, 2e-8).to_npz(made / "chip.npz")
+    small_bench.device.to_npz(made / "chip.npz")  # type: ignore[attr-defined]
     return made
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +14,7 @@ from analysis.sweep_measures import GradientMeasure, LearnMeasure, design_at
 from analysis.sweep_store import read_store
 from analysis.sweeps import sweep_design
 
-from .command import COMMAND, assert_refused, environment, in_child, in_process
-from .test_cli_interrupt import visible
+from .command import assert_refused, in_child, in_process, stopped_in_terminal
 
 GRID = ["--over", "dither.amplitude=2mV:30mV:log:3", "--over", "dither.spacing=10Hz,20Hz", "--seeds", "1"]
 
@@ -159,38 +152,14 @@ def test_electronics_that_the_engine_does_not_know(capsys: pytest.CaptureFixture
 
 def test_a_terminal_sees_the_time_left_and_ctrl_c_is_followed_by_more(tmp_path: Path) -> None:
     words = ["sweep", "--over", "dither.amplitude=2mV:3mV:lin:60", "--seeds", "2", "--check", "0", "--out", "map"]
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *words],
-        cwd=tmp_path,
-        env={**environment({"TERM": "xterm", "COLUMNS": "140", "TMPDIR": str(tmp_path)})},
-        stdout=subprocess.PIPE,
-        stderr=slave,
-    )
-    os.close(slave)
-    data, sent = b"", False
-    deadline = time.monotonic() + 120
-    try:
-        while time.monotonic() < deadline:
-            if select.select([master], [], [], 0.2)[0]:
-                try:
-                    data += os.read(master, 65536)
-                except OSError:  # the child is gone
-                    break
-                seen = re.findall(r"gradient, twin .* (\d+) of 120 points (\d:\d\d:\d\d) left", visible(data))
-                if not sent and seen and int(seen[-1][0]) > 3:
-                    process.send_signal(signal.SIGINT)
-                    sent = True
-            elif process.poll() is not None:
-                break
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    text = visible(data)
-    assert sent, text[-2000:]
-    assert process.returncode == 130
+
+    def some_points(text: str) -> bool:
+        seen = re.findall(r"gradient, twin .* (\d+) of 120 points (\d:\d\d:\d\d) left", text)
+        return bool(seen) and int(seen[-1][0]) > 3
+
+    stopped = stopped_in_terminal(words, tmp_path, some_points)
+    assert stopped.code == 130
+    text = stopped.stderr
     assert "Traceback" not in text
     told = re.search(r"error: stopped by Ctrl-C with (\d+) of 120 points stored in map/sweep.zarr; give the same", text)
     assert told is not None, text[-500:]
