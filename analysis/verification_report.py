@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from analysis.datasets import versions
 from analysis.design import Design
+from analysis.design_sections import OwnPart
 from analysis.loop_budget import predict_loop
 from analysis.report import Block, Report, Section, Table, Text
 from analysis.report_sections import (
@@ -30,6 +31,7 @@ from analysis.report_sections import (
     yield_section,
 )
 from analysis.units import written
+from circuits import HomodyneLoop
 from dnpu_models.geometry import FloatArray
 from learning import Attempt
 from learning.gradients import probe_loop
@@ -45,6 +47,11 @@ _SIGNIFICANT = 0.05
 """Chance below which a component is said to matter; it holds for all components together."""
 _FEWEST = 10
 """Samples below which no component is said to matter: the probabilities of rank correlations hold for many."""
+_SHARES = {
+    "dither.anneal_to", "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
+    "criteria.yield_min", "verify.confidence",
+}  # fmt: skip
+_DEGREES = {"electronics.temperature", "corners.temperature"}
 _NAMES = {
     "learned": "Task learned",
     "margin_min": "Margin",
@@ -103,7 +110,7 @@ def verification_report(
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
             loop_section(attempt.loop),
-            _parameters(found.design),
+            _parameters(found.design, attempt.loop),
             reproduction_section(commands, known, _whole(found.design)),
         ],
         {**(facts or {}), "seed": str(found.design.seed)},
@@ -293,8 +300,13 @@ def _word(passed: bool) -> str:
     return "pass" if passed else "fail"
 
 
-def _parameters(design: Design) -> Section:
+def _parameters(design: Design, loop: HomodyneLoop) -> Section:
     """A table for each section of the design: what the file says, and what holds where it says nothing."""
+    units = {  # of parts' figures, which are in the parts' own
+        f"electronics.values.{name}.{one.name}": one.unit
+        for name in design.electronics.values
+        for one in loop.part(name).parameters
+    }
     blocks = []
     for name in type(design).model_fields:
         section = getattr(design, name)
@@ -302,7 +314,7 @@ def _parameters(design: Design) -> Section:
             rows = [
                 [
                     key,
-                    _shown(f"{name}.{key}", getattr(section, key)),
+                    _shown(f"{name}.{key}", getattr(section, key), units),
                     "" if key in section.model_fields_set else "default",
                 ]
                 for key in type(section).model_fields
@@ -313,18 +325,18 @@ def _parameters(design: Design) -> Section:
     return Section("Parameters", blocks)
 
 
-def _origin(section: BaseModel, key: str) -> str:
-    return "" if key in section.model_fields_set else "default"
-
-
-def _shown(key: str, value: Any) -> str:
-    """A value with its unit."""
+def _shown(key: str, value: Any, units: Mapping[str, str]) -> str:
+    """A value as people write it, with its unit; `units` has those that the design itself does not know."""
     if isinstance(value, tuple):
-        return ", ".join(_shown(key, one) for one in value)
+        return ", ".join(_shown(key, one, units) for one in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return written(value, Design.unit_of(key))
+        if key in _DEGREES:
+            return f"{value - 273.15:.6g} degC"
+        return written(value, "%" if key in _SHARES else units[key] if key in units else Design.unit_of(key))
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_shown(key, one)}" for name, one in value.items())
+        return "; ".join(f"{name} {_shown(f'{key}.{name}', one, units)}" for name, one in value.items())
+    if isinstance(value, OwnPart):
+        return value.file
     return str(value)

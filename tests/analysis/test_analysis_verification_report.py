@@ -31,7 +31,10 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
         {
             "name": "small <b>",
             "dither": {"amplitude": "10 mV"},
-            "criteria": {"margin_min": 0.2},
+            "criteria": {"margin_min": 0.2, "yield_min": "80 %"},
+            "electronics": {"temperature": "30 degC", "values": {"mixer": {"vscale": 0.5}}},
+            "noise": {"density": "1e-5 nA^2/Hz"},
+            "tolerances": {"resistor": "1 %"},
             "verify": {"samples": 12},
         }
     )
@@ -88,7 +91,13 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "2 fail pass -0.250 0.300",
         "amplitude 10 mV",
         "margin_min 0.2",
-        "resistor 0 default",
+        "resistor 1 % capacitor 0 % default",
+        "resistor_drift 50 ppm/K default",
+        "offset_drift 1 %/K default",
+        "values mixer vscale 500 mV temperature 30 degC",
+        "density 1e-5 nA^2/Hz",
+        "yield_min 80 %",
+        "confidence 95 % default",
         "inmateria verify small.toml",
         f"sha256 {found.design.digest[:16]}",
         "Worst sample, 2:",
