@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from analysis.design import Design
-from analysis.sweep_measures import GradientMeasure, LearnMeasure, design_at
+from analysis.sweep_measures import GradientMeasure, LearnMeasure, LossGradientMeasure, design_at
 from analysis.sweep_store import read_store
 from analysis.sweeps import sweep_design
 
@@ -67,12 +67,24 @@ def test_a_point_is_itself_whatever_was_computed_before() -> None:
     assert not np.array_equal(other["reading"], alone["reading"])  # but noise of its own
 
 
-def test_noise_of_the_readings_is_what_is_predicted() -> None:
+def test_the_gradient_of_the_loss_is_read_as_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    measure = LossGradientMeasure(Design.from_values({"noise": {"density": 0.0}}))
+    found = measure({"dither.amplitude": 0.0005, "seed": 3})
+    assert found["relative_error"] < 0.03  # of a finite dither: 1.8 % here, 3.2 % at 1 mV
+    assert measure.variables["reading"].units == measure.check_variables["reading"].units == "V/V"
+    words = ["gradient", "--of", "loss", "--engine", "twin", "--amplitude", "0.0005", "--seed", "3"]
+    said = in_process(capsys, *words, "--device-seed", "3", "--json").document
+    np.testing.assert_allclose(found["exact"], said["ideal"], rtol=1e-6)
+    np.testing.assert_allclose(found["reading"], said["lockin"], atol=0.02 * np.linalg.norm(said["lockin"]))
+
+
+@pytest.mark.parametrize("measure", [GradientMeasure, LossGradientMeasure])
+def test_noise_of_the_readings_is_what_is_predicted(measure: type[GradientMeasure]) -> None:
     """Readings less those without noise, over the predicted deviation: chi-squared, false alarms 1e-5."""
     from scipy.stats import chi2
 
     design = Design.from_values({"noise": {"density": "1e-5 nA^2/Hz"}})
-    quiet, loud = GradientMeasure(design.changed({"noise.density": 0.0})), GradientMeasure(design)
+    quiet, loud = measure(design.changed({"noise.density": 0.0})), measure(design)
     scores = []
     for amplitude in (0.002, 0.004):
         for spacing in (10.0, 40.0):
