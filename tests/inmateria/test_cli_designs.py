@@ -37,7 +37,6 @@ offset = 1.0
 margin_min = 0.2
 [verify]
 samples = 3
-devices = 2
 """
 
 
@@ -157,9 +156,10 @@ def test_a_verification_passes_or_names_what_failed(
     monkeypatch.setattr(verification, "train", counted)
     assert {**run(*words).document, "wall_s": None} == {**document, "wall_s": None}
     assert nominal == []
-    small.write_text(small.read_text().replace("margin_min = 0.2", "margin_min = 0.999"))
+    small.write_text(SMALL.replace("margin_min = 0.2", "margin_min = 0.999"))
     told = "criteria.margin_min = 0.2, not 0.999"
     assert_refused(run(*words[:-1]), "out", "holds another design's verification", told)
+    small.write_text(small.read_text().replace("samples = 3", "samples = 0"))
     refused: Result = run(*words[:-2], str(tmp_path / "other"), "--json")
     assert refused.code == 1
     assert refused.document["success"] is False

@@ -234,7 +234,9 @@ def test_a_recorded_run_is_exported(short: Short, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_learn_and_export_from_another_folder(tmp_path: Path) -> None:
-    result = in_child(["export", "AND", "sub/deck.cir", "--closed", "--restarts", "2", "--json"], tmp_path)
+    (tmp_path / "short.toml").write_text('[task]\nname = "AND"\n\n[learning]\nsequences = 10\n')
+    words = ["export", "AND", "sub/deck.cir", "--closed", "--design", "short.toml", "--restarts", "2", "--json"]
+    result = in_child(words, tmp_path)
     assert result.code == 0, result
     document = result.document
     assert document["success"] is True

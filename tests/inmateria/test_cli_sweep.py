@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from analysis import sweep_cluster
 from analysis.design import Design
 from analysis.sweep_measures import GradientMeasure, LearnMeasure, LossGradientMeasure, design_at
 from analysis.sweep_store import read_store
@@ -150,8 +151,10 @@ def test_a_seed_is_the_devices_too_unless_that_is_an_axis() -> None:
     ],
 )
 def test_wrong_input_is_one_line(
-    capsys: pytest.CaptureFixture[str], words: list[str], field: str, told: str, tmp_path: Path
-) -> None:
+    capsys: pytest.CaptureFixture[str], words: list[str], field: str, told: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sweep_cluster, "ANSWER_S", 0.5)
     result = in_process(capsys, "sweep", *words, "--out", str(tmp_path / "out"))
     assert_refused(result, field, told)
 
