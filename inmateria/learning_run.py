@@ -108,7 +108,8 @@ def run_learning(
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
-    summary = _summary(task, bench, result, attempt, check)
+    held_A = held_out_A(bench, task, attempt.controls_V)
+    summary = _summary(task, bench, result, attempt, check, held_A)
     summary |= {
         "device": experiment.facts,
         "design": experiment.design_facts,
@@ -120,7 +121,7 @@ def run_learning(
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s
-    results.write_figures(lambda dataset: _figures(bench, result, attempt, task, check, dataset))
+    results.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     summary["wall_s"] = time.perf_counter() - begin
     content = results.write_summary(summary)
     _tell(summary, attempt.final.words(), folder, answer)
@@ -147,7 +148,7 @@ def _check(bench: Bench, task: Task, attempt: Attempt, engine: str, results: Res
 
 
 def _figures(
-    bench: Bench, result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, dataset: Any
+    result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, held_A: FloatArray, dataset: Any
 ) -> dict[str, Any]:
     from analysis import plots, task_plots
 
@@ -155,7 +156,7 @@ def _figures(
     if isinstance(task, BooleanTask):
         answer = {"truth_table.png": plots.plot_truth_table(attempt, task.gate)}
     else:
-        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_out_A(bench, task, attempt.controls_V))}
+        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_A)}
     return {
         **answer,
         "trace.png": task_plots.plot_traces({"hge": training_trace(result)}, task.name),
@@ -204,7 +205,9 @@ def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
     return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
 
 
-def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
+def _summary(
+    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
+) -> dict[str, Any]:
     ohm = attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
@@ -223,7 +226,7 @@ def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt,
         "currents_A": _outputs(task, attempt.final_A),
         "polarity": polarity,
         **attempt.final.facts(),
-        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
+        "test": task.test_facts(attempt.final_A, held_A, polarity),
         "noise_A": bench.noise_A(),
         "loss": attempt.loss(attempt.loop.sequences),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
