@@ -28,10 +28,12 @@ _HOME = {
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
     "learning": [
-        "GATES", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "FailedAttempt", "HgeSettings",
-        "RegressionTask", "Score", "SearchSettings", "Task", "TrainingResult", "adjoint", "central_difference", "curve",
-        "default_bench", "digital_lock_in", "evaluations_to_first", "exact_dither_average", "learn", "named_task",
-        "own_task", "read_task", "ring", "search", "settled_loss", "spice_lock_in", "sphere", "training_trace",
+        "GATES", "SOLVED_COST", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "CompiledCost",
+        "FailedAttempt", "HgeSettings", "MgdSettings", "MgdTraining", "MultiplexedDescent", "RegressionTask",
+        "SampleSet", "Score", "SearchSettings", "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "backpropagate",
+        "central_difference", "curve", "default_bench", "digital_lock_in", "digits", "evaluations_to_first",
+        "exact_dither_average", "gradient_angles", "learn", "letters", "named_task", "own_task", "parity", "read_task",
+        "ring", "search", "settled_loss", "sphere", "spice_lock_in", "train_many", "training_trace",
     ],
     "circuits": [
         "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock", "LockInDesign",
@@ -47,7 +49,7 @@ _HOME = {
     "dnpu_models.conformance": ["Examination", "Finding", "check_device"],
     "lockin": [
         "Characterisation", "DitherPlan", "ErrorBudget", "FrontEnd", "LockInReading", "LockInSettings",
-        "calibrate_phase", "characterise", "demodulate", "error_budget", "plan_frequencies",
+        "Perturbation", "calibrate_phase", "characterise", "demodulate", "error_budget", "plan_frequencies",
     ],
     "netlists": ["Part", "load_part", "parse_part", "user_part"],
     "inmateria.errors": [

@@ -1,4 +1,4 @@
-"""The command ``inmateria``: doctor, learn, gradient, plan, export, iv, device, lockin, init, verify, sweep, bench."""
+"""The command ``inmateria`` with all its subcommands."""
 
 from __future__ import annotations
 
@@ -673,6 +673,95 @@ def sweep_command(
             raise typer.Exit(EXIT_NO)
 
 
+class CodeChoice(StrEnum):
+    """How the parameters are perturbed."""
+
+    random = "random"
+    walsh = "walsh"
+    sequential = "sequential"
+    sine = "sine"
+
+
+class ModeChoice(StrEnum):
+    """How slopes are read."""
+
+    discrete = "discrete"
+    analog = "analog"
+
+
+@app.command()
+def mgd(
+    task: Annotated[str, typer.Argument(help="XOR, parity-3 to parity-10, letters, digits.")],
+    as_json: Json = False,
+    out: Out = None,
+    seed: Seed = 0,
+    code: Annotated[CodeChoice, typer.Option(help="Perturbation of the parameters.")] = CodeChoice.random,
+    mode: Annotated[
+        ModeChoice, typer.Option(help="Costs compared and summed, or through a high-pass and a low-pass.")
+    ] = ModeChoice.discrete,
+    eta: Annotated[float | None, typer.Option(help="Learning rate, per step.")] = None,
+    norm: Annotated[float | None, typer.Option(help="Root of the perturbation's mean squared norm, m.")] = None,
+    tau_p: Annotated[int, typer.Option(help="Steps for which a pattern of the perturbation stands.", min=1)] = 1,
+    tau_theta: Annotated[
+        int | None, typer.Option(help="Steps between updates; analog: time constant of the low-pass.", min=1)
+    ] = None,
+    tau_x: Annotated[
+        int | None, typer.Option(help="Steps for which a sample is shown; the code's period if left out.", min=1)
+    ] = None,
+    tau_hp: Annotated[float | None, typer.Option(help="Analog: time constant of the high-pass, steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of a run.", min=1)] = None,
+    seeds: Annotated[int, typer.Option(help="Runs, each from a start of its own.", min=1)] = 10,
+    checks: Annotated[int | None, typer.Option(help="Looks at all samples during a run.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples presented together.", min=1)] = None,
+    hidden: Annotated[str | None, typer.Option(help="Neurons of the hidden layers, e.g. '4' or '8,4'.")] = None,
+    momentum: Annotated[float, typer.Option(help="Share of the velocity that is kept.")] = 0.0,
+    cost_noise: Annotated[float, typer.Option(help="Standard deviation of each measured cost.")] = 0.0,
+    update_noise: Annotated[float, typer.Option(help="Standard deviation that an update adds to a parameter.")] = 0.0,
+    common_noise: Annotated[float, typer.Option(help="The same, one number for all parameters.")] = 0.0,
+    defects: Annotated[float, typer.Option(help="Spread of the neurons' height, steepness, middle and floor.")] = 0.0,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of images: IDX files, or CIFAR-10's python archive.")
+    ] = None,
+    torch_device: Annotated[str, typer.Option(help="Of images, where PyTorch computes: cpu or cuda.")] = "cpu",
+    inference_time: Annotated[
+        float, typer.Option(help="Of the hardware, s; the example is a chip in the loop.")
+    ] = 1e-3,
+    update_time: Annotated[float, typer.Option(help="Of the hardware, for all parameters, s.")] = 1e-3,
+) -> None:
+    """Train a network by multiplexed gradient descent, from many starts; images by a convolutional network (PyTorch).
+
+    Exit 0 if a run solved the parity (other tasks: when done), 1 if none did. With --out: mgd.nc, summary.json, the
+    figure, and checkpoints from which a run that was stopped or killed goes on.
+
+    Example: inmateria mgd XOR --code walsh --seeds 50 --out xor
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from inmateria.mgd_run import layers_of, run_mgd
+
+        content = run_mgd(
+            task,
+            {
+                "code": code.value, "mode": mode.value, "eta": eta, "norm": norm, "tau_p": tau_p,
+                "tau_theta": tau_theta, "tau_x": tau_x, "tau_hp": tau_hp, "steps": steps, "checks": checks,
+                "batch": batch, "momentum": momentum, "cost_noise": cost_noise, "update_noise": update_noise,
+                "common_noise": common_noise, "defects": defects, "seed": seed,
+            },
+            hidden=layers_of(hidden),
+            seeds=seeds,
+            inference_s=inference_time,
+            update_s=update_time,
+            data=data,
+            where=torch_device,
+            folder=folder,
+            answer=answers(as_json),
+        )  # fmt: skip
+        if as_json:
+            emit(content)
+        if not content["success"]:
+            raise typer.Exit(EXIT_NO)
+
+
 class Benched(StrEnum):
     """What is measured."""
 
@@ -680,6 +769,7 @@ class Benched(StrEnum):
     spice = "spice"
     loop = "loop"
     sweep = "sweep"
+    mgd = "mgd"
 
 
 @app.command()
@@ -688,7 +778,8 @@ def bench(
         Benched,
         typer.Argument(
             help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
-            "loop: the closed loop by its three engines; sweep: points per second on all processors."
+            "loop: the closed loop by its three engines; sweep: points per second on all processors; "
+            "mgd: steps of multiplexed gradient descent."
         ),
     ],
     as_json: Json = False,
@@ -710,6 +801,10 @@ def bench(
             from inmateria import loop_bench
 
             content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
+        elif what is Benched.mgd:
+            from inmateria import mgd_bench
+
+            content = mgd_bench.run_bench(answer=answers(as_json))
         elif what is Benched.sweep:
             from inmateria import sweep_bench
 

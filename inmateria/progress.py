@@ -180,3 +180,22 @@ def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int],
                 console.print(f"{what}: {done} of {points} points{words}, {left / 60:.0f} min left", highlight=False)
 
         yield advance
+
+
+@contextmanager
+def descent_bar(
+    console: Console, what: str, runs: int, steps: int
+) -> Iterator[Callable[[int, int, float, float], None]]:
+    """A line on many runs of a descent: steps done of all, the cost of the last look, the time left.
+
+    Yields the function that takes a run's seed, the steps it has done, its cost and its accuracy.
+    """
+    with _line(console, "{task.completed:.3g} of {task.total:.3g} steps, cost {task.fields[cost]}") as line:
+        task = line.add_task(what, total=runs * steps, cost="?")
+        done: dict[int, int] = {}
+
+        def advance(seed: int, step: int, cost: float, _accuracy: float) -> None:
+            done[seed] = step
+            line.update(task, completed=sum(done.values()), cost=f"{cost:.2g}")
+
+        yield advance

@@ -18,6 +18,7 @@ _NAMES = (
     "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
     "task.png", "trace.png", "trace.nc", "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png",
     "budget.png", "plan.nc", "plan.png", "map.png", "curve.png",
+    "mgd.nc", "mgd.png",
 )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ dy/dV for all tones at once, `calibrate_phase` finds the phase to project on. Th
 expect before a run: `enbw_hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
 amplitude gradient by `dither_average` or `common_period_average`; `error_budget` sorts all causes of
 a wrong gradient (`ErrorBudget`, `FrontEnd`). `characterise` measures a realisation's data
-sheet (`Characterisation`): transfer, settling, rejections, offset, linearity, dynamic reserve.
+sheet (`Characterisation`): transfer, settling, rejections, offset, linearity, dynamic reserve. `Perturbation`
+generalises the tones: sequential, Walsh and random codes, for multiplexed gradient descent.
 
 Units are SI; amplitudes of a plan are PEAK volts, readings of a lock-in are RMS; `LockInSettings.phase` is in
 degrees, phases of a plan in radians. Filters start empty at the first sample.
@@ -20,6 +21,7 @@ from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gra
 from lockin.error_budget import TERMS, ErrorBudget, FrontEnd, error_budget
 from lockin.filter_response import filtered_tone, noise_bandwidth_hz
 from lockin.filters import rc_filter
+from lockin.perturbation import CODES, Perturbation
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.rulers import golomb_ruler, is_golomb
 from lockin.settings import LockInReading, LockInSettings
@@ -33,6 +35,7 @@ from lockin.theory import (
 )
 
 __all__ = [
+    "CODES",
     "TERMS",
     "Characterisation",
     "Collision",
@@ -42,6 +45,7 @@ __all__ = [
     "FrontEnd",
     "LockInReading",
     "LockInSettings",
+    "Perturbation",
     "calibrate_phase",
     "characterise",
     "collisions",

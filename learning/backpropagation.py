@@ -1,0 +1,64 @@
+"""Backpropagation on the same network and samples: what multiplexed gradient descent is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError
+from learning.samples import SampleSet
+from learning.sigmoid_network import SigmoidNetwork
+
+
+def backpropagate(
+    network: SigmoidNetwork,
+    samples: SampleSet,
+    start: FloatArray,
+    *,
+    eta: float,
+    batch: int,
+    looks: Sequence[int],
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Stochastic gradient descent by exact gradients: theta -= eta g of a batch drawn at random.
+
+    Parameters
+    ----------
+    network : SigmoidNetwork
+    samples : SampleSet
+    start : ndarray, shape (P,)
+    eta : float
+        Learning rate, per update.
+    batch : int
+        Samples of an update.
+    looks : sequence of int
+        Numbers of presented samples after which the accuracy is measured, increasing.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    train, test : ndarray, shape (looks,)
+        Accuracies; test is NaN where no samples are held out.
+
+    Raises
+    ------
+    InputError
+        For a rate or a batch that is none.
+    """
+    if not (np.isfinite(eta) and eta > 0):
+        raise InputError("eta", eta, "is no learning rate", "give a number above 0")
+    if not 1 <= batch <= len(samples.inputs):
+        raise InputError("batch", batch, f"is not between 1 and the {len(samples.inputs)} samples", "change it")
+    theta, shown = np.array(start, dtype=float), 0
+    train, test = np.full(len(looks), np.nan), np.full(len(looks), np.nan)
+    for place, look in enumerate(looks):
+        while shown < look:
+            drawn = rng.integers(len(samples.inputs), size=batch)
+            theta -= eta * network.gradient(theta, samples.inputs[drawn], samples.targets[drawn])
+            shown += batch
+        train[place] = network.accuracy(theta, samples.inputs, samples.targets)
+        if len(samples.test_inputs):
+            test[place] = network.accuracy(theta, samples.test_inputs, samples.test_targets)
+    return train, test

@@ -1,0 +1,111 @@
+"""`inmateria mgd`: trains, tells, resumes, refuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from learning import SigmoidNetwork, parity
+
+from .command import COMMAND, assert_refused, environment, in_child, in_process
+
+QUICK = ["--steps", "60000", "--checks", "60", "--seeds", "6"]
+
+
+def test_xor(tmp_path: Path) -> None:
+    done = in_child(["mgd", "XOR", *QUICK, "--code", "walsh", "--json", "--out", "xor"], tmp_path)
+    assert done.code == 0, done.stderr
+    found = done.document
+    assert (found["command"], found["task"], found["parameters"], found["runs"]) == ("mgd", "parity-2", 9, 6)
+    settings = found["training"]["settings"]
+    assert (settings["code"], settings["tau_x"], settings["tau_theta"]) == ("walsh", 16, 16)
+    with xr.open_dataset(tmp_path / "xor" / "mgd.nc") as opened:
+        data = opened.load()
+    assert found["solved"]["runs"] == int(data.solved.sum()) >= 1
+    assert found["solved"]["low"] < found["solved"]["share"] <= found["solved"]["high"]
+    assert f"{found['solved']['runs']} of 6 runs solved" in done.stderr
+    task, network = parity(2), SigmoidNetwork((2, 2, 1))
+    for seed in data.seed.values:
+        last = int(np.isfinite(data.cost.sel(seed=seed)).sum()) - 1
+        cost = network.cost(data.theta.sel(seed=seed).values, task.inputs, task.targets)
+        assert cost == pytest.approx(float(data.cost.sel(seed=seed)[last]), rel=1e-12)
+    hardware = found["hardware"]
+    assert hardware["time_s"] == pytest.approx(1e-3 * found["inferences"] + 1e-3 * found["updates"])
+    assert {f.name for f in (tmp_path / "xor").iterdir()} == {"mgd.nc", "mgd.png", "summary.json", "checkpoints"}
+    assert json.loads((tmp_path / "xor" / "summary.json").read_text())["cost"] == found["cost"]
+
+
+def test_letters_beside_softmax(tmp_path: Path) -> None:
+    words = ["mgd", "letters", "--steps", "200000", "--checks", "4", "--seeds", "1", "--eta", "5", "--json"]
+    done = in_child(words, tmp_path)
+    assert done.code == 0, done.stderr
+    assert done.document["parameters"] == 220
+    assert done.document["softmax_accuracy"] > 0.9
+    assert done.document["test_accuracy"]["median"] > 0.5
+    assert "solved" not in done.document
+
+
+def test_no_run_solved_exits_1(tmp_path: Path) -> None:
+    done = in_child(["mgd", "parity-4", "--steps", "100", "--checks", "2", "--seeds", "2", "--json"], tmp_path)
+    assert done.code == 1
+    assert done.document["solved"]["runs"] == 0
+    assert done.document["median_steps_to_solved"] is None
+
+
+def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
+    """The result is that of an undisturbed run, and the finished part is not done again."""
+    words = ["mgd", "letters", "--steps", "3000000", "--checks", "300", "--seeds", "2", "--json", "--out"]
+    undisturbed = in_child([*words, "whole"], tmp_path)
+    assert undisturbed.code == 0, undisturbed.stderr
+    running = subprocess.Popen(
+        [*COMMAND, *words, "part"], cwd=tmp_path, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    note = tmp_path / "part" / "checkpoints" / "training.json"
+    while not note.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    out, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert "run the command again to go on" in json.loads(out)["error"]["fix"]
+    resumed = in_child([*words, "part"], tmp_path)
+    assert resumed.code == 0, resumed.stderr
+    with xr.open_dataset(tmp_path / "whole" / "mgd.nc") as one, xr.open_dataset(tmp_path / "part" / "mgd.nc") as other:
+        xr.testing.assert_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "told"),
+    [
+        (["AND"], "task", "is no task of mgd"),
+        (["parity-99"], "bits", "is no parity"),
+        (["XOR", "--eta", "0"], "eta", "is no learning rate"),
+        (["XOR", "--norm", "nan"], "norm", "positive"),
+        (["XOR", "--tau-p", "3", "--tau-theta", "7"], "tau_theta", "is no multiple of tau_p"),
+        (["XOR", "--hidden", "4;4"], "hidden", "is no list of layers"),
+        (["XOR", "--cost-noise", "-1"], "cost_noise", "is no standard deviation"),
+        (["XOR", "--momentum", "1"], "momentum", "is not in [0, 1)"),
+        (["XOR", "--checks", "10", "--steps", "5"], "checks", "are more than"),
+        (["XOR", "--batch", "9"], "batch", "is not between"),
+        (["XOR", "--inference-time", "-1"], "inference_time", "is no time"),
+    ],
+)
+def test_bad_input(capsys: pytest.CaptureFixture[str], words: list[str], field: str, told: str) -> None:
+    assert_refused(
+        in_process(capsys, "mgd", *words, "--steps" if "--steps" not in words else "--seeds", "1"), field, told
+    )
+
+
+def test_another_training_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["mgd", "XOR", "--checks", "2", "--seeds", "1", "--out", str(tmp_path / "here"), "--steps"]
+    in_process(capsys, *words, "100")
+    assert_refused(in_process(capsys, *words, "200"), "checkpoint", "holds those of another training")
