@@ -294,7 +294,7 @@ def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Pa
     assert all(counted[x, seed] == 1 for x, seed in map(tuple, kept.tolist()))  # nothing that was stored is done twice
 
 
-def test_a_point_that_kills_its_worker_is_recorded(one_worker: SweepCluster) -> None:
+def test_a_point_that_kills_its_worker_is_recorded() -> None:
     def deadly(point: dict[str, Any]) -> dict[str, Any]:
         import os
 
@@ -302,19 +302,19 @@ def test_a_point_that_kills_its_worker_is_recorded(one_worker: SweepCluster) -> 
             os._exit(9)
         return {"y": point["x"]}
 
-    result = run_sweep(deadly, [ranged("x", 0, 2, "lin", 3)], {"y": Variable()}, cluster=one_worker)
+    result = run_sweep(deadly, [ranged("x", 0, 2, "lin", 3)], {"y": Variable()}, workers=1)
     assert result.data["status"].values.tolist() == [FAILED, DONE, DONE]
     assert "worker that computed it died" in str(result.data["reason"].values[0])
 
 
-def test_ctrl_c_keeps_what_was_done(tmp_path: Path, one_worker: SweepCluster) -> None:
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     def progress(done: int, failed: int, points: int) -> None:
         if done >= 10:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="give the same command to go on") as stopped:
         run_sweep(
-            toy(None, 0.01), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", cluster=one_worker,
+            toy(None, 0.01), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=1,
             progress=progress,
         )  # fmt: skip
     with xr.open_zarr(tmp_path / "a.zarr") as seen:
