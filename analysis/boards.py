@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from analysis.sweep_measures import bench_of, with_noise
 from analysis.sweep_store import Variable
 from analysis.units import written
 from circuits.component_errors import Component, Drift, Tolerances, components, draw_errors
-from learning import TrainingResult, learn
+from learning import Attempt, Bench, FailedAttempt, HgeSettings, Task, TrainingResult, learn
 from learning.hge import TrainingProgress, build_loop
 
 
@@ -43,6 +43,21 @@ def board(design: Design, parts: tuple[Component, ...], sample: int | None = Non
     return draw_errors(parts, tolerances, rng, drift=drift, temperature_K=design.electronics.temperature)
 
 
+def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> tuple[Bench, Task, HgeSettings]:
+    """Bench, task and settings of the design on one board.
+
+    Raises
+    ------
+    InputError
+        As `Design.bench`, `Design.fitted_task` and `Design.settings`.
+    """
+    bench = bench_of(design)
+    if engine != "averaged":
+        bench = with_noise(bench, design.noise.density)
+    task = design.fitted_task(bench)
+    return bench, task, replace(design.settings(task), component_errors=errors)
+
+
 def train(
     design: Design,
     engine: str,
@@ -59,11 +74,7 @@ def train(
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
         As `learning.learn`.
     """
-    bench = bench_of(design)
-    if engine != "averaged":
-        bench = with_noise(bench, design.noise.density)
-    task = design.fitted_task(bench)
-    settings = replace(design.settings(task), component_errors=errors)
+    bench, task, settings = experiment_of(design, engine, errors)
     chosen: Any = engine
     return learn(
         bench, task, settings, rng=np.random.default_rng(starts), engine=chosen, progress=progress, folder=folder
@@ -89,19 +100,45 @@ OUTCOME = {
     "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
     "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
     "attempts": Variable("1", (), "attempts made"),
+    "attempts_failed": Variable("1", (), "of these, such as got to no end: the device or the circuit gave no number"),
     "device_evaluations": Variable("1", (), "patterns presented, looks included"),
     "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
 }
 
 
-def outcome(result: TrainingResult) -> dict[str, Any]:
+class Trained(Protocol):
+    """What is asked of a training, whoever keeps it."""
+
+    @property
+    def best(self) -> Attempt:
+        """The attempt that ended best."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was learned."""
+
+    @property
+    def starts(self) -> int:
+        """Attempts made."""
+
+    @property
+    def failed(self) -> tuple[FailedAttempt, ...]:
+        """Those that got to no end."""
+
+    @property
+    def device_evaluations(self) -> int:
+        """Patterns presented."""
+
+
+def outcome(result: Trained) -> dict[str, Any]:
     """The values of `OUTCOME`."""
     best = result.best
     return {
         "learned": float(result.success),
         "quality": best.final.quality,
         "separation": best.final.separation_A,
-        "attempts": len(result.attempts),
+        "attempts": result.starts,
+        "attempts_failed": len(result.failed),
         "device_evaluations": result.device_evaluations,
         "controls": best.controls_V,
     }

@@ -25,6 +25,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+_WAVES = {
+    "transimpedance_V": ("tia", "V", "output of the transimpedance amplifier"),
+    "output_V": ("y", "V", "normalised output"),
+    "loss_V": ("loss", "V", "gated loss"),
+    "baseline_V": ("baseline", "V", "baseline"),
+    "gain_log": ("gainlog", "1", "logarithm of the output gain"),
+    "target_V": ("target", "V", "wanted output"),
+    "gate": ("gate", "1", "gate of the lock-ins"),
+}
+"""Node, unit and long name of what is saved under a name of its own."""
+
+
 def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset:
     """Waveforms of a closed (or opened) loop with their units.
 
@@ -41,21 +53,15 @@ def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset
     lockin = np.stack([run[f"v(m{k}_{poles})"] for k in range(len(controls))], axis=1)
     terminal = np.stack([run[f"v({node})"] for node in loop.nodes], axis=1)
 
-    def wave(name: str, units: str, text: str) -> tuple[str, Any, dict[str, str]]:
-        return ("time", run[f"v({name})"], {"units": units, "long_name": text})
-
     data = {
         "control_V": (("time", "control"), loop.controls_V(run), {"units": "V", "long_name": "control voltage"}),
         "lockin_V": (("time", "control"), lockin, {"units": "V", "long_name": "low-passed mixer output"}),
         "terminal_V": (("time", "terminal"), terminal, {"units": "V", "long_name": "electrode voltage"}),
         "current_A": (("time", "terminal"), run.device_A, {"units": "A", "long_name": "current into the electrode"}),
-        "transimpedance_V": wave("tia", "V", "output of the transimpedance amplifier"),
-        "output_V": wave("y", "V", "normalised output"),
-        "loss_V": wave("loss", "V", "gated loss"),
-        "baseline_V": wave("baseline", "V", "baseline"),
-        "gain_log": wave("gainlog", "1", "logarithm of the output gain"),
-        "target_V": wave("target", "V", "wanted output"),
-        "gate": wave("gate", "1", "gate of the lock-ins"),
+        **{
+            name: ("time", run[f"v({node})"], {"units": units, "long_name": text})
+            for name, (node, units, text) in _WAVES.items()
+        },
     }
     provenance = {f"version_{k}": v for k, v in versions().items()}
     return xr.Dataset(
@@ -71,6 +77,17 @@ def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset
             **attrs,
         },
     )
+
+
+def recorded_run(dataset: xr.Dataset, loop: HomodyneLoop, deck: str = "") -> Transient:
+    """The run whose waveforms `loop_dataset` made: what `loop` saves, without statistics and messages."""
+    waves = {node: dataset[name].values for name, (node, _, _) in _WAVES.items()}
+    waves |= {f"w{k}": values for k, values in enumerate(dataset["control_V"].values.T)}
+    waves |= {f"m{k}_{loop.filter_poles}": values for k, values in enumerate(dataset["lockin_V"].values.T)}
+    waves |= dict(zip(loop.nodes, dataset["terminal_V"].values.T, strict=True))
+    values = {f"v({node})".lower(): np.ascontiguousarray(wave) for node, wave in waves.items()}
+    complete = bool(dataset.attrs["complete"])
+    return Transient(dataset["time"].values, values, dataset["current_A"].values, complete, {}, (), deck)
 
 
 def save_dataset(dataset: xr.Dataset, path: Path) -> None:

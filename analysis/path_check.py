@@ -118,8 +118,11 @@ def loss_gradients(
     engine: Engine | None,
     *,
     points_per_cycle: float = 24.0,
+    seed: int = 0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient]:
     """d(loss)/dw by the opened loop's lock-ins, and exactly; the output stage held where its starting values put it.
+
+    `seed` draws the device's noise, where it has any.
 
     The loss is E(y), y = polarity e^c (R I - baseline), for example (y - target)^2; exactly
     dE/dw_k = mean over patterns of E'(y) polarity e^c R dI/dw_k.
@@ -131,7 +134,7 @@ def loss_gradients(
         in its attributes.
     """
     opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
-    run = opened.twin() if engine is None else opened.run(engine)
+    run = opened.twin(seed=seed) if engine is None else opened.run(engine, seed=seed)
     ohm = opened.stage.transimpedance_ohm
     outputs = bench.outputs_A(controls_V, task)
     # Offsets of real parts move the circuit's outputs, and with them the point at which the loss is meant.

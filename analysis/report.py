@@ -43,16 +43,17 @@ COLOURS = 8
 
 @dataclass(frozen=True)
 class Criterion:
-    """One demand and what became of it.
+    """What is asked of a design, and what became of it.
 
     Attributes
     ----------
     name : str
+        As in the design's file, or ``learned``; as people say it on a page.
     wanted, found : str
         With units, as they are to be read.
     passed : bool
     where : str, optional
-        The case that decided, such as a corner.
+        The case that decided: nominal, a corner, samples.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a sweep measures at a point of a design: the circuit's gradient at frozen controls, or a whole training.
+"""What a sweep measures at a point of a design: a gradient of the circuit at frozen controls, or a whole training.
 
 A point's ``seed`` is the design's: it draws the setting (gradient) or the starts (learn), and is the seed of the
 device, too, where that is a random network and ``device.seed`` is no axis of its own. So the point of seed 7 is the one
@@ -16,21 +16,24 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import xarray as xr
 
 from analysis.compare import compare
 from analysis.design import Design
+from analysis.path_check import loss_gradients
 from analysis.sweep_axes import SEED, Value, point_words
 from analysis.sweep_store import Variable
-from circuits import Engine
+from circuits import Engine, HomodyneLoop
 from dnpu_models import NoiseSpectrum, NoisyDevice
 from dnpu_models.geometry import FloatArray
 from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.errors import InputError
 from learning import Bench, HgeSettings, adjoint, learn, spice_lock_in
+from learning.hge import as_measured, build_loop
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
-MEASURES = ("gradient", "learn")
+MEASURES = ("gradient", "loss-gradient", "learn")
 ENGINES = ("ngspice", "twin", "averaged")
 POINTS_PER_CYCLE = 12.0
 """Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
@@ -113,6 +116,25 @@ def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray
     return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A gradient as the circuit read it.
+
+    Attributes
+    ----------
+    measured, exact : DataArray
+    noise : ndarray, shape (n_trained,)
+        Standard deviation that the noise gives it, predicted.
+    time_s : float
+        How long it took, s.
+    """
+
+    measured: xr.DataArray
+    exact: xr.DataArray
+    noise: FloatArray
+    time_s: float
+
+
 @dataclass(frozen=True)
 class GradientMeasure:
     """The circuit's reading of d(output current)/dV at a random setting, noise included, against the exact one.
@@ -166,48 +188,98 @@ class GradientMeasure:
             "reading": Variable("S", ("control",), "gradient of the output as ngspice reads it, without noise"),
         }
 
-    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> tuple[Any, Any, Any, float]:
-        """Reading, exact gradient, the loop, and the noise that was in it (A^2/Hz)."""
+    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> Reading:
+        """The circuit's reading there."""
         design = design_at(self.design, point)
         _differentiable(design)
         bench = bench_of(design)
         settings = design.settings(design.fitted_task(bench))
         controls = random_setting(bench, settings, design.seed)
         density = _density(design) if noisy else 0.0
-        drawn = np.random.SeedSequence([design.seed, *point_words(point)]).generate_state(1)[0]
         measured, _, _, loop = spice_lock_in(
             with_noise(bench, density),
             _engine() if engine == "ngspice" else None,
             controls,
             settings.amplitude_V,
             points_per_cycle=POINTS_PER_CYCLE,
-            seed=int(drawn),
+            seed=_noise_seed(design, point),
             parts=settings.parts,
             multiplier_V=settings.multiplier_V,
         )
         exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
-        return measured, exact, loop, density
+        window = loop.sequence.window_s
+        noise = np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_v)  # boxcar of length T: S/(T alpha^2)
+        return Reading(measured, exact, noise, window)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""
-        measured, exact, loop, density = self._read(point, self.engine, noisy=True)
-        found = compare(measured, exact)
-        window = float(loop.sequence.window_s)
+        read = self._read(point, self.engine, noisy=True)
+        found = compare(read.measured, read.exact)
         return {
-            "reading": np.asarray(measured),
-            "exact": np.asarray(exact),
-            # a boxcar of length T: variance S / (T alpha^2)
-            "noise": np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_v),
+            "reading": np.asarray(read.measured),
+            "exact": np.asarray(read.exact),
+            "noise": read.noise,
             "relative_error": found.relative_error,
             "cosine": found.cosine,
             "sign_agreement": found.sign_agreement,
-            "time": window,
+            "time": read.time_s,
         }
 
     def check(self, point: dict[str, Value]) -> dict[str, Any]:
         """How far ngspice is from it there."""
-        fast, true = (self._read(point, engine, noisy=False)[0] for engine in (self.engine, "ngspice"))
+        fast, true = (self._read(point, engine, noisy=False).measured for engine in (self.engine, "ngspice"))
         return {"deviation": compare(fast, true).relative_error, "reading": np.asarray(true)}
+
+
+@dataclass(frozen=True)
+class LossGradientMeasure(GradientMeasure):
+    """The circuit's reading of d(loss)/dV over the task's patterns, at a random setting, against the exact one.
+
+    The output stage is set by the outputs at the setting and held there, as `inmateria gradient --of loss` does.
+    """
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return _of_loss(super().variables)
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return _of_loss(super().check_variables)
+
+    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> Reading:
+        """The circuit's reading there.
+
+        Noise of density S behind a slope s_p = dE/d v(tia) of pattern p gives the mean over P patterns, each read for
+        T, a variance of (R^2 S / (T alpha^2)) mean(s_p^2) / P.
+        """
+        design = design_at(self.design, point)
+        _differentiable(design)
+        bench = bench_of(design)
+        task = design.fitted_task(bench)
+        settings = design.settings(task)
+        ngspice = _engine() if engine == "ngspice" else None
+        density = _density(design) if noisy else 0.0
+
+        def at(controls_V: FloatArray) -> HomodyneLoop:
+            return build_loop(bench, task, settings, controls_V, 1.0, bench.outputs_A(controls_V, task))
+
+        controls = np.clip(
+            random_setting(bench, settings, design.seed), *at(bench.limits_V.mean(axis=1)).control_limits_V
+        )
+        loop = at(controls)
+        if settings.parts:
+            loop = as_measured(loop, "twin" if ngspice is None else "ngspice", ngspice)
+        measured, exact, _ = loss_gradients(
+            bench, task, replace(loop, device=with_noise(bench, density).device), controls, settings.amplitude_V,
+            ngspice, points_per_cycle=POINTS_PER_CYCLE, seed=_noise_seed(design, point),
+        )  # fmt: skip
+        ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence
+        outputs_V = ohm * bench.outputs_A(controls, task) + exact.attrs["output_offset_V"]
+        slope = ohm * np.sqrt(np.mean(loop.loss_slopes(outputs_V) ** 2) / sequence.patterns)
+        noise = slope * np.sqrt(density / sequence.window_s) / np.asarray(loop.dither.amplitudes_v)
+        return Reading(measured, exact, noise, sequence.period_s)
 
 
 @dataclass(frozen=True)
@@ -233,6 +305,7 @@ class LearnMeasure:
             "correlation": Variable("1", (), "of outputs and targets, best attempt"),
             "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
             "attempts": Variable("1", (), "attempts made"),
+            "attempts_failed": Variable("1", (), "of these, such as got to no end"),
             "device_evaluations": Variable("1", (), "patterns presented, looks included"),
             "loss": Variable("V", (), "mean loss over the last sequence, best attempt"),
             "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
@@ -265,7 +338,8 @@ class LearnMeasure:
             "quality": best.final.quality,
             "correlation": best.final.correlation,
             "separation": best.final.separation_A,
-            "attempts": len(result.attempts),
+            "attempts": result.starts,
+            "attempts_failed": len(result.failed),
             "device_evaluations": result.device_evaluations,
             "loss": best.loss(best.loop.sequences),
             "controls": best.controls_V,
@@ -277,6 +351,21 @@ class LearnMeasure:
         span = np.ptp(true.bench.limits_V, axis=1)
         apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
         return {"deviation": apart, "learned": float(true.success)}
+
+
+def _of_loss(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    """The variables of a gradient of the output, of the loss."""
+    return {
+        name: replace(one, units="V/V", long_name=one.long_name.replace("the output", "the loss"))
+        if one.units == "S"
+        else one
+        for name, one in variables.items()
+    }
+
+
+def _noise_seed(design: Design, point: Mapping[str, Value]) -> int:
+    """A point's own draw of the noise."""
+    return int(np.random.SeedSequence([design.seed, *point_words(point)]).generate_state(1)[0])
 
 
 def _differentiable(design: Design) -> None:
@@ -301,4 +390,6 @@ def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | Le
         raise InputError("measure", name, "is no measure", f"choose {' or '.join(MEASURES)}")
     if engine not in ENGINES:
         raise InputError("engine", engine, "is unknown", f"choose {', '.join(ENGINES)}")
-    return GradientMeasure(design, engine) if name == "gradient" else LearnMeasure(design, engine)
+    if name == "learn":
+        return LearnMeasure(design, engine)
+    return LossGradientMeasure(design, engine) if name == "loss-gradient" else GradientMeasure(design, engine)

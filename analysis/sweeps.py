@@ -49,7 +49,7 @@ def sweep(
         One axis each. Numbers are in SI units, texts carry theirs.
     seeds : int, optional
         Repetitions: an axis ``seed`` of 0 to `seeds` - 1. See `analysis.sweep_measures` for what follows from it.
-    measure : {"gradient", "learn"}
+    measure : {"gradient", "loss-gradient", "learn"}
         Of a design.
     engine : {"twin", "ngspice", "averaged"}
         Of a design; a gradient is not read by the averaged loop.

@@ -79,10 +79,24 @@ def _converted(field: str, value: Any, number: float, written: str, unit: str, f
     return float(found.magnitude)
 
 
+_WRITTEN = {
+    "A^2/Hz": (1e-18, "nA^2/Hz"),
+    "1/K": (1e-6, "ppm/K"),
+    "V/K": (1e-6, "uV/K"),
+    "%": (1e-2, "%"),
+}
+"""What people write in place of units that take no prefix."""
+
+
 def written(value: float, unit: str, digits: int = 6) -> str:
-    """A quantity as text with a fitting prefix: 0.005 V is ``5 mV``; what has no simple unit keeps its power of ten."""
-    if unit == "1":
+    """A quantity as people write it: 0.005 V is ``5 mV``, 1e-23 A^2/Hz ``1e-5 nA^2/Hz``, 0.01 in ``%`` is ``1 %``."""
+    if unit in ("", "1"):
         return f"{value:.{digits}g}"
+    if unit == "1/K" and abs(value) >= 1e-3:
+        return f"{100 * value:.{digits}g} %/K"
+    if unit in _WRITTEN:
+        size, unit = _WRITTEN[unit]
+        return re.sub(r"e([+-])0+", r"e\1", f"{value / size:.{digits}g} {unit}")
     if value == 0 or not math.isfinite(value) or unit not in ("V", "A", "Hz", "s", "ohm", "F", "S", "W"):
         return f"{value:.{digits}g} {unit}"
     power = min(max(3 * math.floor(math.log10(abs(value) * (1 + 1e-12)) / 3), -15), 9)

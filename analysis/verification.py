@@ -2,8 +2,9 @@
 
 Nominal design and corners run in ngspice. Each sample is a board of its own: every component drawn within its
 tolerance, the next device seed, its own starts; it passes where it learns the task and meets the criteria on margin,
-separation and attempts. Samples run in a fast engine and are stored as they are done (`analysis.sweep_runner`), so that
-a verification that was stopped goes on where it was. Some of them, failing ones first, are run again in ngspice.
+separation and attempts. Samples run in a fast engine. Some of them, failing ones first, are run again in ngspice. All
+that ran is stored as it is done (`analysis.verification_nominal`, `analysis.sweep_runner`), so that a verification that
+was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -27,23 +28,33 @@ from analysis.boards import (
     sample_design,
     train,
 )
-from analysis.demands import Demand, all_passing, corner_demands, nominal_demands, yield_demand
+from analysis.criteria import all_passing, corner_criteria, nominal_criteria, yield_criterion
 from analysis.design import Design
 from analysis.path_check import PathCheck, check_path
+from analysis.report import Criterion
 from analysis.sweep_axes import Axis
 from analysis.sweep_cluster import open_cluster
 from analysis.sweep_measures import bench_of
 from analysis.sweep_runner import run_sweep
 from analysis.sweep_store import Variable, difference, read_store
+from analysis.verification_nominal import (
+    NOMINAL,
+    NOMINAL_QUICK,
+    NominalRun,
+    identity_of,
+    read_nominal,
+    write_nominal,
+)
 from analysis.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
 from circuits import Engine
 from circuits.component_errors import Component
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
-from learning import Attempt, BooleanTask, TrainingResult
+from learning import Attempt, BooleanTask
 
 QUICK_SAMPLES = 20
 STORES = ("corners.zarr", "samples.zarr", "samples-quick.zarr", "confirmed.zarr")
+RUNS = (f"{NOMINAL}.nc", f"{NOMINAL_QUICK}.nc")
 CHECKED_INSTANTS = 4
 """Of the learning path, at which the lock-ins are held against the exact gradient."""
 Progress = Callable[[str, int, int], None]
@@ -78,12 +89,10 @@ class Verification:
     design : Design
     quick : bool
         Whether all of it ran in the fast engine, with few samples and without corners.
-    nominal : TrainingResult
-    check : PathCheck
-        Lock-in gradients along the nominal run's path against exact ones.
+    nominal : NominalRun
     corners, samples : Dataset
         What became of each; empty where there are none.
-    demands : tuple of Demand
+    criteria : tuple of Criterion
     yields : Yield or None
     sensitivities : tuple of Sensitivity
     confirmations : tuple of Confirmation
@@ -95,11 +104,10 @@ class Verification:
 
     design: Design
     quick: bool
-    nominal: TrainingResult
-    check: PathCheck
+    nominal: NominalRun
     corners: xr.Dataset
     samples: xr.Dataset
-    demands: tuple[Demand, ...]
+    criteria: tuple[Criterion, ...]
     yields: Yield | None
     sensitivities: tuple[Sensitivity, ...]
     confirmations: tuple[Confirmation, ...]
@@ -109,12 +117,17 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether every criterion is met."""
-        return all(demand.passed for demand in self.demands)
+        return all(one.passed for one in self.criteria)
 
     @property
     def attempt(self) -> Attempt:
         """The nominal run's attempt that counts."""
         return self.nominal.best
+
+    @property
+    def check(self) -> PathCheck:
+        """Lock-in gradients along the nominal run's path against exact ones."""
+        return self.nominal.check
 
 
 def check_design(design: Design, *, quick: bool = False) -> None:
@@ -184,7 +197,8 @@ def verify(
     quick : bool
         Everything in the samples' engine, at most `QUICK_SAMPLES` of them, no corners, nothing confirmed.
     folder : Path, optional
-        Where samples and corners are stored (``samples.zarr``, ``corners.zarr``), to go on from after a kill.
+        Where nominal run, corners and samples are stored (``nominal.nc``, ``corners.zarr``, ``samples.zarr``), to go
+        on from after a kill.
     workers, scheduler
         As `analysis.sweep`.
     progress : callable, optional
@@ -217,7 +231,7 @@ def verify(
                 cluster=cluster,
             ).data
 
-        nominal, check = _nominal(design, own, parts, told, folder)
+        nominal = _nominal(design, own, parts, told, folder, NOMINAL_QUICK if quick else NOMINAL)
         at_corners, samples, again = xr.Dataset(), xr.Dataset(), xr.Dataset()
         if not quick and (found := corners(design)):
             at_corners = run(
@@ -243,42 +257,49 @@ def verify(
                     Axis("sample", chosen),
                     "ngspice",
                 )
-    return _judged(design, quick, nominal, check, at_corners, samples, again, parts)
+    return _judged(design, quick, nominal, at_corners, samples, again, parts)
 
 
 def _check_folder(design: Design, folder: Path | None) -> None:
     """Refuse a folder that holds another design's verification, before anything runs."""
-    for name in STORES if folder is not None else ():
-        path = cast(Path, folder) / name
-        if path.is_dir():
-            found = read_store(path).attrs
-            if found.get("design_sha256") != design.digest:
-                told = difference("design", str(found.get("design", "{}")), design.identity["design"])
-                raise InputError(
-                    "out", str(folder), f"holds another design's verification: {told}",
-                    "choose another folder, or take that one away",
-                )  # fmt: skip
+    if folder is None:
+        return
+    stored: list[Any] = [read_store(folder / name).attrs for name in STORES if (folder / name).is_dir()]
+    stored += [attrs for name in RUNS if (attrs := identity_of(folder / name)) is not None]
+    for found in stored:
+        if found.get("design_sha256") != design.digest:
+            told = difference("design", str(found.get("design", "{}")), design.identity["design"])
+            raise InputError(
+                "out", str(folder), f"holds another design's verification: {told}",
+                "choose another folder, or take that one away",
+            )  # fmt: skip
 
 
 def _nominal(
-    design: Design, engine: Any, parts: tuple[Component, ...], told: Progress, folder: Path | None
-) -> tuple[TrainingResult, PathCheck]:
-    """Train the nominal design, and hold its lock-ins against exact gradients along the path."""
-    restarts = design.learning.restarts
+    design: Design, engine: Any, parts: tuple[Component, ...], told: Progress, folder: Path | None, name: str
+) -> NominalRun:
+    """Train the nominal design, and hold its lock-ins against exact gradients on the path; or read what is stored."""
+    restarts, errors = design.learning.restarts, board(design, parts)
+    if folder is not None and (stored := read_nominal(design, engine, errors, folder, name)) is not None:
+        told("nominal design", restarts, restarts)
+        return stored
     told("nominal design", 0, restarts)
 
     def report(number: int, _phase: str, _share: float, _wall: float) -> None:
         told("nominal design", number, restarts)
 
-    nominal = train(design, engine, board(design, parts), design.seed, progress=report, folder=folder)
-    attempt = nominal.best
+    result = train(design, engine, errors, design.seed, progress=report, folder=folder)
+    attempt = result.best
     told("gradient along the path", 0, 1)
     with Engine() if engine == "ngspice" else nullcontext() as ngspice:
         check = check_path(
-            nominal.bench, nominal.task, attempt.loop, attempt.run, ngspice,
+            result.bench, result.task, attempt.loop, attempt.run, ngspice,
             dither_V=attempt.loop.dither.amplitudes_v, samples=CHECKED_INSTANTS, real=True,
         )  # fmt: skip
-    return nominal, check
+    nominal = NominalRun.of(result, check)
+    if folder is not None:
+        write_nominal(nominal, design, folder, name)
+    return nominal
 
 
 def _quality(samples: xr.Dataset) -> FloatArray:
@@ -294,13 +315,13 @@ def _worst_first(design: Design, samples: xr.Dataset) -> tuple[int, ...]:
 
 
 def _judged(
-    design: Design, quick: bool, nominal: TrainingResult, check: PathCheck, at_corners: xr.Dataset,
-    samples: xr.Dataset, again: xr.Dataset, parts: tuple[Component, ...],
+    design: Design, quick: bool, nominal: NominalRun, at_corners: xr.Dataset, samples: xr.Dataset, again: xr.Dataset,
+    parts: tuple[Component, ...],
 ) -> Verification:  # fmt: skip
     """Hold what was run against the criteria; draw the worst sample's waveforms."""
-    demands = nominal_demands(design, nominal, check)
+    criteria = nominal_criteria(design, nominal)
     if "corner" in at_corners.dims:
-        demands += corner_demands(design, at_corners)
+        criteria += corner_criteria(design, at_corners)
     found: Yield | None = None
     matter: tuple[Sensitivity, ...] = ()
     confirmed: list[Confirmation] = []
@@ -310,7 +331,7 @@ def _judged(
         good = all_passing(design, samples)
         found = yield_of(good, design.verify.confidence)
         if design.criteria.yield_min is not None:
-            demands.append(yield_demand(design, found, quick))
+            criteria.append(yield_criterion(design, found, quick))
         scale = np.array([_scale(design, part) for part in parts])
         stated = np.array([part.stated for part in parts])
         errors = np.nan_to_num((samples["error"].values - stated) / scale)
@@ -327,9 +348,8 @@ def _judged(
                 for k, t, q in zip(again["sample"].values, true, again["quality"].values, strict=True)
             ]
     return Verification(
-        design, quick, nominal, check, at_corners, samples, tuple(demands), found, matter, tuple(confirmed), worst,
-        attempt,
-    )  # fmt: skip
+        design, quick, nominal, at_corners, samples, tuple(criteria), found, matter, tuple(confirmed), worst, attempt
+    )
 
 
 def _scale(design: Design, part: Component) -> float:

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 
 from analysis.datasets import versions
 from analysis.design import Design
+from analysis.design_sections import OwnPart
 from analysis.loop_budget import predict_loop
-from analysis.report import Block, Criterion, Report, Section, Table, Text
+from analysis.report import Block, Report, Section, Table, Text
 from analysis.report_sections import (
     budget_section,
     gradient_section,
@@ -30,6 +31,7 @@ from analysis.report_sections import (
     yield_section,
 )
 from analysis.units import written
+from circuits import HomodyneLoop
 from dnpu_models.geometry import FloatArray
 from learning import Attempt
 from learning.gradients import probe_loop
@@ -45,6 +47,11 @@ _SIGNIFICANT = 0.05
 """Chance below which a component is said to matter; it holds for all components together."""
 _FEWEST = 10
 """Samples below which no component is said to matter: the probabilities of rank correlations hold for many."""
+_SHARES = {
+    "dither.anneal_to", "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
+    "criteria.yield_min", "verify.confidence",
+}  # fmt: skip
+_DEGREES = {"electronics.temperature", "corners.temperature"}
 _NAMES = {
     "learned": "Task learned",
     "margin_min": "Margin",
@@ -86,7 +93,7 @@ def verification_report(
         found.design.name,
         found.passed,
         _summary(found),
-        [Criterion(_NAMES.get(d.name, d.name), d.wanted, d.found, d.passed, d.where) for d in found.demands],
+        [replace(one, name=_NAMES.get(one.name, one.name)) for one in found.criteria],
         [
             _outputs(found),
             _corners(found),
@@ -103,7 +110,7 @@ def verification_report(
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
             loop_section(attempt.loop),
-            _parameters(found.design),
+            _parameters(found.design, attempt.loop),
             reproduction_section(commands, known, _whole(found.design)),
         ],
         {**(facts or {}), "seed": str(found.design.seed)},
@@ -121,8 +128,8 @@ def _whole(design: Design) -> str:
 
 def _summary(found: Verification) -> str:
     """The verdict in words."""
-    failed = [d for d in found.demands if not d.passed]
-    count = len(found.demands)
+    failed = [d for d in found.criteria if not d.passed]
+    count = len(found.criteria)
     if failed:
         names = "; ".join(f"{_NAMES.get(d.name, d.name).lower()} ({d.where})" for d in failed[:3])
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
@@ -155,6 +162,7 @@ def _outputs(found: Verification) -> Section:
     section = truth_table_section(task, cases, threshold_A=_threshold_A(attempt))
     blocks: list[Block] = [
         Text(f"Nominal design: {attempt.final.words()}.{_inverted(attempt)}"),
+        *(Text(f"Attempt {one.number + 1} failed: {one.reason}.") for one in found.nominal.failed),
         *section.blocks,
     ]
     worst = found.worst_attempt
@@ -175,7 +183,7 @@ def _corners(found: Verification) -> Section:
     if "corner" not in data.dims:
         return Section("Corners", [])
     rows, failed = [], []
-    met = {d.where: d.passed for d in found.demands}
+    met = {d.where: d.passed for d in found.criteria}
     for row, name in enumerate(str(name) for name in data["corner"].values):
         good = met.get(name, bool(data["learned"].values[row] > 0))
         reason = str(data["reason"].values[row])
@@ -193,11 +201,13 @@ def _without_empty(columns: list[str], rows: list[list[str]]) -> tuple[list[str]
 
 def _outcome(data: xr.Dataset, row: int) -> list[str]:
     """Margin, separation and attempts of a row, as text."""
-    quality, separation, attempts = (float(data[name].values[row]) for name in ("quality", "separation", "attempts"))
+    quality, separation, attempts, lost = (
+        float(data[name].values[row]) for name in ("quality", "separation", "attempts", "attempts_failed")
+    )
     return [
         f"{quality:.2f}".replace("-", "−") if np.isfinite(quality) else "",
         f"{1e9 * separation:.2f} nA".replace("-", "−") if np.isfinite(separation) else "",
-        str(int(attempts)) if np.isfinite(attempts) else "",
+        f"{int(attempts)}{f' ({int(lost)} failed)' if lost > 0 else ''}" if np.isfinite(attempts) else "",
     ]
 
 
@@ -227,7 +237,7 @@ def _budget(found: Verification) -> Section:
 def _yield(found: Verification) -> list[Section]:
     if found.yields is None:
         return []
-    from analysis.demands import all_passing
+    from analysis.criteria import all_passing
 
     data, y = found.samples, found.yields
     good = np.asarray(all_passing(found.design, data))
@@ -290,8 +300,13 @@ def _word(passed: bool) -> str:
     return "pass" if passed else "fail"
 
 
-def _parameters(design: Design) -> Section:
+def _parameters(design: Design, loop: HomodyneLoop) -> Section:
     """A table for each section of the design: what the file says, and what holds where it says nothing."""
+    units = {  # of parts' figures, which are in the parts' own
+        f"electronics.values.{name}.{one.name}": one.unit
+        for name in design.electronics.values
+        for one in loop.part(name).parameters
+    }
     blocks = []
     for name in type(design).model_fields:
         section = getattr(design, name)
@@ -299,7 +314,7 @@ def _parameters(design: Design) -> Section:
             rows = [
                 [
                     key,
-                    _shown(f"{name}.{key}", getattr(section, key)),
+                    _shown(f"{name}.{key}", getattr(section, key), units),
                     "" if key in section.model_fields_set else "default",
                 ]
                 for key in type(section).model_fields
@@ -310,18 +325,18 @@ def _parameters(design: Design) -> Section:
     return Section("Parameters", blocks)
 
 
-def _origin(section: BaseModel, key: str) -> str:
-    return "" if key in section.model_fields_set else "default"
-
-
-def _shown(key: str, value: Any) -> str:
-    """A value with its unit."""
+def _shown(key: str, value: Any, units: Mapping[str, str]) -> str:
+    """A value as people write it, with its unit; `units` has those that the design itself does not know."""
     if isinstance(value, tuple):
-        return ", ".join(_shown(key, one) for one in value)
+        return ", ".join(_shown(key, one, units) for one in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return written(value, Design.unit_of(key))
+        if key in _DEGREES:
+            return f"{value - 273.15:.6g} degC"
+        return written(value, "%" if key in _SHARES else units[key] if key in units else Design.unit_of(key))
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_shown(key, one)}" for name, one in value.items())
+        return "; ".join(f"{name} {_shown(f'{key}.{name}', one, units)}" for name, one in value.items())
+    if isinstance(value, OwnPart):
+        return value.file
     return str(value)

@@ -36,6 +36,8 @@ BRISK = 0.3
 """Change of an occupation that a step of the relaxation aims at, at first."""
 CAREFUL = 0.15
 """... where that has not led to an end."""
+LEAVING = 0.4
+"""Largest growth rate of an occupation's deviation from an unstable state, times the step."""
 _ROUGH = 1e-12  # part of a hop's direct derivatives below which those by its barrier are left out while relaxing
 _EXACT = 1e-18  # ... and else
 
@@ -290,6 +292,8 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
     by_j = np.empty(hops.pair_j.size)
     system = np.empty((n, n))
     previous = np.zeros(n)
+    size_before = 0.0
+    speed_before = 0.0
     careful = 0
     for count in range(1, limit + 1):
         slopes(hops, p, work, by_x, by_i, by_j)
@@ -310,17 +314,25 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
         balance(hops, energy, volts, p, rate, current, work)
         if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate)) < 1e-15)):
             return count
-        turn = np.dot(step, previous)
+        size = np.sqrt(np.dot(step, step))
+        turn = np.dot(step, previous) / max(size * size_before, 1e-300)
         growth = min(max(wanted / max(largest, 1e-300), 0.3), 1000.0 if wanted > CAREFUL and largest < 1e-2 else 10.0)
-        if largest > 1e-7 and turn < -0.2 * np.sqrt(np.dot(step, step) * np.dot(previous, previous)):
+        if largest > 1e-7 and turn < -0.2:
             # Just past a fold the flow creeps through a bottleneck, where long steps would only jump to and fro.
             growth = min(0.1, 1e4 / dt)
             careful = 20
         elif careful > 0:
             growth = min(growth, 1.2)
             careful -= 1
+        speed = size / dt
+        if largest > 1e-7 and turn > 0.5 and speed > speed_before:
+            # Leaving an unstable state along an eigenvector, a step of implicit Euler multiplies the speed by
+            # 1/(1 - lambda dt): beyond lambda dt = 1 it would turn round and lead back, again and again.
+            growth = min(growth, LEAVING / (1.0 - speed_before / speed))
         dt = min(dt * growth, 1e14)
         previous[:] = step
+        size_before = size
+        speed_before = speed
     return -limit
 
 

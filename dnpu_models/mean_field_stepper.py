@@ -49,7 +49,7 @@ def evaluate(t, voltages, params, state, out):
     """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
 
     Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
-    fraction of the largest current. Writes NaN where no stationary state was found.
+    fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
     """
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])

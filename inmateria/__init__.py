@@ -28,12 +28,12 @@ _HOME = {
     "analysis.device_plots": ["plot_device", "plot_iv"],
     "analysis.plots": ["plot_gradients", "plot_learning", "plot_path_check", "plot_truth_table", "plot_waveforms"],
     "learning": [
-        "GATES", "SOLVED_COST", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "CompiledCost", "HgeSettings",
-        "MgdSettings", "MgdTraining", "MultiplexedDescent", "RegressionTask", "SampleSet", "Score", "SearchSettings",
-        "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "backpropagate", "central_difference", "curve",
-        "default_bench", "digital_lock_in", "digits", "evaluations_to_first", "exact_dither_average", "gradient_angles",
-        "learn", "letters", "named_task", "own_task", "parity", "read_task", "ring", "search", "settled_loss", "sphere",
-        "spice_lock_in", "train_many", "training_trace",
+        "GATES", "SOLVED_COST", "Attempt", "Bench", "BooleanTask", "ClassificationTask", "CompiledCost",
+        "FailedAttempt", "HgeSettings", "MgdSettings", "MgdTraining", "MultiplexedDescent", "RegressionTask",
+        "SampleSet", "Score", "SearchSettings", "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "backpropagate",
+        "central_difference", "curve", "default_bench", "digital_lock_in", "digits", "evaluations_to_first",
+        "exact_dither_average", "gradient_angles", "learn", "letters", "named_task", "own_task", "parity", "read_task",
+        "ring", "search", "settled_loss", "sphere", "spice_lock_in", "train_many", "training_trace",
     ],
     "circuits": [
         "CoSimulation", "DeviceNetwork", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock",

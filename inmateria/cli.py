@@ -164,7 +164,7 @@ def learn(
     gate: Annotated[
         str | None,
         typer.Argument(
-            help=f"{TASKS}, or a file (.csv, .npz); a design names its own.",
+            help=f"{TASKS}, or a file (.csv, .npz); a design names its own, which this one takes the place of.",
             show_default=False,
         ),
     ] = None,
@@ -529,6 +529,7 @@ class MeasureChoice(StrEnum):
     """What is measured at each point."""
 
     gradient = "gradient"
+    loss_gradient = "loss-gradient"
     learn = "learn"
 
 
@@ -618,7 +619,8 @@ def sweep_command(
         typer.Option(help="Repetitions: each seed draws its device (if random), setting or starts, and noise.", min=1),
     ] = None,
     measure: Annotated[
-        MeasureChoice, typer.Option(help="gradient at frozen controls against the exact one, or learn.")
+        MeasureChoice,
+        typer.Option(help="gradient of output or loss at frozen controls against the exact one, or learn."),
     ] = MeasureChoice.gradient,
     engine: Annotated[
         EngineChoice, typer.Option(help="ngspice, its compiled twin, or the averaged loop (learn only).")

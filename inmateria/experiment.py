@@ -14,6 +14,7 @@ from circuits import HomodyneLoop, loop_fields
 from circuits.losses import LossName
 from dnpu_models import KineticMonteCarlo
 from inmateria.errors import InputError
+from inmateria.terminal import stderr
 from learning import Bench, HgeSettings, Task, named_task
 from learning.bench import DEFAULT_PRESET, SPACING_HZ
 from learning.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
@@ -113,7 +114,7 @@ DESIGN_KEYS = {
 
 
 def read_design(path: str, given: Mapping[str, Any]) -> Design:
-    """A design's file, with the options that stand beside it in place of its own values.
+    """A design's file, with the options that stand beside it in place of its own values; another task is told of.
 
     Raises
     ------
@@ -125,6 +126,9 @@ def read_design(path: str, given: Mapping[str, Any]) -> Design:
         output, _, inputs = str(given["electrodes"]).replace(" ", "").partition(":")
         values |= {"device.output": output, "device.inputs": inputs.split(",")}
     design = Design.from_toml(path)
+    if (task := str(given.get("gate", design.task.name))).casefold() != design.task.name.casefold():
+        told = f"the task is {task}, as the command line says, in place of {design.task.name} in {path}"
+        stderr.print(told, highlight=False, markup=False)
     if (tones := numbers("frequencies", given.get("frequencies"))) is not None:
         kept = design.model_dump(exclude_unset=True)
         for name in ("spacing", "base"):

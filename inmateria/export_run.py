@@ -10,7 +10,7 @@ from rich.console import Console
 
 from circuits.closed_deck import closed_deck, fit_to_run
 from inmateria.experiment import Experiment, planned_loop
-from inmateria.learning_run import train
+from inmateria.learning_run import failed_facts, train
 from inmateria.results import Results
 from inmateria.terminal import document, stderr, writing
 
@@ -29,7 +29,7 @@ def run_export(
     planned = planned_loop(experiment, "ngspice")
     results = Results("export", seed, None, {})
     result, _ = train(experiment, planned, seed, "ngspice", results)
-    attempt = result.attempts[-1] if result.success else result.best
+    attempt = result.best
     network = None
     if closed:
         with stderr.status("fitting a network to the device"):
@@ -52,7 +52,8 @@ def run_export(
         {
             "gate": task.name,
             "success": result.success,
-            "restarts": len(result.attempts),
+            "restarts": result.starts,
+            "failed_attempts": failed_facts(result.failed),
             "lockin_V": {name: float(attempt.run[f"v(m{k}_{poles})"][-1]) for k, name in enumerate(bench.names)},
             "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
             "device": experiment.facts,

@@ -18,7 +18,17 @@ from inmateria.experiment import Experiment, planned_loop
 from inmateria.progress import TrainingBar, compilation_told
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import Attempt, Bench, BooleanTask, HgeSettings, Task, TrainingResult, learn, training_trace
+from learning import (
+    Attempt,
+    Bench,
+    BooleanTask,
+    FailedAttempt,
+    HgeSettings,
+    Task,
+    TrainingResult,
+    learn,
+    training_trace,
+)
 from learning.hge import EngineName
 
 CHECK_DITHER_V = 0.005
@@ -34,7 +44,12 @@ def train(
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
-        def done(attempt: Attempt) -> None:
+        def done(attempt: Attempt | FailedAttempt) -> None:
+            if isinstance(attempt, FailedAttempt):
+                told = f"{task.name}: attempt {attempt.number + 1} failed, {attempt.reason}"
+                stderr.print(told, highlight=False, markup=False)
+                bar.next_attempt()
+                return
             last[:] = [attempt]
             verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
             stderr.print(
@@ -89,11 +104,12 @@ def run_learning(
         "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
     )
     result, training_s = train(experiment, planned, seed, engine, results, device_evaluations)
-    attempt = result.attempts[-1] if result.success else result.best
+    attempt = result.best
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
     about, check = _check(bench, task, attempt, engine, results)
-    summary = _summary(task, bench, result, attempt, check)
+    held_A = held_out_A(bench, task, attempt.controls_V)
+    summary = _summary(task, bench, result, attempt, check, held_A)
     summary |= {
         "device": experiment.facts,
         "design": experiment.design_facts,
@@ -105,7 +121,7 @@ def run_learning(
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s
-    results.write_figures(lambda dataset: _figures(bench, result, attempt, task, check, dataset))
+    results.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     summary["wall_s"] = time.perf_counter() - begin
     content = results.write_summary(summary)
     _tell(summary, attempt.final.words(), folder, answer)
@@ -132,7 +148,7 @@ def _check(bench: Bench, task: Task, attempt: Attempt, engine: str, results: Res
 
 
 def _figures(
-    bench: Bench, result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, dataset: Any
+    result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, held_A: FloatArray, dataset: Any
 ) -> dict[str, Any]:
     from analysis import plots, task_plots
 
@@ -140,7 +156,7 @@ def _figures(
     if isinstance(task, BooleanTask):
         answer = {"truth_table.png": plots.plot_truth_table(attempt, task.gate)}
     else:
-        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_out_A(bench, task, attempt.controls_V))}
+        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_A)}
     return {
         **answer,
         "trace.png": task_plots.plot_traces({"hge": training_trace(result)}, task.name),
@@ -184,7 +200,14 @@ def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | No
         raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
 
 
-def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck) -> dict[str, Any]:
+def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
+    """The attempts that failed, counted from 1, and why."""
+    return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
+
+
+def _summary(
+    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
+) -> dict[str, Any]:
     ohm = attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
@@ -192,7 +215,8 @@ def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt,
         **task_facts(task),
         "method": "hge",
         "success": result.success,
-        "restarts": len(result.attempts),
+        "restarts": result.starts,
+        "failed_attempts": failed_facts(result.failed),
         "initial": {
             "outputs_V": _outputs(task, attempt.initial_A * ohm),
             **attempt.initial.facts(),
@@ -202,7 +226,7 @@ def _summary(task: Task, bench: Bench, result: TrainingResult, attempt: Attempt,
         "currents_A": _outputs(task, attempt.final_A),
         "polarity": polarity,
         **attempt.final.facts(),
-        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
+        "test": task.test_facts(attempt.final_A, held_A, polarity),
         "noise_A": bench.noise_A(),
         "loss": attempt.loss(attempt.loop.sequences),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
@@ -238,11 +262,9 @@ def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Cons
     else:
         held = "".join(f", held-out {name} {value:.2f}" for name, value in summary["test"].items())
         told = f"{words}{held}"
-    answer.print(
-        f"{summary['task']} {verdict} after {summary['restarts']} "
-        f"attempt{'s' if summary['restarts'] > 1 else ''}; {told}",
-        highlight=False,
-    )
+    lost = len(summary["failed_attempts"])
+    attempts = f"attempt{'s' if summary['restarts'] > 1 else ''}{f' ({lost} failed)' if lost else ''}"
+    answer.print(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}", highlight=False)
     answer.print(
         f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
         f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from inmateria.errors import InputError
 from inmateria.experiment import Experiment, planned_loop
-from inmateria.learning_run import held_out_A, task_facts
+from inmateria.learning_run import failed_facts, held_out_A, task_facts
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import (
@@ -108,7 +108,8 @@ def _by_hge(
     polarity = attempt.loop.stage.polarity
     return {
         "success": result.success,
-        "restarts": len(result.attempts),
+        "restarts": result.starts,
+        "failed_attempts": failed_facts(result.failed),
         "device_evaluations": result.device_evaluations,
         "evaluations_to_first": evaluations_to_first(result),
         "physical_s": result.physical_s,

@@ -23,7 +23,7 @@ from inmateria.results import Results
 from inmateria.terminal import stderr, writing
 
 STORE = "sweep.zarr"
-SHOWN = {"gradient": "relative_error", "learn": "learned"}
+SHOWN = {"gradient": "relative_error", "loss-gradient": "relative_error", "learn": "learned"}
 """The quantity that is drawn, and told of."""
 _PLANNED_SEEDS = 4
 """Settings that the planner looks at; each takes a few seconds."""

@@ -12,16 +12,19 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis.datasets import loop_dataset, save_dataset
-from analysis.demands import all_passing
+from analysis.criteria import all_passing
 from analysis.design import Design
-from analysis.verification import STORES, Verification, verify
+from analysis.verification import RUNS, STORES, Verification, verify
+from analysis.verification_nominal import NOMINAL, NOMINAL_QUICK
 from circuits import Engine
 from inmateria.errors import InputError, Interrupted
+from inmateria.learning_run import failed_facts
 from inmateria.progress import compilation_told, stages
 from inmateria.terminal import as_text, document, stderr, writing
 
 TEMPLATE = files("analysis") / "templates" / "design.toml"
+ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
+"""What is told of a corner."""
 MATTER = 0.05
 """Largest p-value of a component that is told of."""
 
@@ -66,9 +69,10 @@ def run_verify(
         with stages(stderr) as progress, compilation_told(stderr):
             found = verify(design, quick=quick, folder=folder, workers=workers, scheduler=scheduler, progress=progress)
     except KeyboardInterrupt as stop:
-        kept = "with --out DIR, corners and samples that are done are kept"
-        if folder is not None and any((folder / name).is_dir() for name in STORES):
-            kept = f"the same command goes on with the corners and samples in {folder}; the nominal design runs again"
+        kept = "with --out DIR, what is done is kept"
+        if folder is not None:
+            there = any((folder / name).exists() for name in (*STORES, *RUNS))
+            kept = f"the same command goes on with what is in {folder}" if there else "run the command again"
         raise Interrupted("verify", "Ctrl-C", "stopped by Ctrl-C", kept) from stop
     content = document(
         "verify", design.seed, {**facts(found), "design": {"file": file, "name": design.name, "sha256": design.digest}}
@@ -89,11 +93,12 @@ def facts(found: Verification) -> dict[str, Any]:
     return {
         "success": found.passed,
         "quick": found.quick,
-        "criteria": [vars(one) | {} for one in found.demands],
-        "failed": [f"{one.name} ({one.where})" for one in found.demands if not one.passed],
+        "criteria": [vars(one) | {} for one in found.criteria],
+        "failed": [f"{one.name} ({one.where})" for one in found.criteria if not one.passed],
         "nominal": {
             "learned": found.nominal.success,
-            "attempts": len(found.nominal.attempts),
+            "attempts": found.nominal.starts,
+            "failed_attempts": failed_facts(found.nominal.failed),
             **attempt.final.facts(),
             "gradient_cosine": float(np.median(found.check.cosines)),
             "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
@@ -125,23 +130,20 @@ def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
             dim: str(data[dim].values[row]),
             "passed": bool(good[row]),
             "reason": str(data["reason"].values[row]),
-            **{key: float(data[key].values[row]) for key in ("learned", "quality", "separation", "attempts")},
+            **{key: float(data[key].values[row]) for key in ROW},
         }
         for row in range(data.sizes[dim])
     ]
 
 
 def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[str]:
-    """Waveforms and deck of the nominal run, the worst sample's deck, the report."""
+    """The worst sample's deck and the report; tells of the nominal run's waveforms and deck, too."""
     from analysis.report import write_report
     from analysis.verification_report import verification_report
 
-    attempt, written = found.attempt, []
+    name = NOMINAL_QUICK if found.quick else NOMINAL
+    written = [folder / f"{name}.nc", folder / f"{name}.cir"]
     with writing("out", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        save_dataset(loop_dataset(attempt.loop, attempt.run, seed=found.design.seed), folder / "nominal.nc")
-        (folder / "nominal.cir").write_text(attempt.run.deck or attempt.loop.deck(), encoding="utf-8")
-        written += [folder / "nominal.nc", folder / "nominal.cir"]
         if found.worst_attempt is not None:
             worst = found.worst_attempt
             (folder / "worst.cir").write_text(worst.loop.deck(worst.run), encoding="utf-8")
@@ -192,7 +194,7 @@ def _ngspice(found: Verification) -> str | None:
 
 def _tell(found: Verification, folder: Path | None, answer: Console) -> None:
     """The verdict for people."""
-    for one in found.demands:
+    for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
         answer.print(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}", highlight=False)
     if found.yields is not None:

@@ -27,7 +27,15 @@ from learning.gradients import (
     monte_carlo_difference,
     spice_lock_in,
 )
-from learning.hge import Attempt, HgeSettings, TrainingResult, evaluations_to_first, learn, training_trace
+from learning.hge import (
+    Attempt,
+    FailedAttempt,
+    HgeSettings,
+    TrainingResult,
+    evaluations_to_first,
+    learn,
+    training_trace,
+)
 from learning.multiplexed import CompiledCost, MgdSettings, MultiplexedDescent
 from learning.multiplexed_training import SOLVED_COST, MgdTraining, train_many
 from learning.regression import RegressionTask, curve
@@ -46,6 +54,7 @@ __all__ = [
     "BooleanTask",
     "ClassificationTask",
     "CompiledCost",
+    "FailedAttempt",
     "HgeSettings",
     "MgdSettings",
     "MgdTraining",

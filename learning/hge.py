@@ -3,7 +3,8 @@
 One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
 correlate best with the wanted ones, of those where the outputs move enough, sets polarity, baseline and gain of the
 output stage by it, and lets the circuit learn. A setting that fulfils the task already is never taken. The attempt is
-judged by the outputs that stand at the end of the same transient, with dither and learning off.
+judged by the outputs that stand at the end of the same transient, with dither and learning off. An attempt whose device
+or circuit gives no number somewhere has failed, and the next one begins.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from circuits.engine import Progress
 from circuits.homodyne_loop import Peaks
 from circuits.losses import LossName
 from dnpu_models.geometry import FloatArray
-from inmateria.errors import InputError
+from inmateria.errors import ConvergenceError, InputError
 from learning.bench import Bench
 from learning.search import Trace, settled_loss
 from learning.tasks import SEPARATION_MIN_A, Score, Task
@@ -152,14 +153,52 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False)
+class FailedAttempt:
+    """One start of the loop that did not get to its end: the device or the circuit gave no number somewhere.
+
+    Attributes
+    ----------
+    number : int
+        Attempts before it.
+    error : ConvergenceError
+        Why.
+    device_evaluations : int
+        Pattern presentations, as if it had gone to its end.
+    start : Start or None
+        None if it failed while settings were looked at.
+    """
+
+    number: int
+    error: ConvergenceError
+    device_evaluations: int
+    start: Start | None
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line."""
+        return " ".join(str(self.error).split())
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """All attempts at a task; the last one decides."""
+    """All attempts at a task; the last one decides.
+
+    Attributes
+    ----------
+    task, bench, settings, engine
+        What was run.
+    attempts : tuple of Attempt
+        Those that got to their end.
+    failed : tuple of FailedAttempt
+        Those that did not.
+    """
 
     task: Task
     bench: Bench
     settings: HgeSettings
     engine: str
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+    failed: tuple[FailedAttempt, ...] = field(default_factory=tuple)
 
     @property
     def success(self) -> bool:
@@ -172,9 +211,22 @@ class TrainingResult:
         return max(self.attempts, key=lambda a: (a.final.learned, a.final.quality))
 
     @property
+    def starts(self) -> int:
+        """Attempts begun, failed ones included."""
+        return len(self.attempts) + len(self.failed)
+
+    @property
+    def in_order(self) -> tuple[Attempt | FailedAttempt, ...]:
+        """All attempts, failed ones included, as they were made."""
+        found: list[Attempt | FailedAttempt] = list(self.attempts)
+        for failure in self.failed:
+            found.insert(failure.number, failure)
+        return tuple(found)
+
+    @property
     def device_evaluations(self) -> int:
         """Pattern presentations of all attempts."""
-        return sum(a.device_evaluations for a in self.attempts)
+        return sum(a.device_evaluations for a in self.in_order)
 
     @property
     def physical_s(self) -> float:
@@ -294,7 +346,7 @@ def learn(
     rng: np.random.Generator,
     engine: EngineName = "ngspice",
     progress: TrainingProgress | None = None,
-    on_attempt: Callable[[Attempt], None] | None = None,
+    on_attempt: Callable[[Attempt | FailedAttempt], None] | None = None,
     folder: Path | None = None,
     device_evaluations: int | None = None,
 ) -> TrainingResult:
@@ -321,8 +373,10 @@ def learn(
 
     Raises
     ------
-    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+    InputError, NetlistError, EngineError, Interrupted
         As `HomodyneLoop`; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
+    ConvergenceError
+        If every attempt failed: the last one's. Else they are in the result's `failed`.
     """
     settings = HgeSettings() if settings is None else settings
     if engine not in get_args(EngineName):
@@ -335,35 +389,63 @@ def learn(
                 left = device_evaluations - result.device_evaluations
                 if left < len(task.points) * (settings.looks + settings.sequences + 2):
                     break
-            start = choose_start(bench, task, settings, rng)
-            loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
-            if settings.parts:
-                loop = as_measured(loop, engine, ngspice)
-
-            def report(
-                phase: str, simulated: float, wall: float, number: int = number, loop: HomodyneLoop = loop
-            ) -> None:
-                if progress is not None:
-                    progress(number, phase, simulated / loop.stop_s, wall)
-
-            try:
-                if ngspice is None:
-                    report(engine, 0.0, 0.0)
-                run = transient(loop, engine, ngspice, progress=report, folder=folder)
-            except KeyboardInterrupt as interruption:
-                if getattr(interruption, "partial", None) is not None:
-                    interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
-                raise
-            attempt = judge(bench, task, loop, run, start)
-            result = replace(result, attempts=(*result.attempts, attempt))
+            attempt = _attempt(bench, task, settings, number, rng, engine, ngspice, progress, folder)
+            if isinstance(attempt, FailedAttempt):
+                result = replace(result, failed=(*result.failed, attempt))
+            else:
+                result = replace(result, attempts=(*result.attempts, attempt))
             if on_attempt is not None:
                 on_attempt(attempt)
-            if attempt.final.learned:
+            if result.success:
                 break
     finally:
         if ngspice is not None:
             ngspice.close()
+    if result.failed and not result.attempts:
+        raise _all_failed(result.failed)
     return result
+
+
+def _attempt(
+    bench: Bench, task: Task, settings: HgeSettings, number: int, rng: np.random.Generator, engine: EngineName,
+    ngspice: Engine | None, progress: TrainingProgress | None, folder: Path | None,
+) -> Attempt | FailedAttempt:  # fmt: skip
+    """Choose a start, let the circuit learn from there, judge."""
+    start: Start | None = None
+    try:
+        start = choose_start(bench, task, settings, rng)
+        loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
+        if settings.parts:
+            loop = as_measured(loop, engine, ngspice)
+
+        def report(phase: str, simulated: float, wall: float) -> None:
+            if progress is not None:
+                progress(number, phase, simulated / loop.stop_s, wall)
+
+        if ngspice is None:
+            report(engine, 0.0, 0.0)
+        try:
+            run = transient(loop, engine, ngspice, progress=report, folder=folder)
+        except KeyboardInterrupt as interruption:
+            if getattr(interruption, "partial", None) is not None:
+                interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
+            raise
+    except ConvergenceError as error:
+        patterns = len(task.points)
+        used = patterns * settings.looks if start is None else start.looked + patterns * (settings.sequences + 2)
+        return FailedAttempt(number, error, used, start)
+    return judge(bench, task, loop, run, start)
+
+
+def _all_failed(failed: tuple[FailedAttempt, ...]) -> ConvergenceError:
+    """The last attempt's error; where there were others, with a word on them."""
+    last = failed[-1].error
+    if len(failed) == 1:
+        return last
+    problem = f"{last.problem} in the last of {len(failed)} attempts, all of which failed"
+    error = type(last)(last.field, last.value, problem, last.fix)
+    error.node, error.time_s, error.words, error.deck = last.node, last.time_s, last.words, last.deck
+    return error
 
 
 def judge(bench: Bench, task: Task, loop: HomodyneLoop, run: Transient, start: Start) -> Attempt:
@@ -391,7 +473,10 @@ def training_trace(result: TrainingResult) -> Trace:
     """
     targets, least = np.array(result.task.targets_V), result.settings.least_rms_A
     evaluations, losses, before = [], [], 0
-    for attempt in result.attempts:
+    for attempt in result.in_order:
+        if isinstance(attempt, FailedAttempt):
+            before += attempt.device_evaluations
+            continue
         loop, patterns = attempt.loop, len(targets)
         scale = loop.stage.transimpedance_ohm
         for number in range(loop.sequences + 2):
@@ -410,9 +495,12 @@ def evaluations_to_first(result: TrainingResult) -> int | None:
     """
     task, bench, patterns, used = result.task, result.bench, len(result.task.points), 0
     noise = bench.noise_A()
-    for attempt in result.attempts:
-        if attempt.start.found is not None:
+    for attempt in result.in_order:
+        if attempt.start is not None and attempt.start.found is not None:
             return used + attempt.start.found
+        if isinstance(attempt, FailedAttempt):
+            used += attempt.device_evaluations
+            continue
         used += attempt.start.looked
         loop, run = attempt.loop, attempt.run
         controls, scale, polarity = loop.controls_V(run), loop.stage.transimpedance_ohm, loop.stage.polarity

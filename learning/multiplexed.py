@@ -214,7 +214,7 @@ class MultiplexedDescent:
             raise InputError("steps", steps, "is no number of steps", "give 0 or more")
         if self._run(self._knobs, self._state, int(steps)) != kernel.FINE:
             raise ConvergenceError(
-                "cost", self.steps, f"is no finite number at step {self.steps}", "lower eta, or look at the cost there"
+                "cost", None, f"is no finite number at step {self.steps}", "lower eta, or look at the cost there"
             )
 
     @property

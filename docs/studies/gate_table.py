@@ -61,7 +61,7 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
         row |= {
             "engine": engine,
             "success": result.success,
-            "restarts": len(result.attempts),
+            "restarts": result.starts,
             "evaluations": result.device_evaluations,
             "first": evaluations_to_first(result),
             **result.best.final.facts(),

@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,35 +30,20 @@ from analysis.report_sections import (
     yield_section,
 )
 from circuits import loop_fields
-from dnpu_models import ChipSurrogate
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, adjoint
-from learning.hge import Attempt, HgeSettings, Start, build_loop, judge
+from learning.hge import Attempt, HgeSettings, build_loop
 from lockin import LockInSettings, error_budget
 
+from .conftest import START
+
 EVIL = "</script><script>document.title = 'broken'</script><b>bold"
-START = np.array([0.1, -0.2, 0.15, 0.05])
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    rng = np.random.default_rng(3)
-    sizes = (4, 12, 12, 1)
-    weights = tuple(rng.normal(0, np.sqrt(2 / a), (b, a)) for a, b in pairwise(sizes))
-    biases = tuple(rng.normal(0, 0.1, b) for b in sizes[1:])
-    return Bench(ChipSurrogate(weights, biases, np.full(4, -1.0), np.full(4, 1.0), 2e-8), 0, (1, 2))
-
-
-@pytest.fixture(scope="module")
-def attempt(bench: Bench) -> Attempt:
-    task = bench.task("AND")
-    loop = build_loop(bench, task, HgeSettings(sequences=3), START, 1.0, bench.outputs_A(START, task))
-    return judge(bench, task, loop, loop.twin(), Start(START, 1.0, bench.outputs_A(START, task), 4, None))
-
-
-@pytest.fixture(scope="module")
-def sections(bench: Bench, attempt: Attempt) -> list[Section]:
+def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
     """Every kind of section, from a small run."""
+    bench, attempt = small_bench, small_attempt
     task, loop = bench.task("AND"), attempt.loop
     assert isinstance(task, BooleanTask)
     check = check_path(bench, task, loop, attempt.run, None, samples=3)
@@ -201,8 +185,8 @@ def test_a_figure_shows_the_numbers_it_is_given() -> None:
     assert "#0101" not in svg
 
 
-def test_schematic_states_levels_and_values(bench: Bench) -> None:
-    task = bench.task("AND")
+def test_schematic_states_levels_and_values(small_bench: Bench) -> None:
+    bench, task = small_bench, small_bench.task("AND")
     settings = HgeSettings(amplitude_V=0.02, **loop_fields("macro", mixer="transistor"))
     loop = build_loop(bench, task, settings, START, 1.0, bench.outputs_A(START, task))
     found = {stage.title: stage for stage in stages(loop)}
@@ -226,7 +210,7 @@ def test_quantities(value: float, text: str) -> None:
     assert quantity(value, "ohm") == text
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path, attempt: Attempt) -> None:
+def test_what_does_not_fit_is_refused(tmp_path: Path, small_attempt: Attempt) -> None:
     with pytest.raises(InputError, match=r"^rows"):
         Table(["a", "b"], [["1"]])
     with pytest.raises(InputError, match=r"^time_s"):
@@ -234,7 +218,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, attempt: Attempt) -> None:
     with pytest.raises(InputError, match=r"^panels"):
         Waves([0.0, 1.0], {"a": {"x": [1.0]}})
     with pytest.raises(InputError, match=r"^start_s"):
-        waveform_section(attempt.loop, attempt.run, 1e3, 2e3)
+        waveform_section(small_attempt.loop, small_attempt.run, 1e3, 2e3)
     with pytest.raises(InputError, match=r"^values"):
         sweep_section(xr.DataArray(np.zeros(3), dims="a"))
     with pytest.raises(InputError, match=r"^measured"):

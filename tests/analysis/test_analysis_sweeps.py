@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from analysis import sweep_cluster
 from analysis.sweep_axes import Axis, make_axes, parse_over, point_words, ranged, seed_axis
+from analysis.sweep_cluster import SweepCluster, open_cluster
 from analysis.sweep_runner import run_sweep
 from analysis.sweep_store import DONE, FAILED, TODO, Layout, Outcome, SweepStore, Variable
 from inmateria.errors import InputError, Interrupted
@@ -196,7 +198,14 @@ def contents(path: Path) -> dict[str, bytes]:
     return {name: text for name, text in files.items() if name.split("/")[0] not in ("seconds", "host")}
 
 
-def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one_worker() -> Iterator[SweepCluster]:
+    """Workers take seconds to start: sweeps that ask for nothing else share one."""
+    with open_cluster(None, 1) as cluster:
+        yield cluster
+
+
+def test_a_killed_worker_costs_nothing(tmp_path: Path, one_worker: SweepCluster) -> None:
     killed: list[int] = []
 
     def progress(done: int, failed: int, points: int) -> None:
@@ -222,7 +231,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     assert again.computed == 0
     before = len(calls(tmp_path))
     once_more = run_sweep(
-        toy(tmp_path), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=1, retry_failed=True
+        toy(tmp_path), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", cluster=one_worker, retry_failed=True
     )
     assert once_more.computed == once_more.failed == 5
     assert {seed for _, seed, _ in calls(tmp_path)[before:]} == {3}
@@ -255,20 +264,20 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, one_worker: SweepCluster) -> Path:
     """The store of a run that nothing happened to."""
     path = tmp_path_factory.mktemp("undisturbed") / "sweep.zarr"
-    run_sweep(toy(), AXES, VARIABLES, coords=COORDS, store=path, workers=1)
+    run_sweep(toy(), AXES, VARIABLES, coords=COORDS, store=path, cluster=one_worker)
     return path
 
 
-def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Path) -> None:
+def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Path, one_worker: SweepCluster) -> None:
     folder, path = tmp_path / "killed", tmp_path / "killed" / "sweep.zarr"
     with start(folder) as process:
         until = time.monotonic() + 120
         stored = 0
         while stored < 5 and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+            time.sleep(0.2)  # seldom: looking costs the workers' time
             if path.exists():
                 with xr.open_zarr(path) as seen:  # while it is being written
                     stored = int((seen["status"].values > 0).sum())
@@ -277,7 +286,7 @@ def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Pa
     assert all(gone(pid) for pid in {pid for _, _, pid in calls(folder)})  # the workers die with it
     with xr.open_zarr(path) as seen:
         kept = np.argwhere(seen["status"].values > 0)
-    rest = run_sweep(toy(folder), AXES, VARIABLES, coords=COORDS, store=path, workers=1)
+    rest = run_sweep(toy(folder), AXES, VARIABLES, coords=COORDS, store=path, cluster=one_worker)
     assert rest.computed == 40 - len(kept)
     assert contents(path) == contents(undisturbed)
     counted = Counter((x, seed) for x, seed, _ in calls(folder))
@@ -285,7 +294,7 @@ def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Pa
     assert all(counted[x, seed] == 1 for x, seed in map(tuple, kept.tolist()))  # nothing that was stored is done twice
 
 
-def test_a_point_that_kills_its_worker_is_recorded(tmp_path: Path) -> None:
+def test_a_point_that_kills_its_worker_is_recorded() -> None:
     def deadly(point: dict[str, Any]) -> dict[str, Any]:
         import os
 
@@ -305,8 +314,9 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 
     with pytest.raises(Interrupted, match="give the same command to go on") as stopped:
         run_sweep(
-            toy(None, 0.01), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=1, progress=progress
-        )
+            toy(None, 0.01), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=1,
+            progress=progress,
+        )  # fmt: skip
     with xr.open_zarr(tmp_path / "a.zarr") as seen:
         stored = int((seen["status"].values > 0).sum())
     assert stored >= 10
@@ -371,7 +381,8 @@ def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
         assert int((seen["status"] > 0).sum()) >= 5
 
 
-def test_a_cluster_that_is_none(tmp_path: Path) -> None:
+def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_cluster, "ANSWER_S", 0.5)
     begin = time.monotonic()
     answers = r"scheduler = .* does not answer .* start one with"
     wrong = r"scheduler = .* is no address of a host and port; write it as in tcp://"

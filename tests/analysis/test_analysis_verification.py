@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from analysis.boards import board, corners, parts_of, sample_design
-from analysis.demands import corner_demands, passes, yield_demand
+from analysis.criteria import corner_criteria, passes, yield_criterion
 from analysis.design import Design
 from analysis.verification import check_design
 from analysis.yields import yield_of
@@ -66,20 +66,22 @@ def test_what_every_board_has_to_meet() -> None:
     one = xr.Dataset({
         "learned": ("corner", learned[[0, 3, 5]]), "quality": ("corner", quality[[0, 3, 5]]),
         "separation": ("corner", separation[[0, 3, 5]]), "attempts": ("corner", attempts[[0, 3, 5]]),
+        "attempts_failed": ("corner", [2.0, 0.0, np.nan]),
         "status": ("corner", [1, 1, 2]), "reason": ("corner", ["", "", "device = 'NaN': gave no current"]),
     }, coords={"corner": ["a", "b", "c"]})  # fmt: skip
-    demands = corner_demands(design, one)
-    assert [(d.where, d.passed) for d in demands] == [("a", True), ("b", False), ("c", False)]
-    assert "gave no current" in demands[2].found
+    criteria = corner_criteria(design, one)
+    assert [(d.where, d.passed) for d in criteria] == [("a", True), ("b", False), ("c", False)]
+    assert "gave no current" in criteria[2].found
+    assert [d.found.endswith("5 attempts (2 failed)") for d in criteria] == [True, False, False]
 
 
 def test_a_yield_is_shown_by_the_low_end_and_excluded_by_the_high_one() -> None:
     design = Design.from_values({"criteria": {"yield_min": "80 %"}})
     few, many = yield_of([True] * 14 + [False]), yield_of([True] * 95 + [False] * 5)
-    assert not yield_demand(design, few, quick=False).passed
-    assert yield_demand(design, few, quick=True).passed
-    assert yield_demand(design, many, quick=False).passed
-    assert not yield_demand(design, yield_of([True, False] * 20), quick=True).passed
+    assert not yield_criterion(design, few, quick=False).passed
+    assert yield_criterion(design, few, quick=True).passed
+    assert yield_criterion(design, many, quick=False).passed
+    assert not yield_criterion(design, yield_of([True, False] * 20), quick=True).passed
 
 
 @pytest.mark.parametrize(

@@ -5,42 +5,36 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from analysis import check_path
-from analysis.demands import Demand
 from analysis.design import Design
-from analysis.report import render_report
+from analysis.report import Criterion, render_report
 from analysis.verification import Confirmation, Verification
+from analysis.verification_nominal import NominalRun
 from analysis.verification_report import last_budget, verification_report
 from analysis.yields import Sensitivity, yield_of
-from dnpu_models import ChipSurrogate
-from learning import Bench, TrainingResult
-from learning.hge import HgeSettings, Start, build_loop, judge
+from inmateria.errors import ConvergenceError
+from learning import Attempt, Bench, FailedAttempt, HgeSettings, TrainingResult
 
-START = np.array([0.1, -0.2, 0.15, 0.05])
 PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
 
 
 @pytest.fixture(scope="module")
-def found() -> Verification:
-    rng = np.random.default_rng(3)
-    sizes = (4, 12, 12, 1)
-    weights = tuple(rng.normal(0, np.sqrt(2 / a), (b, a)) for a, b in pairwise(sizes))
-    biases = tuple(rng.normal(0, 0.1, b) for b in sizes[1:])
-    bench = Bench(ChipSurrogate(weights, biases, np.full(4, -1.0), np.full(4, 1.0), 2e-8), 0, (1, 2))
-    task, settings = bench.task("AND"), HgeSettings(sequences=3)
-    loop = build_loop(bench, task, settings, START, 1.0, bench.outputs_A(START, task))
-    attempt = judge(bench, task, loop, loop.twin(), Start(START, 1.0, bench.outputs_A(START, task), 4, None))
+def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
+    bench, attempt, task = small_bench, small_attempt, small_bench.task("AND")
+    lost = FailedAttempt(1, ConvergenceError("device", "NaN", "gave no current", "check it"), 20, None)
     design = Design.from_values(
         {
             "name": "small <b>",
             "dither": {"amplitude": "10 mV"},
-            "criteria": {"margin_min": 0.2},
+            "criteria": {"margin_min": 0.2, "yield_min": "80 %"},
+            "electronics": {"temperature": "30 degC", "values": {"mixer": {"vscale": 0.5}}},
+            "noise": {"density": "1e-5 nA^2/Hz"},
+            "tolerances": {"resistor": "1 %"},
             "verify": {"samples": 12},
         }
     )
@@ -52,23 +46,26 @@ def found() -> Verification:
             "quality": np.where(good, 0.5, -0.25),
             "separation": np.where(good, 2e-9, -1e-9),
             "attempts": np.full(count, 2.0),
+            "attempts_failed": np.eye(1, count)[0],
             "status": np.ones(count, dtype=int),
             "reason": np.array([""] * count, dtype=object),
         }
         return xr.Dataset({name: (dim, values) for name, values in columns.items()}, {dim: labels})
 
-    demands = (
-        Demand("learned", "the task", "margin 0.50", True, "nominal"),
-        Demand("learned", "the task", "margin -0.25", False, "supply of 12 V"),
+    criteria = (
+        Criterion("learned", "the task", "margin 0.50", True, "nominal"),
+        Criterion("learned", "the task", "margin -0.25", False, "supply of 12 V"),
     )
     return Verification(
         design=design,
         quick=False,
-        nominal=TrainingResult(task, bench, settings, "twin", (attempt,)),
-        check=check_path(bench, task, loop, attempt.run, None, dither_V=0.01, samples=2),
+        nominal=NominalRun.of(
+            TrainingResult(task, bench, HgeSettings(), "twin", (attempt,), (lost,)),
+            check_path(bench, task, attempt.loop, attempt.run, None, dither_V=0.01, samples=2),
+        ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
         samples=outcomes("sample", list(range(len(PASSED))), PASSED),
-        demands=demands,
+        criteria=criteria,
         yields=yield_of(PASSED),
         sensitivities=(Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)),
         confirmations=(Confirmation(2, False, True, -0.25, 0.3),),
@@ -87,17 +84,24 @@ def test_it_says_what_was_found(found: Verification) -> None:
     assert f"Yield 83.3 % ({low:.3g} to {high:.3g} %) of 12 samples." in report.summary
     assert "What matters most: mixer.offset." in report.summary
     for words in (
-        "supply of 12 V fail −0.25 −1.00 nA 2",
+        "supply of 12 V fail −0.25 −1.00 nA 2 (1 failed)",
         "supply of 18 V pass 0.50 2.00 nA 2",
         "10 of 12 samples pass: 83.3 %",
         "What decides: mixer.offset (p = 0.001).",
         "2 fail pass -0.250 0.300",
         "amplitude 10 mV",
         "margin_min 0.2",
-        "resistor 0 default",
+        "resistor 1 % capacitor 0 % default",
+        "resistor_drift 50 ppm/K default",
+        "offset_drift 1 %/K default",
+        "values mixer vscale 500 mV temperature 30 degC",
+        "density 1e-5 nA^2/Hz",
+        "yield_min 80 %",
+        "confidence 95 % default",
         "inmateria verify small.toml",
         f"sha256 {found.design.digest[:16]}",
         "Worst sample, 2:",
+        "Attempt 2 failed: device = 'NaN': gave no current; check it.",
     ):
         assert words in text
     titles = [section.title for section in report.sections if section.blocks]
@@ -122,7 +126,7 @@ def test_predicted_deviation_is_the_measured_one(found: Verification) -> None:
 
 def test_a_bare_verification_has_a_report(found: Verification) -> None:
     bare = replace(
-        found, quick=True, corners=xr.Dataset(), samples=xr.Dataset(), demands=found.demands[:1], yields=None,
+        found, quick=True, corners=xr.Dataset(), samples=xr.Dataset(), criteria=found.criteria[:1], yields=None,
         sensitivities=(), confirmations=(), worst=None, worst_attempt=None,
     )  # fmt: skip
     report = verification_report(bare, commands=["x"])

@@ -160,6 +160,22 @@ def test_hard_settings_converge(models: list[MeanField], volts: list[float]) -> 
     np.testing.assert_allclose(followed.occupations, solution.occupations, atol=1e-8)
 
 
+def test_a_flow_that_passes_an_unstable_state_is_followed_to_its_end(models: list[MeanField]) -> None:
+    """Steps that grew beyond the flow's own speed turned round there and led back, again and again."""
+    volts = np.array([0.003604, -0.361935, 0.287546, -0.545423, 0.102169, 0.180075, -0.278496, 0.186136])
+    model = models[0]
+    solution = model.solve(volts)
+    assert solution.imbalance < 1e-12
+    state, *others = model.stationary_states(volts, starts=8)
+    assert state.stable
+    assert others == []
+    np.testing.assert_allclose(solution.occupations, state.occupations, atol=1e-9)
+    near = model.kernel(volts + 0.01 * np.array([0, 0.5, -1.7, -1.7, 0.1, 2.5, 1.1, -0.2]))
+    found = np.empty(8)
+    near.evaluate(0.0, volts, near.params, near.state, found)
+    np.testing.assert_allclose(found, state.currents_A, atol=model.tolerance * np.abs(found).max())
+
+
 def test_current_at_equal_voltages_is_bounded_and_the_same_at_any() -> None:
     # Self-exclusion breaks detailed balance a little (DESIGN section 4), so it is no zero; the bound is measured.
     largest = []

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +60,45 @@ def in_child(words: Sequence[str], folder: Path, *, command: Sequence[str] = COM
         [*command, *words], cwd=folder, env=environment(extra), capture_output=True, text=True, timeout=300, check=False
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def visible(data: bytes) -> str:
+    """What a terminal got, without colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode("utf-8", "replace"))
+
+
+def stopped_in_terminal(words: Sequence[str], folder: Path, ready: Callable[[str], bool]) -> Result:
+    """Run the command in a child whose stderr is a terminal; press Ctrl-C once `ready` holds of what stands there."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=folder,
+        env=environment({"TERM": "xterm", "COLUMNS": "140", "TMPDIR": str(folder)}),
+        stdout=subprocess.PIPE,
+        stderr=slave,
+    )
+    os.close(slave)
+    data, sent = b"", False
+    deadline = time.monotonic() + 240
+    try:
+        while time.monotonic() < deadline:
+            if select.select([master], [], [], 0.2)[0]:
+                try:
+                    data += os.read(master, 65536)
+                except OSError:  # the child is gone
+                    break
+                if not sent and ready(visible(data)):
+                    process.send_signal(signal.SIGINT)
+                    sent = True
+            elif process.poll() is not None:
+                break
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    assert sent, visible(data)[-2000:]
+    return Result(process.returncode, out.decode(), visible(data))
 
 
 def assert_refused(result: Result, field: str, *told: str) -> None:

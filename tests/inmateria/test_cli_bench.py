@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from inmateria import HgeSettings, loop_bench
+from inmateria import HgeSettings, loop_bench, spice_bench
 
 from .command import in_process
 
@@ -27,7 +27,8 @@ def test_bench_kmc(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_bench_spice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_spice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spice_bench, "ROUNDS", 2)  # of three
     result = in_process(capsys, "bench", "spice", "--json")
     assert result.code == 0, result.stderr
     found = result.document

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import xarray as xr
 
+from analysis import verification
 from analysis.design import Design
 from inmateria.experiment import from_design, read_design
 
@@ -36,7 +37,6 @@ offset = 1.0
 margin_min = 0.2
 [verify]
 samples = 3
-devices = 2
 """
 
 
@@ -92,8 +92,14 @@ def test_init_replaces_no_file(run: Any, tmp_path: Path) -> None:
     assert run("init", str(tmp_path), "--force").code == 0
 
 
-def test_options_take_the_place_of_the_designs_values(tmp_path: Path, small: Path) -> None:
+def test_options_take_the_place_of_the_designs_values(
+    tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
     design = read_design(str(small), {"amplitude": 0.005, "electrodes": "e1:e3,e5", "gate": "OR", "seed": 4})
+    assert capsys.readouterr().err == f"the task is OR, as the command line says, in place of AND in {small}\n"
+    read_design(str(small), {"gate": "and"})
+    assert capsys.readouterr().err == ""
     experiment = from_design(design)
     bench = experiment.bench
     assert (bench.output, bench.inputs, experiment.task.name) == (1, (3, 5), "OR")
@@ -124,7 +130,9 @@ def test_learn_and_gradient_take_a_design(run: Any, small: Path) -> None:
     assert read["cosine_without_offset"] > 0.99
 
 
-def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_path: Path) -> None:
+def test_a_verification_passes_or_names_what_failed(
+    run: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("verify", str(small), "--quick", "--workers", "1", "--out", str(tmp_path / "out"), "--json")
     found: Result = run(*words)
     assert found.code == 0, found.stderr
@@ -136,9 +144,22 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     assert abs(stored["error"].sel(component="w0.rate")).max() <= 0.01
     assert json.loads((tmp_path / "out" / "verification.json").read_text())["success"] is True
     assert "B" in (tmp_path / "out" / "worst.cir").read_text()
-    small.write_text(small.read_text().replace("margin_min = 0.2", "margin_min = 0.999"))
+    assert {"nominal-quick.nc", "nominal-quick.cir"} <= {Path(name).name for name in document["files"]}
+    # given again, nothing is trained but the worst sample, for its waveforms; and all it says is the same
+    train, nominal = verification.train, []
+
+    def counted(design: Design, engine: str, errors: Any, starts: Any, **more: Any) -> Any:
+        if not isinstance(starts, tuple):
+            nominal.append(starts)
+        return train(design, engine, errors, starts, **more)
+
+    monkeypatch.setattr(verification, "train", counted)
+    assert {**run(*words).document, "wall_s": None} == {**document, "wall_s": None}
+    assert nominal == []
+    small.write_text(SMALL.replace("margin_min = 0.2", "margin_min = 0.999"))
     told = "criteria.margin_min = 0.2, not 0.999"
     assert_refused(run(*words[:-1]), "out", "holds another design's verification", told)
+    small.write_text(small.read_text().replace("samples = 3", "samples = 0"))
     refused: Result = run(*words[:-2], str(tmp_path / "other"), "--json")
     assert refused.code == 1
     assert refused.document["success"] is False

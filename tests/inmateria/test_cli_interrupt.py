@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -17,54 +12,23 @@ import xarray as xr
 
 from circuits import twin
 
-from .command import COMMAND, environment
+from .command import stopped_in_terminal
 from .conftest import Short
 
 BAR = re.compile(r"XOR attempt 1/20 .* (\d+\.\d) s of 14\.1 s simulated (\d:\d\d:\d\d) left")
 
 
-def visible(data: bytes) -> str:
-    """What a terminal got, without colours and cursor movements."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode("utf-8", "replace"))
-
-
 def test_a_terminal_sees_progress_and_ctrl_c_keeps_the_waveforms(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "learn", "XOR", "--out", "run", "--json"],
-        cwd=tmp_path,
-        env={**environment({"TERM": "xterm", "COLUMNS": "140", "TMPDIR": str(tmp_path)})},
-        stdout=subprocess.PIPE,
-        stderr=slave,
-    )
-    os.close(slave)
-    data, sent = b"", False
-    deadline = time.monotonic() + 240
-    try:
-        while time.monotonic() < deadline:
-            if select.select([master], [], [], 0.2)[0]:
-                try:
-                    chunk = os.read(master, 65536)
-                except OSError:  # the child is gone
-                    break
-                data += chunk
-                seen = BAR.findall(visible(data))
-                if not sent and seen and float(seen[-1][0]) > 0.5:
-                    process.send_signal(signal.SIGINT)
-                    sent = True
-            elif process.poll() is not None:
-                break
-        out, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    text = visible(data)
-    assert sent, text[-2000:]
-    assert process.returncode == 130
+    def half_a_second(text: str) -> bool:
+        seen = BAR.findall(text)
+        return bool(seen) and float(seen[-1][0]) > 0.5
+
+    stopped = stopped_in_terminal(["learn", "XOR", "--out", "run", "--json"], tmp_path, half_a_second)
+    assert stopped.code == 130
+    text = stopped.stderr
     assert "Traceback" not in text
     path = tmp_path / "run" / "waveforms.nc"
-    error = json.loads(out)["error"]
+    error = stopped.document["error"]
     assert set(error) == {"field", "value", "problem", "fix"}
     assert re.fullmatch(r"stopped by Ctrl-C at [\d.]+ s of 14.1 s", error["problem"])
     assert "run/waveforms.nc" in error["fix"]

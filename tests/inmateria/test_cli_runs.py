@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from inmateria.errors import ConvergenceError
+from learning import hge
 from lockin import TERMS
 
 from .command import in_child, in_process
@@ -101,6 +103,28 @@ def test_learn_leaves_everything_even_if_nothing_was_learned(short: Short, engin
             assert waves.sizes["time"] == document["timepoints"]
     deck = (folder / "deck.cir").read_text()
     assert ".subckt" in deck.lower()
+
+
+def test_a_failed_attempt_is_told_and_followed_by_the_next(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls = hge.transient, []
+
+    def fails_first(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConvergenceError("device", "NaN", "gave no current near 4.19 s", "check its voltages")
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(hge, "transient", fails_first)
+    result = short("learn", "XOR", "--engine", "twin", "--restarts", "2", "--json")
+    assert result.code == 1, result
+    reason = "device = 'NaN': gave no current near 4.19 s; check its voltages"
+    assert f"XOR: attempt 1 failed, {reason}" in result.stderr
+    assert result.document["restarts"] == 2
+    assert result.document["failed_attempts"] == [{"attempt": 1, "reason": reason}]
+    calls.clear()
+    assert "XOR not learned after 2 attempts (1 failed)" in short(
+        "learn", "XOR", "--engine", "twin", "--restarts", "2"
+    ).stdout  # fmt: skip
 
 
 def test_without_json_the_result_is_on_stdout(short: Short) -> None:
@@ -210,7 +234,9 @@ def test_a_recorded_run_is_exported(short: Short, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_learn_and_export_from_another_folder(tmp_path: Path) -> None:
-    result = in_child(["export", "AND", "sub/deck.cir", "--closed", "--restarts", "2", "--json"], tmp_path)
+    (tmp_path / "short.toml").write_text('[task]\nname = "AND"\n\n[learning]\nsequences = 10\n')
+    words = ["export", "AND", "sub/deck.cir", "--closed", "--design", "short.toml", "--restarts", "2", "--json"]
+    result = in_child(words, tmp_path)
     assert result.code == 0, result
     document = result.document
     assert document["success"] is True

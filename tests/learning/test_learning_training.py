@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import pytest
 import circuits.twin
 import learning.hge as hge
 from circuits import HomodyneLoop, Transient
-from dnpu_models import ChipSurrogate
-from inmateria.errors import InputError, Interrupted
+from dnpu_models import ChipSurrogate, SteppableKernel, chip_surrogate_kernel
+from inmateria.errors import ConvergenceError, InputError, Interrupted
 from learning import (
     Bench,
     BooleanTask,
@@ -187,7 +188,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
 
 def test_progress_and_attempts_are_told(bench: Bench) -> None:
     told: list[tuple[int, float]] = []
-    attempts: list[hge.Attempt] = []
+    attempts: list[hge.Attempt | hge.FailedAttempt] = []
     settings = HgeSettings(sequences=1, restarts=2, looks=1)
     result = learn(
         bench,
@@ -201,6 +202,80 @@ def test_progress_and_attempts_are_told(bench: Bench) -> None:
     assert attempts == list(result.attempts)
     assert {number for number, _ in told} == {0, 1}
     assert all(0 <= fraction <= 1 for _, fraction in told)
+
+
+class Flaky(ChipSurrogate):
+    """A chip whose first kernels, as many as `broken` says, give no number."""
+
+    broken: ClassVar[int] = 0
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        made = super().kernel(voltages, seed=seed)
+        if Flaky.broken > 0:
+            Flaky.broken -= 1
+            made.params[chip_surrogate_kernel.AMPLIFICATION_A] = np.nan
+        return made
+
+
+def flaky_bench(broken: int) -> Bench:
+    Flaky.broken = broken
+    weights = (np.random.default_rng(0).normal(0, 1, (6, 4)), np.ones((1, 6)))
+    return Bench(Flaky(weights, (np.zeros(6), np.zeros(1)), [-1.0] * 4, [1.0] * 4, 1e-9), 0, (1, 2))
+
+
+@pytest.mark.parametrize("engine", ["ngspice", "twin", "averaged"])
+def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: hge.EngineName) -> None:
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
+    told: list[hge.Attempt | hge.FailedAttempt] = []
+    bench = flaky_bench(1)
+    task = bench.task("XOR")
+    rng = np.random.default_rng(0)
+    result = learn(bench, task, settings, rng=rng, engine=engine, on_attempt=told.append)
+    (failure,), (attempt,) = result.failed, result.attempts
+    assert told == list(result.in_order) == [failure, attempt]
+    assert (failure.number, result.starts, result.success) == (0, 2, False)
+    assert result.best is attempt
+    assert "gave no current" in failure.reason
+    one = 4 * (2 + 1 + 2)
+    assert failure.device_evaluations == one  # as if it had gone to its end
+    assert result.device_evaluations == 2 * one
+    assert training_trace(result).evaluations.tolist() == [one + 4 * looked for looked in (3, 4, 5)]
+    # the second attempt is the one that would have been made anyhow
+    again = learn(flaky_bench(0), task, settings, rng=np.random.default_rng(0), engine="twin").attempts[1]
+    np.testing.assert_array_equal(attempt.start.controls_V, again.start.controls_V)
+
+
+def test_where_every_attempt_fails_so_does_the_training() -> None:
+    settings = HgeSettings(sequences=1, restarts=3, looks=2)
+    for restarts, said in (
+        (3, "in the last of 3 attempts, all of which failed; check"),
+        (1, r"current near \S+ s; check"),
+    ):
+        bench = flaky_bench(restarts)
+        with pytest.raises(ConvergenceError, match=said):
+            learn(
+                bench, bench.task("XOR"), replace(settings, restarts=restarts), rng=np.random.default_rng(0),
+                engine="averaged",
+            )  # fmt: skip
+
+
+def test_a_device_that_fails_at_the_looks_has_shown_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, calls = hge.choose_start, []
+
+    def fails_first(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConvergenceError("voltages", [0.1], "no stationary state found", "try a nearby setting")
+        return look(*arguments)
+
+    monkeypatch.setattr(hge, "choose_start", fails_first)
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)
+    result = learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+    (failure,) = result.failed
+    assert failure.start is None
+    assert failure.device_evaluations == 4 * 2
+    assert failure.reason == "voltages = [0.1]: no stationary state found; try a nearby setting"
+    assert training_trace(result).evaluations[0] == 4 * 2 + 4 * 3
 
 
 def test_gradient_sources_agree(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,32 +10,10 @@ import xarray as xr
 
 from analysis.boards import outcome
 from analysis.design import Design
-from analysis.path_check import PathCheck
+from analysis.report import Criterion
 from analysis.units import written
+from analysis.verification_nominal import NominalRun
 from analysis.yields import Yield
-from learning import TrainingResult
-
-
-@dataclass(frozen=True)
-class Demand:
-    """One criterion and what became of it.
-
-    Attributes
-    ----------
-    name : str
-        As in the design's file, or ``learned``.
-    wanted, found : str
-        With units, as they are to be read.
-    passed : bool
-    where : str
-        The case that decided: nominal, a corner, samples.
-    """
-
-    name: str
-    wanted: str
-    found: str
-    passed: bool
-    where: str
 
 
 def passes(design: Design, learned: Any, quality: Any, separation: Any, attempts: Any) -> Any:
@@ -61,66 +38,67 @@ def all_passing(design: Design, data: xr.Dataset) -> Any:
 
 def told(row: Mapping[str, float]) -> str:
     """An outcome in a few words."""
-    attempts = int(row["attempts"]) if np.isfinite(row["attempts"]) else 0
+    attempts, failed = (int(np.nan_to_num(row[name])) for name in ("attempts", "attempts_failed"))
     words = f"margin {row['quality']:.2f}, {written(row['separation'], 'A', 3)}"
-    return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}"
+    return f"{words}, {attempts} attempt{'s' if attempts != 1 else ''}{f' ({failed} failed)' if failed else ''}"
 
 
-def nominal_demands(design: Design, nominal: TrainingResult, check: PathCheck) -> list[Demand]:
+def nominal_criteria(design: Design, nominal: NominalRun) -> list[Criterion]:
     """What is asked of the nominal design: the task, always, and the criteria."""
     wanted, row = design.criteria, outcome(nominal)
-    demands = [Demand("learned", "the task", told(row), nominal.success, "nominal")]
+    criteria = [Criterion("learned", "the task", told(row), nominal.success, "nominal")]
     if wanted.margin_min is not None:
-        demands.append(
-            Demand("margin_min", f"at least {wanted.margin_min:g}", f"{row['quality']:.3f}",
+        criteria.append(
+            Criterion("margin_min", f"at least {wanted.margin_min:g}", f"{row['quality']:.3f}",
                    row["quality"] >= wanted.margin_min, "nominal")
         )  # fmt: skip
     if wanted.separation_min is not None:
-        demands.append(
-            Demand("separation_min", f"at least {written(wanted.separation_min, 'A')}",
+        criteria.append(
+            Criterion("separation_min", f"at least {written(wanted.separation_min, 'A')}",
                    written(row["separation"], "A", 3), row["separation"] >= wanted.separation_min, "nominal")
         )  # fmt: skip
     if wanted.attempts_max is not None:
-        demands.append(
-            Demand("attempts_max", f"at most {wanted.attempts_max}", str(row["attempts"]),
+        criteria.append(
+            Criterion("attempts_max", f"at most {wanted.attempts_max}", str(row["attempts"]),
                    row["attempts"] <= wanted.attempts_max, "nominal")
         )  # fmt: skip
     where = "nominal, median along the path"
-    cosine = float(np.median(check.cosines))
-    error = float(np.median([one.relative_error for one in check.comparisons]))
+    cosine = float(np.median(nominal.check.cosines))
+    error = float(np.median([one.relative_error for one in nominal.check.comparisons]))
     if wanted.gradient_cosine_min is not None:
-        demands.append(
-            Demand("gradient_cosine_min", f"at least {wanted.gradient_cosine_min:g}", f"{cosine:.4f}",
+        criteria.append(
+            Criterion("gradient_cosine_min", f"at least {wanted.gradient_cosine_min:g}", f"{cosine:.4f}",
                    cosine >= wanted.gradient_cosine_min, where)
         )  # fmt: skip
     if wanted.gradient_error_max is not None:
-        demands.append(
-            Demand("gradient_error_max", f"at most {100 * wanted.gradient_error_max:g} %", f"{100 * error:.2g} %",
+        criteria.append(
+            Criterion("gradient_error_max", f"at most {100 * wanted.gradient_error_max:g} %", f"{100 * error:.2g} %",
                    error <= wanted.gradient_error_max, where)
         )  # fmt: skip
-    return demands
+    return criteria
 
 
-def yield_demand(design: Design, found: Yield, quick: bool) -> Demand:
+def yield_criterion(design: Design, found: Yield, quick: bool) -> Criterion:
     """Whether the yield is shown to be what `criteria.yield_min` asks for."""
     least = design.criteria.yield_min
     assert least is not None
     counted = f"{found.passed} of {found.samples}, {100 * found.low:.0f} to {100 * found.high:.0f} %"
     if quick:  # few samples show little: it is enough that they do not speak against it
         possible = f"{100 * least:g} % still possible (quick look; in full: shown)"
-        return Demand("yield_min", possible, counted, found.high >= least, "samples")
+        return Criterion("yield_min", possible, counted, found.high >= least, "samples")
     shown = f"at least {100 * least:g} % at {100 * found.confidence:g} % confidence"
-    return Demand("yield_min", shown, counted, found.low >= least, "samples")
+    return Criterion("yield_min", shown, counted, found.low >= least, "samples")
 
 
-def corner_demands(design: Design, corners: xr.Dataset) -> list[Demand]:
+def corner_criteria(design: Design, corners: xr.Dataset) -> list[Criterion]:
     """Whether the design learns at each of its corners, as the criteria ask of every board."""
-    demands = []
+    criteria = []
     for row, good in enumerate(all_passing(design, corners)):
         reason = str(corners["reason"].values[row])
-        one = {key: float(corners[key].values[row]) for key in ("quality", "separation", "attempts")}
-        demands.append(
-            Demand("learned", "the task, as criteria ask", reason or told(one), bool(good),
+        names = ("quality", "separation", "attempts", "attempts_failed")
+        one = {key: float(corners[key].values[row]) for key in names}
+        criteria.append(
+            Criterion("learned", "the task, as criteria ask", reason or told(one), bool(good),
                    str(corners["corner"].values[row]))
         )  # fmt: skip
-    return demands
+    return criteria
