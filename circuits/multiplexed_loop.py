@@ -332,7 +332,7 @@ class MultiplexedLoop:
         """A whole deck for plain ``ngspice -b``: patterns and held codes as PWL sources, with its analysis.
 
         It writes parameters and cost over time to ``multiplexed.txt``. A random code of N patterns takes about
-        50 N P bytes: some megabytes for ten thousand steps of nine parameters.
+        28 N P bytes: five megabytes for twenty thousand steps of nine parameters.
         """
         from circuits.multiplexed_circuit import standalone_deck
 
