@@ -24,11 +24,12 @@ from analysis.path_check import loss_gradients
 from analysis.sweep_axes import SEED, Value, point_words
 from analysis.sweep_store import Variable
 from circuits import Engine, HomodyneLoop
+from circuits.component_errors import NOMINAL_K
 from dnpu_models import NoiseSpectrum, NoisyDevice
 from dnpu_models.geometry import FloatArray
 from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, adjoint, learn, spice_lock_in
+from learning import Bench, HgeSettings, Task, adjoint, learn, spice_lock_in
 from learning.hge import as_measured, build_loop
 
 Key = TypeVar("Key")
@@ -107,6 +108,16 @@ def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
         return bench
     device: Any = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))
     return replace(bench, device=device)
+
+
+def settings_at(design: Design, task: Task) -> HgeSettings:
+    """The design's settings, its components as they have drifted at the temperature of its electronics."""
+    settings = design.settings(task)
+    if design.electronics.temperature == NOMINAL_K:
+        return settings
+    from analysis.boards import board, parts_of  # which itself measures boards as a sweep does its points
+
+    return replace(settings, component_errors=board(design, parts_of(design)))
 
 
 def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray:
@@ -193,7 +204,7 @@ class GradientMeasure:
         design = design_at(self.design, point)
         _differentiable(design)
         bench = bench_of(design)
-        settings = design.settings(design.fitted_task(bench))
+        settings = settings_at(design, design.fitted_task(bench))
         controls = random_setting(bench, settings, design.seed)
         density = _density(design) if noisy else 0.0
         measured, _, _, loop = spice_lock_in(
@@ -205,6 +216,7 @@ class GradientMeasure:
             seed=_noise_seed(design, point),
             parts=settings.parts,
             multiplier_V=settings.multiplier_V,
+            errors=settings.component_errors,
         )
         exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
         window = loop.sequence.window_s
@@ -258,7 +270,7 @@ class LossGradientMeasure(GradientMeasure):
         _differentiable(design)
         bench = bench_of(design)
         task = design.fitted_task(bench)
-        settings = design.settings(task)
+        settings = settings_at(design, task)
         ngspice = _engine() if engine == "ngspice" else None
         density = _density(design) if noisy else 0.0
 
@@ -327,7 +339,7 @@ class LearnMeasure:
         task = design.fitted_task(bench)
         rng = np.random.default_rng(design.seed)
         chosen: Any = engine
-        return learn(bench, task, design.settings(task), rng=rng, engine=chosen)
+        return learn(bench, task, settings_at(design, task), rng=rng, engine=chosen)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""

@@ -11,9 +11,10 @@ import xarray as xr
 
 from analysis import sweep_cluster
 from analysis.design import Design
-from analysis.sweep_measures import GradientMeasure, LearnMeasure, LossGradientMeasure, design_at
+from analysis.sweep_measures import GradientMeasure, LearnMeasure, LossGradientMeasure, design_at, settings_at
 from analysis.sweep_store import read_store
 from analysis.sweeps import sweep_design
+from inmateria.experiment import from_design
 
 from .command import assert_refused, in_child, in_process, stopped_in_terminal
 
@@ -195,3 +196,22 @@ def test_the_bench_measures_a_sweep_beside_plain_processes(monkeypatch: pytest.M
     for name in ("efficiency", "points_per_s", "points_per_s_one_worker", "against_plain_processes"):
         assert 0 < found[name] < np.inf
     assert found["plain_processes"]["points_per_s"] > 0
+
+
+def test_parts_drift_with_the_temperature_of_the_electronics() -> None:
+    """A point at 85 degC has the components that `inmateria learn --design` has there; at 25 degC none has drifted."""
+    design = Design.from_values({"electronics": {"level": "macro"}, "dither": {"amplitude": "20 mV"}})
+    cold, warm = (
+        GradientMeasure(design)({"electronics.temperature": kelvin, "seed": 3})["reading"]
+        for kelvin in (298.15, 358.15)
+    )
+    apart = np.linalg.norm(warm - cold) / np.linalg.norm(cold)
+    assert apart > 3e-3  # 60 K times 50 ppm/K are 0.3 %; offsets, which drift besides, weigh more
+    still = design.changed(
+        {"tolerances.resistor_drift": 0.0, "tolerances.capacitor_drift": 0.0, "tolerances.offset_drift": 0.0}
+    )
+    same = GradientMeasure(still)({"electronics.temperature": 358.15, "seed": 3})["reading"]
+    assert np.allclose(same, cold, rtol=1e-6)
+    hot = design.changed({"electronics.temperature": 358.15})
+    task = hot.fitted_task(hot.bench())
+    assert settings_at(hot, task).component_errors == from_design(hot).settings.component_errors != {}
