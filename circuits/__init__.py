@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from circuits.cosimulation import Drive as Drive
     from circuits.cosimulation import Sine as Sine
     from circuits.cosimulation import Table as Table
+    from circuits.device_network import DeviceNetwork as DeviceNetwork
+    from circuits.device_network import Wire as Wire
+    from circuits.device_network import layered_wires as layered_wires
+    from circuits.device_network import measured_network as measured_network
     from circuits.engine import OPTIONS as OPTIONS
     from circuits.engine import Engine as Engine
     from circuits.engine import Transient as Transient
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from circuits.homodyne_loop import HomodyneLoop as HomodyneLoop
     from circuits.homodyne_loop import OutputStage as OutputStage
     from circuits.levels import loop_fields as loop_fields
+    from circuits.levels import multiplexed_parts as multiplexed_parts
     from circuits.levels import parts_at as parts_at
     from circuits.library import find_ngspice_library as find_ngspice_library
     from circuits.lockin_bank import LockInBank as LockInBank
@@ -41,27 +46,33 @@ if TYPE_CHECKING:
     from circuits.lockin_design import measure_design as measure_design
     from circuits.lockin_netlist import LockInBlock as LockInBlock
     from circuits.lockin_netlist import lockin_block as lockin_block
+    from circuits.multiplexed_loop import MultiplexedLoop as MultiplexedLoop
+    from circuits.multiplexed_loop import MultiplexedRun as MultiplexedRun
     from circuits.noise import noise_currents as noise_currents
     from circuits.offsets import offset_bias as offset_bias
     from circuits.patterns import PatternSequence as PatternSequence
     from circuits.pool import EnginePool as EnginePool
     from circuits.pool import Outcome as Outcome
+    from circuits.sigmoid_circuit import SigmoidNetworkCircuit as SigmoidNetworkCircuit
     from circuits.trust import Trust as Trust
 
 _HOME = {
     "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
+    "circuits.device_network": ["DeviceNetwork", "Wire", "layered_wires", "measured_network"],
     "circuits.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
     "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
-    "circuits.levels": ["loop_fields", "parts_at"],
+    "circuits.levels": ["loop_fields", "multiplexed_parts", "parts_at"],
     "circuits.library": ["find_ngspice_library"],
     "circuits.lockin_bank": ["LockInBank"],
     "circuits.lockin_characterisation": ["characterise_lockin"],
     "circuits.lockin_design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
     "circuits.lockin_netlist": ["LockInBlock", "lockin_block"],
+    "circuits.multiplexed_loop": ["MultiplexedLoop", "MultiplexedRun"],
     "circuits.noise": ["noise_currents"],
     "circuits.offsets": ["offset_bias"],
     "circuits.patterns": ["PatternSequence"],
     "circuits.pool": ["EnginePool", "Outcome"],
+    "circuits.sigmoid_circuit": ["SigmoidNetworkCircuit"],
     "circuits.trust": ["Trust"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

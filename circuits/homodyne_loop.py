@@ -48,7 +48,7 @@ from netlists import Part, load_part
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit
 
-    from circuits.loop_circuit import Placement
+    from circuits.assembly import Placement
 
 Mode = Literal["learn", "loss", "output"]
 Peaks = float | Sequence[float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inmateria.errors import InputError
@@ -12,11 +12,19 @@ LOOP_PARTS = (
     "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "limiter", "lowpass", "mixer",
     "squared_error", "transimpedance", "variable_gain",
 )  # fmt: skip
+MULTIPLEXED_PARTS = (
+    "blanked_highpass", "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "sigmoid",
+    "squared_error", "transimpedance",
+)  # fmt: skip
 MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""
 
 
-def parts_at(level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = None, **others: str) -> dict[str, Part]:
+Trimmed = Mapping[str, Mapping[str, float]]
+"""Other values of parts' parameters."""
+
+
+def parts_at(level: str, *, trimmed: Trimmed | None = None, **others: str) -> dict[str, Part]:
     """What takes the ideal parts' place in a loop at a level; a part that does not exist there is the next simpler one.
 
     Parameters
@@ -33,27 +41,40 @@ def parts_at(level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = 
     InputError
         For an unknown level, part or parameter.
     """
+    return _chosen(LOOP_PARTS, level, trimmed or {}, others)
+
+
+def multiplexed_parts(level: str, *, trimmed: Trimmed | None = None, **others: str) -> dict[str, Part]:
+    """As `parts_at`, for `MultiplexedLoop`. At levels other than ideal its multipliers want ``multiplier_V=10``.
+
+    Raises
+    ------
+    InputError
+        As `parts_at`.
+    """
+    return _chosen(MULTIPLEXED_PARTS, level, trimmed or {}, others)
+
+
+def _chosen(names: Sequence[str], level: str, trimmed: Trimmed, others: Mapping[str, str]) -> dict[str, Part]:
     known = available()
-    for name in (*others, *(trimmed or {})):
-        if name not in LOOP_PARTS:
-            raise InputError("part", name, "is no part of the loop", f"choose from {', '.join(LOOP_PARTS)}")
+    for name in (*others, *trimmed):
+        if name not in names:
+            raise InputError("part", name, "is no part of the loop", f"choose from {', '.join(names)}")
     parts = {}
-    for name in LOOP_PARTS:
+    for name in names:
         wanted = others.get(name, level)
         if wanted not in MULTIPLIER_V:
             raise InputError("level", wanted, "is unknown", f"use one of: {', '.join(MULTIPLIER_V)}")
         simpler = list(MULTIPLIER_V)[list(MULTIPLIER_V).index(wanted) :: -1]
         part = load_part(name, next(at for at in simpler if (name, at) in known))
-        if name in (trimmed or {}):
-            parts[name] = part.with_defaults("trimmed", **(trimmed or {})[name])
+        if name in trimmed:
+            parts[name] = part.with_defaults("trimmed", **trimmed[name])
         elif part.level != "ideal":
             parts[name] = part
     return parts
 
 
-def loop_fields(
-    level: str, *, trimmed: Mapping[str, Mapping[str, float]] | None = None, **others: str
-) -> dict[str, Any]:
+def loop_fields(level: str, *, trimmed: Trimmed | None = None, **others: str) -> dict[str, Any]:
     """``parts`` and ``multiplier_V`` for `HomodyneLoop` or `HgeSettings` at a level; arguments as `parts_at`.
 
     Raises

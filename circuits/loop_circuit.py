@@ -3,80 +3,47 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
-from circuits.component_errors import components_of, with_errors
-from circuits.engine import OPTIONS, tolerances
+from circuits.assembly import Assembly, Placement
+from circuits.component_errors import components_of
 from circuits.homodyne_loop import READING_V, HomodyneLoop
 from circuits.losses import LOSS_PARTS
 from inmateria.errors import InputError
-from netlists import Part, format_number, library
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A part at its place.
-
-    Attributes
-    ----------
-    part : Part
-    values : mapping
-        Parameters that are not the part's defaults.
-    """
-
-    part: Part
-    values: Mapping[str, float]
-
-    def figure(self, name: str) -> float:
-        """A parameter's value here; 0 where the part has none of that name, as ideal ones have no errors."""
-        return float(self.values.get(name, self.part.defaults.get(name, 0.0)))
+from netlists import format_number
 
 
 def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     """The circuit, and its parts by reference; see `HomodyneLoop.circuit`."""
-    circuit = Circuit(
-        "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
-    )
-    placed: dict[str, Placement] = {}
-
-    def add(name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
-        part = loop.part(name)
-        values = with_errors(reference, part, values, loop.component_errors)
-        placed[reference] = Placement(part, values)
-        part.instance(reference, nodes, **values)  # checks pins and values
-        order = [nodes[pin.name] for pin in part.pins]
-        circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
-
-    def source(name: str, node: str, value: str | float) -> None:
-        circuit.V(name, node, circuit.gnd, value if isinstance(value, str) else format_number(value))
-
+    title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
+    assembly = Assembly(title, loop.parts, loop.component_errors)
+    add, source, placed = assembly.add, assembly.source, assembly.placed
     sequence, stage, plan, scale = loop.sequence, loop.stage, loop.dither, float(loop.multiplier_V)
     duty = sequence.listening_s
     gate = sequence.gate_table()
     if loop.mode != "learn":  # one sequence only: what follows is the filters' tail
         gate = replace(gate, period_s=0.0)
-    source("gate", "gate", gate.source())
-    source("target", "target", sequence.target_table().source())
-    source("envelope", "envelope", loop.envelope.source())
-    source("learning", "learning", loop.learning.source())
+    source("gate", gate.source())
+    source("target", sequence.target_table().source())
+    source("envelope", loop.envelope.source())
+    source("learning", loop.learning.source())
     for which in range(sequence.inputs):
-        source(f"level{which}", f"level{which}", sequence.level_table(which).source())
+        source(f"level{which}", sequence.level_table(which).source())
     for terminal in range(len(loop.device.terminals)):
         if terminal not in (loop.output, *loop.trained):
-            source(f"fixed{terminal}", f"fixed{terminal}", loop.fixed_V.get(terminal, 0.0))
+            source(f"fixed{terminal}", loop.fixed_V.get(terminal, 0.0))
     low, high = loop.control_limits_V
     for k, terminal in enumerate(loop.trained):
         degrees = np.degrees(plan.phases_rad[k])
-        source(f"ref{k}", f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
+        source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
         signal = f"level{loop.inputs.index(terminal)}" if terminal in loop.inputs else "0"
         bias = f"w{k}"
         if loop.mode != "learn":
             bias = f"bias{k}"
-            source(bias, bias, float(loop.start_V[k]))
+            source(bias, float(loop.start_V[k]))
         nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
         add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k] / scale)
     add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
@@ -87,7 +54,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     reach = stage.reach_V
     add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
         v0=stage.baseline_V)  # fmt: skip
-    source("level", "level", stage.level_V**2 / scale)
+    source("level", stage.level_V**2 / scale)
     add("mixer", "power", {"a": "y", "b": "y", "out": "power"}, vscale=scale)
     add("difference", "short", {"a": "level", "b": "power", "out": "short"})
     add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
@@ -95,7 +62,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
         vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
     if loop.loss == "hinge":  # hears the output itself, and which side of zero it should be on
         sides = replace(sequence, targets_V=tuple(float(v) for v in np.sign(sequence.targets_V)))
-        source("side", "side", sides.target_table().source())
+        source("side", sides.target_table().source())
         add("hinge", "loss", {"error": "y", "side": "side", "gate": "gate", "out": "loss"},
             margin=loop.error_function.margin_V)  # fmt: skip
     else:
@@ -104,7 +71,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     signal = "loss"
     if loop.mode == "output":
         signal = "listen"
-        source("listening", "listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
+        source("listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
         add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
     for k in range(plan.n):
         add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
@@ -133,10 +100,4 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
         if name not in known:
             close = ", ".join(difflib.get_close_matches(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
-    options, used = OPTIONS, [placement.part for placement in placed.values()]
-    if any(part.level == "transistor" for part in used):
-        # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
-        # them above 1e-15 A. Newton's method never ends where less is asked for.
-        options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
-    circuit.raw_spice = library(used) + initial + options + "\n"
-    return circuit, placed
+    return assembly.finish(initial), placed

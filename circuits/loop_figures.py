@@ -28,8 +28,8 @@ from inmateria.errors import InputError
 from netlists import Part, available, load_part
 
 if TYPE_CHECKING:
+    from circuits.assembly import Placement
     from circuits.homodyne_loop import HomodyneLoop
-    from circuits.loop_circuit import Placement
 
 CUBIC = 2.598076
 """Gain at small signals of a cubic that deviates by 1 at most between 0 and full scale, where it is exact."""

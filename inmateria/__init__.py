@@ -36,10 +36,11 @@ _HOME = {
         "ring", "search", "settled_loss", "sphere", "spice_lock_in", "train_many", "training_trace",
     ],
     "circuits": [
-        "CoSimulation", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock", "LockInDesign",
-        "LockInRequirements", "Outcome", "OutputStage", "PatternSequence", "Sine", "Table", "Transient", "Trust",
-        "Vectors", "characterise_lockin", "design_lockin", "lockin_block", "loop_fields", "measure_design",
-        "noise_currents", "offset_bias", "parts_at",
+        "CoSimulation", "DeviceNetwork", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock",
+        "LockInDesign", "LockInRequirements", "MultiplexedLoop", "MultiplexedRun", "Outcome", "OutputStage",
+        "PatternSequence", "SigmoidNetworkCircuit", "Sine", "Table", "Transient", "Trust", "Vectors", "Wire",
+        "characterise_lockin", "design_lockin", "layered_wires", "lockin_block", "loop_fields", "measure_design",
+        "measured_network", "multiplexed_parts", "noise_currents", "offset_bias", "parts_at",
     ],
     "dnpu_models": [
         "ChipSurrogate", "Disc", "DopantNetwork", "Electrode", "Estimate", "KineticMonteCarlo", "MasterEquation",

@@ -118,9 +118,9 @@ def test_a_library_that_is_none_is_named(
 def test_a_deck_that_ngspice_rejects_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from circuits import loop_circuit
+    from circuits import assembly
 
-    monkeypatch.setattr(loop_circuit, "OPTIONS", loop_circuit.OPTIONS + "\nRbroken tia 0 nonsense of a value")
+    monkeypatch.setattr(assembly, "OPTIONS", assembly.OPTIONS + "\nRbroken tia 0 nonsense of a value")
     result = in_process(capsys, "learn", "AND", "--restarts", "1", "--out", str(tmp_path / "run"))
     lines = [line for line in result.stderr.splitlines() if not line.startswith("Numba compiles")]
     assert result.code == 2
