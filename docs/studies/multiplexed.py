@@ -47,7 +47,12 @@ def parity_table(runs: int, folder: Path, bits: int) -> None:
     print("| task | mode | code | solved | 95 % interval | median steps |\n|---|---|---|---|---|---|")
     for mode in ("discrete", "analog"):
         for code in CODES:
-            options = {"code": code, "mode": mode, "steps": 500_000 if bits == 2 else 1_500_000, "checks": 150}
+            options: dict[str, str | float] = {
+                "code": code,
+                "mode": mode,
+                "steps": 500_000 if bits == 2 else 1_500_000,
+                "checks": 150,
+            }
             if bits == 4 and mode == "discrete":
                 options["eta"] = 1.0
             found = train_many(suited_training(parity(bits), options), parity(bits), runs)
