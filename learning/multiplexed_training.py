@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from dnpu_models.geometry import FloatArray
-from inmateria.errors import ConvergenceError, InputError
+from inmateria.errors import InputError
 from learning.multiplexed import MgdSettings, MultiplexedDescent
 from learning.multiplexed_subjects import Problem, SigmoidSubject, Subject, fingerprint, layout
 from learning.samples import SampleSet
@@ -261,8 +261,3 @@ def _dataset(training: MgdTraining, problem: Problem, runs: list[_Run], starts: 
     return data.assign_attrs(
         task=problem.name, sizes=layout(problem), training=json.dumps(asdict(training), default=int)
     )
-
-
-__all__ = [
-    "SOLVED_COST", "ConvergenceError", "MgdTraining", "SeedProgress", "angle_deg", "solved", "train_many",
-]  # fmt: skip
