@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.plots import _figure
+from analysis.yields import Yield
 from dnpu_models.geometry import FloatArray
 from learning import SOLVED_COST
 
@@ -106,28 +107,24 @@ def _median(values: FloatArray) -> FloatArray:
     return _quantile(values, 0.5)
 
 
-def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, int, int, float]]]], title: str) -> Figure:
+def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, Yield]]]], title: str) -> Figure:
     """Share of runs that solved the task against the size of each imperfection, with 95 % intervals.
 
     Parameters
     ----------
     shares : mapping
-        Imperfection to code to list of (size, solved, runs, median steps).
+        Imperfection to code to list of (size, share of runs that solved it).
     title : str
     """
-    from scipy.stats import binomtest
-
     figure, _ = _figure(figsize=(3.0 * len(shares), 3.2))
     axes = np.atleast_1d(figure.subplots(1, len(shares), sharey=True))
     for axis, (name, codes) in zip(axes, shares.items(), strict=True):
         for code, points in codes.items():
-            sizes = [size for size, *_ in points]
-            share = np.array([solved / runs for _, solved, runs, _ in points])
-            spans = [binomtest(solved, runs).proportion_ci() for _, solved, runs, _ in points]
-            low, high = (np.array([getattr(span, end) for span in spans]) for end in ("low", "high"))
-            bars = np.maximum([share - low, high - share], 0.0)
-            axis.errorbar(sizes, share, bars, fmt="o-", ms=3, capsize=2, label=code)
-        smallest = min(size for points in codes.values() for size, *_ in points if size > 0)
+            sizes = [size for size, _ in points]
+            share = np.array([one.share for _, one in points])
+            bars = np.array([(one.share - one.low, one.high - one.share) for _, one in points]).T
+            axis.errorbar(sizes, share, np.maximum(bars, 0.0), fmt="o-", ms=3, capsize=2, label=code)
+        smallest = min(size for points in codes.values() for size, _ in points if size > 0)
         axis.set_xscale("symlog", linthresh=smallest)
         axis.set_xlabel(name.replace("_", " "))
     axes[0].set_ylim(0, 1)

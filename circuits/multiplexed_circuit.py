@@ -71,7 +71,7 @@ def code_tables(loop: MultiplexedLoop) -> list[Table]:
     period = code.period
     length = loop.steps if period is None else period
     patterns = -(-length // code.hold)
-    values = np.stack([code.at(n * code.hold)[0] for n in range(patterns)]) * loop.multiplier_V / code.peak
+    values = code.at(0, patterns * code.hold)[:: code.hold] * loop.multiplier_V / code.peak
     starts = np.arange(patterns) * code.hold * step
     before = np.vstack([values[-1:] if period is not None else values[:1], values[:-1]])
     times = np.append(np.column_stack([starts, starts + loop.ramp * step]).ravel(), patterns * code.hold * step)

@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
 from circuits.callbacks import drive_voltages
-from dnpu_models.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
+from dnpu_models.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 from lockin.perturbation_kernel import perturb
 
 CODE, SOURCES, HOLD, SCALE, STEP_S, RAMP_S, KEY_HIGH, KEY_LOW, HEADER = range(9)
@@ -70,14 +70,7 @@ def advance(dt, voltages, params, state):
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function."""
-    terminals = int(load_float(state + 8 * n_state))
-    evaluate(
-        t,
-        carray(as_float_pointer(voltages), terminals),
-        carray(as_float_pointer(params), n_params),
-        carray(as_float_pointer(state), n_state),
-        carray(as_float_pointer(out), terminals),
-    )
+    evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
 
 
 @c_function(DEVICE_SIGNATURE)

@@ -33,7 +33,7 @@ _HOME = {
         "SampleSet", "Score", "SearchSettings", "SigmoidNetwork", "Task", "TrainingResult", "adjoint", "backpropagate",
         "central_difference", "curve", "default_bench", "digital_lock_in", "digits", "evaluations_to_first",
         "exact_dither_average", "gradient_angles", "learn", "letters", "named_task", "own_task", "parity", "read_task",
-        "ring", "search", "settled_loss", "sphere", "spice_lock_in", "train_many", "training_trace",
+        "ring", "search", "settled_loss", "softmax_accuracy", "sphere", "spice_lock_in", "train_many", "training_trace",
     ],
     "circuits": [
         "CoSimulation", "DeviceNetwork", "Drive", "Engine", "EnginePool", "HomodyneLoop", "LockInBank", "LockInBlock",

@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from rich.console import Console
-from scipy.stats import binomtest
 
+from analysis.yields import yield_of
 from inmateria.errors import InMateriaError, InputError, Interrupted
 from inmateria.progress import compilation_told, descent_bar
 from inmateria.results import Results
 from inmateria.terminal import stderr
-from learning import MgdTraining, MultiplexedDescent, SampleSet, SigmoidNetwork, digits, letters, parity, train_many
+from learning import (
+    MgdTraining,
+    MultiplexedDescent,
+    SampleSet,
+    SigmoidNetwork,
+    digits,
+    letters,
+    parity,
+    softmax_accuracy,
+    train_many,
+)
 from learning.image_files import read_images
 from learning.multiplexed_defaults import suited_training
 from learning.multiplexed_subjects import Problem
@@ -191,29 +201,20 @@ def _facts(
     angles = runs.angle_deg.values
     facts["angle_deg"] = float(np.median(angles[np.isfinite(angles)])) if np.isfinite(angles).any() else None
     if samples.name.startswith("parity"):
-        interval = binomtest(solved, count).proportion_ci(0.95)
-        facts["solved"] = {"runs": solved, "share": solved / count, "low": interval.low, "high": interval.high}
+        found = yield_of(runs.solved.values)
+        facts["solved"] = {"runs": solved, "share": found.share, "low": found.low, "high": found.high}
         facts["median_steps_to_solved"] = float(runs.steps_to_solved.median()) if solved else None
     else:
         facts["success"] = True
     if bool(np.isfinite(last.test_accuracy).all()):
         facts["test_accuracy"] = _spread(last.test_accuracy.values)
     if isinstance(samples, SampleSet) and len(samples.test_inputs):
-        facts["softmax_accuracy"] = _softmax(samples)
+        facts["softmax_accuracy"] = softmax_accuracy(samples)
     return facts
 
 
 def _spread(values: np.ndarray[Any, Any]) -> dict[str, float]:
     return {"median": float(np.median(values)), "least": float(np.min(values)), "largest": float(np.max(values))}
-
-
-def _softmax(samples: SampleSet) -> float:
-    """Test accuracy of a softmax of the pixels, what a network must beat."""
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(max_iter=2000)
-    model.fit(samples.inputs, np.argmax(samples.targets, axis=1))
-    return float(model.score(samples.test_inputs, np.argmax(samples.test_targets, axis=1)))
 
 
 def _tell(facts: dict[str, Any], answer: Console) -> None:

@@ -14,7 +14,7 @@ the gradient.
 Nothing here prints; long work takes a progress callback.
 """
 
-from learning.backpropagation import backpropagate
+from learning.backpropagation import backpropagate, softmax_accuracy
 from learning.bench import Bench, default_bench
 from learning.boolean_task import GATES, BooleanTask
 from learning.classification import ClassificationTask, ring, sphere
@@ -88,6 +88,7 @@ __all__ = [
     "ring",
     "search",
     "settled_loss",
+    "softmax_accuracy",
     "sphere",
     "spice_lock_in",
     "train_many",

@@ -1,4 +1,4 @@
-"""Backpropagation on the same network and samples: what multiplexed gradient descent is compared with."""
+"""What multiplexed gradient descent is compared with: backpropagation on the same network, a softmax of the inputs."""
 
 from __future__ import annotations
 
@@ -62,3 +62,11 @@ def backpropagate(
         if len(samples.test_inputs):
             test[place] = network.accuracy(theta, samples.test_inputs, samples.test_targets)
     return train, test
+
+
+def softmax_accuracy(samples: SampleSet) -> float:
+    """Test accuracy of a softmax of the inputs: what a network with hidden neurons must beat."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=2000).fit(samples.inputs, np.argmax(samples.targets, axis=1))
+    return float(model.score(samples.test_inputs, np.argmax(samples.test_targets, axis=1)))

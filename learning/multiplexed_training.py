@@ -142,12 +142,12 @@ class _Run:
             self.descent.save(checkpoint, seen=self.seen)
 
     def _over(self, which: int) -> bool:
-        return self.training.stop_when_solved and solved(self.seen[which, 0], self.seen[which, 1])
+        return self.training.stop_when_solved and bool(solved(self.seen[which, 0], self.seen[which, 1]))
 
 
-def solved(cost: float, accuracy: float) -> bool:
-    """Whether a look at all samples finds the task solved."""
-    return bool(cost < SOLVED_COST and accuracy == 1.0)
+def solved(cost: Any, accuracy: Any) -> Any:
+    """Whether a look at all samples finds the task solved; numbers, or arrays of one shape."""
+    return (cost < SOLVED_COST) & (accuracy == 1.0)
 
 
 def angle_deg(a: FloatArray, b: FloatArray) -> float:
@@ -253,7 +253,7 @@ def _dataset(training: MgdTraining, problem: Problem, runs: list[_Run], starts: 
         {name: (("seed", "step"), seen[..., k], {"units": units[k]}) for k, name in enumerate(names)},
         coords={"seed": [run.seed for run in runs], "step": ("step", steps, {"units": "steps"})},
     )
-    good = (data.cost < SOLVED_COST) & (data.accuracy == 1.0)
+    good = solved(data.cost, data.accuracy)
     data["solved"] = good.any("step")
     data["steps_to_solved"] = data.step.where(good).min("step").assign_attrs(units="steps")
     data["theta"] = (("seed", "parameter"), np.stack([run.descent.theta for run in runs]))

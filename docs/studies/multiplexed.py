@@ -11,11 +11,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from analysis.multiplexed_plots import plot_descent, plot_gradient_angle, plot_shares
 from analysis.plots import save
-from learning import SigmoidNetwork, backpropagate, digits, gradient_angles, letters, parity, train_many
+from analysis.yields import Yield, yield_of
+from learning import (
+    SigmoidNetwork,
+    backpropagate,
+    digits,
+    gradient_angles,
+    letters,
+    parity,
+    softmax_accuracy,
+    train_many,
+)
 from learning.multiplexed_defaults import suited_training
 from lockin import CODES
 
@@ -56,11 +65,10 @@ def parity_table(runs: int, folder: Path, bits: int) -> None:
             if bits == 4 and mode == "discrete":
                 options["eta"] = 1.0
             found = train_many(suited_training(parity(bits), options), parity(bits), runs)
-            solved = int(found.solved.sum())
-            span = binomtest(solved, runs).proportion_ci()
+            span = yield_of(found.solved.values)
             median = float(found.steps_to_solved.median())
             print(
-                f"| {bits}-bit | {mode} | {code} | {solved} of {runs} | {span.low:.2f} to {span.high:.2f} "
+                f"| {bits}-bit | {mode} | {code} | {span.passed} of {runs} | {span.low:.2f} to {span.high:.2f} "
                 f"| {median:.3g} |",
                 flush=True,
             )
@@ -75,16 +83,17 @@ def imperfections(runs: int, folder: Path) -> None:
         "common_noise": [1e-2, 3e-2, 1e-1],
         "defects": [0.0, 0.1, 0.2, 0.4, 0.8],
     }
-    shares: dict[str, dict[str, list[tuple[float, int, int, float]]]] = {}
+    shares: dict[str, dict[str, list[tuple[float, Yield]]]] = {}
     for name, values in axes.items():
         shares[name] = {}
         for code in ("random", "walsh"):
             for value in values:
                 options = {"code": code, name: value, "steps": 500_000, "checks": 150}
                 found = train_many(suited_training(parity(2), options), parity(2), runs)
+                share = yield_of(found.solved.values)
+                shares[name].setdefault(code, []).append((value, share))
                 median = float(found.steps_to_solved.median())
-                shares[name].setdefault(code, []).append((value, int(found.solved.sum()), runs, median))
-                print(name, code, value, shares[name][code][-1], flush=True)
+                print(name, code, value, share.passed, share.samples, median, flush=True)
     save(plot_shares(shares, f"2-bit parity, {runs} runs a point"), folder / "mgd_imperfections.png")
 
 
@@ -92,10 +101,7 @@ def accuracy(name: str, runs: int, folder: Path) -> None:
     samples = letters() if name == "letters" else digits()
     steps = 20_000_000 if name == "letters" else 5_000_000
     network = SigmoidNetwork(samples.sizes)
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(max_iter=5000).fit(samples.inputs, samples.targets.argmax(axis=1))
-    softmax = float(model.score(samples.test_inputs, samples.test_targets.argmax(axis=1)))
+    softmax = softmax_accuracy(samples)
     print(f"softmax: test accuracy {softmax:.4f}")
     eta = 1.0
     found = train_many(suited_training(samples, {"steps": steps, "checks": 100, "eta": eta}), samples, runs)
