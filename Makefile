@@ -1,6 +1,7 @@
 # The first command ever typed may be `make demo` or `make test`. Each step is a file target, so that a second run
 # does nothing twice: system packages -> .venv -> the project -> what was asked for.
 
+TORCH          ?= yes
 TORCH_INDEX    ?= https://download.pytorch.org/whl/cpu
 PYTEST_WORKERS ?= auto
 
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test docs lint format wheel torch clean distclean
+.PHONY: help install demo test docs lint format wheel torch torch-if-wanted clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -26,9 +27,9 @@ demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to 
 	for figure in $$(find demo -name '*.png' -o -name '*.svg' -o -name '*.pdf' 2>/dev/null); do \
 		echo "Figure: $(CURDIR)/$$figure"; done; exit $$status
 
-install: $(VENV)/.installed ## inmateria into .venv: .venv/bin/inmateria --help
+install: $(VENV)/.installed torch-if-wanted ## inmateria into .venv, with PyTorch's CPU build (TORCH=no: without)
 
-test: lint ## lint, check types and layers, run the tests
+test: lint torch-if-wanted ## lint, check types and layers, run the tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 docs: $(VENV)/.installed-docs ## the documentation as a site: build/docs/index.html
@@ -50,8 +51,7 @@ format: $(VENV)/.installed-dev ## mend what ruff can mend
 wheel: $(VENV)/.installed-dev ## build dist/inmateria-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
-torch: $(VENV)/.installed ## add PyTorch, CPU build (TORCH_INDEX=... for another)
-	$(BIN)/python -m pip install --disable-pip-version-check --index-url $(TORCH_INDEX) torch
+torch: $(VENV)/.installed-torch ## add PyTorch, CPU build (TORCH_INDEX=... for another)
 
 clean: ## remove what was built, keep .venv
 	rm -rf build dist demo out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -74,6 +74,19 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
 $(VENV)/.installed-docs: pyproject.toml | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
+
+# A wheel that pip finds by itself (PIP_FIND_LINKS), else that of TORCH_INDEX. PyPI's own brings gigabytes of CUDA along.
+$(VENV)/.installed-torch: | $(VENV)/.installed
+	@echo 'Adding PyTorch, CPU build'; $(BIN)/python -c 'import torch' 2>/dev/null || \
+	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps 'torch>=2.4' 2>/dev/null && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch>=2.4'; } || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --index-url $(TORCH_INDEX) 'torch>=2.4'
+	@touch $@
+
+# Everything but physics-aware training and tasks on images works without it.
+torch-if-wanted: $(VENV)/.installed
+	@[ '$(TORCH)' = no ] || [ -e $(VENV)/.installed-torch ] || $(MAKE) --no-print-directory torch || \
+	echo "PyTorch could not be installed: physics-aware training and images will ask for it; try again with 'make torch'" >&2
 
 # Where PySpice's own variable, the system, conda and Homebrew have it (the last two are not on the system's path).
 FIND_LIBNGSPICE := import ctypes.util, glob, os, sys; \

@@ -8,6 +8,8 @@ lock-ins, output stage and integrators together: `deck()` is the netlist, `run()
 same equations in compiled code, `opened()` the same circuit with frozen controls, reading gradients.
 `lockin_block` is one lock-in as a netlist at any level of its parts, `characterise_lockin` its data sheet,
 `design_lockin` finds tones, filter and components for given requirements.
+`WaveformCircuit` sends a batch of samples through one transient, as a layer of a network; `RlcLayer` is our own such
+circuit, with a compiled twin and its exact derivative.
 
 Circuits may be scaled in time against a real bench; the default windows are the published 0.1 s, unscaled.
 
@@ -53,8 +55,11 @@ if TYPE_CHECKING:
     from circuits.patterns import PatternSequence as PatternSequence
     from circuits.pool import EnginePool as EnginePool
     from circuits.pool import Outcome as Outcome
+    from circuits.rlc_layer import RlcLayer as RlcLayer
     from circuits.sigmoid_circuit import SigmoidNetworkCircuit as SigmoidNetworkCircuit
     from circuits.trust import Trust as Trust
+    from circuits.waveform_circuit import FailedSample as FailedSample
+    from circuits.waveform_circuit import WaveformCircuit as WaveformCircuit
 
 _HOME = {
     "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
@@ -72,8 +77,10 @@ _HOME = {
     "circuits.offsets": ["offset_bias"],
     "circuits.patterns": ["PatternSequence"],
     "circuits.pool": ["EnginePool", "Outcome"],
+    "circuits.rlc_layer": ["RlcLayer"],
     "circuits.sigmoid_circuit": ["SigmoidNetworkCircuit"],
     "circuits.trust": ["Trust"],
+    "circuits.waveform_circuit": ["FailedSample", "WaveformCircuit"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -689,16 +689,31 @@ class ModeChoice(StrEnum):
     analog = "analog"
 
 
+class DescentChoice(StrEnum):
+    """What computes the multiplexed descent."""
+
+    compiled = "compiled"
+    ngspice = "ngspice"
+
+
 @app.command()
 def mgd(
-    task: Annotated[str, typer.Argument(help="XOR, parity-3 to parity-10, letters, digits.")],
+    task: Annotated[
+        str, typer.Argument(help="XOR, parity-3 to parity-10, letters, digits, mnist, fashion-mnist, cifar-10.")
+    ],
     as_json: Json = False,
     out: Out = None,
     seed: Seed = 0,
     code: Annotated[CodeChoice, typer.Option(help="Perturbation of the parameters.")] = CodeChoice.random,
     mode: Annotated[
-        ModeChoice, typer.Option(help="Costs compared and summed, or through a high-pass and a low-pass.")
-    ] = ModeChoice.discrete,
+        ModeChoice | None,
+        typer.Option(
+            help="Costs compared and summed (usual), or through a high-pass and a low-pass (ngspice: always)."
+        ),
+    ] = None,
+    engine: Annotated[
+        DescentChoice, typer.Option(help="Compiled equations, or XOR as a circuit in ngspice.")
+    ] = DescentChoice.compiled,
     eta: Annotated[float | None, typer.Option(help="Learning rate, per step.")] = None,
     norm: Annotated[float | None, typer.Option(help="Root of the perturbation's mean squared norm, m.")] = None,
     tau_p: Annotated[int, typer.Option(help="Steps for which a pattern of the perturbation stands.", min=1)] = 1,
@@ -710,7 +725,9 @@ def mgd(
     ] = None,
     tau_hp: Annotated[float | None, typer.Option(help="Analog: time constant of the high-pass, steps.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of a run.", min=1)] = None,
-    seeds: Annotated[int, typer.Option(help="Runs, each from a start of its own.", min=1)] = 10,
+    seeds: Annotated[
+        int | None, typer.Option(help="Runs, each from a start of its own; left out: 10, of images 1.", min=1)
+    ] = None,
     checks: Annotated[int | None, typer.Option(help="Looks at all samples during a run.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Samples presented together.", min=1)] = None,
     hidden: Annotated[str | None, typer.Option(help="Neurons of the hidden layers, e.g. '4' or '8,4'.")] = None,
@@ -742,7 +759,7 @@ def mgd(
         content = run_mgd(
             task,
             {
-                "code": code.value, "mode": mode.value, "eta": eta, "norm": norm, "tau_p": tau_p,
+                "code": code.value, "mode": mode and mode.value, "eta": eta, "norm": norm, "tau_p": tau_p,
                 "tau_theta": tau_theta, "tau_x": tau_x, "tau_hp": tau_hp, "steps": steps, "checks": checks,
                 "batch": batch, "momentum": momentum, "cost_noise": cost_noise, "update_noise": update_noise,
                 "common_noise": common_noise, "defects": defects, "seed": seed,
@@ -753,6 +770,7 @@ def mgd(
             update_s=update_time,
             data=data,
             where=torch_device,
+            engine=engine.value,
             folder=folder,
             answer=answers(as_json),
         )  # fmt: skip
@@ -760,6 +778,105 @@ def mgd(
             emit(content)
         if not content["success"]:
             raise typer.Exit(EXIT_NO)
+
+
+class LayerChoice(StrEnum):
+    """What the samples go through."""
+
+    rlc = "rlc"
+    dnpu = "dnpu"
+    identity = "identity"
+
+
+class PatMode(StrEnum):
+    """What runs forwards and what backwards."""
+
+    pat = "pat"
+    in_silico = "in-silico"
+    ideal = "ideal"
+
+
+class PatEngine(StrEnum):
+    """What runs the electronic layer."""
+
+    ngspice = "ngspice"
+    twin = "twin"
+
+
+class OnFailure(StrEnum):
+    """What follows when the layer gives no answer to a sample."""
+
+    skip = "skip"
+    stop = "stop"
+
+
+@app.command()
+def pat(
+    task: Annotated[str, typer.Argument(help="vowels, digits, mnist, fashion-mnist.")],
+    as_json: Json = False,
+    out: Out = None,
+    seed: Seed = 0,
+    layer: Annotated[
+        LayerChoice, typer.Option(help="RLC circuit with a transistor, nodes of a chip, or nothing, for comparison.")
+    ] = LayerChoice.rlc,
+    mode: Annotated[
+        PatMode, typer.Option(help="Forwards the layer and backwards its model; both the model; both the layer.")
+    ] = PatMode.pat,
+    engine: Annotated[
+        PatEngine, typer.Option(help="Of the layer rlc: ngspice, or the same time steps compiled.")
+    ] = PatEngine.ngspice,
+    device: Annotated[
+        str | None, typer.Option(help="Of the layer dnpu: the file of a measured chip (.npz, .pickle).")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="File of the vowels, or folder of the images (IDX).")] = None,
+    splits: Annotated[int, typer.Option(help="Trainings, each on a split and a board of its own.", min=1)] = 1,
+    passes: Annotated[int, typer.Option(help="Times a sample goes through the layer.", min=1)] = 3,
+    width: Annotated[int | None, typer.Option(help="Values of a waveform, or nodes of the chip.", min=1)] = None,
+    steps: Annotated[int, typer.Option(help="Of the layer rlc: time steps from value to value.", min=1)] = 2,
+    spread: Annotated[float, typer.Option(help="Relative spread of components, which the model does not know.")] = 0.05,
+    noise: Annotated[float, typer.Option(help="Standard deviation of the layer's noise, V.")] = 0.01,
+    epochs: Annotated[int | None, typer.Option(help="Passes through all training samples.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples an update.", min=1)] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    jitter: Annotated[
+        float | None, typer.Option(help="Noise added to the features in training, in units of their spread.")
+    ] = None,
+    refit: Annotated[
+        int | None, typer.Option(help="Epochs between refits of the model on what was measured.", min=1)
+    ] = None,
+    on_failure: Annotated[
+        OnFailure, typer.Option(help="When the layer gives no answer to a sample: go on without it, or stop.")
+    ] = OnFailure.skip,
+) -> None:
+    """Train a circuit or a chip by backpropagation through a model of it (physics-aware training; PyTorch).
+
+    Accuracies are always those of the layer itself, with its noise. With --out: pat.nc, summary.json, figures, and
+    checkpoints from which a run that was stopped or killed goes on.
+
+    Example: inmateria pat vowels --splits 5 --out vowels
+    """
+    with errors_as_lines(as_json), output_folder(out) as folder:
+        require_rooms()
+        from inmateria.pat_run import run_pat
+        from learning.physical_setups import LayerSettings
+
+        content = run_pat(
+            task,
+            LayerSettings(layer.value, width, passes, spread, noise, steps),
+            {
+                "mode": mode.value, "epochs": epochs, "batch": batch, "rate": rate, "jitter": jitter,
+                "refit_every": refit, "on_failure": on_failure.value,
+            },
+            engine=engine.value,
+            device=device,
+            splits=splits,
+            seed=seed,
+            data=data,
+            folder=folder,
+            answer=answers(as_json),
+        )  # fmt: skip
+        if as_json:
+            emit(content)
 
 
 class Benched(StrEnum):
@@ -770,6 +887,7 @@ class Benched(StrEnum):
     loop = "loop"
     sweep = "sweep"
     mgd = "mgd"
+    pat = "pat"
 
 
 @app.command()
@@ -779,7 +897,7 @@ def bench(
         typer.Argument(
             help="kmc: kinetic Monte Carlo, and the mean field beside it; spice: a time-point, alone and in the loop; "
             "loop: the closed loop by its three engines; sweep: points per second on all processors; "
-            "mgd: steps of multiplexed gradient descent."
+            "mgd: steps of multiplexed gradient descent; pat: samples through a circuit, beside one process a sample."
         ),
     ],
     as_json: Json = False,
@@ -787,7 +905,7 @@ def bench(
     device_seed: DeviceSeed = None,
     settings: Annotated[int, typer.Option(help="Of kmc: random settings per network.", min=1)] = 5,
 ) -> None:
-    """Measure speed on this machine, each figure beside its baseline from the same run, on one core (sweep: on all).
+    """Measure speed on this machine, each figure beside its baseline from the same run, on one core (sweep, pat: all).
 
     Example: inmateria bench kmc --json
     """
@@ -805,6 +923,10 @@ def bench(
             from inmateria import mgd_bench
 
             content = mgd_bench.run_bench(answer=answers(as_json))
+        elif what is Benched.pat:
+            from inmateria import pat_bench
+
+            content = pat_bench.run_bench(answer=answers(as_json))
         elif what is Benched.sweep:
             from inmateria import sweep_bench
 

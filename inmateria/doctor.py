@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Run all checks; the ngspice ones in a child process."""
     rooms = _rooms()
-    findings = [rooms, _numba()]
+    findings = [rooms, _numba(), _pytorch()]
     if rooms.ok:
         return findings + _ngspice()
     return [*findings, Finding("ngspice", False, "not looked at while a room is shadowed", rooms.fix)]
@@ -54,6 +55,14 @@ def _numba() -> Finding:
             "numba", False, f"{type(error).__name__}: {error}", "reinstall numba: pip install --force-reinstall numba"
         )
     return Finding("numba", bool(ok), numba.__version__, "" if ok else "reinstall numba")
+
+
+def _pytorch() -> Finding:
+    """An extra: its absence is no fault."""
+    try:
+        return Finding("PyTorch", True, version("torch"))
+    except PackageNotFoundError:
+        return Finding("PyTorch", True, "not installed; physics-aware training and images want it: make torch")
 
 
 def _ngspice() -> list[Finding]:

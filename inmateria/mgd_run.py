@@ -13,6 +13,7 @@ import xarray as xr
 from rich.console import Console
 
 from analysis.yields import yield_of
+from circuits import Engine
 from inmateria.errors import InMateriaError, InputError, Interrupted
 from inmateria.progress import compilation_told, descent_bar
 from inmateria.results import Results
@@ -29,6 +30,7 @@ from learning import (
     train_many,
 )
 from learning.image_files import read_images
+from learning.multiplexed_circuits import circuit_training, train_in_ngspice
 from learning.multiplexed_defaults import suited_training
 from learning.multiplexed_subjects import Problem
 
@@ -88,11 +90,12 @@ def run_mgd(
     options: Mapping[str, Any],
     *,
     hidden: tuple[int, ...] | None,
-    seeds: int,
+    seeds: int | None,
     inference_s: float,
     update_s: float,
     data: Path | None,
     where: str,
+    engine: str,
     folder: Path | None,
     answer: Console,
 ) -> dict[str, Any]:
@@ -105,14 +108,15 @@ def run_mgd(
         What takes the place of the task's own settings: fields of `MgdSettings` and `MgdTraining` by name.
     hidden : tuple of int, optional
         Neurons of the hidden layers.
-    seeds : int
-        Runs.
+    seeds : int, optional
+        Runs; left out: 10, of images 1.
     inference_s, update_s : float
         Time of one inference and of one update of all parameters in hardware, s.
     data : Path or None
         Where images lie.
     where : str
         PyTorch's device for them.
+    engine : {"compiled", "ngspice"}
     folder : Path or None
     answer : Console
     """
@@ -125,21 +129,33 @@ def run_mgd(
     for name, value in (("inference_time", inference_s), ("update_time", update_s)):
         if not (np.isfinite(value) and value >= 0):
             raise InputError(name, value, "is no time", "give seconds, 0 or more")
-    training = suited_training(samples, options)
+    if seeds is None:
+        seeds = 10 if isinstance(samples, SampleSet) else 1
+    in_circuit = engine == "ngspice"
+    if in_circuit and hidden is not None:
+        raise InputError("hidden", hidden, "is not part of the circuit", "leave it out, or take --engine compiled")
+    training = circuit_training(samples, options) if in_circuit else suited_training(samples, options)
     seed = training.settings.seed
     results = Results("mgd", seed, folder, {"task": samples.name, "seed": seed})
     what = f"{samples.name} by {training.settings.code} perturbation"
     stopped = Interrupted("mgd", "Ctrl-C", "stopped; what was done is kept in --out", "run the command again to go on")
+    if in_circuit:
+        stopped = Interrupted("mgd", "Ctrl-C", "stopped; runs in ngspice keep nothing", "run the command again")
     try:
         with (
             compilation_told(stderr),
             descent_bar(stderr, what, seeds, training.steps) as tell,
         ):
-            if isinstance(samples, SampleSet):
-                _compile(samples)
-            checkpoints = None if folder is None else folder / "checkpoints"
-            workers = None if isinstance(samples, SampleSet) else 1
-            runs = train_many(training, samples, seeds, folder=checkpoints, workers=workers, where=where, progress=tell)
+            if in_circuit:
+                assert isinstance(samples, SampleSet)  # circuit_training takes no other
+                with Engine() as ngspice:
+                    runs = train_in_ngspice(training, samples, seeds, ngspice, progress=tell)
+            else:
+                if isinstance(samples, SampleSet):
+                    _compile(samples)
+                kept = None if folder is None else folder / "checkpoints"
+                workers = None if isinstance(samples, SampleSet) else 1
+                runs = train_many(training, samples, seeds, folder=kept, workers=workers, where=where, progress=tell)
     except KeyboardInterrupt:
         raise stopped from None
     except InMateriaError as error:
@@ -147,6 +163,14 @@ def run_mgd(
             results.write_error(error)
         raise
     facts = _facts(runs, samples, training, inference_s, update_s)
+    facts["engine"] = engine
+    if in_circuit:
+        facts["hardware"] = {
+            "formula": "steps x step time",
+            "step_s": runs.step_s,
+            "time_s": training.steps * runs.step_s,
+        }
+        facts["ngspice"] = {"seconds": float(runs.wall_s.median()), "points": float(runs.points.median())}
     _tell(facts, answer)
     results.write_dataset("mgd.nc", runs)
     from analysis.multiplexed_plots import plot_descent
@@ -233,6 +257,14 @@ def _tell(facts: dict[str, Any], answer: Console) -> None:
         line += f"test accuracy {test['median']:.3f}{beside}, {facts['runs']} run" + ("s" if facts["runs"] > 1 else "")
     answer.print(line, highlight=False)
     hardware = facts["hardware"]
+    if "ngspice" in facts:
+        price = facts["ngspice"]
+        answer.print(
+            f"cost {facts['cost']['median']:.3g}; a run is {hardware['time_s']:.3g} s of the circuit at "
+            f"{hardware['step_s']:g} s a step, and took ngspice {price['seconds']:.3g} s, {price['points']:.3g} points",
+            highlight=False,
+        )
+        return
     answer.print(
         f"cost {facts['cost']['median']:.3g}; a run took {facts['inferences']:.3g} inferences and "
         f"{facts['updates']:.3g} updates: {hardware['time_s']:.3g} s in hardware with "

@@ -183,6 +183,21 @@ def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int],
 
 
 @contextmanager
+def training_bar(console: Console, what: str, epochs: int) -> Iterator[Callable[[int, int, float, float], None]]:
+    """A line on a training: epochs done of all, accuracies at the last look, the time left.
+
+    Yields the function that takes epochs done, epochs in all, accuracy of the training and of the held-out samples.
+    """
+    with _line(console, "{task.completed} of {task.total} epochs, accuracy {task.fields[accuracy]}") as line:
+        task = line.add_task(what, total=epochs, accuracy="?")
+
+        def advance(done: int, _total: int, accuracy: float, held_out: float) -> None:
+            line.update(task, completed=done, accuracy=f"{accuracy:.3f}, held out {held_out:.3f}")
+
+        yield advance
+
+
+@contextmanager
 def descent_bar(
     console: Console, what: str, runs: int, steps: int
 ) -> Iterator[Callable[[int, int, float, float], None]]:

@@ -18,7 +18,7 @@ _NAMES = (
     "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
     "task.png", "trace.png", "trace.nc", "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png",
     "budget.png", "plan.nc", "plan.png", "map.png", "curve.png",
-    "mgd.nc", "mgd.png",
+    "mgd.nc", "mgd.png", "pat.nc", "pat.png", "pat_waveforms.png",
 )  # fmt: skip
 
 

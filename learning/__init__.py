@@ -11,13 +11,24 @@ Multiplexed gradient descent trains any cost: `MultiplexedDescent` by `MgdSettin
 `train_many` runs it on a `SigmoidNetwork` and a `SampleSet` from many starts, `gradient_angles` shows how well it reads
 the gradient.
 
+Physics-aware training makes any `PhysicalSystem` (`CircuitSystem`, `RlcSystem`, `DeviceSystem`) a layer for PyTorch:
+`physics_aware` runs the system forwards and its digital model backwards; `fit_model` fits the model, `PhysicalNetwork`
+chains passes through the system, `train_physics_aware` trains it by `PatTraining` on `vowels` or images. Names that
+need PyTorch, an extra, are loaded when first used.
+
 Nothing here prints; long work takes a progress callback.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from learning.backpropagation import backpropagate, softmax_accuracy
 from learning.bench import Bench, default_bench
 from learning.boolean_task import GATES, BooleanTask
 from learning.classification import ClassificationTask, ring, sphere
+from learning.device_system import DeviceSystem
 from learning.gradient_angles import gradient_angles
 from learning.gradients import (
     adjoint,
@@ -38,6 +49,10 @@ from learning.hge import (
 )
 from learning.multiplexed import CompiledCost, MgdSettings, MultiplexedDescent
 from learning.multiplexed_training import SOLVED_COST, MgdTraining, train_many
+from learning.physical_circuit import CircuitSystem, RlcSystem
+from learning.physical_layout import PassLayout, node_layout, waveform_layout
+from learning.physical_systems import DifferentiableSystem, IdentitySystem, PhysicalSystem
+from learning.physics_aware_settings import PatTraining
 from learning.regression import RegressionTask, curve
 from learning.samples import SampleSet, digits, letters, parity
 from learning.search import SearchResult, SearchSettings, Trace, search, settled_loss
@@ -45,6 +60,31 @@ from learning.sigmoid_network import SigmoidNetwork
 from learning.task_files import own_task, read_task
 from learning.task_library import named_task
 from learning.tasks import Score, Task
+from learning.vowels import vowels
+
+if TYPE_CHECKING:
+    from learning.digital_models import DenseModel as DenseModel
+    from learning.digital_models import DigitalModel as DigitalModel
+    from learning.digital_models import WaveformModel as WaveformModel
+    from learning.digital_models import load_model as load_model
+    from learning.digital_models import save_model as save_model
+    from learning.model_fit import ModelFit as ModelFit
+    from learning.model_fit import fit_model as fit_model
+    from learning.physical_network import PhysicalNetwork as PhysicalNetwork
+    from learning.physics_aware_layer import physics_aware as physics_aware
+    from learning.physics_aware_layer import system_function as system_function
+    from learning.physics_aware_result import PatResult as PatResult
+    from learning.physics_aware_training import train_physics_aware as train_physics_aware
+
+_NEEDS_PYTORCH = {
+    "learning.digital_models": ["DenseModel", "DigitalModel", "WaveformModel", "load_model", "save_model"],
+    "learning.model_fit": ["ModelFit", "fit_model"],
+    "learning.physical_network": ["PhysicalNetwork"],
+    "learning.physics_aware_layer": ["physics_aware", "system_function"],
+    "learning.physics_aware_result": ["PatResult"],
+    "learning.physics_aware_training": ["train_physics_aware"],
+}
+_WHERE = {name: module for module, names in _NEEDS_PYTORCH.items() for name in names}
 
 __all__ = [
     "GATES",
@@ -52,14 +92,27 @@ __all__ = [
     "Attempt",
     "Bench",
     "BooleanTask",
+    "CircuitSystem",
     "ClassificationTask",
     "CompiledCost",
+    "DenseModel",
+    "DeviceSystem",
+    "DifferentiableSystem",
+    "DigitalModel",
     "FailedAttempt",
     "HgeSettings",
+    "IdentitySystem",
     "MgdSettings",
     "MgdTraining",
+    "ModelFit",
     "MultiplexedDescent",
+    "PassLayout",
+    "PatResult",
+    "PatTraining",
+    "PhysicalNetwork",
+    "PhysicalSystem",
     "RegressionTask",
+    "RlcSystem",
     "SampleSet",
     "Score",
     "SearchResult",
@@ -68,6 +121,7 @@ __all__ = [
     "Task",
     "Trace",
     "TrainingResult",
+    "WaveformModel",
     "adjoint",
     "backpropagate",
     "central_difference",
@@ -77,20 +131,41 @@ __all__ = [
     "digits",
     "evaluations_to_first",
     "exact_dither_average",
+    "fit_model",
     "gradient_angles",
     "learn",
     "letters",
+    "load_model",
     "monte_carlo_difference",
     "named_task",
+    "node_layout",
     "own_task",
     "parity",
+    "physics_aware",
     "read_task",
     "ring",
+    "save_model",
     "search",
     "settled_loss",
     "softmax_accuracy",
     "sphere",
     "spice_lock_in",
+    "system_function",
     "train_many",
+    "train_physics_aware",
     "training_trace",
+    "vowels",
+    "waveform_layout",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name that needs PyTorch from its module."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'learning' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return list(__all__)

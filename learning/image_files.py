@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.errors import InputError
+from learning.samples import SampleSet
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files."""
@@ -113,6 +114,40 @@ def read_images(name: str, folder: Path | None = None) -> ImageSet:
             raise InputError("data", part.shape, f"has not {dimensions} dimensions", f"look at the files of {folder}")
     images, labels, test_images, test_labels = parts
     return ImageSet(name, images[:, None], labels.astype(np.int64), test_images[:, None], test_labels.astype(np.int64))
+
+
+def pooled(images: ImageSet, *, train: int = 10_000, side: int = 14) -> SampleSet:
+    """Grey images as a set of samples: the first to train on, all of the official test set to test with.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Of one channel, as MNIST.
+    train : int
+        Images to train on.
+    side : int
+        Pixels of a side, each the mean of a square of the image's own; scaled to 0 to 1.
+
+    Raises
+    ------
+    InputError
+        For images in colour, a side that does not divide theirs, or no images.
+    """
+    _, channels, height, width = images.images.shape
+    if channels != 1 or side < 1 or height % side or width % side:
+        raise InputError("side", side, f"does not divide {channels} x {height} x {width} pixels", "choose another")
+    if train < 1:
+        raise InputError("train", train, "are no images", "give 1 or more")
+
+    def samples(part: NDArray[np.uint8]) -> NDArray[np.float64]:
+        squares = part.reshape(len(part), side, height // side, side, width // side) / 255.0
+        return np.asarray(squares.mean(axis=(2, 4)).reshape(len(part), -1))
+
+    classes = np.eye(10)
+    return SampleSet(
+        images.name, samples(images.images[:train]), classes[images.labels[:train]],
+        samples(images.test_images), classes[images.test_labels],
+    )  # fmt: skip
 
 
 def _idx_file(folder: Path, stem: str) -> Path:

@@ -9,7 +9,8 @@ them. The cost is the mean cross-entropy of a batch.
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +18,19 @@ from numpy.typing import NDArray
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
 from learning.image_files import ImageSet
+from learning.image_kernel import CompiledBatchCost
 from learning.multiplexed_subjects import Look
+from learning.pytorch import pytorch
 
 CHANNELS = {"mnist": (16, 32, 32), "fashion-mnist": (16, 32, 32), "cifar-10": (16, 32, 64)}
 _KERNEL = 3
 _CLASSES = 10
 _LOOKED_AT = 10_000  # training images of a look and of an exact gradient
-_TOGETHER = 2_000  # images that go through the network at once, not to need all memory
+_TOGETHER = 200  # images that go through the network at once: as many as the caches hold
 
 
 def _torch() -> Any:
-    """PyTorch, or a word on how to get it."""
-    try:
-        import torch
-    except ImportError:
-        raise InputError("task", "images", "need PyTorch, which is not installed", "run: make torch") from None
-    return torch
+    return pytorch("task", "training on images")
 
 
 class ImageSubject:
@@ -46,7 +44,8 @@ class ImageSubject:
     batch : int
         Images presented together.
     start_spread : float
-        Weights begin uniform in +- this times sqrt(6 / inputs) (He et al. 2015), biases at 0.
+        Weights begin uniform in +- this, biases at 0. Parameters count in units of their layer's sqrt(6 / inputs) (He
+        et al. 2015): all are perturbed alike, and noise that all take up alike would drown the small weights.
     where : str
         PyTorch's device: "cpu", "cuda".
 
@@ -65,26 +64,30 @@ class ImageSubject:
         if not 1 <= batch <= len(images.images):
             raise InputError("batch", batch, f"is not between 1 and the {len(images.images)} images", "change it")
         self._where, self._seed, self._batch = where, seed, batch
-        shown = images.images.astype(np.float32) / 255.0
-        middle, spread = shown.mean(axis=(0, 2, 3), keepdims=True), shown.std(axis=(0, 2, 3), keepdims=True)
-        self._images = self._put((shown - middle) / spread)
-        self._test = self._put((images.test_images.astype(np.float32) / 255.0 - middle) / spread)
-        self._labels, self._test_labels = self._put(images.labels), self._put(images.test_labels)
+        shown = _prepared(images, where)
+        self._images, self._labels, self._test, self._test_labels = shown
         self._shapes = _shapes(images.images.shape[1:], CHANNELS[images.name])
         self._order: tuple[int, Any] = (-1, None)
+        self._compiled = None
+        if where == "cpu":
+            self._compiled = CompiledBatchCost(CHANNELS[images.name], shown.images.numpy(), shown.labels.numpy(), batch)
         rng = np.random.default_rng([seed, 7])
-        parts = []
+        units, starts = [], []
         for weights, biases in self._shapes:
-            reach = start_spread * math.sqrt(6.0 / math.prod(weights[1:]))
-            parts += [rng.uniform(-reach, reach, math.prod(weights)), np.zeros(biases)]
-        self.start: FloatArray = np.concatenate(parts)
+            count = math.prod(weights)
+            units.append(np.full(count + biases, math.sqrt(6.0 / math.prod(weights[1:]))))
+            starts += [rng.uniform(-start_spread, start_spread, count), np.zeros(biases)]
+        self._unit: FloatArray = np.concatenate(units)
+        self.start: FloatArray = np.concatenate(starts)
 
     def cost(self, theta: FloatArray, presentation: int) -> float:
         """Mean cross-entropy of a batch."""
-        torch = _torch()
         chosen = self._chosen(presentation)
+        if self._compiled is not None:
+            return self._compiled(theta * self._unit, chosen.numpy())
+        torch = _torch()
         with torch.inference_mode():
-            logits = self._forward(self._put(theta.astype(np.float32)), self._images[chosen])
+            logits = self._forward(self._weights(theta), self._images[chosen])
             return float(torch.nn.functional.cross_entropy(logits, self._labels[chosen]))
 
     def batch_gradient(self, theta: FloatArray, presentation: int) -> FloatArray:
@@ -111,19 +114,19 @@ class ImageSubject:
         number, place = divmod(presentation, a_pass)
         if self._order[0] != number:
             mixed = np.random.default_rng([self._seed, 8, number]).permutation(len(self._images))
-            self._order = number, self._put(mixed)
+            self._order = number, _put(mixed, self._where)
         return self._order[1][place * self._batch : (place + 1) * self._batch]
 
     def _gradient(self, theta: FloatArray, chosen: Any) -> FloatArray:
         torch = _torch()
-        flat = self._put(theta.astype(np.float32)).requires_grad_()
+        flat = self._weights(theta).requires_grad_()
         cost = torch.nn.functional.cross_entropy(self._forward(flat, self._images[chosen]), self._labels[chosen])
         (slope,) = torch.autograd.grad(cost, flat)
-        return np.asarray(slope.cpu().numpy(), dtype=float)
+        return np.asarray(slope.cpu().numpy(), dtype=float) * self._unit
 
     def _over(self, theta: FloatArray, images: Any, labels: Any) -> tuple[float, float]:
         torch = _torch()
-        flat, cost, right = self._put(theta.astype(np.float32)), 0.0, 0
+        flat, cost, right = self._weights(theta), 0.0, 0
         with torch.inference_mode():
             for begin in range(0, len(images), _TOGETHER):
                 part = slice(begin, begin + _TOGETHER)
@@ -146,8 +149,32 @@ class ImageSubject:
                 values = functional.linear(values.flatten(1), weight, bias)
         return values
 
-    def _put(self, array: NDArray[Any]) -> Any:
-        return _torch().from_numpy(np.ascontiguousarray(array)).to(self._where)
+    def _weights(self, theta: FloatArray) -> Any:
+        return _put((theta * self._unit).astype(np.float32), self._where)
+
+
+class _Prepared(NamedTuple):
+    """Images of mean 0 and spread 1, and their labels, on PyTorch's device."""
+
+    images: Any
+    labels: Any
+    test_images: Any
+    test_labels: Any
+
+
+@lru_cache(maxsize=1)  # all runs share one copy: 200 MB
+def _prepared(images: ImageSet, where: str) -> _Prepared:
+    shown = images.images.astype(np.float32) / 255.0
+    middle, spread = shown.mean(axis=(0, 2, 3), keepdims=True), shown.std(axis=(0, 2, 3), keepdims=True)
+    tests = images.test_images.astype(np.float32) / 255.0
+    return _Prepared(
+        _put((shown - middle) / spread, where), _put(images.labels, where),
+        _put((tests - middle) / spread, where), _put(images.test_labels, where),
+    )  # fmt: skip
+
+
+def _put(array: NDArray[Any], where: str) -> Any:
+    return _torch().from_numpy(np.ascontiguousarray(array)).to(where)
 
 
 def _shapes(pixels: tuple[int, ...], channels: tuple[int, ...]) -> list[tuple[tuple[int, ...], int]]:

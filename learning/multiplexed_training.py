@@ -228,7 +228,8 @@ def train_many(
         except BaseException:
             stop.set()
             raise
-    return _dataset(training, problem, runs, starts)
+    seen, ends = np.stack([run.seen for run in runs]), np.stack([run.descent.theta for run in runs])
+    return curves(training, problem, chosen, seen, ends, starts)
 
 
 def _claim(folder: Path | None, training: MgdTraining, problem: Problem) -> None:
@@ -244,19 +245,26 @@ def _claim(folder: Path | None, training: MgdTraining, problem: Problem) -> None
     note.write_text(said, encoding="utf-8")
 
 
-def _dataset(training: MgdTraining, problem: Problem, runs: list[_Run], starts: FloatArray) -> xr.Dataset:
-    seen = np.stack([run.seen for run in runs])
+def curves(
+    training: MgdTraining,
+    problem: Problem,
+    seeds: Sequence[int],
+    seen: FloatArray,
+    ends: FloatArray,
+    starts: FloatArray,
+) -> xr.Dataset:
+    """What `train_many` returns, from what was seen of each run, (seeds, looks, 6), and the parameters, (seeds, P)."""
     steps = np.array([0, *training.check_steps()])
     names = ("cost", "accuracy", "test_accuracy", "angle_deg", "inferences", "updates")
     units = ("1", "1", "1", "deg", "1", "1")
     data = xr.Dataset(
         {name: (("seed", "step"), seen[..., k], {"units": units[k]}) for k, name in enumerate(names)},
-        coords={"seed": [run.seed for run in runs], "step": ("step", steps, {"units": "steps"})},
+        coords={"seed": list(seeds), "step": ("step", steps, {"units": "steps"})},
     )
     good = solved(data.cost, data.accuracy)
     data["solved"] = good.any("step")
     data["steps_to_solved"] = data.step.where(good).min("step").assign_attrs(units="steps")
-    data["theta"] = (("seed", "parameter"), np.stack([run.descent.theta for run in runs]))
+    data["theta"] = (("seed", "parameter"), ends)
     data["start"] = (("seed", "parameter"), starts)
     return data.assign_attrs(
         task=problem.name, sizes=layout(problem), training=json.dumps(asdict(training), default=int)

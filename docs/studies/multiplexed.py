@@ -1,6 +1,7 @@
 """Multiplexed gradient descent in numbers: angles, parity over many seeds with imperfections, letters.
 
     python docs/studies/multiplexed.py angles|parity-2|parity-4|imperfections|letters|digits [--runs N] [--out FOLDER]
+    python docs/studies/multiplexed.py fashion-mnist --run FOLDER [--data FOLDER] [--out FOLDER]
 
 Tables go to stdout as Markdown, figures to the folder. docs/multiplexed.md shows what came out.
 """
@@ -8,12 +9,14 @@ Tables go to stdout as Markdown, figures to the folder. docs/multiplexed.md show
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from analysis.multiplexed_plots import plot_descent, plot_gradient_angle, plot_shares
-from analysis.plots import save
+from analysis.plots import _figure, save
 from analysis.yields import Yield, yield_of
 from learning import (
     SigmoidNetwork,
@@ -25,8 +28,12 @@ from learning import (
     softmax_accuracy,
     train_many,
 )
+from learning.image_files import read_images
+from learning.image_network import ImageSubject
 from learning.multiplexed_defaults import suited_training
 from lockin import CODES
+
+WHAT = ["angles", "parity-2", "parity-4", "imperfections", "letters", "digits", "fashion-mnist"]
 
 
 def angles(runs: int, folder: Path) -> None:
@@ -52,18 +59,12 @@ def angles(runs: int, folder: Path) -> None:
             )
 
 
-def parity_table(runs: int, folder: Path, bits: int) -> None:
+def parity_table(runs: int, folder: Path, bits: int, modes: Sequence[str], codes: Sequence[str]) -> None:
     print("| task | mode | code | solved | 95 % interval | median steps |\n|---|---|---|---|---|---|")
-    for mode in ("discrete", "analog"):
-        for code in CODES:
-            options: dict[str, str | float] = {
-                "code": code,
-                "mode": mode,
-                "steps": 500_000 if bits == 2 else 1_500_000,
-                "checks": 150,
-            }
-            if bits == 4 and mode == "discrete":
-                options["eta"] = 1.0
+    for mode in modes:
+        for code in codes:
+            steps = 500_000 if bits == 2 else 3_000_000 if mode == "discrete" else 10_000_000
+            options = {"code": code, "mode": mode, "steps": steps, "checks": 150}
             found = train_many(suited_training(parity(bits), options), parity(bits), runs)
             span = yield_of(found.solved.values)
             median = float(found.steps_to_solved.median())
@@ -72,8 +73,9 @@ def parity_table(runs: int, folder: Path, bits: int) -> None:
                 f"| {median:.3g} |",
                 flush=True,
             )
-            if bits == 2 and mode == "discrete":
-                save(plot_descent(found, f"2-bit parity, {code}, {runs} runs"), folder / f"mgd_parity_{code}.png")
+            if mode == "discrete":
+                name = f"mgd_parity_{code}.png" if bits == 2 else f"mgd_parity_{bits}_{code}.png"
+                save(plot_descent(found, f"{bits}-bit parity, {code}, {runs} runs"), folder / name)
 
 
 def imperfections(runs: int, folder: Path) -> None:
@@ -121,17 +123,79 @@ def accuracy(name: str, runs: int, folder: Path) -> None:
     save(plot_descent(found, title, beside), folder / f"mgd_{name}.png")
 
 
+def image_rates(settings: dict[str, float]) -> dict[str, float]:
+    """Learning rates of backpropagation: the one that the multiplexed descent has on average, and ten times it."""
+    alike = settings["eta"] * settings["tau_theta"] / 14_378
+    return {"backpropagation, same batches and rate": alike, "backpropagation, ten times the rate": 10 * alike}
+
+
+def image_curves(run: Path, data: Path | None, steps: int) -> None:
+    """Backpropagation on the batches that a run of `inmateria mgd fashion-mnist --out RUN` saw; goes on where it ended.
+
+    One exact gradient for each batch, where the multiplexed descent has tau_x inferences: equal steps on the axis.
+    """
+    training = json.loads((run / "checkpoints" / "training.json").read_text())
+    settings = training["settings"]
+    subject = ImageSubject(read_images("fashion-mnist", data), settings["seed"], batch=training["batch"])
+    every, kept = training["steps"] // training["checks"], run / "backpropagation.npz"
+    rates = list(image_rates(settings).values())
+    thetas, tests = np.stack([subject.start] * len(rates)), np.zeros((len(rates), 0))
+    if kept.exists():
+        with np.load(kept) as held:
+            thetas, tests = held["thetas"], held["tests"]
+    for look in range(tests.shape[1] + 1, steps // every + 1):
+        for presentation in range((look - 1) * every // settings["tau_x"], look * every // settings["tau_x"]):
+            for theta, rate in zip(thetas, rates, strict=True):
+                theta -= rate * subject.batch_gradient(theta, presentation)
+        seen = [subject.look(theta).test_accuracy for theta in thetas]
+        tests = np.column_stack([tests, seen])
+        np.savez(kept, thetas=thetas, tests=tests)
+        print(look * every, seen, flush=True)
+
+
+def fashion(run: Path, data: Path | None, folder: Path, exact: int | None) -> None:
+    """Table and figure of such a run, finished or not, beside backpropagation, which goes as far or to step `exact`."""
+    training = json.loads((run / "checkpoints" / "training.json").read_text())
+    with np.load(run / "checkpoints" / f"seed_{training['settings']['seed']}.npz") as held:
+        seen = held["seen"][np.isfinite(held["seen"][:, 0])]
+    step = np.arange(len(seen)) * (training["steps"] // training["checks"])
+    image_curves(run, data, int(step[-1]) if exact is None else min(exact, int(step[-1])))
+    with np.load(run / "backpropagation.npz") as held:
+        tests = held["tests"][:, : len(seen) - 1]
+    figure, _ = _figure(figsize=(6, 4))
+    axis = figure.subplots()
+    axis.plot(step, seen[:, 2], label="multiplexed, random signs")
+    print("| steps | multiplexed | " + " | ".join(image_rates(training["settings"])) + " |\n|---|---|---|---|")
+    for name, test in zip(image_rates(training["settings"]), tests, strict=True):
+        axis.plot(step[1 : len(test) + 1], test, label=name)
+    for k in sorted({1, 2, 3, 5, 8, 10, 15, 20, len(seen) - 1} & set(range(1, len(seen)))):
+        beside = [f"{test[k - 1]:.3f}" if k <= len(test) else "" for test in tests]
+        print(f"| {step[k]} | {seen[k, 2]:.3f} | " + " | ".join(beside) + " |")
+    axis.set(
+        xlabel="steps", ylabel="accuracy, official test set", ylim=(0, 1), title="Fashion-MNIST, 14,378 parameters"
+    )
+    axis.legend()
+    save(figure, folder / "mgd_fashion_mnist.png")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("what", choices=["angles", "parity-2", "parity-4", "imperfections", "letters", "digits"])
+    arguments.add_argument("what", choices=WHAT)
     arguments.add_argument("--runs", type=int, default=200)
+    arguments.add_argument("--modes", nargs="+", choices=["discrete", "analog"], default=["discrete", "analog"])
     arguments.add_argument("--out", type=Path, default=Path("docs/images"))
+    arguments.add_argument("--codes", nargs="+", choices=CODES, default=CODES)
+    arguments.add_argument("--data", type=Path, help="fashion-mnist: folder of the images")
+    arguments.add_argument("--run", type=Path, help="fashion-mnist: what inmateria mgd was given as --out")
+    arguments.add_argument("--exact", type=int, help="fashion-mnist: steps of backpropagation, fewer than the run's")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.what in ("letters", "digits"):
         accuracy(given.what, given.runs, given.out)
+    elif given.what == "fashion-mnist":
+        fashion(given.run, given.data, given.out, given.exact)
     elif given.what.startswith("parity"):
-        parity_table(given.runs, given.out, int(given.what[-1]))
+        parity_table(given.runs, given.out, int(given.what[-1]), given.modes, given.codes)
     else:
         {"angles": angles, "imperfections": imperfections}[given.what](given.runs, given.out)
 

@@ -34,6 +34,8 @@ def name(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_blocks_run(page: Path, tmp_path: Path) -> None:
+    if any("import torch" in block.text for block in pages.blocks(page)):
+        pytest.importorskip("torch")
     pages.run_page(page, tmp_path)
     for figure in pages.figures(page):
         assert figure.is_file(), f"{name(page)} shows {figure}, which does not exist"

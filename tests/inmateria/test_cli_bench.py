@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from inmateria import HgeSettings, loop_bench, spice_bench
+from inmateria import HgeSettings, loop_bench, pat_bench, spice_bench
 
 from .command import in_process
 
@@ -65,3 +65,16 @@ def test_bench_mgd(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["steps_per_s_221"] > found["steps_per_s_4944"] > 0
     assert found["ratio_numpy"] > 30  # ratios of one run: seen 130 to 360
     assert found["ratio_numpy_4944"] > 15  # seen 65 to 120
+
+
+def test_bench_pat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pat_bench, "ROUNDS", 2)
+    monkeypatch.setattr(pat_bench, "STREAMED", 400)
+    result = in_process(capsys, "bench", "pat", "--json")
+    assert result.code == 0, result.stderr
+    found = result.document
+    assert found["command"] == "bench pat"
+    assert found["points_per_sample"] <= 50
+    assert found["samples_per_s"] > found["samples_per_s_vowels"] > 0
+    assert found["share_of_bound"] == pytest.approx(found["ratio_process_per_sample"] / found["bound"])
+    assert found["ratio_process_per_sample"] > 5  # ratios of one run: seen 20 to 45

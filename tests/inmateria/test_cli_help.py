@@ -31,6 +31,19 @@ OPTIONS = {
     ],
     "device": ["--json", "--device-seed", "--device", "--out", "--at"],
     "lockin": ["--json", "--out", "--time-constant", "--frequency", "--mixer", "--full-scale"],
+    "mgd": ["--json", "--seed", "--out", "--code", "--tau-p", "--tau-theta", "--tau-x", "--eta", "--steps", "--seeds"],
+    "pat": [
+        "--json",
+        "--seed",
+        "--out",
+        "--layer",
+        "--mode",
+        "--engine",
+        "--data",
+        "--splits",
+        "--epochs",
+        "--on-failure",
+    ],
     "bench": ["--json", "--seed", "--device-seed", "--settings"],
 }
 

@@ -42,6 +42,22 @@ def test_xor(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "xor" / "summary.json").read_text())["cost"] == found["cost"]
 
 
+def test_xor_in_ngspice(tmp_path: Path) -> None:
+    words = ["mgd", "XOR", "--engine", "ngspice", "--code", "walsh", "--seeds", "1", "--steps", "6000", "--json"]
+    done = in_child([*words, "--out", "xor"], tmp_path)
+    assert done.code == 0, done.stderr
+    found = done.document
+    assert (found["engine"], found["training"]["settings"]["mode"]) == ("ngspice", "analog")
+    assert found["solved"]["runs"] == 1
+    assert found["hardware"]["time_s"] == pytest.approx(6.0)
+    assert "6 s of the circuit" in done.stderr
+    with xr.open_dataset(tmp_path / "xor" / "mgd.nc") as opened:
+        data = opened.load()
+    task, theta = parity(2), data.theta.values[0]
+    assert SigmoidNetwork((2, 2, 1)).cost(theta, task.inputs, task.targets) == pytest.approx(data.cost.values[0, -1])
+    assert {f.name for f in (tmp_path / "xor").iterdir()} == {"mgd.nc", "mgd.png", "summary.json"}
+
+
 def test_letters_beside_softmax(tmp_path: Path) -> None:
     words = ["mgd", "letters", "--steps", "200000", "--checks", "4", "--seeds", "1", "--eta", "5", "--json"]
     done = in_child(words, tmp_path)
@@ -97,6 +113,11 @@ def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
         (["XOR", "--checks", "10", "--steps", "5"], "checks", "are more than"),
         (["XOR", "--batch", "9"], "batch", "is not between"),
         (["XOR", "--inference-time", "-1"], "inference_time", "is no time"),
+        (["letters", "--engine", "ngspice"], "engine", "does not run letters"),
+        (["parity-3", "--engine", "ngspice"], "engine", "does not run parity-3"),
+        (["XOR", "--engine", "ngspice", "--mode", "discrete"], "mode", "is not how the circuit works"),
+        (["XOR", "--engine", "ngspice", "--momentum", "0.5"], "momentum", "is not part of the circuit"),
+        (["XOR", "--engine", "ngspice", "--hidden", "3"], "hidden", "is not part of the circuit"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], words: list[str], field: str, told: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from inmateria.errors import InputError
+from inmateria.errors import ConvergenceError, InputError
 from learning import train_many
 from learning.image_files import FASHION_MNIST, ImageSet, read_idx, read_images
 from learning.multiplexed_defaults import suited_training
@@ -194,3 +194,40 @@ def test_images_are_trained_and_resumed(tmp_path: Path) -> None:
     assert whole.attrs["sizes"] == "1x28x28-16-32-32-10"
     assert float(whole.angle_deg[0, 1:].mean()) < 90  # downhill, if only just: 30 steps for 14,378 slopes
     assert float(whole.cost[0, -1]) < float(whole.cost[0, 0])
+
+
+@pytest.mark.parametrize(("name", "side", "channels"), [("fashion-mnist", 28, 1), ("cifar-10", 32, 3)])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_compiled_cost_is_pytorchs(name: str, side: int, channels: int, batch: int) -> None:
+    torch = pytest.importorskip("torch")
+    from learning.image_network import ImageSubject
+
+    subject = ImageSubject(small(name, side, channels), 3, batch=batch)
+    theta = subject.start + 0.1 * np.random.default_rng(4).standard_normal(subject.start.size)  # biases too
+    for presentation in range(3):
+        found = subject.cost(theta, presentation)
+        chosen = subject._chosen(presentation)
+        logits = subject._forward(subject._weights(theta), subject._images[chosen])
+        wanted = float(torch.nn.functional.cross_entropy(logits, subject._labels[chosen]))
+        assert found == pytest.approx(wanted, rel=1e-5)
+    theta[-1] = np.nan
+    assert np.isnan(subject.cost(theta, 0))
+
+
+def test_all_runs_share_one_copy_of_the_images() -> None:
+    pytest.importorskip("torch")
+    from learning.image_network import ImageSubject
+
+    images = small()
+    first, second = (ImageSubject(images, seed, batch=5) for seed in (0, 1))
+    assert first._images.data_ptr() == second._images.data_ptr()
+    assert np.any(first.start != second.start)
+    assert first._images.data_ptr() != ImageSubject(small(), 0, batch=5)._images.data_ptr()
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    training = suited_training(small(), {"steps": 4000, "checks": 20, "eta": 3000.0})
+    with pytest.raises(ConvergenceError, match=r"is no finite number at step \d+; lower eta") as caught:
+        train_many(training, small(), 1, workers=1, folder=tmp_path)
+    assert "\n" not in str(caught.value)

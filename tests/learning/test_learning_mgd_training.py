@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from circuits import Engine
 from inmateria.errors import ConvergenceError, InputError
 from learning import MgdSettings, MgdTraining, SampleSet, SigmoidNetwork, backpropagate, letters, parity, train_many
+from learning.multiplexed_circuits import circuit_training, train_in_ngspice
 from learning.multiplexed_defaults import suited_training
 from learning.multiplexed_training import angle_deg, solved
 from lockin import CODES
@@ -31,6 +33,40 @@ def test_xor_is_learned_by_every_code_and_mode(code, mode):
         assert np.array_equal(outputs > 0.5, XOR.targets > 0.5)
         assert runs.steps_to_solved.sel(seed=seed) <= 400_000
     assert np.all(np.isnan(runs.steps_to_solved.values[~runs.solved.values]))
+
+
+@pytest.mark.parametrize(("code", "period"), [("sine", 100), ("sequential", 50), ("walsh", 32)])
+def test_many_patterns_are_summed_before_an_update(code, period):
+    settings = suited_training(parity(4), {"code": code}).settings
+    assert (settings.tau_x, settings.tau_theta) == (period, 16 * period)
+    assert settings.norm == (0.01 if code == "walsh" else 0.1)
+    assert settings.eta * settings.tau_theta / 25 == pytest.approx(10.0)
+    assert suited_training(parity(4), {"code": code, "tau_theta": period, "eta": 1.0}).settings.tau_theta == period
+    assert suited_training(XOR, {"code": "walsh"}).settings.tau_theta == 16  # after each
+    assert suited_training(parity(4), {}).settings.tau_theta == 1  # random signs
+
+
+def test_an_update_after_all_patterns_is_a_step_of_gradient_descent():
+    training = suited_training(parity(4), {"code": "sequential", "steps": 8000, "checks": 1, "norm": 1e-3})
+    found = train_many(training, parity(4), 1)
+    task, network = parity(4), SigmoidNetwork((4, 4, 1))
+    theta = found.start.values[0].copy()
+    for _ in range(10):  # updates of 16 patterns of 50 steps
+        theta -= 10.0 * network.gradient(theta, task.inputs, task.targets)
+    assert found.theta.values[0] == pytest.approx(theta, abs=1e-4)
+
+
+def test_ngspice_goes_the_way_of_the_equations():
+    """From the same starts; the compiled descent holds the cost over a step, the circuit does not."""
+    training = circuit_training(XOR, {"code": "random", "eta": 1.0, "norm": 0.5, "tau_hp": 20.0, "steps": 400})
+    with Engine() as engine:
+        circuit = train_in_ngspice(training, XOR, 1, engine)
+    compiled = train_many(training, XOR, 1)
+    assert np.array_equal(circuit.start, compiled.start)
+    moved = float(np.abs(compiled.theta - compiled.start).max())
+    assert moved > 0.5
+    assert float(np.abs(circuit.theta - compiled.theta).max()) < 0.02 * moved
+    assert circuit.cost.values == pytest.approx(compiled.cost.values, abs=5e-3)
 
 
 def test_a_run_does_not_depend_on_those_beside_it():

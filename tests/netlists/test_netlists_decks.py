@@ -131,6 +131,8 @@ ELSEWHERE = [  # the same at other levels, and for the parts that came later
     ("mixer", "transistor", "Q5 o1 p2 c1", "Q5 o1 p1 c1"),
     ("limiter", "transistor", "Eout out 0 c2 c1", "Eout out 0 c1 c2"),
     ("integrator", "transistor", "Q5 x n1 n2", "Q5 x n2 n1"),
+    ("rlc_layer", "transistor", "L1 a b {l}", "L1 a 0 {l}"),
+    ("rlc_layer", "transistor", "C1 b 0", "C1 a 0"),
 ]
 
 

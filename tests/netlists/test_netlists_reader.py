@@ -47,9 +47,11 @@ INTERFACES = {  # pins in order and parameters: other rooms and users' files rel
     "blanked_highpass": ("in blank out", {"gain": 1.0, "tau": 1e-3, "charge": 1e-5}),
     "sigmoid": ("in out", {"gain": 1.0, "height": 1.0, "middle": 0.0, "bottom": 0.0}),
 }
-HELPERS = {"opamp_tl072": "inp inn out", "opamp_op07": "inp inn out", "output_stage": "drive out"}
-TRANSISTOR = ("integrator", "limiter", "mixer", "sigmoid")
-WITHOUT_MACRO = ("sigmoid",)
+HELPERS = {
+    "opamp_tl072": "inp inn out", "opamp_op07": "inp inn out", "output_stage": "drive out", "rlc_layer": "in out",
+}  # fmt: skip
+TRANSISTOR = ("integrator", "limiter", "mixer", "rlc_layer", "sigmoid")
+WITHOUT_MACRO = ("rlc_layer", "sigmoid")
 OTHER_DEFAULTS = {("macro", "integrator", "tclamp"), ("macro", "switching_mixer", "knee"),
                   ("transistor", "integrator", "tclamp")}  # fmt: skip
 FIGURES = {  # op-amp figures that stand in other parts' files, times the noise gain there

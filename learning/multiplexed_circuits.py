@@ -1,0 +1,115 @@
+"""Multiplexed gradient descent of many starts in ngspice: the same curves as `train_many`, from `circuits`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit
+from inmateria.errors import InputError
+from learning.multiplexed import MgdSettings
+from learning.multiplexed_subjects import Problem, SigmoidSubject
+from learning.multiplexed_training import MgdTraining, SeedProgress, angle_deg, curves
+from learning.samples import SampleSet
+
+_SUITED = {"eta": 2.0, "norm": 1.0, "tau_x": 10, "tau_theta": 40, "tau_hp": 5.0, "mode": "analog"}
+_STEPS, _CHECKS = 20_000, 200
+_COMPILED_ONLY = ("momentum", "cost_noise", "update_noise", "common_noise", "defects", "batch")
+
+
+def circuit_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining:
+    """Settings for a run in ngspice: those that are given, and for the others what suits the circuit of XOR.
+
+    Parameters
+    ----------
+    problem : SampleSet or ImageSet
+    options : mapping
+        Fields of `MgdSettings` and `MgdTraining` by name; None is as left out.
+
+    Raises
+    ------
+    InputError
+        For a task other than 2-bit parity, the discrete mode, or a setting that the circuit does not have.
+    """
+    if not isinstance(problem, SampleSet) or problem.name != "parity-2":
+        raise InputError("engine", "ngspice", f"does not run {problem.name}", "take XOR, or leave --engine out")
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("mode", "analog") != "analog":
+        raise InputError("mode", given["mode"], "is not how the circuit works", "leave it out, or take analog")
+    usual = {field.name: field.default for kind in (MgdSettings, MgdTraining) for field in fields(kind)}
+    for name in _COMPILED_ONLY:
+        if given.get(name, usual[name]) != usual[name]:
+            raise InputError(name, given[name], "is not part of the circuit", "leave it out, or take --engine compiled")
+    settings = {field.name: given[field.name] for field in fields(MgdSettings) if field.name in given}
+    steps = given.get("steps", _STEPS)
+    return MgdTraining(MgdSettings(**{**_SUITED, **settings}), steps, given.get("checks", min(_CHECKS, steps)))
+
+
+def train_in_ngspice(
+    training: MgdTraining, samples: SampleSet, seeds: int, engine: Engine, *, progress: SeedProgress | None = None
+) -> xr.Dataset:
+    """Train the circuit of a network of sigmoid neurons from many starts, those of `train_many`, one after the other.
+
+    Parameters
+    ----------
+    training : MgdTraining
+        Of `circuit_training`.
+    samples : SampleSet
+    seeds : int
+        How many runs, counted up from the settings' seed.
+    engine : Engine
+    progress : callable, optional
+        Takes seed, steps done, cost and accuracy; cost and accuracy are NaN before a run's end.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `train_many` gives it: costs are those of the equations at the circuit's parameters without perturbation.
+        A run goes on to its end. Over seed also ``wall_s`` and ``points``, ngspice's time and time-points.
+
+    Raises
+    ------
+    InputError
+        For no seeds, or settings that the circuit refuses.
+    NetlistError, ConvergenceError, EngineError, Interrupted
+        As `Engine.transient`.
+    """
+    if seeds < 1:
+        raise InputError("seeds", seeds, "are no runs", "give 1 or more")
+    settings, looks = training.settings, [0, *training.check_steps()]
+    chosen = list(range(settings.seed, settings.seed + seeds))
+    seen = np.full((seeds, len(looks), 6), np.nan)
+    starts, ends, price = [], [], np.zeros((seeds, 2))
+    for row, seed in enumerate(chosen):
+        subject = SigmoidSubject(
+            samples, seed, batch=1, shuffled=False, defects=0.0, start_spread=training.start_spread
+        )  # fmt: skip
+        code = replace(settings, seed=seed).perturbation(subject.start.size)
+        loop = MultiplexedLoop(
+            SigmoidNetworkCircuit(samples.sizes), code, samples.inputs, samples.targets, subject.start,
+            steps=training.steps, eta=settings.eta, tau_x=settings.tau_x, tau_theta=settings.tau_theta,
+            tau_hp=settings.high_pass(code.parameters), blank=settings.blank,
+        )  # fmt: skip
+
+        def tell(_phase: str, time_s: float, _wall_s: float, seed: int = seed, step_s: float = loop.step_s) -> None:
+            if progress is not None:
+                progress(seed, min(round(time_s / step_s), training.steps), float("nan"), float("nan"))
+
+        run = loop.run(engine, progress=tell)
+        times = loop.step_s * np.array(looks)
+        path = np.stack([np.interp(times, run.time_s, values) for values in run.parameters.T], axis=1)
+        for k, theta in enumerate(path):
+            angle = np.nan if k == 0 else angle_deg(path[k - 1] - theta, subject.gradient(path[k - 1]))
+            seen[row, k] = *subject.look(theta), angle, looks[k], looks[k]
+        starts.append(subject.start)
+        ends.append(path[-1])
+        price[row] = run.transient.statistics["seconds"], run.transient.statistics["points"]
+        if progress is not None:
+            progress(seed, training.steps, float(seen[row, -1, 0]), float(seen[row, -1, 1]))
+    data = curves(training, samples, chosen, seen, np.stack(ends), np.stack(starts))
+    data["wall_s"], data["points"] = ("seed", price[:, 0], {"units": "s"}), ("seed", price[:, 1], {"units": "1"})
+    return data.assign_attrs(engine="ngspice", step_s=loop.step_s)
