@@ -34,7 +34,7 @@ class RlcLayer:
         Parameters of the part that are not its defaults.
     rate_Hz : float
         Values per second.
-    settle, delay, steps : int
+    settle, delay, steps, copies : int
         As `WaveformCircuit`. Without delay a reading depends on the values up to its own. Two steps a period leave 2 %
         of the output's spread to finer ones, for waveforms that jump over the whole range from value to value.
     rest_V : float
@@ -52,6 +52,7 @@ class RlcLayer:
     settle: int = 32
     delay: int = 0
     steps: int = 2
+    copies: int = 8
     rest_V: float = 1.4
 
     limits_V = (0.0, 3.0)
@@ -97,6 +98,7 @@ class RlcLayer:
             delay=self.delay,
             rest_V=self.rest_V,
             steps=self.steps,
+            copies=self.copies,
         )
 
     # -- twin ------------------------------------------------------------------------------------------------------

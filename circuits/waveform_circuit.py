@@ -4,14 +4,17 @@
     read at an output:                where value k ends, and `delay` periods later
 
 Samples stand back to back: an ngspice process is started, a deck loaded and a run prepared once for a batch, not once
-for a sample. The rest between two samples lets the circuit forget; `memory` measures what it keeps.
+for a sample. The rest between two samples lets the circuit forget; `memory` measures what it keeps. Several copies of
+the circuit may stand side by side in the deck, each with its share of the batch: what ngspice does once a time-point
+then serves as many samples.
 Inputs are compiled sources (`circuits.waveform_kernel`); they move in straight lines from one period to the next.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -30,6 +33,8 @@ OPTIONS = tolerances(vntol_V=1e-6, abstol_A=1e-9).replace("reltol=1e-9", "reltol
 """Half a millivolt is enough for what is sampled with millivolts of noise, and takes 2.9 Newton iterations a point
 instead of 3.4 (at reltol=1e-6); the maximum step alone sets the points."""
 
+_COPY = "copy_of_circuit"
+
 _SAMPLE_FAILURES = (ConvergenceError, EngineCrashError, EngineHangError, TooManyPointsError)
 
 
@@ -47,6 +52,11 @@ class FailedSample:
 
     index: int
     error: Exception
+
+
+def _of_copy(nodes: Sequence[str], copy: int, copies: int) -> list[str]:
+    """Nodes of one copy of the circuit in the deck."""
+    return list(nodes) if copies == 1 else [f"{node}_of_copy{copy}" for node in nodes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +83,9 @@ class WaveformCircuit:
         The inputs between samples, V.
     steps : int
         Time steps per period.
+    copies : int
+        Copies of the circuit in one transient, at most. With more than one the netlist becomes the body of a
+        subcircuit: nothing in it may be meant for the whole deck (``.ic``, ``.nodeset``).
     options : str
         The ``.options`` line.
 
@@ -92,10 +105,11 @@ class WaveformCircuit:
     delay: int = 1
     rest_V: float = 0.0
     steps: int = 1
+    copies: int = 1
     options: str = field(default=OPTIONS, repr=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("values", 1), ("hold", 1), ("settle", 1), ("delay", 0), ("steps", 1)):
+        for name, least in (("values", 1), ("hold", 1), ("settle", 1), ("delay", 0), ("steps", 1), ("copies", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise InputError(name, value, "is no such count", f"give {least} or more")
@@ -107,6 +121,9 @@ class WaveformCircuit:
             raise InputError("rate_Hz", self.rate_Hz, "is no rate", "give periods per second")
         if not math.isfinite(self.rest_V):
             raise InputError("rest_V", self.rest_V, "is no voltage", "give volts")
+        whole = [line for line in self.netlist.splitlines() if line.strip().lower().startswith((".ic", ".nodeset"))]
+        if self.copies > 1 and whole:
+            raise InputError("netlist", whole[0], "cannot stand in a subcircuit", "leave it out, or take copies=1")
         if self.delay >= self.settle:
             raise InputError("delay", self.delay, f"reads behind the {self.settle} periods of rest", "settle longer")
 
@@ -137,6 +154,13 @@ class WaveformCircuit:
         """Periods from a sample's first value to each reading."""
         return np.arange(self.values) * self.hold + self.hold - 1 + self.delay
 
+    def side_by_side(self, samples: int) -> tuple[int, int]:
+        """Copies of the circuit for a batch of so many samples, and samples for each of them (the last maybe fewer)."""
+        if not samples:
+            return 1, 0
+        each = -(-samples // min(self.copies, samples))
+        return -(-samples // each), each
+
     def timeline(self, batch: FloatArray) -> FloatArray:
         """Voltages of all inputs, one row a period, V: a rest as long as between samples, then the samples.
 
@@ -144,23 +168,41 @@ class WaveformCircuit:
         ----------
         batch : ndarray, shape (samples, inputs * values)
             Each row holds the values of the first input, then those of the second, V.
+
+        Returns
+        -------
+        ndarray, shape (periods, copies * inputs)
+            The first samples of the batch go through the first copy, one after the other.
         """
-        shaped = batch.reshape(len(batch), len(self.inputs), self.values).transpose(0, 2, 1)
-        table = np.full((len(batch), self.slot, len(self.inputs)), self.rest_V)
-        table[:, : self.values * self.hold] = np.repeat(shaped, self.hold, axis=1)
-        lead = np.full((self.settle, len(self.inputs)), self.rest_V)
-        return np.concatenate([lead, table.reshape(-1, len(self.inputs)), lead[:1]])
+        copies, each = self.side_by_side(len(batch))
+        count = len(self.inputs)
+        table = np.full((copies * each, self.slot, count), self.rest_V)
+        shaped = batch.reshape(len(batch), count, self.values).transpose(0, 2, 1)
+        table[: len(batch), : self.values * self.hold] = np.repeat(shaped, self.hold, axis=1)
+        streams = table.reshape(copies, each * self.slot, count).transpose(1, 0, 2).reshape(-1, copies * count)
+        lead = np.full((self.settle, copies * count), self.rest_V)
+        return np.concatenate([lead, streams, lead[:1]])
 
     # -- circuit ---------------------------------------------------------------------------------------------------
 
-    def deck(self) -> str:
+    def deck(self, copies: int = 1) -> str:
         """The netlist: title, options, circuit, and what drives its inputs."""
-        drive = [f"Rstream{k} stream{k} 0 1\nEstream{k} {node} 0 stream{k} 0 1" for k, node in enumerate(self.inputs)]
-        return "\n".join(["samples back to back", self.options, self.netlist.strip(), *drive])
+        body, nodes = self.netlist.strip(), [list(self.inputs)]
+        if copies > 1:
+            pins = list(dict.fromkeys([*self.inputs, *self.outputs]))
+            body = f".subckt {_COPY} {' '.join(pins)}\n{body}\n.ends {_COPY}"
+            for k in range(copies):
+                body += f"\nX{_COPY}{k} {' '.join(_of_copy(pins, k, copies))} {_COPY}"
+            nodes = [_of_copy(self.inputs, k, copies) for k in range(copies)]
+        drive = [
+            f"Rstream{k} stream{k} 0 1\nEstream{k} {node} 0 stream{k} 0 1"
+            for k, node in enumerate(node for copy in nodes for node in copy)
+        ]
+        return "\n".join(["samples back to back", self.options, body, *drive])
 
     def standalone(self, batch: FloatArray) -> str:
         """A whole deck for plain ``ngspice -b``: the same waveforms as PWL sources; it writes ``outputs.txt``."""
-        table = self.timeline(self.checked(batch))
+        table = replace(self, copies=1).timeline(self.checked(batch))
         time_s = np.arange(len(table)) / self.rate_Hz
         sources = []
         for k, node in enumerate(self.inputs):
@@ -177,12 +219,13 @@ class WaveformCircuit:
 
     def cosimulation(self, batch: FloatArray) -> CoSimulation:
         """The compiled sources of a batch's waveforms."""
-        count = len(self.inputs)
+        table = self.timeline(batch)
+        count = table.shape[1]
         place = waveform_kernel.__name__
         kernel = SteppableKernel(
             waveform_kernel.evaluate,
             waveform_kernel.advance,
-            np.concatenate([[1.0 / self.rate_Hz], np.ravel(self.timeline(batch))]),
+            np.concatenate([[1.0 / self.rate_Hz], np.ravel(table)]),
             np.zeros(1),
             np.zeros((count, count)),
             (f"{place}:c_evaluate", f"{place}:c_advance"),
@@ -216,28 +259,33 @@ class WaveformCircuit:
         return self.read(self.transient(batch, engine), len(batch))
 
     def transient(self, batch: FloatArray, engine: Engine) -> Transient:
-        """The waveforms of `stream`: all outputs over time, from the rest before the first sample on."""
+        """The waveforms of `stream`: all outputs of all copies over time, from the rest before the first sample on."""
         batch = self.checked(batch)
-        periods = self.settle + len(batch) * self.slot
+        copies, each = self.side_by_side(len(batch))
+        periods = self.settle + each * self.slot
         stop = periods / self.rate_Hz
         return engine.transient(
-            self.deck(),
+            self.deck(copies),
             stop_s=stop,
             max_step_s=1.0 / (self.rate_Hz * self.steps),
-            save=[f"v({node})" for node in self.outputs],
+            save=[f"v({node})" for k in range(copies) for node in _of_copy(self.outputs, k, copies)],
             cosimulation=self.cosimulation(batch),
             grids_s=((0.0, stop, periods * self.steps),),
         )
 
     def read(self, run: Transient, samples: int) -> FloatArray:
         """Answers in the waveforms of a stream of so many samples: (samples, outputs * values), V."""
-        starts = self.settle + self.slot * np.arange(samples)
+        copies, each = self.side_by_side(samples)
+        starts = self.settle + self.slot * np.arange(each)
         when = (starts[:, None] + self.readings) / self.rate_Hz
-        read = [np.interp(when, run.time_s, run[f"v({node})"]) for node in self.outputs]
-        return np.concatenate(read, axis=1)
+        read = [
+            np.concatenate([np.interp(when, run.time_s, run[f"v({node})"]) for node in nodes], axis=1)
+            for nodes in (_of_copy(self.outputs, k, copies) for k in range(copies))
+        ]
+        return np.concatenate(read)[:samples]
 
     def sample_at(self, time_s: float) -> int:
-        """Which sample of a batch the circuit is fed with at a time (s) of the transient; 0 before the first."""
+        """Which of its samples each copy is fed with at a time (s) of the transient; 0 before the first."""
         return max(math.floor((time_s * self.rate_Hz - self.settle) / self.slot * (1 + 1e-12)), 0)
 
     def respond(
@@ -285,6 +333,8 @@ class WaveformCircuit:
         except _SAMPLE_FAILURES as error:
             if not len(batch) or error.time_s is None:
                 raise
+            if self.side_by_side(len(batch))[0] > 1:  # of which copy the sample was, one circuit alone tells
+                return replace(self, copies=1)._piece(batch, first, engine, skip)
             k = min(self.sample_at(error.time_s), len(batch) - 1)
             if not skip:
                 error.field = f"sample {first + k}"
@@ -304,7 +354,8 @@ class WaveformCircuit:
         """
         probe = np.full((3, 2, self.width), 0.5 * (low_V + high_V))
         probe[:, 0] = np.array([low_V, 0.5 * (low_V + high_V), high_V])[:, None]
-        seconds = np.stack([self.stream(pair, engine)[1] for pair in probe])
+        alone = replace(self, copies=1)
+        seconds = np.stack([alone.stream(pair, engine)[1] for pair in probe])
         return float(np.max(np.ptp(seconds, axis=0)))
 
     def checked(self, batch: FloatArray) -> FloatArray:

@@ -1,10 +1,11 @@
 """`inmateria bench pat`: samples per second through a circuit in one transient, beside one ngspice process a sample.
 
 A process takes start + sample: `start` is measured as a process that loads the same deck and ends after one time-point,
-`sample` is what ngspice itself takes for a sample's time-points in the middle of a stream. No streaming can be better
-than sample alone: the bound on the ratio is 1 + start/sample. The processes begin at the operating point and end at the
-last reading, and get their waveform as a function of time (a PWL source's breakpoints would cost them ten times the
-points).
+`sample` is what ngspice itself takes for a sample's time-points in the middle of a stream through one circuit. No such
+stream can be better than sample alone: the bound on its ratio is 1 + start/sample. Copies of the circuit side by side
+in the transient share what a time-point costs, and go beyond it.
+The processes begin at the operating point and end at the last reading, and get their waveform as a function of time (a
+PWL source's breakpoints would cost them ten times the points).
 Streams and processes use all processors, and take turns.
 """
 
@@ -17,20 +18,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from circuits import Engine, EnginePool, RlcLayer
+from circuits import Engine, EnginePool, RlcLayer, WaveformCircuit
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import EngineError
 from inmateria.progress import compilation_told, counted
 from inmateria.terminal import stderr
 
-ROUNDS = 7
-STREAMED = 2000
+ROUNDS = 5
+STREAMED = 6000
 """Samples of one stream."""
 LAYERS = {
     "": RlcLayer(20, settle=28, steps=1),  # 48 time-points a sample
@@ -80,33 +82,46 @@ def _processes(deck: str, workers: int) -> float:
 def measure(layer: RlcLayer, pool: EnginePool, tick: Callable[[], None]) -> dict[str, float]:
     """Figures of one layer: medians over rounds, each of which times both ways."""
     circuit, workers = layer.circuit, len(pool)
+    single = replace(circuit, copies=1)
     batch = np.random.default_rng(0).uniform(*layer.limits_V, (STREAMED, layer.values))
     pieces = np.array_split(batch, workers)
     circuit.respond(batch[:workers], pool)  # starts the workers
     step_s = 1.0 / (circuit.rate_Hz * circuit.steps)
     last_s = (1 + int(circuit.readings[-1])) / circuit.rate_Hz
-    streams, inside, alone, starts = [], [], [], []
 
-    def answered(engine: Engine, piece: FloatArray) -> float:
-        run = circuit.transient(piece, engine)
-        circuit.read(run, len(piece))
-        return run.statistics["seconds"]
+    def streamed(through: WaveformCircuit) -> tuple[float, float]:
+        """Seconds a sample: all in all, and inside ngspice."""
 
-    for _ in range(ROUNDS):
+        def answered(engine: Engine, piece: FloatArray) -> float:
+            run = through.transient(piece, engine)
+            through.read(run, len(piece))
+            return run.statistics["seconds"]
+
         begin = time.perf_counter()
-        runs = pool.map(answered, pieces)
-        streams.append((time.perf_counter() - begin) / STREAMED)
-        inside.append(max(run.result() for run in runs) / STREAMED)
+        inside = max(run.result() for run in pool.map(answered, pieces))
+        return (time.perf_counter() - begin) / STREAMED, inside / STREAMED
+
+    streams, singles, inside, alone, starts = [], [], [], [], []
+    for _ in range(ROUNDS):
+        streams.append(streamed(circuit)[0])
+        took = streamed(single)
+        singles.append(took[0])
+        inside.append(took[1])
         alone.append(_processes(_deck(layer, batch[0], last_s), workers))
         starts.append(_processes(_deck(layer, batch[0], step_s), workers))
         tick()
-    stream, sample, process, start = (float(np.median(times)) for times in (streams, inside, alone, starts))
-    ratio, bound = process / stream, 1.0 + start / sample
+    stream, one_copy, sample, process, start = (
+        float(np.median(times)) for times in (streams, singles, inside, alone, starts)
+    )
+    bound = 1.0 + start / sample
     return {
         "samples_per_s": 1.0 / stream,
-        "ratio_process_per_sample": ratio,
-        "share_of_bound": ratio / bound,
+        "ratio_process_per_sample": process / stream,
+        "share_of_bound": process / stream / bound,
         "bound": bound,
+        "copies": float(circuit.copies),
+        "ratio_one_copy": process / one_copy,
+        "share_of_bound_one_copy": process / one_copy / bound,
         "points_per_sample": float(circuit.points),
         "start_ms": 1e3 * workers * start,
         "us_per_point": 1e6 * workers * sample / circuit.points,
@@ -133,7 +148,8 @@ def run_bench(*, answer: Console) -> dict[str, Any]:
             answer.print(
                 f"{layer.circuit.points} points a sample: {found['samples_per_s']:.0f} samples/s, "
                 f"{found['ratio_process_per_sample']:.1f} times one process a sample, "
-                f"{100 * found['share_of_bound']:.0f} % of the bound {found['bound']:.1f}",
+                f"{100 * found['share_of_bound']:.0f} % of the bound {found['bound']:.1f} "
+                f"({found['ratio_one_copy']:.1f} times, {100 * found['share_of_bound_one_copy']:.0f} % with one copy)",
                 highlight=False,
             )
     return content

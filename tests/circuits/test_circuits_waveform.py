@@ -64,6 +64,29 @@ def test_pool_gives_what_one_engine_gives(engine):
     np.testing.assert_allclose(found, layer.circuit.stream(batch, engine), atol=3e-3)
 
 
+def test_copies_side_by_side_answer_like_one(engine):
+    layer = RlcLayer.board(10, 0.05, 3, copies=3)
+    assert [layer.circuit.side_by_side(n) for n in (0, 1, 2, 4, 7, 9)] == [
+        (1, 0),
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (3, 3),
+        (3, 3),
+    ]
+    batch = _batch(layer, 7)
+    run = layer.circuit.transient(batch, engine)
+    assert run.time_s[-1] == pytest.approx((32 + 3 * 42) * 1e-6)  # three samples one after the other, not seven
+    found = layer.circuit.read(run, 7)
+    np.testing.assert_allclose(found, layer.twin(batch), atol=3e-3)
+    wires = "Ea a 0 x 0 2\nRa a 0 1k\nEb b 0 y 0 -3\nRb b 0 1k"
+    two = WaveformCircuit(wires, ("x", "y"), ("a", "b"), 3, hold=2, settle=2, delay=0, copies=2)
+    batch = np.arange(30.0).reshape(5, 6)
+    np.testing.assert_allclose(two.stream(batch, engine), np.hstack([2 * batch[:, :3], -3 * batch[:, 3:]]), atol=1e-9)
+    with pytest.raises(InputError, match=r"^netlist = "):
+        WaveformCircuit(RC + "\n.ic v(out)=1", ("in",), ("out",), 4, copies=2)
+
+
 def test_twin_is_the_netlist(engine):
     for layer in (RlcLayer(20), RlcLayer.board(20, 0.05, 4, delay=2), RlcLayer(20, steps=5)):
         batch = _batch(layer, 12)
@@ -89,8 +112,9 @@ def test_kernel_takes_the_parameters_in_the_order_of_the_header():
 
 
 @pytest.mark.filterwarnings("ignore::inmateria.errors.TrustWarning")
-def test_sample_without_answer_is_named_or_left_out(engine):
-    circuit = WaveformCircuit(GUARDED, ("in",), ("out",), 2, settle=3, delay=0)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_sample_without_answer_is_named_or_left_out(engine, copies):
+    circuit = WaveformCircuit(GUARDED, ("in",), ("out",), 2, settle=3, delay=0, copies=copies)
     batch = np.array([[0.1, 0.2], [1.0, 2.9], [0.3, 0.4], [2.8, 0.0], [0.5, 0.6]])
     with pytest.raises(ConvergenceError, match=r"^sample 1 = "):
         circuit.respond(batch, engine)
@@ -124,6 +148,7 @@ def test_standalone_deck_gives_the_same_in_plain_ngspice(engine, tmp_path):
         ({"rate_Hz": 0.0}, "rate_Hz"),
         ({"rest_V": np.nan}, "rest_V"),
         ({"steps": 1.5}, "steps"),
+        ({"copies": 0}, "copies"),
     ],
 )
 def test_bad_settings_are_refused(changes, field):
