@@ -24,6 +24,7 @@ from learning import (
     SampleSet,
     SigmoidNetwork,
     digits,
+    done_so_far,
     letters,
     parity,
     softmax_accuracy,
@@ -138,9 +139,7 @@ def run_mgd(
     seed = training.settings.seed
     results = Results("mgd", seed, folder, {"task": samples.name, "seed": seed})
     what = f"{samples.name} by {training.settings.code} perturbation"
-    stopped = Interrupted("mgd", "Ctrl-C", "stopped; what was done is kept in --out", "run the command again to go on")
-    if in_circuit:
-        stopped = Interrupted("mgd", "Ctrl-C", "stopped; runs in ngspice keep nothing", "run the command again")
+    kept = None if folder is None or in_circuit else folder / "checkpoints"
     try:
         with (
             compilation_told(stderr),
@@ -153,11 +152,17 @@ def run_mgd(
             else:
                 if isinstance(samples, SampleSet):
                     _compile(samples)
-                kept = None if folder is None else folder / "checkpoints"
                 workers = None if isinstance(samples, SampleSet) else 1
                 runs = train_many(training, samples, seeds, folder=kept, workers=workers, where=where, progress=tell)
-    except KeyboardInterrupt:
-        raise stopped from None
+    except KeyboardInterrupt as interruption:
+        partial = interruption.partial if isinstance(interruption, Interrupted) else None
+        if kept is not None:
+            partial = done_so_far(training, samples, seeds, kept, where=where)
+        if partial is not None:
+            results.write_dataset("mgd.nc", partial)
+        what = "stopped; what was done is in --out" if folder is not None else "stopped; without --out nothing is kept"
+        go_on = "run the command again" + (" to go on" if kept is not None else "")
+        raise Interrupted("mgd", "Ctrl-C", what, go_on) from None
     except InMateriaError as error:
         if not isinstance(error, InputError):
             results.write_error(error)

@@ -48,7 +48,7 @@ from learning.hge import (
     training_trace,
 )
 from learning.multiplexed import CompiledCost, MgdSettings, MultiplexedDescent
-from learning.multiplexed_training import SOLVED_COST, MgdTraining, train_many
+from learning.multiplexed_training import SOLVED_COST, MgdTraining, done_so_far, train_many
 from learning.physical_circuit import CircuitSystem, RlcSystem
 from learning.physical_layout import PassLayout, node_layout, waveform_layout
 from learning.physical_systems import DifferentiableSystem, IdentitySystem, PhysicalSystem
@@ -129,6 +129,7 @@ __all__ = [
     "default_bench",
     "digital_lock_in",
     "digits",
+    "done_so_far",
     "evaluations_to_first",
     "exact_dither_average",
     "fit_model",

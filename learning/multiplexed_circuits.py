@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit
-from inmateria.errors import InputError
+from dnpu_models.geometry import FloatArray
+from inmateria.errors import InputError, Interrupted
 from learning.multiplexed import MgdSettings
 from learning.multiplexed_subjects import Problem, SigmoidSubject
 from learning.multiplexed_training import MgdTraining, SeedProgress, angle_deg, curves
@@ -76,14 +77,25 @@ def train_in_ngspice(
     InputError
         For no seeds, or settings that the circuit refuses.
     NetlistError, ConvergenceError, EngineError, Interrupted
-        As `Engine.transient`.
+        As `Engine.transient`. The ``partial`` of `Interrupted` is the dataset of the runs that were done, or None.
     """
     if seeds < 1:
         raise InputError("seeds", seeds, "are no runs", "give 1 or more")
     settings, looks = training.settings, [0, *training.check_steps()]
     chosen = list(range(settings.seed, settings.seed + seeds))
     seen = np.full((seeds, len(looks), 6), np.nan)
-    starts, ends, price = [], [], np.zeros((seeds, 2))
+    starts: list[FloatArray] = []
+    ends: list[FloatArray] = []
+    price = np.zeros((seeds, 2))
+    step_s = float("nan")
+
+    def together() -> xr.Dataset:
+        done = len(ends)
+        data = curves(training, samples, chosen[:done], seen[:done], np.stack(ends), np.stack(starts))
+        data["wall_s"] = ("seed", price[:done, 0], {"units": "s"})
+        data["points"] = ("seed", price[:done, 1], {"units": "1"})
+        return data.assign_attrs(engine="ngspice", step_s=step_s)
+
     for row, seed in enumerate(chosen):
         subject = SigmoidSubject(
             samples, seed, batch=1, shuffled=False, defects=0.0, start_spread=training.start_spread
@@ -95,12 +107,18 @@ def train_in_ngspice(
             tau_hp=settings.high_pass(code.parameters), blank=settings.blank,
         )  # fmt: skip
 
-        def tell(_phase: str, time_s: float, _wall_s: float, seed: int = seed, step_s: float = loop.step_s) -> None:
+        step_s = loop.step_s
+
+        def tell(_phase: str, time_s: float, _wall_s: float, seed: int = seed, step_s: float = step_s) -> None:
             if progress is not None:
                 progress(seed, min(round(time_s / step_s), training.steps), float("nan"), float("nan"))
 
-        run = loop.run(engine, progress=tell)
-        times = loop.step_s * np.array(looks)
+        try:
+            run = loop.run(engine, progress=tell)
+        except Interrupted as interruption:
+            interruption.partial = together() if ends else None
+            raise
+        times = step_s * np.array(looks)
         path = np.stack([np.interp(times, run.time_s, values) for values in run.parameters.T], axis=1)
         for k, theta in enumerate(path):
             angle = np.nan if k == 0 else angle_deg(path[k - 1] - theta, subject.gradient(path[k - 1]))
@@ -110,6 +128,4 @@ def train_in_ngspice(
         price[row] = run.transient.statistics["seconds"], run.transient.statistics["points"]
         if progress is not None:
             progress(seed, training.steps, float(seen[row, -1, 0]), float(seen[row, -1, 1]))
-    data = curves(training, samples, chosen, seen, np.stack(ends), np.stack(starts))
-    data["wall_s"], data["points"] = ("seed", price[:, 0], {"units": "s"}), ("seed", price[:, 1], {"units": "1"})
-    return data.assign_attrs(engine="ngspice", step_s=loop.step_s)
+    return together()

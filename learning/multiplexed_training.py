@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from learning.samples import SampleSet
 SOLVED_COST = 0.04
 """Solved: mean squared error over all samples below this, and every sample on its side."""
 _SAVE_S = 10.0  # wall time between checkpoints of a run
+_STRETCH_S = 0.2  # wall time after which a run hears that it shall stop, about
 
 SeedProgress = Callable[[int, int, float, float], None]
 """Takes seed, steps done, cost and accuracy of all training samples there; called from threads, one at a time."""
@@ -108,38 +109,64 @@ class _Run:
         self.descent = MultiplexedDescent(self.subject.cost, self.subject.start, settings)
         looks = len(self.training.check_steps()) + 1
         self.seen = np.full((looks, 6), np.nan)  # cost, accuracy, test accuracy, angle, inferences, updates
+        self.before = self.descent.theta  # at the last look
+        self.saved = time.monotonic()
 
-    def look(self, which: int, before: FloatArray | None) -> None:
+    def restore(self, checkpoint: Path) -> None:
+        """Go back to where the checkpoint was made."""
+        held = self.descent.load(checkpoint)
+        self.seen, self.before = held["seen"], held["before"]
+
+    def save(self, checkpoint: Path | None) -> None:
+        """Write a checkpoint, if there is a place for it."""
+        if checkpoint is not None:
+            self.descent.save(checkpoint, seen=self.seen, before=self.before)
+            self.saved = time.monotonic()
+
+    def look(self, which: int) -> None:
         """See all samples; the angle is that of the way since the last look to the descent at its beginning."""
         theta = self.descent.theta
-        angle = np.nan if before is None else angle_deg(before - theta, self.subject.gradient(before))
+        angle = np.nan if which == 0 else angle_deg(self.before - theta, self.subject.gradient(self.before))
         self.seen[which] = *self.subject.look(theta), angle, self.descent.inferences, self.descent.updates
+        self.before = theta
 
     def go(self, checkpoint: Path | None, stop: threading.Event, tell: Callable[[int, FloatArray], None]) -> None:
-        """Run to the end, from the checkpoint if there is one."""
-        done = 0
+        """Run to the end, from the checkpoint if there is one; a run that is stopped leaves one."""
         if checkpoint is not None and checkpoint.exists():
-            self.seen = self.descent.load(checkpoint)["seen"]
-            done = int(np.sum(np.isfinite(self.seen[:, 0]))) - 1
+            self.restore(checkpoint)
         else:
-            self.look(0, None)
-        saved = time.monotonic()
+            self.look(0)
+        done = int(np.sum(np.isfinite(self.seen[:, 0])))
         for which, step in enumerate(self.training.check_steps(), 1):
             if self._over(which - 1):
                 break
-            if which <= done:
+            if which < done:
                 continue
-            before = self.descent.theta
-            self.descent.run(step - self.descent.steps)
-            self.look(which, before)
-            tell(step, self.seen[which])
-            if checkpoint is not None and (stop.is_set() or time.monotonic() - saved > _SAVE_S):
-                self.descent.save(checkpoint, seen=self.seen)
-                saved = time.monotonic()
-            if stop.is_set():
+            for _ in self.stretches(step):
+                if stop.is_set():
+                    return self.save(checkpoint)
+            self.look(which)
+            try:
+                tell(step, self.seen[which])
+            except BaseException:
+                self.save(checkpoint)
+                raise
+            if time.monotonic() - self.saved > _SAVE_S:
+                self.save(checkpoint)
+        self.save(checkpoint)
+
+    def stretches(self, step: int) -> Iterator[None]:
+        """Run up to a step, in stretches that are short enough to hear of a stop between them."""
+        stretch = 1
+        while True:
+            yield
+            left = step - self.descent.steps
+            if left <= 0:
                 return
-        if checkpoint is not None:
-            self.descent.save(checkpoint, seen=self.seen)
+            begin = time.monotonic()
+            self.descent.run(min(stretch, left))
+            if time.monotonic() - begin < _STRETCH_S:
+                stretch *= 2
 
     def _over(self, which: int) -> bool:
         return self.training.stop_when_solved and bool(solved(self.seen[which, 0], self.seen[which, 1]))
@@ -202,13 +229,9 @@ def train_many(
     ConvergenceError
         If a cost is no finite number; runs that were done keep their checkpoints.
     """
-    first = training.settings.seed
-    chosen = list(range(first, first + seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not chosen:
-        raise InputError("seeds", seeds, "are no runs", "give 1 or more")
-    _claim(folder, training, problem)
-    runs = [_Run(training, _subject(training, problem, seed, where), seed) for seed in chosen]
+    runs = _runs(training, problem, seeds, where)
     starts = np.stack([run.descent.theta for run in runs])
+    _claim(folder, training, problem)
     stop, lock = threading.Event(), threading.Lock()
 
     def go(run: _Run) -> None:
@@ -217,8 +240,12 @@ def train_many(
                 with lock:
                     progress(run.seed, step, float(seen[0]), float(seen[1]))
 
-        if not stop.is_set():
-            run.go(None if folder is None else folder / f"seed_{run.seed}.npz", stop, tell)
+        try:
+            if not stop.is_set():
+                run.go(None if folder is None else _checkpoint(folder, run.seed), stop, tell)
+        except BaseException:
+            stop.set()  # the others end, too, each with a checkpoint
+            raise
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         waiting = [pool.submit(go, run) for run in runs]
@@ -228,8 +255,49 @@ def train_many(
         except BaseException:
             stop.set()
             raise
+    return _together(training, problem, runs, starts)
+
+
+def done_so_far(
+    training: MgdTraining, problem: Problem, seeds: int | Sequence[int], folder: Path, *, where: str = "cpu"
+) -> xr.Dataset | None:
+    """What `train_many` left in its folder when it was stopped: the same curves, NaN where a run has not been.
+
+    Returns
+    -------
+    xarray.Dataset or None
+        None if there is no checkpoint. Runs without one are left out.
+
+    Raises
+    ------
+    InputError
+        As `train_many`.
+    """
+    runs = [run for run in _runs(training, problem, seeds, where) if _checkpoint(folder, run.seed).exists()]
+    if not runs:
+        return None
+    _claim(folder, training, problem)
+    starts = np.stack([run.descent.theta for run in runs])
+    for run in runs:
+        run.restore(_checkpoint(folder, run.seed))
+    return _together(training, problem, runs, starts)
+
+
+def _runs(training: MgdTraining, problem: Problem, seeds: int | Sequence[int], where: str) -> list[_Run]:
+    first = training.settings.seed
+    chosen = range(first, first + seeds) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not len(chosen):
+        raise InputError("seeds", seeds, "are no runs", "give 1 or more")
+    return [_Run(training, _subject(training, problem, seed, where), seed) for seed in chosen]
+
+
+def _checkpoint(folder: Path, seed: int) -> Path:
+    return folder / f"seed_{seed}.npz"
+
+
+def _together(training: MgdTraining, problem: Problem, runs: Sequence[_Run], starts: FloatArray) -> xr.Dataset:
     seen, ends = np.stack([run.seen for run in runs]), np.stack([run.descent.theta for run in runs])
-    return curves(training, problem, chosen, seen, ends, starts)
+    return curves(training, problem, [run.seed for run in runs], seen, ends, starts)
 
 
 def _claim(folder: Path | None, training: MgdTraining, problem: Problem) -> None:

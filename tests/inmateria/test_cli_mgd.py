@@ -76,8 +76,8 @@ def test_no_run_solved_exits_1(tmp_path: Path) -> None:
 
 
 def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
-    """The result is that of an undisturbed run, and the finished part is not done again."""
-    words = ["mgd", "letters", "--steps", "3000000", "--checks", "300", "--seeds", "2", "--json", "--out"]
+    """Between two looks; the result is that of an undisturbed run, and the finished part is not done again."""
+    words = ["mgd", "letters", "--steps", "1500000", "--checks", "2", "--seeds", "2", "--json", "--out"]
     undisturbed = in_child([*words, "whole"], tmp_path)
     assert undisturbed.code == 0, undisturbed.stderr
     running = subprocess.Popen(
@@ -93,6 +93,8 @@ def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
     out, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
     assert "run the command again to go on" in json.loads(out)["error"]["fix"]
+    kept = list(note.parent.glob("seed_*.npz"))
+    assert (tmp_path / "part" / "mgd.nc").exists() == bool(kept)  # curves of those that had begun
     resumed = in_child([*words, "part"], tmp_path)
     assert resumed.code == 0, resumed.stderr
     with xr.open_dataset(tmp_path / "whole" / "mgd.nc") as one, xr.open_dataset(tmp_path / "part" / "mgd.nc") as other:

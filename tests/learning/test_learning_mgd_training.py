@@ -8,8 +8,18 @@ import pytest
 import xarray as xr
 
 from circuits import Engine
-from inmateria.errors import ConvergenceError, InputError
-from learning import MgdSettings, MgdTraining, SampleSet, SigmoidNetwork, backpropagate, letters, parity, train_many
+from inmateria.errors import ConvergenceError, InputError, Interrupted
+from learning import (
+    MgdSettings,
+    MgdTraining,
+    SampleSet,
+    SigmoidNetwork,
+    backpropagate,
+    done_so_far,
+    letters,
+    parity,
+    train_many,
+)
 from learning.multiplexed_circuits import circuit_training, train_in_ngspice
 from learning.multiplexed_defaults import suited_training
 from learning.multiplexed_training import angle_deg, solved
@@ -69,6 +79,20 @@ def test_ngspice_goes_the_way_of_the_equations():
     assert circuit.cost.values == pytest.approx(compiled.cost.values, abs=5e-3)
 
 
+def test_runs_in_ngspice_that_were_done_are_kept_at_a_stop():
+    training = circuit_training(XOR, {"code": "random", "steps": 100})
+
+    def stop(seed, step, cost, accuracy):
+        if seed == 1:
+            raise KeyboardInterrupt
+
+    with Engine() as engine:
+        whole = train_in_ngspice(training, XOR, 1, engine)
+        with pytest.raises(Interrupted) as stopped:
+            train_in_ngspice(training, XOR, 3, engine, progress=stop)
+    xr.testing.assert_equal(stopped.value.partial.drop_vars("wall_s"), whole.drop_vars("wall_s"))
+
+
 def test_a_run_does_not_depend_on_those_beside_it():
     training = suited_training(XOR, {"steps": 3000, "checks": 5, "stop_when_solved": False, "cost_noise": 0.01})
     several = train_many(training, XOR, [3, 5, 8], workers=3)
@@ -93,7 +117,10 @@ def test_killed_and_resumed_to_the_identical_path(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train_many(training, XOR, 3, folder=tmp_path, workers=1, progress=stop)
-    assert list(tmp_path.glob("seed_*.npz"))
+    assert (tmp_path / "seed_0.npz").exists()  # the run that was told to stop is kept up to there
+    so_far = done_so_far(training, XOR, 3, tmp_path)
+    xr.testing.assert_equal(so_far.sel(seed=0).cost[:6], undisturbed.sel(seed=0).cost[:6])
+    assert np.all(np.isnan(so_far.sel(seed=0).cost[6:]))
     seen = []
     resumed = train_many(
         training, XOR, 3, folder=tmp_path, workers=1, progress=lambda seed, step, *_: seen.append((seed, step))
