@@ -21,6 +21,7 @@ from inmateria.progress import compilation_told, training_bar
 from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import PatTraining, SampleSet, digits, softmax_accuracy, vowels
+from learning.checkpoint_folder import claim
 from learning.devices import DeviceOptions, make_device
 from learning.image_files import pooled, read_images
 from learning.physical_setups import LayerSettings, PhysicalSetup, physical_setup
@@ -113,6 +114,18 @@ def run_pat(
     pytorch().set_num_threads(1)  # its tensors are small, and the processors belong to the engines
     first = named_samples(task, data, seed)
     results = Results("pat", seed, folder, {"task": first.name, "seed": seed})
+    kept = None if folder is None else folder / "checkpoints"
+    if kept is not None:
+        claim(
+            kept,
+            {
+                **asdict(layer),
+                "engine": engine,
+                "device": device,
+                "model_seed": None if training.mode == "ideal" else seed,
+            },
+            "layer.json",
+        )
     runs: list[xr.Dataset] = []
     softmax: list[float] = []
     with _engines(layer, engine) as pool, compilation_told(stderr):
@@ -122,7 +135,7 @@ def run_pat(
             for split in range(seed, seed + splits):
                 samples = first if split == seed else named_samples(task, data, split)
                 setup = physical_setup(layer, samples, board=split, engines=pool, device=chip)
-                place = None if folder is None else folder / "checkpoints" / f"split-{split}"
+                place = None if kept is None else kept / f"split-{split}"
                 runs.append(_train(training, setup, fitted, samples, split, place))
                 softmax.append(softmax_accuracy(samples, STRENGTHS if len(samples.inputs) < _FEW else (1.0,)))
         except KeyboardInterrupt:
@@ -244,6 +257,11 @@ def _together(
         softmax_accuracy=float(np.mean(softmax)),
         model_error=float("nan") if fitted is None else float(fitted.error),
         failed_samples=failed,
+        failures="\n".join(
+            f"{told} (split {split})"
+            for split, run in enumerate(runs, seed)
+            for told in run.attrs["failures"].splitlines()
+        ),
         forward_samples=int(sum(run.attrs["forward_samples"] for run in runs)),
         training=runs[0].attrs["training"],
         **{f"layer_{name}": -1 if value is None else value for name, value in asdict(layer).items()},
@@ -271,6 +289,7 @@ def _facts(
         "angle_deg": [float(a) for a in last.angle_deg.mean("split").values],
         "forward_samples": runs.attrs["forward_samples"],
         "failed_samples": runs.attrs["failed_samples"],
+        "failures": runs.attrs["failures"].splitlines(),
     }
 
 
@@ -303,5 +322,5 @@ def _tell(facts: dict[str, Any], answer: Console) -> None:
         f"{words}{facts['parameters']} parameters, {facts['forward_samples']} samples through the layer in training",
         highlight=False,
     )
-    if facts["failed_samples"]:
-        answer.print(f"the layer failed for the samples {facts['failed_samples']}", highlight=False)
+    for failure in facts["failures"]:
+        answer.print(f"the layer failed for sample {failure}", highlight=False)

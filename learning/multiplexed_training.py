@@ -17,6 +17,7 @@ import xarray as xr
 
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
+from learning.checkpoint_folder import claim
 from learning.multiplexed import MgdSettings, MultiplexedDescent
 from learning.multiplexed_subjects import Problem, SigmoidSubject, Subject, fingerprint, layout
 from learning.samples import SampleSet
@@ -305,12 +306,7 @@ def _claim(folder: Path | None, training: MgdTraining, problem: Problem) -> None
     if folder is None:
         return
     facts: dict[str, Any] = {**asdict(training), "task": problem.name, "network": layout(problem)}
-    said = json.dumps({**facts, "samples": fingerprint(problem)}, indent=2, sort_keys=True, default=int) + "\n"
-    note = folder / "training.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text(encoding="utf-8") != said:
-        raise InputError("checkpoint", str(folder), "holds those of another training", "delete it or choose another")
-    note.write_text(said, encoding="utf-8")
+    claim(folder, {**facts, "samples": fingerprint(problem)})
 
 
 def curves(

@@ -39,6 +39,9 @@ class NetworkRun:
         Samples for which the system gave no response in some pass; their scores mean nothing.
     values_V, responses_V : list of ndarray
         Of each pass, measured.
+    reasons : dict of int to str
+        What the system said of samples for which it failed, by place in the batch, where it has an attribute
+        ``failed`` as `CircuitSystem`.
     """
 
     scores: Tensor
@@ -46,6 +49,7 @@ class NetworkRun:
     failed: Any
     values_V: list[FloatArray]
     responses_V: list[FloatArray]
+    reasons: dict[int, str]
 
 
 class PhysicalNetwork(torch.nn.Module):  # type: ignore[misc]
@@ -128,6 +132,7 @@ class PhysicalNetwork(torch.nn.Module):  # type: ignore[misc]
         failed = torch.zeros(len(features), dtype=torch.bool)
         middle, spread = self.output_scale_V
         values, responses = [], []
+        reasons: dict[int, str] = {}
         for which, (wiring, skip) in enumerate(zip(self.layout.wirings, self.layout.skips, strict=True)):
             unit = self.scale[which] * state[:, wiring] + self.offset[which]
             overdrive = overdrive + (torch.relu(unit.abs() - 1.0) ** 2).mean()
@@ -137,7 +142,10 @@ class PhysicalNetwork(torch.nn.Module):  # type: ignore[misc]
             responses.append(response.detach().numpy())
             bad = ~torch.isfinite(response.detach()).all(dim=1)
             failed |= bad
+            if bad.any():
+                said = {one.index: str(one.error) for one in getattr(self.system, "failed", ())}
+                reasons = {**said, **reasons}
             measured = (torch.where(bad[:, None], torch.zeros_like(response), response) - middle) / spread
             state = measured if skip is None else measured + self.skip[which] * state[:, skip]
         means = torch.stack([state[:, window].mean(dim=1) for window in self.layout.windows], dim=1)
-        return NetworkRun(self.gain * means, overdrive / self.layout.passes, failed.numpy(), values, responses)
+        return NetworkRun(self.gain * means, overdrive / self.layout.passes, failed.numpy(), values, responses, reasons)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
+from learning.checkpoint_folder import claim
 from learning.multiplexed_subjects import fingerprint
 from learning.physical_layout import PassLayout
 from learning.physical_network import PhysicalNetwork
@@ -34,6 +35,7 @@ class Record:
     forward_samples_at: list[int] = field(default_factory=list)
     model_errors: list[tuple[int, float]] = field(default_factory=list)  # epoch, error before the refit
     failed: list[tuple[int, int]] = field(default_factory=list)  # epoch, sample
+    reasons: dict[int, str] = field(default_factory=dict)  # by failed sample: the first time's, where one was told
     forward_samples: int = 0
     confusion: Any = None
 
@@ -81,6 +83,11 @@ class PatResult:
         """Training samples for which the system failed at least once."""
         return sorted({sample for _, sample in self.record.failed})
 
+    @property
+    def failures(self) -> list[str]:
+        """A line for each sample for which the system failed, with what it said of it."""
+        return [f"{sample}: {self.record.reasons.get(sample, 'no number')}" for sample in self.failed_samples]
+
     def dataset(self) -> xr.Dataset:
         """Curves over the looks (``epoch``), confusion matrix (true by chosen class) and parameters.
 
@@ -103,7 +110,7 @@ class PatResult:
         data |= {name: (dims[name], value.detach().numpy().copy(), one) for name, value in self.parameters().items()}
         attrs = {
             "task": self.task, "training": json.dumps(asdict(self.training)), "failed_samples": self.failed_samples,
-            "forward_samples": record.forward_samples,
+            "failures": "\n".join(self.failures), "forward_samples": record.forward_samples,
         }  # fmt: skip
         coords = {"epoch": record.epoch, "refit_epoch": refits[:, 0].astype(int)}
         return xr.Dataset(data, coords=coords, attrs=attrs)
@@ -121,12 +128,7 @@ def claim_folder(
         return None
     facts = {**asdict(training), "task": samples.name, "samples": fingerprint(samples), "seed": seed}
     facts["layout"] = [layout.passes, *(wiring.tolist() for wiring in layout.wirings)]
-    said = json.dumps(facts, indent=2, sort_keys=True, default=int) + "\n"
-    note = folder / "training.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text(encoding="utf-8") != said:
-        raise InputError("checkpoint", str(folder), "holds that of another training", "delete it or choose another")
-    note.write_text(said, encoding="utf-8")
+    claim(folder, facts)
     return folder / "checkpoint.pt"
 
 

@@ -178,12 +178,15 @@ class _Run:
 
     def failures(self, done: NetworkRun, chosen: Tensor) -> None:
         """Name the samples for which the system failed."""
-        for sample in chosen[torch.tensor(done.failed)].tolist():
+        for place in np.flatnonzero(done.failed):
+            sample, reason = int(chosen[place]), done.reasons.get(int(place))
             self.record.failed.append((self.epoch, sample))
+            if reason is not None:
+                self.record.reasons.setdefault(sample, reason)
             if self.training.on_failure == "stop":
-                raise ConvergenceError(
-                    "sample", sample, f"the system failed for it in epoch {self.epoch + 1}", "or give on_failure='skip'"
-                )
+                said = "" if reason is None else f": {reason}"
+                what = f"the system failed for it in epoch {self.epoch + 1}{said}"
+                raise ConvergenceError("sample", sample, what, "or give on_failure='skip'")
 
     def refit(self) -> None:
         """Fit the model on to what was measured last."""

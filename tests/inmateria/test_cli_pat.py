@@ -51,7 +51,7 @@ def test_vowels_in_ngspice(tmp_path: Path) -> None:
 @needs_vowels
 def test_killed_run_resumes_to_the_same_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pat", "vowels", "--data", str(VOWELS), *QUICK, "--epochs", "20", "--engine", "twin", "--mode", "ideal"]
-    words += ["--json", "--out"]
+    words += ["--out"]
     running = subprocess.Popen(
         [*COMMAND, *words, "killed"], cwd=tmp_path, env=environment({}), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -69,6 +69,8 @@ def test_killed_run_resumes_to_the_same_end(tmp_path: Path, capsys: pytest.Captu
     with xr.open_dataset(tmp_path / "killed" / "pat.nc") as a, xr.open_dataset(tmp_path / "whole" / "pat.nc") as b:
         np.testing.assert_array_equal(a.scale.values, b.scale.values)
         np.testing.assert_array_equal(a.loss.values, b.loss.values)
+    other = in_process(capsys, *words, str(tmp_path / "killed"), "--spread", "0.1")
+    assert_refused(other, "checkpoint", "other: spread")
 
 
 @pytest.mark.skipif(not CHIP.is_file(), reason="INMATERIA_DATA holds no chip")

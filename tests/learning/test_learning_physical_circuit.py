@@ -1,5 +1,7 @@
 """Circuits as physical systems: noise, limits, failing samples, the twin's derivative; put together for a task."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -63,8 +65,10 @@ def test_failing_sample_is_named_and_left_out_or_stops(engine, tmp_path):
     settings = {"epochs": 2, "batch": 12, "mode": "pat", "angle_samples": 0, "rate": 1e-6, "overdrive_penalty": 0.0}
     done = train_physics_aware(PatTraining(**settings), system, model, samples, layout=layout)
     assert done.failed_samples == [7]
+    (told,) = done.failures
+    assert re.match(r"7: .*(ngspice|deck|circuit)", told)  # ngspice's words, not only that there was no number
     assert done.dataset().confusion.sum() == 11
-    with pytest.raises(ConvergenceError, match=r"^sample = 7: "):
+    with pytest.raises(ConvergenceError, match=r"^sample = 7: .*in epoch 1: "):
         train_physics_aware(PatTraining(**settings, on_failure="stop"), system, model, samples, layout=layout)
     assert np.isnan(system.respond(np.array([[0.0, 0.0, 0.9, 0.0], [0.1] * 4]))).tolist() == [[True] * 4, [False] * 4]
     assert [f.index for f in system.failed] == [0]
