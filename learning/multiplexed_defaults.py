@@ -53,7 +53,7 @@ def suited_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining
     easy = problem.name.startswith("parity")
     images = not isinstance(problem, SampleSet)
     patterns = len(problem.inputs) if easy and isinstance(problem, SampleSet) else 1
-    if patterns > _FEW_PATTERNS and settings.get("code") == "walsh":
+    if patterns > _FEW_PATTERNS and settings.get("code") == "walsh" and settings.get("mode") != "analog":
         # Products of its rows are rows: curvature would turn the small slopes of a plateau.
         settings.setdefault("norm", 0.01)
     settings.setdefault("norm", 0.1 if easy or images else 0.05)
@@ -62,6 +62,10 @@ def suited_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining
     period = trial.perturbation(parameters).period
     if settings.get("mode") == "analog":
         turn = period if period is not None else _RANDOM_PERIOD * parameters * int(trial.tau_p)
+        if period is not None and patterns > _FEW_PATTERNS:
+            settings.setdefault("tau_x", 2 * turn)
+            settings.setdefault("tau_theta", patterns * int(settings["tau_x"]))
+            settings.setdefault("eta", 8.0 * parameters / int(settings["tau_theta"]))
         settings.setdefault("eta", 1.6 / turn)  # what the cost falls within tau_hp stays below its swing
         settings.setdefault("tau_x", _PERIODS_OF_A_SAMPLE * turn)
         settings.setdefault("tau_hp", 0.5 * turn)

@@ -56,6 +56,14 @@ def test_many_patterns_are_summed_before_an_update(code, period):
     assert suited_training(parity(4), {}).settings.tau_theta == 1  # random signs
 
 
+@pytest.mark.parametrize(("code", "period"), [("sine", 100), ("sequential", 50), ("walsh", 32)])
+def test_many_patterns_are_averaged_in_analog_mode(code, period):
+    settings = suited_training(parity(4), {"code": code, "mode": "analog"}).settings
+    assert (settings.tau_x, settings.tau_theta, settings.tau_hp) == (2 * period, 32 * period, period / 2)
+    assert (settings.norm, settings.blank) == (0.1, 1)
+    assert settings.eta * settings.tau_theta / 25 == pytest.approx(8.0)
+
+
 def test_an_update_after_all_patterns_is_a_step_of_gradient_descent():
     training = suited_training(parity(4), {"code": "sequential", "steps": 8000, "checks": 1, "norm": 1e-3})
     found = train_many(training, parity(4), 1)
