@@ -35,7 +35,7 @@ class RlcLayer:
     rate_Hz : float
         Values per second.
     settle, delay, steps, copies : int
-        As `WaveformCircuit`. Without delay a reading depends on the values up to its own. Two steps a period leave 2 %
+        As `WaveformCircuit`. Without delay a reading depends on the values up to its own. Two steps a period leave 5 %
         of the output's spread to finer ones, for waveforms that jump over the whole range from value to value.
     rest_V : float
         Input between samples, where the transistor is half way between off and saturated.
@@ -49,7 +49,7 @@ class RlcLayer:
     values: int
     components: Mapping[str, float] = field(default_factory=dict)
     rate_Hz: float = 1e6
-    settle: int = 32
+    settle: int = 120
     delay: int = 0
     steps: int = 2
     copies: int = 8

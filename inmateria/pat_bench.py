@@ -35,8 +35,8 @@ ROUNDS = 5
 STREAMED = 6000
 """Samples of one stream."""
 LAYERS = {
-    "": RlcLayer(20, settle=28, steps=1),  # 48 time-points a sample
-    "_short": RlcLayer(8, settle=12, steps=1),
+    "": RlcLayer(20, {"r": 470.0}, settle=28, steps=1),  # 48 time-points a sample; damped, so that it settles in them
+    "_short": RlcLayer(8, {"r": 470.0}, settle=12, steps=1),
     "_vowels": RlcLayer(48),
 }
 """Layers by what is added to the figures' names."""
