@@ -49,9 +49,9 @@ def test_samples_back_to_back_are_the_same_as_alone_within_the_memory(engine):
     together = layer.circuit.stream(batch, engine)
     alone = np.concatenate([layer.circuit.stream(row[None], engine) for row in batch])
     memory = layer.circuit.memory(engine, *layer.limits_V)
-    assert 0 < memory < 3e-3
+    assert 0 < memory < 10e-3  # the noise it is trained with
     assert np.max(np.abs(together - alone)) < 2 * memory  # the memory is a probe's, not the worst there is
-    short = replace(layer.circuit, settle=6)
+    short = replace(layer.circuit, settle=40)
     assert short.memory(engine, *layer.limits_V) > 20 * memory
 
 
@@ -65,7 +65,7 @@ def test_pool_gives_what_one_engine_gives(engine):
 
 
 def test_copies_side_by_side_answer_like_one(engine):
-    layer = RlcLayer.board(10, 0.05, 3, copies=3)
+    layer = RlcLayer.board(10, 0.05, 3, copies=3, settle=160)
     assert [layer.circuit.side_by_side(n) for n in (0, 1, 2, 4, 7, 9)] == [
         (1, 0),
         (1, 1),
@@ -76,7 +76,7 @@ def test_copies_side_by_side_answer_like_one(engine):
     ]
     batch = _batch(layer, 7)
     run = layer.circuit.transient(batch, engine)
-    assert run.time_s[-1] == pytest.approx((32 + 3 * 42) * 1e-6)  # three samples one after the other, not seven
+    assert run.time_s[-1] == pytest.approx((160 + 3 * 170) * 1e-6)  # three samples one after the other, not seven
     found = layer.circuit.read(run, 7)
     np.testing.assert_allclose(found, layer.twin(batch), atol=3e-3)
     wires = "Ea a 0 x 0 2\nRa a 0 1k\nEb b 0 y 0 -3\nRb b 0 1k"
@@ -88,7 +88,10 @@ def test_copies_side_by_side_answer_like_one(engine):
 
 
 def test_twin_is_the_netlist(engine):
-    for layer in (RlcLayer(20), RlcLayer.board(20, 0.05, 4, delay=2), RlcLayer(20, steps=5)):
+    """With rests so long that no sample leaves anything to the next."""
+    for layer in (
+        RlcLayer(20, settle=200), RlcLayer.board(20, 0.05, 4, delay=2, settle=200), RlcLayer(20, steps=5, settle=200)
+    ):  # fmt: skip
         batch = _batch(layer, 12)
         apart = layer.circuit.stream(batch, engine) - layer.twin(batch)
         assert np.sqrt(np.mean(apart**2)) < 5e-4
