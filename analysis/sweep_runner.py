@@ -258,6 +258,8 @@ class _Run:
         self._todo = deque((False, number) for number in _order(store.layout, store.main.status == TODO))
         self._todo.extend((True, number) for number in np.flatnonzero(store.checked.status == TODO).tolist())
         self._single: deque[tuple[bool, int]] = deque()  # from batches whose worker died
+        self._suspects: deque[tuple[bool, int]] = deque()  # died by themselves, but maybe by a neighbour's fault
+        self._alone = False
         self._deaths: dict[tuple[bool, int], int] = {}
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._flying: dict[Any, tuple[bool, tuple[int, ...]]] = {}
@@ -268,7 +270,7 @@ class _Run:
     @property
     def left(self) -> bool:
         """Whether anything is still to be computed."""
-        return bool(self._todo or self._single or self._flying)
+        return bool(self._todo or self._single or self._suspects or self._flying)
 
     def compute(self, cluster: SweepCluster, *, warm: bool = False) -> None:
         """Give out batches and take in results until nothing is left; a cold cluster gets one point first."""
@@ -294,7 +296,10 @@ class _Run:
             self.seconds = time.monotonic() - self._began
 
     def _give(self, cluster: SweepCluster, batches: int) -> None:
-        while (self._todo or self._single) and len(self._flying) < batches:
+        if self._flying and self._alone:
+            return
+        self._alone = bool(self._suspects) and not (self._todo or self._single or self._flying)
+        while (self._todo or self._single or self._alone) and len(self._flying) < (1 if self._alone else batches):
             checks, numbers = self._next(batches)
             layout = self.store.layout
             at = [layout.checks[number] if checks else number for number in numbers]
@@ -311,8 +316,8 @@ class _Run:
 
     def _next(self, batches: int) -> tuple[bool, tuple[int, ...]]:
         """The next batch: as many points as take `BATCH_S`, fewer towards the end."""
-        if self._single:
-            checks, number = self._single.popleft()
+        if self._single or self._alone:
+            checks, number = (self._suspects if self._alone else self._single).popleft()
             return checks, (number,)
         checks, number = self._todo.popleft()
         pace = self._pace.get(checks)
@@ -375,10 +380,14 @@ class _Run:
             self._single.extend((checks, number) for number in numbers)
             return
         key = checks, numbers[0]
+        if not self._alone:  # a worker takes along what waits for it: who is guilty shows with no other point about
+            self._suspects.append(key)
+            self._pace.setdefault(checks, BATCH_S)  # there will be no time of it
+            return
         if error is None:  # the scheduler forgot it
             self._deaths[key] = self._deaths.get(key, 0) + 1
             if self._deaths[key] < _DEATHS:
-                self._single.append(key)
+                self._suspects.append(key)
                 return
         table = self.store.checked if checks else self.store.main
         table.put(Outcome(numbers[0], None, "the worker that computed it died, again and again", math.nan, ""))

@@ -307,6 +307,20 @@ def test_a_point_that_kills_its_worker_is_recorded() -> None:
     assert "worker that computed it died" in str(result.data["reason"].values[0])
 
 
+def test_points_beside_a_deadly_one_are_not_blamed() -> None:
+    def deadly(point: dict[str, Any]) -> dict[str, Any]:
+        import os
+        import time
+
+        time.sleep(0.02)  # its neighbours wait for the worker when it dies
+        if point["x"] == 3:
+            os._exit(9)
+        return {"y": point["x"]}
+
+    result = run_sweep(deadly, [ranged("x", 0, 9, "lin", 10)], {"y": Variable()}, workers=1)
+    assert np.flatnonzero(result.data["status"].values == FAILED).tolist() == [3]
+
+
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     def progress(done: int, failed: int, points: int) -> None:
         if done >= 10:
