@@ -833,6 +833,9 @@ def pat(
     passes: Annotated[int, typer.Option(help="Times a sample goes through the layer.", min=1)] = 3,
     width: Annotated[int | None, typer.Option(help="Values of a waveform, or nodes of the chip.", min=1)] = None,
     steps: Annotated[int, typer.Option(help="Of the layer rlc: time steps from value to value.", min=1)] = 2,
+    taps: Annotated[
+        int, typer.Option(help="Of the layers rlc and identity: values that the model looks back.", min=1)
+    ] = 16,
     spread: Annotated[float, typer.Option(help="Relative spread of components, which the model does not know.")] = 0.05,
     noise: Annotated[float, typer.Option(help="Standard deviation of the layer's noise, V.")] = 0.01,
     epochs: Annotated[int | None, typer.Option(help="Passes through all training samples.", min=1)] = None,
@@ -862,7 +865,7 @@ def pat(
 
         content = run_pat(
             task,
-            LayerSettings(layer.value, width, passes, spread, noise, steps),
+            LayerSettings(layer.value, width, passes, spread, noise, steps, taps),
             {
                 "mode": mode.value, "epochs": epochs, "batch": batch, "rate": rate, "jitter": jitter,
                 "refit_every": refit, "on_failure": on_failure.value,

@@ -42,6 +42,8 @@ class LayerSettings:
         Standard deviation of white noise, V: at the output, and at the electronic layer's input.
     steps : int
         Time steps of the electronic layer between two values.
+    taps : int
+        Values of the waveform that the electronic layer's model looks back, the present one included.
 
     Raises
     ------
@@ -55,11 +57,12 @@ class LayerSettings:
     spread: float = 0.05
     noise_V: float = 0.01
     steps: int = 2
+    taps: int = 16
 
     def __post_init__(self) -> None:
         if self.layer not in LAYERS:
             raise InputError("layer", self.layer, "is no physical layer", f"choose from {', '.join(LAYERS)}")
-        for name in ("width", "passes", "steps"):
+        for name in ("width", "passes", "steps", "taps"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InputError(name, value, "is no such count", "give 1 or more")
@@ -78,11 +81,14 @@ class PhysicalSetup:
     drawn, built : PhysicalSystem
         What the model is fitted to, and what is trained.
     layout : PassLayout
+    taps : int
+        Of a waveform's model.
     """
 
     drawn: Any
     built: Any
     layout: PassLayout
+    taps: int = 16
 
     def model(self, seed: int = 0) -> DigitalModel:
         """A model of the system's shape, not fitted yet."""
@@ -90,7 +96,7 @@ class PhysicalSetup:
 
         if isinstance(self.drawn, DeviceSystem):
             return DenseModel(self.drawn.inputs, self.drawn.outputs, nodes=self.drawn.nodes, seed=seed)
-        return WaveformModel(self.drawn.inputs, seed=seed)
+        return WaveformModel(self.drawn.inputs, self.taps, seed=seed)
 
 
 def physical_setup(
@@ -130,14 +136,16 @@ def physical_setup(
         electrodes = tuple(k for k in range(len(device.terminals)) if k != output)
         nodes = settings.width or 4 * classes
         drawn = DeviceSystem(device, nodes, output, electrodes)
-        built = DeviceSystem(device, nodes, output, electrodes, noise_V=settings.noise_V)
+        chip = DeviceSystem(device, nodes, output, electrodes, noise_V=settings.noise_V)
         layout = node_layout(features, drawn.inputs, nodes, settings.passes, classes)
-        return PhysicalSetup(drawn, built.perturbed(settings.spread, board), layout)
+        return PhysicalSetup(drawn, chip.perturbed(settings.spread, board), layout)
     width = settings.width or (4 * features if features < 50 else features)
     layout = waveform_layout(features, width, settings.passes, classes)
     if settings.layer == "identity":
-        return PhysicalSetup(IdentitySystem(width), IdentitySystem(width, noise_V=settings.noise_V), layout)
+        identity = IdentitySystem(width, noise_V=settings.noise_V)
+        return PhysicalSetup(IdentitySystem(width), identity, layout, settings.taps)
     made = RlcLayer.board(width, settings.spread, board, steps=settings.steps)
     noise = {"input_noise_V": settings.noise_V, "output_noise_V": settings.noise_V}
     drawn_board = RlcLayer(width, steps=settings.steps)
-    return PhysicalSetup(RlcSystem(drawn_board, engines), RlcSystem(made, engines, **noise, skip=True), layout)
+    built = RlcSystem(made, engines, **noise, skip=True)
+    return PhysicalSetup(RlcSystem(drawn_board, engines), built, layout, settings.taps)
