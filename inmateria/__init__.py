@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from inmateria.rooms import shadowed_rooms
+from inmateria.stale_kernels import forget_stale_kernels
 
 __version__ = "0.1.0"
 
@@ -71,6 +73,7 @@ __all__ = ["__version__", *sorted(_WHERE)]
 _SHADOWED = shadowed_rooms()
 for _room, _path in _SHADOWED.items():
     warnings.warn(f"{_path} shadows inmateria's room {_room!r}; rename it or start Python elsewhere", stacklevel=2)
+forget_stale_kernels(Path(__file__).resolve().parent.parent)
 
 
 def __getattr__(name: str) -> Any:
