@@ -93,11 +93,11 @@ def test_the_trivial_product_and_neighbours_at_the_bandwidth_do_not_collide():
     assert collisions(plan.frequencies_hz, 0.31) != []
 
 
-def test_fifty_tones_are_checked_within_a_second():
+def test_fifty_tones_are_checked_within_a_second_of_processor_time():
     plan = plan_frequencies(50, None, 10.0)
-    start = time.perf_counter()
+    start = time.process_time()
     plan.check(10.0)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize("n", range(1, 15))
