@@ -62,17 +62,7 @@ def evaluate(t, voltages, params, state, out):
         out[k] = -out[k]
 
 
-@njit(cache=True)
-def advance(dt, voltages, params, state):
-    """Nothing to remember: values follow from the time."""
-
-
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function."""
     evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_advance(dt, voltages, params, n_params, state, n_state, out):
-    """`advance` as a C function."""

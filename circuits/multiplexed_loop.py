@@ -32,6 +32,7 @@ from circuits import multiplexed_kernel
 from circuits.cosimulation import CoSimulation, Drive, Table
 from circuits.engine import Engine, Progress, Transient
 from circuits.patterns import PatternSequence
+from dnpu_models import memoryless
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
 from inmateria.errors import InputError
@@ -361,14 +362,13 @@ class MultiplexedLoop:
         header = [code.number, count, code.hold, self.multiplier_V, self.step_s, self.ramp * self.step_s, high, low]
         state = np.zeros(multiplexed_kernel.STATE_HEADER + 2 * count)
         state[multiplexed_kernel.PATTERN] = -1.0
-        place = multiplexed_kernel.__name__
         kernel = SteppableKernel(
             multiplexed_kernel.evaluate,
-            multiplexed_kernel.advance,
+            memoryless.advance,
             np.concatenate([np.array(header, dtype=float), Drive(waves=waves).pack()]),
             state,
             np.zeros((len(nodes), len(nodes))),
-            (f"{place}:c_evaluate", f"{place}:c_advance"),
+            (f"{multiplexed_kernel.__name__}:c_evaluate", memoryless.C_ADVANCE),
         )
         return self.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), self)
 

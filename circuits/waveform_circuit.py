@@ -25,6 +25,7 @@ from circuits import waveform_kernel
 from circuits.cosimulation import CoSimulation
 from circuits.engine import Engine, Transient, tolerances
 from circuits.pool import EnginePool
+from dnpu_models import memoryless
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
 from inmateria.errors import ConvergenceError, EngineCrashError, EngineHangError, InputError, TooManyPointsError
@@ -221,14 +222,13 @@ class WaveformCircuit:
         """The compiled sources of a batch's waveforms."""
         table = self.timeline(batch)
         count = table.shape[1]
-        place = waveform_kernel.__name__
         kernel = SteppableKernel(
             waveform_kernel.evaluate,
-            waveform_kernel.advance,
+            memoryless.advance,
             np.concatenate([[1.0 / self.rate_Hz], np.ravel(table)]),
             np.zeros(1),
             np.zeros((count, count)),
-            (f"{place}:c_evaluate", f"{place}:c_advance"),
+            (f"{waveform_kernel.__name__}:c_evaluate", memoryless.C_ADVANCE),
         )
         return CoSimulation(kernel, [f"stream{k}" for k in range(count)], np.zeros(count), source_ohm=1.0)
 

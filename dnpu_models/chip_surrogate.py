@@ -16,6 +16,7 @@ import numpy as np
 
 from dnpu_models import chip_surrogate_kernel as kernel_module
 from dnpu_models import chip_surrogate_many as many_module
+from dnpu_models import memoryless
 from dnpu_models.brainspy_file import read_network, read_npz
 from dnpu_models.geometry import FloatArray
 from dnpu_models.steppable import SteppableKernel
@@ -424,11 +425,11 @@ class ChipSurrogate:
             raise InputError("voltages", volts.shape, "one setting at a time", "give (n_terminals,)")
         return SteppableKernel(
             kernel_module.evaluate,
-            kernel_module.advance,
+            memoryless.advance,
             self._params.copy(),
             self._scratch(many_module.scratch_size(self.n_inputs, int(self._params[kernel_module.WIDTH]))),
             self.conductances(volts),
-            (f"{kernel_module.__name__}:c_evaluate", f"{kernel_module.__name__}:c_advance"),
+            (f"{kernel_module.__name__}:c_evaluate", memoryless.C_ADVANCE),
             (f"{many_module.__name__}:c_many", f"{many_module.__name__}:c_many_single"),
         )
 

@@ -216,17 +216,7 @@ def gradient_rows(voltages, params, state, out):
         gradient(voltages[m], params, state, out[m])
 
 
-@njit(cache=True, nogil=True)
-def advance(dt, voltages, params, state):
-    """Nothing to advance: the surrogate is the chip's static response."""
-
-
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function, compiled once and kept on disk."""
     evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_advance(dt, voltages, params, n_params, state, n_state, out):
-    """`advance` as a C function: nothing to do."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dnpu_models import mean_field_kernel as kernel_module
 from dnpu_models import mean_field_small_signal as small_signal
 from dnpu_models import mean_field_stepper as stepper
+from dnpu_models import memoryless
 from dnpu_models.geometry import FloatArray
 from dnpu_models.mean_field_equations import Linearisation, RateEquations
 from dnpu_models.mean_field_small_signal import ComplexArray
@@ -547,9 +548,9 @@ class MeanField:
         state[at + 4 * n : at + 4 * n + k] = volts
         return SteppableKernel(
             stepper.evaluate,
-            stepper.advance,
+            memoryless.advance,
             params,
             state,
             self._linearised(volts, p).conductances * equations.conductance_S,
-            (f"{stepper.__name__}:c_evaluate", f"{stepper.__name__}:c_advance"),
+            (f"{stepper.__name__}:c_evaluate", memoryless.C_ADVANCE),
         )

@@ -173,17 +173,7 @@ def follow(voltages, params, state, out):
         evaluate(0.0, voltages[m], params, state, out[m])
 
 
-@njit(cache=True, nogil=True)
-def advance(dt, voltages, params, state):
-    """Nothing to advance: the device is quasi-static far beyond any lock-in's band."""
-
-
 @c_function(DEVICE_SIGNATURE)
 def c_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`evaluate` as a C function; here, and not made where it is used, so that it is compiled once and kept on disk."""
     evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_advance(dt, voltages, params, n_params, state, n_state, out):
-    """`advance` as a C function: nothing to do."""

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dnpu_models import brainspy_file
+from dnpu_models import brainspy_file, memoryless
 from dnpu_models import chip_surrogate_kernel as kernel_module
 from dnpu_models.chip_surrogate import RANGE_SLACK_V, ChipSurrogate
 from dnpu_models.samples import export_io_dat, read_io_dat
@@ -307,10 +307,10 @@ def test_kernel_agrees_with_currents_and_stops_outside(chip: ChipSurrogate) -> N
 def test_c_functions(chip: ChipSurrogate) -> None:
     volts = terminal(inside(chip, 1))[0]
     kernel = chip.kernel(volts)
-    assert kernel.c_functions == tuple(f"{kernel_module.__name__}:c_{name}" for name in ("evaluate", "advance"))
+    assert kernel.c_functions == (f"{kernel_module.__name__}:c_evaluate", memoryless.C_ADVANCE)
     words, out = np.append(kernel.state, 8.0), np.zeros(8)
-    for name, scalar in (("c_evaluate", 0.0), ("c_advance", 1e-6)):
-        function = ctypes.CFUNCTYPE(None, ctypes.c_double, *[ctypes.c_int64] * 6)(getattr(kernel_module, name).address)
+    for compiled, scalar in ((kernel_module.c_evaluate, 0.0), (memoryless.c_advance, 1e-6)):
+        function = ctypes.CFUNCTYPE(None, ctypes.c_double, *[ctypes.c_int64] * 6)(compiled.address)
         arrays = (volts.ctypes.data, kernel.params.ctypes.data, kernel.params.size, words.ctypes.data, words.size - 1)
         function(scalar, *arrays, out.ctypes.data)
     np.testing.assert_array_equal(out, chip.currents(volts))
