@@ -78,7 +78,7 @@ def parity_table(runs: int, folder: Path, bits: int, modes: Sequence[str], codes
                 save(plot_descent(found, f"{bits}-bit parity, {code}, {runs} runs"), folder / name)
 
 
-def imperfections(runs: int, folder: Path) -> None:
+def imperfections(runs: int, folder: Path, bits: int, codes: Sequence[str]) -> None:
     axes = {
         "cost_noise": [3e-3, 1e-2, 3e-2, 1e-1],
         "update_noise": [1e-2, 3e-2, 1e-1],
@@ -88,15 +88,17 @@ def imperfections(runs: int, folder: Path) -> None:
     shares: dict[str, dict[str, list[tuple[float, Yield]]]] = {}
     for name, values in axes.items():
         shares[name] = {}
-        for code in ("random", "walsh"):
+        for code in codes:
             for value in values:
-                options = {"code": code, name: value, "steps": 500_000, "checks": 150}
-                found = train_many(suited_training(parity(2), options), parity(2), runs)
+                steps = 500_000 if bits == 2 else 3_000_000
+                options = {"code": code, name: value, "steps": steps, "checks": 150}
+                found = train_many(suited_training(parity(bits), options), parity(bits), runs)
                 share = yield_of(found.solved.values)
                 shares[name].setdefault(code, []).append((value, share))
                 median = float(found.steps_to_solved.median())
                 print(name, code, value, share.passed, share.samples, median, flush=True)
-    save(plot_shares(shares, f"2-bit parity, {runs} runs a point"), folder / "mgd_imperfections.png")
+    name = "mgd_imperfections.png" if bits == 2 else f"mgd_imperfections_{bits}.png"
+    save(plot_shares(shares, f"{bits}-bit parity, {runs} runs a point"), folder / name)
 
 
 def accuracy(name: str, runs: int, folder: Path) -> None:
@@ -185,6 +187,7 @@ def main() -> None:
     arguments.add_argument("--modes", nargs="+", choices=["discrete", "analog"], default=["discrete", "analog"])
     arguments.add_argument("--out", type=Path, default=Path("docs/images"))
     arguments.add_argument("--codes", nargs="+", choices=CODES, default=CODES)
+    arguments.add_argument("--bits", type=int, default=2, help="imperfections: of the parity")
     arguments.add_argument("--data", type=Path, help="fashion-mnist: folder of the images")
     arguments.add_argument("--run", type=Path, help="fashion-mnist: what inmateria mgd was given as --out")
     arguments.add_argument("--exact", type=int, help="fashion-mnist: steps of backpropagation, fewer than the run's")
@@ -196,8 +199,10 @@ def main() -> None:
         fashion(given.run, given.data, given.out, given.exact)
     elif given.what.startswith("parity"):
         parity_table(given.runs, given.out, int(given.what[-1]), given.modes, given.codes)
+    elif given.what == "imperfections":
+        imperfections(given.runs, given.out, given.bits, given.codes)
     else:
-        {"angles": angles, "imperfections": imperfections}[given.what](given.runs, given.out)
+        angles(given.runs, given.out)
 
 
 if __name__ == "__main__":
