@@ -78,15 +78,18 @@ def parity_table(runs: int, folder: Path, bits: int, modes: Sequence[str], codes
                 save(plot_descent(found, f"{bits}-bit parity, {code}, {runs} runs"), folder / name)
 
 
-def imperfections(runs: int, folder: Path, bits: int, codes: Sequence[str]) -> None:
-    axes = {
-        "cost_noise": [3e-3, 1e-2, 3e-2, 1e-1],
-        "update_noise": [1e-2, 3e-2, 1e-1],
-        "common_noise": [1e-2, 3e-2, 1e-1],
-        "defects": [0.0, 0.1, 0.2, 0.4, 0.8],
-    }
+IMPERFECTIONS = {
+    "cost_noise": [3e-3, 1e-2, 3e-2, 1e-1],
+    "update_noise": [1e-2, 3e-2, 1e-1],
+    "common_noise": [1e-2, 3e-2, 1e-1],
+    "defects": [0.0, 0.1, 0.2, 0.4, 0.8],
+}
+
+
+def imperfections(runs: int, folder: Path, bits: int, codes: Sequence[str], axes: Sequence[str]) -> None:
     shares: dict[str, dict[str, list[tuple[float, Yield]]]] = {}
-    for name, values in axes.items():
+    for name in axes:
+        values = IMPERFECTIONS[name]
         shares[name] = {}
         for code in codes:
             for value in values:
@@ -187,6 +190,7 @@ def main() -> None:
     arguments.add_argument("--modes", nargs="+", choices=["discrete", "analog"], default=["discrete", "analog"])
     arguments.add_argument("--out", type=Path, default=Path("docs/images"))
     arguments.add_argument("--codes", nargs="+", choices=CODES, default=CODES)
+    arguments.add_argument("--axes", nargs="+", choices=IMPERFECTIONS, default=list(IMPERFECTIONS))
     arguments.add_argument("--bits", type=int, default=2, help="imperfections: of the parity")
     arguments.add_argument("--data", type=Path, help="fashion-mnist: folder of the images")
     arguments.add_argument("--run", type=Path, help="fashion-mnist: what inmateria mgd was given as --out")
@@ -200,7 +204,7 @@ def main() -> None:
     elif given.what.startswith("parity"):
         parity_table(given.runs, given.out, int(given.what[-1]), given.modes, given.codes)
     elif given.what == "imperfections":
-        imperfections(given.runs, given.out, given.bits, given.codes)
+        imperfections(given.runs, given.out, given.bits, given.codes, given.axes)
     else:
         angles(given.runs, given.out)
 
