@@ -26,7 +26,7 @@ ANSWER_S = 5.0
 WORKERS_S = 60.0
 """How long it may take until the first worker is there."""
 _RESTARTS = 20
-"""Deaths of a local worker before the sweep gives up on it."""
+"""Deaths of local workers, for each of them, without a point done or given up between, before the sweep gives up."""
 
 
 def processors() -> int:
@@ -42,7 +42,7 @@ class LocalWorkers:
         self._address, self._folder = address, folder
         self._words = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the workers
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._deaths = 0
+        self._deaths = self._in_a_row = 0
         for number in range(count):
             self._processes.append(self._start(number))
 
@@ -68,19 +68,22 @@ class LocalWorkers:
         """Process numbers."""
         return [process.pid for process in self._processes]
 
-    def mend(self) -> None:
-        """Start workers again that have died.
+    def mend(self, *, better: bool = False) -> None:
+        """Start workers again that have died; `better`: a point was done, or given up, since the last time.
 
         Raises
         ------
         EngineError
             If that happens again and again.
         """
+        if better:
+            self._in_a_row = 0
         for number, process in enumerate(self._processes):
             if process.poll() is None:
                 continue
             self._deaths += 1
-            if self._deaths > _RESTARTS * len(self._processes):
+            self._in_a_row += 1
+            if self._in_a_row > _RESTARTS * len(self._processes):
                 self._words.seek(0)
                 said = self._words.read().decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
                 raise EngineError(
@@ -121,8 +124,8 @@ class SweepCluster:
         """How many points can be computed at a time, by now."""
         return sum(self.client.nthreads().values()) if self.local is None else len(self.local.pids)
 
-    def tend(self) -> None:
-        """Look after the workers.
+    def tend(self, *, better: bool = False) -> None:
+        """Look after the workers; `better`: a point was done, or given up, since the last time.
 
         Raises
         ------
@@ -132,7 +135,7 @@ class SweepCluster:
             If the user's scheduler is gone.
         """
         if self.local is not None:
-            self.local.mend()
+            self.local.mend(better=better)
         elif self.client.status not in ("running", "connecting"):
             raise self.gone()
 

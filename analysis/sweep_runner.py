@@ -260,6 +260,7 @@ class _Run:
         self._single: deque[tuple[bool, int]] = deque()  # from batches whose worker died
         self._suspects: deque[tuple[bool, int]] = deque()  # died by themselves, but maybe by a neighbour's fault
         self._alone = False
+        self._settled = 0
         self._deaths: dict[tuple[bool, int], int] = {}
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._flying: dict[Any, tuple[bool, tuple[int, ...]]] = {}
@@ -281,8 +282,9 @@ class _Run:
             # one point alone: what is compiled for it, the others find compiled
             self._give(cluster, _AHEAD * max(1, cluster.threads) if warm else 1)
             while self.left:
+                settled = self._settled
                 self._take()
-                cluster.tend()
+                cluster.tend(better=self._settled > settled)
                 if self._pace:
                     self._give(cluster, _AHEAD * max(1, cluster.threads))
         except InMateriaError:
@@ -296,9 +298,9 @@ class _Run:
             self.seconds = time.monotonic() - self._began
 
     def _give(self, cluster: SweepCluster, batches: int) -> None:
-        if self._flying and self._alone:
+        if self._flying and (self._alone or self._suspects):
             return
-        self._alone = bool(self._suspects) and not (self._todo or self._single or self._flying)
+        self._alone = bool(self._suspects)
         while (self._todo or self._single or self._alone) and len(self._flying) < (1 if self._alone else batches):
             checks, numbers = self._next(batches)
             layout = self.store.layout
@@ -354,6 +356,7 @@ class _Run:
             table = self.store.checked if checks else self.store.main
             for outcome in outcomes:
                 table.put(outcome)
+            self._settled += len(outcomes)
             took = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
             before = self._pace.get(checks, took)
             self._pace[checks] = took if before > 5.0 * took else 0.7 * before + 0.3 * took  # the first one compiles
@@ -392,6 +395,7 @@ class _Run:
         table = self.store.checked if checks else self.store.main
         table.put(Outcome(numbers[0], None, "the worker that computed it died, again and again", math.nan, ""))
         self._pace.setdefault(checks, BATCH_S)
+        self._settled += 1
         self.computed += 0 if checks else 1
         self._tell()
 

@@ -35,6 +35,8 @@ OPTIONS = tolerances(vntol_V=1e-6, abstol_A=1e-9).replace("reltol=1e-9", "reltol
 instead of 3.4 (at reltol=1e-6); the maximum step alone sets the points."""
 
 _COPY = "copy_of_circuit"
+_OF_THE_DECK = (".ic", ".nodeset", ".global")
+"""Cards that cannot stand in a subcircuit, or tie its copies together."""
 
 _SAMPLE_FAILURES = (ConvergenceError, EngineCrashError, EngineHangError, TooManyPointsError)
 
@@ -86,7 +88,7 @@ class WaveformCircuit:
         Time steps per period.
     copies : int
         Copies of the circuit in one transient, at most. With more than one the netlist becomes the body of a
-        subcircuit: nothing in it may be meant for the whole deck (``.ic``, ``.nodeset``).
+        subcircuit: nothing in it may be meant for the whole deck (``.ic``, ``.nodeset``, ``.global``).
     options : str
         The ``.options`` line.
 
@@ -122,7 +124,7 @@ class WaveformCircuit:
             raise InputError("rate_Hz", self.rate_Hz, "is no rate", "give periods per second")
         if not math.isfinite(self.rest_V):
             raise InputError("rest_V", self.rest_V, "is no voltage", "give volts")
-        whole = [line for line in self.netlist.splitlines() if line.strip().lower().startswith((".ic", ".nodeset"))]
+        whole = [line for line in self.netlist.splitlines() if line.strip().lower().startswith(_OF_THE_DECK)]
         if self.copies > 1 and whole:
             raise InputError("netlist", whole[0], "cannot stand in a subcircuit", "leave it out, or take copies=1")
         if self.delay >= self.settle:
@@ -331,10 +333,10 @@ class WaveformCircuit:
         try:
             return self.stream(batch, engine), []
         except _SAMPLE_FAILURES as error:
-            if not len(batch) or error.time_s is None:
-                raise
             if self.side_by_side(len(batch))[0] > 1:  # of which copy the sample was, one circuit alone tells
                 return replace(self, copies=1)._piece(batch, first, engine, skip)
+            if not len(batch) or error.time_s is None:
+                raise
             k = min(self.sample_at(error.time_s), len(batch) - 1)
             if not skip:
                 error.field = f"sample {first + k}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,13 @@ def run_mgd(
     except KeyboardInterrupt as interruption:
         partial = interruption.partial if isinstance(interruption, Interrupted) else None
         if kept is not None:
-            partial = done_so_far(training, samples, seeds, kept, where=where)
+            with suppress(InputError):  # nothing of this training is there yet
+                partial = done_so_far(training, samples, seeds, kept, where=where)
         if partial is not None:
             results.write_dataset("mgd.nc", partial)
-        what = "stopped; what was done is in --out" if folder is not None else "stopped; without --out nothing is kept"
-        go_on = "run the command again" + (" to go on" if kept is not None else "")
+        what = "stopped before anything was done" if partial is None else "stopped; what was done is in --out"
+        what = what if folder is not None else "stopped; without --out nothing is kept"
+        go_on = "run the command again" + (" to go on" if kept is not None and partial is not None else "")
         raise Interrupted("mgd", "Ctrl-C", what, go_on) from None
     except InMateriaError as error:
         if not isinstance(error, InputError):

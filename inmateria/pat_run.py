@@ -115,23 +115,14 @@ def run_pat(
     first = named_samples(task, data, seed)
     results = Results("pat", seed, folder, {"task": first.name, "seed": seed})
     kept = None if folder is None else folder / "checkpoints"
-    if kept is not None:
-        claim(
-            kept,
-            {
-                **asdict(layer),
-                "engine": engine,
-                "device": device,
-                "model_seed": None if training.mode == "ideal" else seed,
-            },
-            "layer.json",
-        )
     runs: list[xr.Dataset] = []
     softmax: list[float] = []
     with _engines(layer, engine) as pool, compilation_told(stderr):
         drawn = physical_setup(layer, first, engines=pool, device=chip)  # what does not fit ends here
         try:
             fitted = _fit(drawn, training, seed)
+            if kept is not None:
+                claim(kept, _layer_facts(layer, drawn, engine, chip, training, seed), "layer.json")
             for split in range(seed, seed + splits):
                 samples = first if split == seed else named_samples(task, data, split)
                 setup = physical_setup(layer, samples, board=split, engines=pool, device=chip)
@@ -170,6 +161,20 @@ def _engines(layer: LayerSettings, engine: str) -> Iterator[EnginePool | None]:
         raise InputError("engine", engine, "is no engine of pat", "choose ngspice or twin")
     with EnginePool() if layer.layer == "rlc" and engine == "ngspice" else nullcontext() as pool:
         yield pool
+
+
+def _layer_facts(
+    layer: LayerSettings, drawn: PhysicalSetup, engine: str, chip: Any, training: PatTraining, seed: int
+) -> dict[str, Any]:
+    """What the results depend on beside the training's settings."""
+    facts: dict[str, Any] = {**asdict(layer), "model_seed": None if training.mode == "ideal" else seed}
+    if layer.layer == "rlc":
+        circuit = drawn.drawn.circuit
+        facts |= {"engine": engine, "netlist": circuit.netlist, "settle": circuit.settle, "rest_V": circuit.rest_V}
+    if chip is not None:
+        probe = np.random.default_rng(0).uniform(-0.1, 0.1, (3, len(chip.terminals)))
+        facts["currents_A"] = [float(current) for volts in probe for current in np.ravel(chip.currents(volts))]
+    return facts
 
 
 def _chip(layer: LayerSettings, device: str | None) -> Any:
@@ -323,4 +328,4 @@ def _tell(facts: dict[str, Any], answer: Console) -> None:
         highlight=False,
     )
     for failure in facts["failures"]:
-        answer.print(f"the layer failed for sample {failure}", highlight=False)
+        answer.print(f"the layer failed for sample {failure}", highlight=False, markup=False)

@@ -24,19 +24,21 @@ def claim(folder: Path, facts: Mapping[str, Any], note: str = "training.json") -
     Raises
     ------
     InputError
-        If it holds checkpoints of another one; the difference is named.
+        If it holds checkpoints of another one (the difference is named), or its note is damaged.
     """
     said = json.loads(json.dumps(dict(facts), default=int))
     place = folder / note
     folder.mkdir(parents=True, exist_ok=True)
     if place.exists():
         try:
-            there = json.loads(place.read_text(encoding="utf-8"))
-        except ValueError:
-            there = {}
+            there = dict(json.loads(place.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise InputError("checkpoint", str(place), "is damaged", "delete the folder or choose another") from None
         if there != said:
             other = sorted(name for name in {*there, *said} if there.get(name) != said.get(name))
             problem = f"holds those of another training (other: {', '.join(other)})"
             raise InputError("checkpoint", str(folder), problem, "delete it or choose another")
         return
-    place.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part = place.with_suffix(".part")
+    part.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(place)

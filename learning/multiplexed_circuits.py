@@ -96,7 +96,8 @@ def train_in_ngspice(
         data["points"] = ("seed", price[:done, 1], {"units": "1"})
         return data.assign_attrs(engine="ngspice", step_s=step_s)
 
-    for row, seed in enumerate(chosen):
+    def one(row: int, seed: int) -> None:
+        nonlocal step_s
         subject = SigmoidSubject(
             samples, seed, batch=1, shuffled=False, defects=0.0, start_spread=training.start_spread
         )  # fmt: skip
@@ -109,23 +110,29 @@ def train_in_ngspice(
 
         step_s = loop.step_s
 
-        def tell(_phase: str, time_s: float, _wall_s: float, seed: int = seed, step_s: float = step_s) -> None:
+        def tell(_phase: str, time_s: float, _wall_s: float) -> None:
             if progress is not None:
                 progress(seed, min(round(time_s / step_s), training.steps), float("nan"), float("nan"))
 
-        try:
-            run = loop.run(engine, progress=tell)
-        except Interrupted as interruption:
-            interruption.partial = together() if ends else None
-            raise
+        run = loop.run(engine, progress=tell)
         times = step_s * np.array(looks)
         path = np.stack([np.interp(times, run.time_s, values) for values in run.parameters.T], axis=1)
         for k, theta in enumerate(path):
             angle = np.nan if k == 0 else angle_deg(path[k - 1] - theta, subject.gradient(path[k - 1]))
             seen[row, k] = *subject.look(theta), angle, looks[k], looks[k]
+        price[row] = run.transient.statistics["seconds"], run.transient.statistics["points"]
         starts.append(subject.start)
         ends.append(path[-1])
-        price[row] = run.transient.statistics["seconds"], run.transient.statistics["points"]
         if progress is not None:
             progress(seed, training.steps, float(seen[row, -1, 0]), float(seen[row, -1, 1]))
+
+    try:
+        for row, seed in enumerate(chosen):
+            one(row, seed)
+    except KeyboardInterrupt:
+        stopped = Interrupted(
+            "run", f"seed {chosen[min(len(ends), seeds - 1)]}", "was stopped", "the runs before it are kept"
+        )
+        stopped.partial = together() if ends else None
+        raise stopped from None
     return together()

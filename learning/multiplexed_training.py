@@ -116,12 +116,18 @@ class _Run:
     def restore(self, checkpoint: Path) -> None:
         """Go back to where the checkpoint was made."""
         held = self.descent.load(checkpoint)
+        if any(name not in held or held[name].shape != mine.shape for name, mine in self.beside().items()):
+            raise InputError("checkpoint", str(checkpoint), "holds other looks", "delete it, and the run begins anew")
         self.seen, self.before = held["seen"], held["before"]
+
+    def beside(self) -> dict[str, FloatArray]:
+        """What a checkpoint holds beside the descent's own state."""
+        return {"seen": self.seen, "before": self.before}
 
     def save(self, checkpoint: Path | None) -> None:
         """Write a checkpoint, if there is a place for it."""
         if checkpoint is not None:
-            self.descent.save(checkpoint, seen=self.seen, before=self.before)
+            self.descent.save(checkpoint, **self.beside())
             self.saved = time.monotonic()
 
     def look(self, which: int) -> None:

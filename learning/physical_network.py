@@ -143,7 +143,7 @@ class PhysicalNetwork(torch.nn.Module):  # type: ignore[misc]
             bad = ~torch.isfinite(response.detach()).all(dim=1)
             failed |= bad
             if bad.any():
-                said = {one.index: str(one.error) for one in getattr(self.system, "failed", ())}
+                said = {one.index: " ".join(str(one.error).split()) for one in getattr(self.system, "failed", ())}
                 reasons = {**said, **reasons}
             measured = (torch.where(bad[:, None], torch.zeros_like(response), response) - middle) / spread
             state = measured if skip is None else measured + self.skip[which] * state[:, skip]

@@ -83,8 +83,9 @@ def test_copies_side_by_side_answer_like_one(engine):
     two = WaveformCircuit(wires, ("x", "y"), ("a", "b"), 3, hold=2, settle=2, delay=0, copies=2)
     batch = np.arange(30.0).reshape(5, 6)
     np.testing.assert_allclose(two.stream(batch, engine), np.hstack([2 * batch[:, :3], -3 * batch[:, 3:]]), atol=1e-9)
-    with pytest.raises(InputError, match=r"^netlist = "):
-        WaveformCircuit(RC + "\n.ic v(out)=1", ("in",), ("out",), 4, copies=2)
+    for card in (".ic v(out)=1", ".global bus"):
+        with pytest.raises(InputError, match=r"^netlist = "):
+            WaveformCircuit(f"{RC}\n{card}", ("in",), ("out",), 4, copies=2)
 
 
 def test_twin_is_the_netlist(engine):

@@ -44,9 +44,12 @@ def computed(root: Path) -> float:
     return float(told.stdout)
 
 
-def test_an_edit_in_another_file_counts(root: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_edit_in_another_file_counts(root: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if elsewhere:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(root / "cache"))
     assert computed(root) == 7.0
-    kept = list((root / "upper" / "__pycache__").glob("*.nbi"))
+    kept = list(root.rglob("*.nbi"))
     assert kept
     assert computed(root) == 7.0
     equation = root / "lower" / "equation.py"
@@ -71,8 +74,10 @@ def test_only_sources_with_numba_count(root: Path) -> None:
     assert not compiled.exists()
 
 
-def test_a_damaged_note_is_no_harm(root: Path) -> None:
+@pytest.mark.parametrize("words", ["{", "[]", "3"])
+def test_a_damaged_note_is_no_harm(root: Path, words: str) -> None:
+    (root / "upper" / "folder.py").mkdir()
     note = root / "inmateria" / "__pycache__" / "kernels.json"
-    note.write_text("{")
+    note.write_text(words)
     assert forget_stale_kernels(root, ROOMS)
     assert not forget_stale_kernels(root, ROOMS)

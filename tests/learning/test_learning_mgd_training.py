@@ -135,6 +135,12 @@ def test_killed_and_resumed_to_the_identical_path(tmp_path):
     )
     xr.testing.assert_identical(resumed, undisturbed)
     assert 0 < len(seen) < 24
+    with np.load(tmp_path / "seed_0.npz") as held:
+        np.savez(tmp_path / "seed_0.npz", **{name: held[name] for name in held.files if name != "before"})
+    with pytest.raises(InputError, match="holds other looks"):
+        done_so_far(training, XOR, 3, tmp_path)
+    (tmp_path / "seed_0.npz").unlink()
+    train_many(training, XOR, 3, folder=tmp_path)
     again = []
     train_many(training, XOR, 3, folder=tmp_path, progress=lambda *told: again.append(told))
     assert not again
