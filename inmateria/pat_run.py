@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,7 @@ from inmateria.results import Results
 from inmateria.terminal import stderr
 from learning import PatTraining, SampleSet, digits, softmax_accuracy, vowels
 from learning.checkpoint_folder import claim
+from learning.data_folder import data_folder
 from learning.devices import DeviceOptions, make_device
 from learning.image_files import pooled, read_images
 from learning.physical_setups import LayerSettings, PhysicalSetup, physical_setup
@@ -184,7 +184,7 @@ def _chip(layer: LayerSettings, device: str | None) -> Any:
                 "device", device, f"the layer {layer.layer} has none", "leave it out, or take --layer dnpu"
             )
         return None
-    name = device or str(Path(os.environ.get("INMATERIA_DATA") or "../shared/data") / CHIP)
+    name = device or str(data_folder() / CHIP)
     if device is None and not Path(name).is_file():
         raise InputError("device", name, "is not there", "name the file of a measured chip, or set INMATERIA_DATA")
     found, _ = make_device(DeviceOptions(name))

@@ -237,7 +237,6 @@ def train_many(
         If a cost is no finite number; runs that were done keep their checkpoints.
     """
     runs = _runs(training, problem, seeds, where)
-    starts = np.stack([run.descent.theta for run in runs])
     _claim(folder, training, problem)
     stop, lock = threading.Event(), threading.Lock()
 
@@ -262,7 +261,7 @@ def train_many(
         except BaseException:
             stop.set()
             raise
-    return _together(training, problem, runs, starts)
+    return _together(training, problem, runs)
 
 
 def done_so_far(
@@ -284,10 +283,9 @@ def done_so_far(
     if not runs:
         return None
     _claim(folder, training, problem)
-    starts = np.stack([run.descent.theta for run in runs])
     for run in runs:
         run.restore(_checkpoint(folder, run.seed))
-    return _together(training, problem, runs, starts)
+    return _together(training, problem, runs)
 
 
 def _runs(training: MgdTraining, problem: Problem, seeds: int | Sequence[int], where: str) -> list[_Run]:
@@ -302,8 +300,9 @@ def _checkpoint(folder: Path, seed: int) -> Path:
     return folder / f"seed_{seed}.npz"
 
 
-def _together(training: MgdTraining, problem: Problem, runs: Sequence[_Run], starts: FloatArray) -> xr.Dataset:
+def _together(training: MgdTraining, problem: Problem, runs: Sequence[_Run]) -> xr.Dataset:
     seen, ends = np.stack([run.seen for run in runs]), np.stack([run.descent.theta for run in runs])
+    starts = np.stack([run.subject.start for run in runs])
     return curves(training, problem, [run.seed for run in runs], seen, ends, starts)
 
 

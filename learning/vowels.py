@@ -11,7 +11,6 @@ the environment variable INMATERIA_DATA names, or in ../shared/data.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from dnpu_models.geometry import FloatArray
 from inmateria.errors import InputError
+from learning.data_folder import data_folder
 from learning.samples import SampleSet
 
 VOWELS = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
@@ -102,7 +102,7 @@ def _find(data: str | Path | None) -> Path:
     if data is not None:
         path = Path(data)
         return path / FILE if path.is_dir() else path
-    path = Path(os.environ.get("INMATERIA_DATA") or "../shared/data") / FILE
+    path = data_folder() / FILE
     if not path.is_file():
         raise InputError("data", str(path), "is not there", f"give the path of {FILE}, or set INMATERIA_DATA")
     return path
