@@ -9,11 +9,11 @@ into an `xarray.Dataset` with units and provenance; `plots` draws it.
 """
 
 from analysis.budget_check import BudgetCheck, budget_dataset, check_bank, predict_bank
-from analysis.compare import Comparison, compare
 from analysis.datasets import loop_dataset, save_dataset
-from analysis.loop_budget import predict_loop
-from analysis.path_check import PathCheck, check_path, loss_gradients
-from analysis.planner import GradientPlan, GradientRequirements, plan
+from analysis.gradients.compare import Comparison, compare
+from analysis.gradients.loop_budget import predict_loop
+from analysis.gradients.path_check import PathCheck, check_path, loss_gradients
+from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
 
 __all__ = [
     "BudgetCheck",

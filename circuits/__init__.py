@@ -22,65 +22,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuits.cosimulation import CoSimulation as CoSimulation
-    from circuits.cosimulation import Drive as Drive
-    from circuits.cosimulation import Sine as Sine
-    from circuits.cosimulation import Table as Table
-    from circuits.device_network import DeviceNetwork as DeviceNetwork
-    from circuits.device_network import Wire as Wire
-    from circuits.device_network import layered_wires as layered_wires
-    from circuits.device_network import measured_network as measured_network
-    from circuits.engine import OPTIONS as OPTIONS
-    from circuits.engine import Engine as Engine
-    from circuits.engine import Transient as Transient
-    from circuits.engine import Vectors as Vectors
-    from circuits.homodyne_loop import HomodyneLoop as HomodyneLoop
-    from circuits.homodyne_loop import OutputStage as OutputStage
-    from circuits.levels import loop_fields as loop_fields
-    from circuits.levels import multiplexed_parts as multiplexed_parts
-    from circuits.levels import parts_at as parts_at
-    from circuits.library import find_ngspice_library as find_ngspice_library
-    from circuits.lockin_bank import LockInBank as LockInBank
-    from circuits.lockin_characterisation import characterise_lockin as characterise_lockin
-    from circuits.lockin_design import LockInDesign as LockInDesign
-    from circuits.lockin_design import LockInRequirements as LockInRequirements
-    from circuits.lockin_design import design_lockin as design_lockin
-    from circuits.lockin_design import measure_design as measure_design
-    from circuits.lockin_netlist import LockInBlock as LockInBlock
-    from circuits.lockin_netlist import lockin_block as lockin_block
-    from circuits.multiplexed_loop import MultiplexedLoop as MultiplexedLoop
-    from circuits.multiplexed_loop import MultiplexedRun as MultiplexedRun
-    from circuits.noise import noise_currents as noise_currents
-    from circuits.offsets import offset_bias as offset_bias
-    from circuits.patterns import PatternSequence as PatternSequence
-    from circuits.pool import EnginePool as EnginePool
-    from circuits.pool import Outcome as Outcome
-    from circuits.rlc_layer import RlcLayer as RlcLayer
-    from circuits.sigmoid_circuit import SigmoidNetworkCircuit as SigmoidNetworkCircuit
-    from circuits.trust import Trust as Trust
-    from circuits.waveform_circuit import FailedSample as FailedSample
-    from circuits.waveform_circuit import WaveformCircuit as WaveformCircuit
+    from circuits.homodyne.loop import HomodyneLoop as HomodyneLoop
+    from circuits.homodyne.loop import OutputStage as OutputStage
+    from circuits.homodyne.offsets import offset_bias as offset_bias
+    from circuits.lockin.bank import LockInBank as LockInBank
+    from circuits.lockin.characterisation import characterise_lockin as characterise_lockin
+    from circuits.lockin.design import LockInDesign as LockInDesign
+    from circuits.lockin.design import LockInRequirements as LockInRequirements
+    from circuits.lockin.design import design_lockin as design_lockin
+    from circuits.lockin.design import measure_design as measure_design
+    from circuits.lockin.netlist import LockInBlock as LockInBlock
+    from circuits.lockin.netlist import lockin_block as lockin_block
+    from circuits.multiplexed.device_network import DeviceNetwork as DeviceNetwork
+    from circuits.multiplexed.device_network import Wire as Wire
+    from circuits.multiplexed.device_network import layered_wires as layered_wires
+    from circuits.multiplexed.device_network import measured_network as measured_network
+    from circuits.multiplexed.loop import MultiplexedLoop as MultiplexedLoop
+    from circuits.multiplexed.loop import MultiplexedRun as MultiplexedRun
+    from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit as SigmoidNetworkCircuit
+    from circuits.ngspice.cosimulation import CoSimulation as CoSimulation
+    from circuits.ngspice.cosimulation import Drive as Drive
+    from circuits.ngspice.cosimulation import Sine as Sine
+    from circuits.ngspice.cosimulation import Table as Table
+    from circuits.ngspice.engine import OPTIONS as OPTIONS
+    from circuits.ngspice.engine import Engine as Engine
+    from circuits.ngspice.engine import Transient as Transient
+    from circuits.ngspice.engine import Vectors as Vectors
+    from circuits.ngspice.library import find_ngspice_library as find_ngspice_library
+    from circuits.ngspice.noise import noise_currents as noise_currents
+    from circuits.ngspice.pool import EnginePool as EnginePool
+    from circuits.ngspice.pool import Outcome as Outcome
+    from circuits.parts.levels import loop_fields as loop_fields
+    from circuits.parts.levels import multiplexed_parts as multiplexed_parts
+    from circuits.parts.levels import parts_at as parts_at
+    from circuits.physics_aware.rlc_layer import RlcLayer as RlcLayer
+    from circuits.physics_aware.waveform_circuit import FailedSample as FailedSample
+    from circuits.physics_aware.waveform_circuit import WaveformCircuit as WaveformCircuit
+    from circuits.signals.patterns import PatternSequence as PatternSequence
+    from circuits.signals.transient import Trust as Trust
 
 _HOME = {
-    "circuits.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
-    "circuits.device_network": ["DeviceNetwork", "Wire", "layered_wires", "measured_network"],
-    "circuits.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
-    "circuits.homodyne_loop": ["HomodyneLoop", "OutputStage"],
-    "circuits.levels": ["loop_fields", "multiplexed_parts", "parts_at"],
-    "circuits.library": ["find_ngspice_library"],
-    "circuits.lockin_bank": ["LockInBank"],
-    "circuits.lockin_characterisation": ["characterise_lockin"],
-    "circuits.lockin_design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
-    "circuits.lockin_netlist": ["LockInBlock", "lockin_block"],
-    "circuits.multiplexed_loop": ["MultiplexedLoop", "MultiplexedRun"],
-    "circuits.noise": ["noise_currents"],
-    "circuits.offsets": ["offset_bias"],
-    "circuits.patterns": ["PatternSequence"],
-    "circuits.pool": ["EnginePool", "Outcome"],
-    "circuits.rlc_layer": ["RlcLayer"],
-    "circuits.sigmoid_circuit": ["SigmoidNetworkCircuit"],
-    "circuits.trust": ["Trust"],
-    "circuits.waveform_circuit": ["FailedSample", "WaveformCircuit"],
+    "circuits.ngspice.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
+    "circuits.multiplexed.device_network": ["DeviceNetwork", "Wire", "layered_wires", "measured_network"],
+    "circuits.ngspice.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
+    "circuits.homodyne.loop": ["HomodyneLoop", "OutputStage"],
+    "circuits.parts.levels": ["loop_fields", "multiplexed_parts", "parts_at"],
+    "circuits.ngspice.library": ["find_ngspice_library"],
+    "circuits.lockin.bank": ["LockInBank"],
+    "circuits.lockin.characterisation": ["characterise_lockin"],
+    "circuits.lockin.design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
+    "circuits.lockin.netlist": ["LockInBlock", "lockin_block"],
+    "circuits.multiplexed.loop": ["MultiplexedLoop", "MultiplexedRun"],
+    "circuits.ngspice.noise": ["noise_currents"],
+    "circuits.homodyne.offsets": ["offset_bias"],
+    "circuits.signals.patterns": ["PatternSequence"],
+    "circuits.ngspice.pool": ["EnginePool", "Outcome"],
+    "circuits.physics_aware.rlc_layer": ["RlcLayer"],
+    "circuits.multiplexed.sigmoid_network": ["SigmoidNetworkCircuit"],
+    "circuits.signals.transient": ["Trust"],
+    "circuits.physics_aware.waveform_circuit": ["FailedSample", "WaveformCircuit"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

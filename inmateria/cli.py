@@ -14,7 +14,7 @@ from rich.markup import escape
 from inmateria import __version__
 from inmateria.errors import InputError
 from inmateria.rooms import require_rooms
-from inmateria.terminal import (
+from inmateria.terminal.output import (
     EXIT_INPUT,
     EXIT_NO,
     answers,
@@ -25,7 +25,7 @@ from inmateria.terminal import (
     output_file,
     output_folder,
 )
-from inmateria.usage import ClickException, usage_error
+from inmateria.terminal.usage import ClickException, usage_error
 
 app = typer.Typer(
     name="inmateria",
@@ -141,8 +141,8 @@ def doctor(as_json: Json = False) -> None:
     Example: inmateria doctor
     """
     with errors_as_lines(as_json):
-        from inmateria.doctor import as_json as findings_json
-        from inmateria.doctor import examine
+        from inmateria.commands.doctor import as_json as findings_json
+        from inmateria.commands.doctor import examine
 
         findings = examine()
         if as_json:
@@ -199,10 +199,10 @@ def learn(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.experiment import from_design, from_options, read_design
-        from inmateria.learning_run import run_learning
-        from inmateria.search_run import parse_methods, run_search
-        from learning.devices import DeviceOptions
+        from inmateria.commands.experiment import from_design, from_options, read_design
+        from inmateria.commands.learn import run_learning
+        from inmateria.commands.search import parse_methods, run_search
+        from learning.bench.devices import DeviceOptions
 
         methods = parse_methods(method)
         if design is not None:
@@ -274,9 +274,9 @@ def gradient(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.experiment import from_design, from_options, numbers, read_design
-        from inmateria.gradient_run import run_gradient
-        from learning.devices import DeviceOptions
+        from inmateria.commands.experiment import from_design, from_options, numbers, read_design
+        from inmateria.commands.gradient import run_gradient
+        from learning.bench.devices import DeviceOptions
 
         if design is not None:
             opened = read_design(design, _given(context))
@@ -332,9 +332,9 @@ def plan(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.experiment import make_bench
-        from inmateria.plan_run import run_plan
-        from learning.devices import DeviceOptions
+        from inmateria.commands.experiment import make_bench
+        from inmateria.commands.plan import run_plan
+        from learning.bench.devices import DeviceOptions
 
         bench, facts = make_bench(DeviceOptions(device, device_seed, electrodes), None, 1e-6)
         content = run_plan(
@@ -381,9 +381,9 @@ def export(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.experiment import from_design, from_options, read_design
-        from inmateria.export_run import run_export
-        from learning.devices import DeviceOptions
+        from inmateria.commands.experiment import from_design, from_options, read_design
+        from inmateria.commands.export import run_export
+        from learning.bench.devices import DeviceOptions
 
         if design is not None:
             opened = read_design(design, _given(context))
@@ -430,8 +430,8 @@ def iv(
         require_rooms()
         import os
 
-        from inmateria.iv_run import run_iv
-        from learning.devices import DeviceOptions, make_device
+        from inmateria.commands.iv import run_iv
+        from learning.bench.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_iv(
@@ -468,8 +468,8 @@ def device_command(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.device_run import run_device
-        from learning.devices import DeviceOptions, make_device
+        from inmateria.commands.device import run_device
+        from learning.bench.devices import DeviceOptions, make_device
 
         opened, facts = make_device(DeviceOptions(device, device_seed))
         content = run_device(opened, facts=facts, at=at, folder=folder, answer=answers(as_json))
@@ -510,7 +510,7 @@ def lockin_command(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.lockin_run import run_lockin
+        from inmateria.commands.lockin import run_lockin
 
         content = run_lockin(
             realisation.value,
@@ -547,7 +547,7 @@ def init(
     """
     with errors_as_lines(as_json):
         require_rooms()
-        from inmateria.verify_run import write_design
+        from inmateria.commands.verify import write_design
 
         content = write_design(path, force=force)
         if as_json:
@@ -583,8 +583,8 @@ def verify(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from analysis.design import Design
-        from inmateria.verify_run import run_verify
+        from analysis.designs.design import Design
+        from inmateria.commands.verify import run_verify
 
         opened = Design.from_toml(design)
         content = run_verify(
@@ -649,8 +649,8 @@ def sweep_command(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from analysis.design import Design
-        from inmateria.sweep_run import run_sweep_command
+        from analysis.designs.design import Design
+        from inmateria.commands.sweep import run_sweep_command
 
         opened = Design.from_values({}) if design is None else Design.from_toml(design)
         content = run_sweep_command(
@@ -754,7 +754,7 @@ def mgd(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.mgd_run import layers_of, run_mgd
+        from inmateria.commands.mgd import layers_of, run_mgd
 
         content = run_mgd(
             task,
@@ -860,8 +860,8 @@ def pat(
     """
     with errors_as_lines(as_json), output_folder(out) as folder:
         require_rooms()
-        from inmateria.pat_run import run_pat
-        from learning.physical_setups import LayerSettings
+        from inmateria.commands.pat import run_pat
+        from learning.physics_aware.setups import LayerSettings
 
         content = run_pat(
             task,
@@ -915,27 +915,27 @@ def bench(
     with errors_as_lines(as_json):
         require_rooms()
         if what is Benched.spice:
-            from inmateria import spice_bench
+            from inmateria.benchmarks import spice as spice_bench
 
             content = spice_bench.run_bench(seed=seed, answer=answers(as_json))
         elif what is Benched.loop:
-            from inmateria import loop_bench
+            from inmateria.benchmarks import loop as loop_bench
 
             content = loop_bench.run_bench(seed=seed, answer=answers(as_json))
         elif what is Benched.mgd:
-            from inmateria import mgd_bench
+            from inmateria.benchmarks import mgd as mgd_bench
 
             content = mgd_bench.run_bench(answer=answers(as_json))
         elif what is Benched.pat:
-            from inmateria import pat_bench
+            from inmateria.benchmarks import pat as pat_bench
 
             content = pat_bench.run_bench(answer=answers(as_json))
         elif what is Benched.sweep:
-            from inmateria import sweep_bench
+            from inmateria.benchmarks import sweep as sweep_bench
 
             content = sweep_bench.run_bench(answer=answers(as_json))
         else:
-            from inmateria import kmc_bench
+            from inmateria.benchmarks import kmc as kmc_bench
 
             content = kmc_bench.run_bench(
                 seed=seed, device_seed=device_seed or 0, settings=settings, answer=answers(as_json)

@@ -24,13 +24,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from learning.backpropagation import backpropagate, softmax_accuracy
-from learning.bench import Bench, default_bench
-from learning.boolean_task import GATES, BooleanTask
-from learning.classification import ClassificationTask, ring, sphere
-from learning.device_system import DeviceSystem
-from learning.gradient_angles import gradient_angles
-from learning.gradients import (
+from learning.bench.bench import Bench, default_bench
+from learning.homodyne.gradients import (
     adjoint,
     central_difference,
     digital_lock_in,
@@ -38,7 +33,7 @@ from learning.gradients import (
     monte_carlo_difference,
     spice_lock_in,
 )
-from learning.hge import (
+from learning.homodyne.training import (
     Attempt,
     FailedAttempt,
     HgeSettings,
@@ -47,42 +42,53 @@ from learning.hge import (
     learn,
     training_trace,
 )
-from learning.multiplexed import CompiledCost, MgdSettings, MultiplexedDescent
-from learning.multiplexed_training import SOLVED_COST, MgdTraining, done_so_far, train_many
-from learning.physical_circuit import CircuitSystem, RlcSystem
-from learning.physical_layout import PassLayout, node_layout, waveform_layout
-from learning.physical_systems import DifferentiableSystem, IdentitySystem, PhysicalSystem
-from learning.physics_aware_settings import PatTraining
-from learning.regression import RegressionTask, curve
-from learning.samples import SampleSet, digits, letters, parity
-from learning.search import SearchResult, SearchSettings, Trace, search, settled_loss
-from learning.sigmoid_network import SigmoidNetwork
-from learning.task_files import own_task, read_task
-from learning.task_library import named_task
-from learning.tasks import Score, Task
-from learning.vowels import vowels
+from learning.multiplexed.backpropagation import backpropagate, softmax_accuracy
+from learning.multiplexed.descent import CompiledCost, MgdSettings, MultiplexedDescent
+from learning.multiplexed.gradient_angles import gradient_angles
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.multiplexed.training import SOLVED_COST, MgdTraining, done_so_far, train_many
+from learning.physics_aware.circuit_system import CircuitSystem, RlcSystem
+from learning.physics_aware.device_system import DeviceSystem
+from learning.physics_aware.layout import PassLayout, node_layout, waveform_layout
+from learning.physics_aware.settings import PatTraining
+from learning.physics_aware.systems import DifferentiableSystem, IdentitySystem, PhysicalSystem
+from learning.samples.samples import SampleSet, digits, letters, parity
+from learning.samples.vowels import vowels
+from learning.searches.search import SearchResult, SearchSettings, Trace, search, settled_loss
+from learning.tasks.boolean import GATES, BooleanTask
+from learning.tasks.classification import ClassificationTask, ring, sphere
+from learning.tasks.files import own_task, read_task
+from learning.tasks.library import named_task
+from learning.tasks.regression import RegressionTask, curve
+from learning.tasks.task import Score, Task
 
 if TYPE_CHECKING:
-    from learning.digital_models import DenseModel as DenseModel
-    from learning.digital_models import DigitalModel as DigitalModel
-    from learning.digital_models import WaveformModel as WaveformModel
-    from learning.digital_models import load_model as load_model
-    from learning.digital_models import save_model as save_model
-    from learning.model_fit import ModelFit as ModelFit
-    from learning.model_fit import fit_model as fit_model
-    from learning.physical_network import PhysicalNetwork as PhysicalNetwork
-    from learning.physics_aware_layer import physics_aware as physics_aware
-    from learning.physics_aware_layer import system_function as system_function
-    from learning.physics_aware_result import PatResult as PatResult
-    from learning.physics_aware_training import train_physics_aware as train_physics_aware
+    from learning.physics_aware.digital_models import DenseModel as DenseModel
+    from learning.physics_aware.digital_models import DigitalModel as DigitalModel
+    from learning.physics_aware.digital_models import WaveformModel as WaveformModel
+    from learning.physics_aware.digital_models import load_model as load_model
+    from learning.physics_aware.digital_models import save_model as save_model
+    from learning.physics_aware.layer import physics_aware as physics_aware
+    from learning.physics_aware.layer import system_function as system_function
+    from learning.physics_aware.model_fit import ModelFit as ModelFit
+    from learning.physics_aware.model_fit import fit_model as fit_model
+    from learning.physics_aware.network import PhysicalNetwork as PhysicalNetwork
+    from learning.physics_aware.result import PatResult as PatResult
+    from learning.physics_aware.training import train_physics_aware as train_physics_aware
 
 _NEEDS_PYTORCH = {
-    "learning.digital_models": ["DenseModel", "DigitalModel", "WaveformModel", "load_model", "save_model"],
-    "learning.model_fit": ["ModelFit", "fit_model"],
-    "learning.physical_network": ["PhysicalNetwork"],
-    "learning.physics_aware_layer": ["physics_aware", "system_function"],
-    "learning.physics_aware_result": ["PatResult"],
-    "learning.physics_aware_training": ["train_physics_aware"],
+    "learning.physics_aware.digital_models": [
+        "DenseModel",
+        "DigitalModel",
+        "WaveformModel",
+        "load_model",
+        "save_model",
+    ],
+    "learning.physics_aware.model_fit": ["ModelFit", "fit_model"],
+    "learning.physics_aware.network": ["PhysicalNetwork"],
+    "learning.physics_aware.layer": ["physics_aware", "system_function"],
+    "learning.physics_aware.result": ["PatResult"],
+    "learning.physics_aware.training": ["train_physics_aware"],
 }
 _WHERE = {name: module for module, names in _NEEDS_PYTORCH.items() for name in names}
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, count
 from inmateria.errors import InputError
-from lockin.checks import Array, count
 from lockin.plan import DitherPlan
 
 Response = Callable[[Array], ArrayLike]

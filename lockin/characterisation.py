@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from inmateria.checks import Array, positive
 from inmateria.errors import InputError
-from lockin.checks import Array, positive
 from lockin.demodulate import demodulate_trace
 from lockin.settings import LockInSettings
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inmateria.checks import Array, finite
 from inmateria.errors import InputError
-from lockin.checks import Array, finite
 
 ROUNDING = 1e-12  # of the highest product: sums of floats that should be equal differ by less
 

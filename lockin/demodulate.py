@@ -14,8 +14,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, finite, positive, record
 from inmateria.errors import InputError
-from lockin.checks import Array, finite, positive, record
 from lockin.filters import rc_means, window_means
 from lockin.plan import DitherPlan
 from lockin.settings import LockInReading, LockInSettings

@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, finite
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
-from lockin.checks import Array, finite
 from lockin.demodulate import gradient as read_gradient
 from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
 from lockin.plan import DitherPlan

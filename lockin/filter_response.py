@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammainc
 
+from inmateria.checks import positive
 from inmateria.errors import InputError
-from lockin.checks import positive
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_hz
 

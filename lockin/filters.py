@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, count, positive, record
 from inmateria.errors import InputError
-from lockin.checks import Array, count, positive, record
 
 _STEP_RATIO = 8.0
 _UNIFORM = 1e-6  # relative variation of the steps, beyond the rounding of t, up to which a grid is uniform

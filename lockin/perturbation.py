@@ -34,8 +34,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, count, positive
 from inmateria.errors import InputError
-from lockin.checks import Array, count, positive
 from lockin.counter_words import key_of
 from lockin.perturbation_kernel import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
 from lockin.plan import DitherPlan

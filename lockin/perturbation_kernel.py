@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lockin.checks import Array
+from inmateria.checks import Array
 from lockin.counter_words import word
 
 SINE, SEQUENTIAL, WALSH, RANDOM = range(4)

@@ -11,8 +11,8 @@ from functools import reduce
 import numpy as np
 from numpy.typing import ArrayLike
 
+from inmateria.checks import Array, count, finite, positive
 from inmateria.errors import InputError
-from lockin.checks import Array, count, finite, positive
 from lockin.collisions import collisions, smallest_distance
 from lockin.rulers import golomb_ruler
 

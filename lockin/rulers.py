@@ -8,7 +8,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from lockin.checks import count
+from inmateria.checks import count
 
 Whole = NDArray[np.int64]
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from inmateria.checks import count, finite, number_of, positive
 from inmateria.errors import InputError
-from lockin.checks import count, finite, number_of, positive
 
 Window = Literal["rc", "boxcar", "hann"]
 Mixer = Literal["sine", "square"]

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
+from inmateria.checks import Array, count, positive
 from inmateria.errors import InputError
-from lockin.checks import Array, count, positive
 from lockin.settings import LockInSettings
 
 

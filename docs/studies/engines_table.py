@@ -22,7 +22,7 @@ import numpy as np
 from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models import ChipSurrogate
 from learning import GATES, Bench, HgeSettings
-from learning.hge import build_loop, choose_start
+from learning.homodyne.training import build_loop, choose_start
 
 STABLE = 0.01
 

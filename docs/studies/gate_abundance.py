@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
 from inmateria import GATES, BooleanTask, ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
-from learning.boolean_task import MARGIN_MIN
-from learning.tasks import SEPARATION_MIN_A
+from learning.tasks.boolean import MARGIN_MIN
+from learning.tasks.task import SEPARATION_MIN_A
 
 Array = NDArray[np.float64]
 TASKS = [BooleanTask(gate) for gate in GATES]

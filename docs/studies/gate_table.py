@@ -23,7 +23,7 @@ from scipy.stats import beta
 from dnpu_models import ChipSurrogate
 from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
 from inmateria.errors import ConvergenceError
-from learning.bench import CHIP_INPUTS
+from learning.bench.bench import CHIP_INPUTS
 
 ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
 BUDGET = 10 * ATTEMPT

@@ -27,12 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.plots import _figure, save
+from analysis.plots.loop import _figure, save
 from dnpu_models import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, HgeSettings, default_bench, learn, settled_loss
 from inmateria.errors import ConvergenceError
-from learning.bench import CHIP_INPUTS
-from learning.tasks import SEPARATION_MIN_A
+from learning.bench.bench import CHIP_INPUTS
+from learning.tasks.task import SEPARATION_MIN_A
 
 LOW_V, HIGH_V = -1.2, 0.6
 TONES_HZ = 8.0 * np.arange(1, 6)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from inmateria import Engine, HgeSettings, adjoint, compare, default_bench, exact_dither_average, spice_lock_in
-from learning.gradients import label
+from learning.homodyne.gradients import label
 
 
 def main() -> None:

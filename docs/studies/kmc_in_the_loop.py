@@ -21,7 +21,7 @@ import numpy as np
 
 from circuits import Engine, LockInBank
 from dnpu_models import DopantNetwork, KineticMonteCarlo
-from dnpu_models.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from inmateria import LockInSettings, plan_frequencies
 from lockin import DitherPlan, demodulate_trace, noise_variance
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.sparse.linalg import eigs
 
-from dnpu_models.constants import COULOMB_EV_M, ELEMENTARY_CHARGE
+from dnpu_models.network.constants import COULOMB_EV_M, ELEMENTARY_CHARGE
 from inmateria import Disc, DopantNetwork, Electrode, KineticMonteCarlo, MasterEquation
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dnpu_models import MeanField
-from dnpu_models.mean_field_trust import LIMIT, coulomb_energy_eV
+from dnpu_models.mean_field.trust import LIMIT, coulomb_energy_eV
 from inmateria import DopantNetwork, KineticMonteCarlo
 from inmateria.errors import InMateriaError
 

@@ -15,22 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.multiplexed_plots import plot_descent, plot_gradient_angle, plot_shares
-from analysis.plots import _figure, save
-from analysis.yields import Yield, yield_of
-from learning import (
-    SigmoidNetwork,
-    backpropagate,
-    digits,
-    gradient_angles,
-    letters,
-    parity,
-    softmax_accuracy,
-    train_many,
-)
-from learning.image_files import read_images
-from learning.image_network import ImageSubject
-from learning.multiplexed_defaults import suited_training
+from analysis.plots.loop import _figure, save
+from analysis.plots.mgd import plot_descent, plot_gradient_angle, plot_shares
+from analysis.verification.yields import Yield, yield_of
+from learning import SigmoidNetwork, backpropagate, digits, letters, parity, softmax_accuracy, train_many
+from learning.multiplexed.defaults import suited_training
+from learning.multiplexed.gradient_angles import gradient_angles
+from learning.multiplexed.image_network import ImageSubject
+from learning.samples.images import read_images
 from lockin import CODES
 
 WHAT = ["angles", "parity-2", "parity-4", "imperfections", "letters", "digits", "fashion-mnist"]

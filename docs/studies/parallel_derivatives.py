@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dnpu_models import ChipSurrogate
-from dnpu_models.noise_spectrum import PUBLISHED_A2_PER_HZ
+from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria import DitherPlan, default_bench, plan_frequencies
 from lockin import common_period_average
 

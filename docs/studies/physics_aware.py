@@ -18,8 +18,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from learning import PatTraining, digits, fit_model, physics_aware, softmax_accuracy, train_physics_aware, vowels
-from learning.physical_setups import LayerSettings, physical_setup
+from learning import PatTraining, digits, fit_model, physics_aware, softmax_accuracy, train_physics_aware
+from learning.physics_aware.setups import LayerSettings, physical_setup
+from learning.samples.vowels import vowels
 
 COMPOSITIONS, TARGET = 20, 2.0
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

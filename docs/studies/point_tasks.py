@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from analysis import task_plots
-from analysis.plots import save
+from analysis.plots import task as task_plots
+from analysis.plots.loop import save
 from dnpu_models import ChipSurrogate
 from inmateria import Bench, HgeSettings, SearchSettings, learn, search
-from learning.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
-from learning.task_library import READY_MADE
+from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
+from learning.tasks.library import READY_MADE
 
 
 def interval(successes: int, trials: int) -> str:

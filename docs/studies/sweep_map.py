@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.design import Design
-from analysis.sweep_axes import Axis, ranged
-from analysis.sweep_measures import GradientMeasure
-from analysis.sweep_plan import equal_noise_V, planned_amplitudes
-from analysis.sweep_plots import plot_map
-from analysis.sweeps import sweep_design
+from analysis.designs.design import Design
+from analysis.plots.sweep import plot_map
+from analysis.sweeps.axes import Axis, ranged
+from analysis.sweeps.design_sweep import sweep_design
+from analysis.sweeps.measures import GradientMeasure
+from analysis.sweeps.plan import equal_noise_V, planned_amplitudes
 
 
 def rms(values: np.ndarray, axis: int) -> np.ndarray:

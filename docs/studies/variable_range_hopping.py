@@ -36,7 +36,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.sparse.linalg import splu
 from scipy.special import expit
 
-from dnpu_models.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from inmateria import DopantNetwork, Electrode, KineticMonteCarlo, MasterEquation, MeanField, Rectangle
 
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ import pytest
 
 from dnpu_models import ChipSurrogate
 from learning import Bench
-from learning.hge import Attempt, HgeSettings, Start, build_loop, judge
+from learning.homodyne.training import Attempt, HgeSettings, Start, build_loop, judge
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
 """Where the attempt starts, V."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.geometry import Electrode, Rectangle
-from dnpu_models.network import DopantNetwork
+from dnpu_models.network.geometry import Electrode, Rectangle
+from dnpu_models.network.network import DopantNetwork
 
 SIDE = 60e-9
 

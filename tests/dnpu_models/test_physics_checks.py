@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnpu_models.mean_field import MeanField
+from dnpu_models.mean_field.model import MeanField
 
 STUDIES = Path(__file__).resolve().parents[2] / "docs" / "studies"
 

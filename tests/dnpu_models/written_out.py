@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.constants import COULOMB_EV_M
-from dnpu_models.network import DopantNetwork
+from dnpu_models.network.constants import COULOMB_EV_M
+from dnpu_models.network.network import DopantNetwork
 
 Array = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
-from dnpu_models.mean_field import MeanField
-from dnpu_models.network import DopantNetwork
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
 
 SETTINGS = 20
 HOPS = 300_000

@@ -28,10 +28,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from dnpu_models.constants import BOLTZMANN_EV, COULOMB_EV_M, ELEMENTARY_CHARGE
-from dnpu_models.geometry import Electrode, Rectangle
-from dnpu_models.kinetic_monte_carlo import KineticMonteCarlo
-from dnpu_models.network import DopantNetwork
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.constants import BOLTZMANN_EV, COULOMB_EV_M, ELEMENTARY_CHARGE
+from dnpu_models.network.geometry import Electrode, Rectangle
+from dnpu_models.network.network import DopantNetwork
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[np.float64]]

@@ -39,11 +39,18 @@ print(compiled)
 
 def test_a_worker_loads_no_model_and_no_room_above_it() -> None:
     """Each worker process waits for its imports: libngspice and the callbacks are all it needs."""
-    script = "import sys, circuits.worker; print(*sorted(sys.modules))"
+    script = "import sys, circuits.ngspice.worker; print(*sorted(sys.modules))"
     found = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
     loaded = set(found.stdout.split())
-    unwanted = {"scipy.stats", "scipy.optimize", "circuits.homodyne_loop", "dnpu_models.mean_field", "pandas", "xarray"}
-    assert "circuits.callbacks" in loaded
+    unwanted = {
+        "scipy.stats",
+        "scipy.optimize",
+        "circuits.homodyne.loop",
+        "dnpu_models.mean_field.model",
+        "pandas",
+        "xarray",
+    }
+    assert "circuits.ngspice.callbacks" in loaded
     assert not unwanted & loaded
 
 

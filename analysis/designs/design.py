@@ -1,0 +1,415 @@
+"""A design as a TOML file: device, task, dither, electronics, tolerances, noise, corners and criteria."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
+
+from analysis.designs.sections import (
+    CornersSection,
+    CriteriaSection,
+    DeviceSection,
+    DitherSection,
+    ElectronicsSection,
+    LearningSection,
+    Name,
+    NoiseSection,
+    OwnPart,
+    Quantity,
+    Section,
+    TaskSection,
+    TolerancesSection,
+    VerifySection,
+    Whole,
+)
+from circuits import loop_fields
+from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, parts_at
+from dnpu_models import KineticMonteCarlo, NoiseSpectrum, NoisyDevice
+from inmateria.errors import InputError
+from learning import Bench, HgeSettings, Task, named_task
+from learning.bench.devices import DeviceOptions, default_electrodes, make_device
+from learning.tasks.task import at_swing
+from netlists import Part, load_part, user_part
+
+NOMINAL_SUPPLY_V = 15.0
+"""Supply that the parts' largest outputs (``vswing``) are stated at."""
+
+
+class Design(Section):
+    """Everything that decides what a loop is and does, frozen; sections as in the file.
+
+    Raises
+    ------
+    InputError
+        For values that cannot be; made by `from_toml` or `changed`.
+    """
+
+    name: Name = "design"
+    seed: Whole = 0
+    """Decides the starts of the attempts, noise and drawn components."""
+    device: DeviceSection = DeviceSection()
+    task: TaskSection = TaskSection()
+    dither: DitherSection = DitherSection()
+    learning: LearningSection = LearningSection()
+    electronics: ElectronicsSection = ElectronicsSection()
+    noise: NoiseSection = NoiseSection()
+    tolerances: TolerancesSection = TolerancesSection()
+    corners: CornersSection = CornersSection()
+    criteria: CriteriaSection = CriteriaSection()
+    verify: VerifySection = VerifySection()
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    # -- made from text and values ---------------------------------------------------------------------------------
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Design:
+        """Read a design's file; names of files in it are relative to it.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, it is no TOML, or a value or key is wrong.
+        """
+        path = Path(path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            why = "is no file" if not path.exists() else f"cannot be read ({error.strerror})"
+            raise InputError("design", str(path), why, "write one with: inmateria init PATH") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError("design", str(path), f"is no TOML: {error}", "mend that line") from None
+        return cls.from_values(content, path.parent)
+
+    @classmethod
+    def from_values(cls, content: Mapping[str, Any], folder: Path | None = None) -> Design:
+        """A design from nested tables, as a file holds them; file names are relative to `folder`.
+
+        Raises
+        ------
+        InputError
+            As `from_toml`.
+        """
+        try:
+            made = cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise _explained(error.errors(include_url=False)) from None
+        made._folder = Path() if folder is None else folder
+        return made
+
+    def with_values(self, content: Mapping[str, Any]) -> Design:
+        """Another design in the same place; as `from_values`."""
+        return type(self).from_values(content, self._folder)
+
+    def changed(self, values: Mapping[str, Any]) -> Design:
+        """The design with other values, e.g. ``{"dither.amplitude": "5 mV", "device.seed": 3}``.
+
+        Raises
+        ------
+        InputError
+            As `from_toml`.
+        """
+        content = self.model_dump(exclude_unset=True)
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            table = content
+            for name in sections:
+                below = table.setdefault(name, {})
+                if not isinstance(below, dict):
+                    raise InputError(key, value, f"{name} holds no further keys", "leave out what is behind it")
+                table = below
+            table[last] = value
+        return self.with_values(content)
+
+    @classmethod
+    def unit_of(cls, key: str) -> str:
+        """SI unit of a key's quantity, e.g. ``"V"`` of ``dither.amplitude``; "" where it is none.
+
+        Raises
+        ------
+        InputError
+            If there is no such key.
+        """
+        model: Any = cls
+        *sections, last = key.split(".")
+        for depth, name in enumerate([*sections, last]):
+            if not (isinstance(model, type) and issubclass(model, BaseModel)):
+                break
+            if name not in model.model_fields:
+                raise _unknown(".".join([*sections, last][: depth + 1]), name, model)
+            field = model.model_fields[name]
+            model = field.annotation
+            if depth == len(sections) and not (isinstance(model, type) and issubclass(model, BaseModel)):
+                return _unit(field.annotation, field.metadata)
+        raise InputError("key", key, "is no key with a value", "name one such as dither.amplitude")
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what the design says and of the files it names."""
+        whole = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
+        for path in self._files:
+            whole.update(path.read_bytes() if path.is_file() else b"")
+        return whole.hexdigest()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a store tells of the design it holds: its text, as JSON, and its hash."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True)
+        return {"design": text, "design_sha256": self.digest}
+
+    @property
+    def _files(self) -> list[Path]:
+        names = [self.device.model, self.task.name]
+        names += [part if isinstance(part, str) else part.file for _, part in sorted(self.electronics.parts.items())]
+        return [self._folder / name for name in names if "." in name or "/" in name]
+
+    def _place(self, name: str) -> str:
+        """A name that may be a file's, seen from the design's folder."""
+        return str(self._folder / name) if Path(name).suffix or "/" in name else name
+
+    # -- what it describes -----------------------------------------------------------------------------------------
+
+    def named_task(self) -> Task:
+        """The task, with input levels that are not yet those of a device.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name.
+        """
+        try:
+            return named_task(self._place(self.task.name))
+        except InputError as error:
+            if error.field != "gate":
+                raise
+            raise InputError("task.name", self.task.name, error.problem, error.fix) from None
+
+    def bench(self, *, tolerance: float = 1e-5) -> Bench:
+        """Device, wiring and tones; noise of the output is part of the device.
+
+        Parameters
+        ----------
+        tolerance : float
+            Of a mean field followed in a transient.
+
+        Raises
+        ------
+        InputError
+            For a device or electrodes that do not exist or do not fit the task.
+        """
+        options = DeviceOptions(self._place(self.device.model), self.device.seed, None, self.device.temperature)
+        device: Any = make_device(options, tolerance=tolerance)[0]
+        names = device.terminals
+        output, inputs = default_electrodes(device, self.named_task().inputs)
+        if self.device.output is not None:
+            output = _terminal("device.output", self.device.output, names)
+        if self.device.inputs is not None:
+            inputs = tuple(_terminal("device.inputs", name, names) for name in self.device.inputs)
+        if self.noise.density > 0:
+            if isinstance(device, KineticMonteCarlo):
+                raise InputError("noise.density", self.noise.density, "comes on top of kmc's own noise", "leave it out")
+            device = NoisyDevice(device, NoiseSpectrum(self.noise.density), noisy=(output,))
+        dither = self.dither
+        return Bench(
+            device, output, inputs, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base
+        )
+
+    def fitted_task(self, bench: Bench) -> Task:
+        """The task with input levels of the design, or such as suit it and the device.
+
+        Raises
+        ------
+        InputError
+            If the bench has another number of inputs.
+        """
+        task = bench.task(self.named_task())
+        return task if self.task.swing is None else at_swing(task, (self.task.swing,) * task.inputs)
+
+    def settings(self, task: Task) -> HgeSettings:
+        """How the loop learns, and its parts.
+
+        Raises
+        ------
+        InputError
+            For parts or figures of parts that do not exist.
+        """
+        learning = self.learning
+        given = {
+            "learning_rate": learning.rate,
+            "step_V": learning.step,
+            "sequences": learning.sequences,
+            "looks": learning.looks,
+            "spread": learning.spread,
+        }
+        chosen = {**task.training, **{name: value for name, value in given.items() if value is not None}}
+        amplitudes = self.dither.amplitude
+        return HgeSettings(
+            amplitude_V=amplitudes[0] if len(amplitudes) == 1 else amplitudes,
+            anneal_to=self.dither.anneal_to,
+            restarts=learning.restarts,
+            loss=learning.loss,
+            leads=self.electronics.leads,
+            **self._parts(),
+            **chosen,
+        )
+
+    def check_engine(self, engine: str, field: str = "engine") -> None:
+        """Refuse a fast engine that has no equations for the design's parts or leads; `field` is what is blamed.
+
+        Raises
+        ------
+        InputError
+            If it has not.
+        """
+        given = self.electronics
+        if engine == "ngspice":
+            return
+        levels = [given.level, *given.parts.values()]
+        strange = next((str(level) for level in levels if level not in ("ideal", "macro")), None)
+        if given.leads:
+            strange = "leads"
+        if strange is not None:
+            raise InputError(field, engine, f"knows no equations of the electronics ({strange})", "choose ngspice")
+
+    def _parts(self) -> dict[str, Any]:
+        """Parts and scale of the multipliers, as `loop_fields`: levels, figures, supply, and one's own parts."""
+        given = self.electronics
+        levels: dict[str, str] = {}
+        own: dict[str, Part] = {}
+        for name, part in given.parts.items():
+            if name not in LOOP_PARTS:
+                raise InputError(f"electronics.parts.{name}", name, "is no part of the loop", _choice(name, LOOP_PARTS))
+            if isinstance(part, str) and part in MULTIPLIER_V:
+                levels[name] = part
+            elif isinstance(part, OwnPart):
+                own[name] = self._own(name, part)
+            else:
+                raise InputError(
+                    f"electronics.parts.{name}",
+                    part,
+                    "is no level",
+                    f"use {', '.join(MULTIPLIER_V)} or {{ file = ... }}",
+                )
+        figures = {name: dict(values) for name, values in given.values.items()}
+        for name in figures:
+            if name not in LOOP_PARTS or name in own:
+                problem = "is a part of one's own" if name in own else "is no part of the loop"
+                raise InputError(f"electronics.values.{name}", name, problem, _choice(name, LOOP_PARTS))
+        standing_parts = parts_at(given.level, trimmed=None, **levels)
+        for name, values in figures.items():
+            known = (standing_parts.get(name) or load_part(name)).defaults
+            for figure in values:
+                if figure not in known:
+                    field = f"electronics.values.{name}.{figure}"
+                    raise InputError(field, figure, "is no figure of that part", _choice(figure, known))
+        change = given.supply - NOMINAL_SUPPLY_V
+        for name, standing in standing_parts.items() if change else ():
+            for figure in {"vswing", "vsupply"} & set(standing.defaults):
+                left = standing.defaults[figure] + change
+                if left <= 0:
+                    raise InputError("electronics.supply", given.supply, f"leaves {name} no swing", "raise it")
+                figures.setdefault(name, {}).setdefault(figure, left)
+        fields = loop_fields(given.level, trimmed=figures, **levels)
+        return {**fields, "parts": {**fields["parts"], **own}}
+
+    def _own(self, name: str, part: OwnPart) -> Part:
+        return user_part(
+            self._folder / part.file, load_part(name), subckt=part.subckt, pins=part.pins, supplies=part.supplies,
+            fixed=part.fixed,
+        )  # fmt: skip
+
+
+def _terminal(field: str, name: str, terminals: tuple[str, ...]) -> int:
+    if name not in terminals:
+        raise InputError(field, name, "is no electrode of the device", _choice(name, terminals))
+    return terminals.index(name)
+
+
+def _choice(name: str, known: Any) -> str:
+    """What to write instead."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+
+
+def _unit(annotation: Any, metadata: Any) -> str:
+    """The unit that an annotated type carries, itself or in what it is a tuple or a choice of."""
+    for mark in metadata:
+        if isinstance(mark, Quantity):
+            return mark.unit
+    if hasattr(annotation, "__metadata__"):
+        return _unit(annotation.__origin__, annotation.__metadata__)
+    if get_origin(annotation) in (tuple, Union, UnionType):
+        return next((found for inner in get_args(annotation) if (found := _unit(inner, ()))), "")
+    return ""
+
+
+def _model_at(location: list[str]) -> type[BaseModel]:
+    model: Any = Design
+    for name in location:
+        annotation = model.model_fields[name].annotation if name in getattr(model, "model_fields", {}) else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return model  # type: ignore[no-any-return]
+
+
+def _unknown(key: str, value: Any, model: type[BaseModel]) -> InputError:
+    """A key that is not there: the nearest one of its section, or one of another section with that name."""
+    last, known = key.rpartition(".")[2], list(model.model_fields)
+    near = difflib.get_close_matches(last, known, 1)
+    if not near:
+        for section, field in Design.model_fields.items():
+            below = list(getattr(field.annotation, "model_fields", {}))
+            for found in difflib.get_close_matches(last, below, 1, 0.8):
+                return InputError(key, value, "is no key of a design", f"did you mean {section}.{found}?")
+    prefix = key[: -len(last)]
+    if near:
+        return InputError(key, value, "is no key of a design", f"did you mean {prefix}{near[0]}?")
+    return InputError(key, value, "is no key of a design", f"choose from {', '.join(known)}")
+
+
+def _explained(errors: list[ErrorDetails]) -> InputError:
+    """The first of pydantic's complaints in the house's words; further ones are counted."""
+    first = max(  # of the branches of a choice of types, the one that got farthest
+        (error for error in errors if error["loc"][:3] == errors[0]["loc"][:3]), key=lambda error: len(error["loc"])
+    )
+    names = [part for part in first["loc"] if isinstance(part, int) or part in _keys() or not _is_tag(part)]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".") or "design"
+    value, kind = first["input"], first["type"]
+    more = len({error["loc"][:2] for error in errors}) - 1
+    behind = f" (and {more} more wrong value{'s' if more > 1 else ''})" if more else ""
+    if kind == "extra_forbidden":
+        location = [str(part) for part in first["loc"]]
+        found = _unknown(field, value, _model_at(location[:-1]))
+        return InputError(field, value, f"{found.problem}{behind}", found.fix)
+    if kind == "value":
+        context = first["ctx"]
+        return InputError(field, value, f"{context['problem']}{behind}", context["fix"])
+    if kind == "model_type":
+        return InputError(field, value, f"is a table of keys{behind}", f"write [{field}] and its keys below")
+    problem = first["msg"][0].lower() + first["msg"][1:]
+    if kind == "literal_error":
+        return InputError(field, value, f"is unknown{behind}", f"choose from {first['ctx']['expected']}")
+    return InputError(field, value, f"{problem.removeprefix('input ')}{behind}", "change it")
+
+
+def _keys() -> set[str]:
+    names = set(Design.model_fields)
+    for field in Design.model_fields.values():
+        names |= set(getattr(field.annotation, "model_fields", {}))
+    return names
+
+
+def _is_tag(part: Any) -> bool:
+    """Whether a place in pydantic's location names the branch of a choice of types, not a key."""
+    return "[" in str(part) or part in ("str", "OwnPart", "constrained-str", "function-before")

@@ -1,0 +1,240 @@
+"""The sections of a design's file, and which values they take; quantities carry their unit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from analysis.designs.units import example, quantity
+from inmateria.errors import InputError
+
+
+def refuse(problem: str, fix: str) -> PydanticCustomError:
+    """What a check of a field raises; braces would be taken for placeholders."""
+    return PydanticCustomError("value", "{problem}|{fix}", {"problem": problem, "fix": fix})
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Marks a float as a quantity in a unit, from `low` (or above `above`) to `high`; text with a unit is read."""
+
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """What pydantic validates with."""
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def read(self, value: Any) -> float:
+        """The value in SI units, checked."""
+        try:
+            found = quantity("value", value, self.unit)
+        except InputError as error:
+            raise refuse(error.problem, error.fix) from None
+        if not (self.low <= found <= self.high and found > self.above):
+            raise refuse(f"must be {self._bounds}", "give such a value" if self.unit == "1" else example(self.unit))
+        return found
+
+    @property
+    def _bounds(self) -> str:
+        name = "" if self.unit == "1" else f" {self.unit}"
+        bounds = [f"above {self.above:g}{name}"] if self.above > -math.inf else []
+        bounds += [f"at least {self.low:g}{name}"] if self.low > -math.inf else []
+        bounds += [f"at most {self.high:g}{name}"] if self.high < math.inf else []
+        return " and ".join(bounds)
+
+
+PositiveVolts = Annotated[float, Quantity("V", above=0.0)]
+Hertz = Annotated[float, Quantity("Hz", above=0.0)]
+Kelvin = Annotated[float, Quantity("K", above=0.0)]
+Amperes = Annotated[float, Quantity("A", low=0.0)]
+Density = Annotated[float, Quantity("A^2/Hz", low=0.0)]
+Fraction = Annotated[float, Quantity("1", low=0.0, high=1.0)]
+PositiveFraction = Annotated[float, Quantity("1", above=0.0, high=1.0)]
+Ratio = Annotated[float, Quantity("1", low=0.0)]
+PositiveRatio = Annotated[float, Quantity("1", above=0.0)]
+Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
+Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
+Drift = Annotated[float, Quantity("1/K")]
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise refuse("is empty", "give a name")
+    return value
+
+
+Peaks = Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)]
+Name = Annotated[str, BeforeValidator(_name)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, numbers are not taken for words or the other way round."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class DeviceSection(Section):
+    """[device]: a random network of dopants, or a measured chip."""
+
+    model: Name = "meanfield"
+    """meanfield, kmc, or a chip's file, relative to the design."""
+    seed: Whole | None = None
+    """Of a random network; the default device, 0, if left out."""
+    temperature: Kelvin | None = None
+    """Of a random network; the preset's 77 K if left out."""
+    output: Name | None = None
+    inputs: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] | None = None
+
+
+class TaskSection(Section):
+    """[task]: what is learned."""
+
+    name: Name = "XOR"
+    """A gate, ring, sphere, curve, or a file (.csv, .npz), relative to the design."""
+    swing: PositiveVolts | None = None
+    """Difference of input levels; a share of each input's range that suits the task if left out."""
+
+
+class DitherSection(Section):
+    """[dither]: the tones."""
+
+    amplitude: Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)] = (
+        0.01,
+    )
+    """Peak; one for all trained electrodes, or one for each."""
+    spacing: Hertz = 10.0
+    """Of the ruler that the tones stand on: their common divisor."""
+    base: Hertz | None = None
+    """Lowest frequency allowed; the lowest octave that keeps products off the tones if left out."""
+    frequencies: Annotated[tuple[Hertz, ...], Field(min_length=1, strict=False)] | None = None
+    """The tones themselves, in place of spacing and base."""
+    anneal_to: PositiveFraction = 0.1
+    """Share of dither and steps that is left at the end."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DitherSection:
+        given = self.model_fields_set & {"spacing", "base"}
+        if self.frequencies is not None and given:
+            raise refuse(
+                f"frequencies stand beside {min(given)}, and both say where the tones are", "give one or the other"
+            )
+        return self
+
+
+class LearningSection(Section):
+    """[learning]: how the loop descends; what is left out suits the task."""
+
+    rate: PositiveRatio | None = None
+    """V per (V/V) and sequence."""
+    step: PositiveVolts | None = None
+    """Largest step of a control per sequence."""
+    sequences: Count | None = None
+    looks: Count | None = None
+    """Random settings looked at before an attempt."""
+    spread: PositiveFraction | None = None
+    """They come from the middle of each range, this share of it."""
+    restarts: Count = 20
+    """Attempts at most."""
+    loss: Literal["squared", "absolute", "hinge"] = "squared"
+
+
+class OwnPart(Section):
+    """A user's own subcircuit in a part's place; as `netlists.user_part`."""
+
+    file: Name
+    """Of the subcircuit (.lib, .cir), relative to the design."""
+    subckt: Name | None = None
+    pins: dict[Name, Name] = {}
+    supplies: dict[Name, float] = {}
+    fixed: dict[Name, float] = {}
+
+
+class ElectronicsSection(Section):
+    """[electronics]: how real the parts are."""
+
+    level: Literal["ideal", "macro", "transistor"] = "ideal"
+    leads: bool = False
+    """Whether cables stand before the electrodes."""
+    parts: dict[Name, Name | OwnPart] = {}
+    """Parts at a level of their own, such as mixer = "transistor", or one's own: mixer = { file = "my.lib" }."""
+    values: dict[Name, dict[Name, float]] = {}
+    """Error figures of parts, in the part's own units, such as an offset trimmed by hand: mixer = { offset = 1e-4 }."""
+    temperature: Kelvin = 298.15
+    supply: PositiveVolts = 15.0
+
+
+class NoiseSection(Section):
+    """[noise]: of the device's output."""
+
+    density: Density = 0.0
+    """One-sided, white."""
+
+
+class TolerancesSection(Section):
+    """[tolerances]: how far components of one kind lie apart, and how they drift."""
+
+    resistor: Fraction = 0.0
+    """Largest deviation from the nominal value."""
+    capacitor: Fraction = 0.0
+    offset: Ratio = 0.0
+    """Standard deviation of offsets, in units of each part's own typical figure; 0 leaves that figure as it is."""
+    distribution: Literal["uniform", "normal"] = "uniform"
+    """Of resistors and capacitors: even within the tolerance, or normal with a third of it as standard deviation."""
+    resistor_drift: Drift = 50e-6
+    """Relative, per K from 25 degC."""
+    capacitor_drift: Drift = 100e-6
+    offset_drift: Drift = 0.01
+    """Of an offset, as a share of itself."""
+
+
+class CornersSection(Section):
+    """[corners]: extremes at which the nominal design must work, too; one at a time."""
+
+    device_temperature: Annotated[tuple[Kelvin, ...], Field(strict=False)] = ()
+    temperature: Annotated[tuple[Kelvin, ...], Field(strict=False)] = ()
+    supply: Annotated[tuple[PositiveVolts, ...], Field(strict=False)] = ()
+
+
+class CriteriaSection(Section):
+    """[criteria]: what a design must do to pass; what is left out is not asked."""
+
+    margin_min: Cosine | None = None
+    """Of a gate: (min(high) - max(low))/(max - min) of its outputs."""
+    separation_min: Amperes | None = None
+    """min(high) - max(low)."""
+    attempts_max: Count | None = None
+    gradient_cosine_min: Cosine | None = None
+    """Of the lock-ins' gradient at the start of the run against the exact one."""
+    gradient_error_max: Ratio | None = None
+    """|read - exact|/|exact| there."""
+    yield_min: Fraction | None = None
+    """Share of samples that pass: the lower end of its interval must reach this."""
+
+
+class VerifySection(Section):
+    """[verify]: what `inmateria verify` runs."""
+
+    engine: Literal["ngspice", "twin", "averaged"] = "averaged"
+    """Of the samples; nominal design and corners run in ngspice."""
+    samples: Whole = 100
+    devices: Count = 1
+    """Device seeds that the samples go through in turn."""
+    confirm: Whole = 2
+    """Samples run again in ngspice: failing ones first."""
+    confidence: Confidence = 0.95
+    """Of the interval of the yield."""

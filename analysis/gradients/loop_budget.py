@@ -1,0 +1,107 @@
+"""The error budget of an opened learning loop: of what its reading integrators end at, before the transient.
+
+Over a window of whole cycles the integrator behind the lock-in is a boxcar: tones and ripple vanish, and what is left
+is the finite amplitude, products that fall on a tone, the electronics and the noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuits import Engine, HomodyneLoop, LockInBank, offset_bias
+from dnpu_models.network.geometry import FloatArray
+from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from learning import Bench
+from lockin import ErrorBudget, FrontEnd, LockInSettings, error_budget
+
+
+def predict_loop(
+    bench: Bench,
+    loop: HomodyneLoop,
+    exact: FloatArray,
+    engine: Engine | None,
+    *,
+    output_offset_V: float = 0.0,
+    samples: int = 1024,
+) -> ErrorBudget:
+    """Budget of an opened loop's gradient of the output (S) or of the loss (V/V); its noise is the published chip's.
+
+    Parameters
+    ----------
+    bench : Bench
+        The experiment; its device answers at once (no kinetic Monte Carlo).
+    loop : HomodyneLoop
+        Opened.
+    exact : ndarray, shape (n_controls,)
+        The exact gradient.
+    engine : Engine or None
+        For the small signals of electronics that are not ideal; None if all are.
+    output_offset_V : float, optional
+        How far real parts move v(tia), V: the point at which the loss is meant.
+    samples : int, optional
+        As `lockin.error_budget`.
+
+    Raises
+    ------
+    InputError, ConvergenceError, EngineError
+        As `lockin.error_budget`, `offset_bias` and `LockInBank.front_end`.
+    """
+    sequence, stage, plan = loop.sequence, loop.stage, loop.dither
+    ohm, start = stage.transimpedance_ohm, loop.start_V
+    rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
+
+    def output(controls: FloatArray, pattern: int) -> FloatArray:
+        volts = bench.terminal_voltages(controls, sequence.levels_V[pattern])
+        return np.asarray(-bench.device.follow(volts)[:, bench.output])
+
+    if loop.mode == "output":
+
+        def response(controls: FloatArray) -> FloatArray:
+            return output(controls, 0) - rest[0]
+
+        per_unit, heard, psd = ohm, 0.0, PUBLISHED_A2_PER_HZ
+    else:
+
+        def response(controls: FloatArray) -> FloatArray:
+            outputs = np.stack([output(controls, p) for p in range(sequence.patterns)], axis=-1)
+            return np.asarray(np.mean(loop.loss_values(ohm * outputs + output_offset_V), axis=-1))
+
+        # dE = (dE/d v(tia)) R dI in each window, and windows are averaged; the slope at rest
+        slopes = ohm * loop.loss_slopes(ohm * np.array(rest) + output_offset_V)
+        per_unit, psd = 1.0, PUBLISHED_A2_PER_HZ * float(np.mean(np.square(slopes))) / sequence.patterns
+        heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
+    front_end = FrontEnd()
+    if loop.parts:
+        constant = 0.5 * plan.amplitudes_v[0] * float(offset_bias(loop, heard)[0]) / per_unit
+        front_end = FrontEnd(offset=constant)
+        if loop.mode == "output" and engine is not None:
+            front_end = FrontEnd(_bank(bench, loop).front_end(engine, rest[0], gated=True).transfer, offset=constant)
+    return error_budget(
+        response,
+        start,
+        plan,
+        LockInSettings(sequence.window_s, window="boxcar"),
+        exact=exact,
+        time_s=sequence.window_s,
+        front_end=front_end,
+        psd=psd,
+        samples=samples,
+    )
+
+
+def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:
+    """The loop's electronics up to the low-pass, as a bank."""
+    settings = LockInSettings(float(loop.filter_s or 0.0), 6 * loop.filter_poles)
+    volts = bench.terminal_voltages(loop.start_V, loop.sequence.levels_V[0])
+    return LockInBank(
+        bench.device,
+        bench.output,
+        bench.trained,
+        volts,
+        loop.dither,
+        settings,
+        parts=tuple(loop.parts.values()),
+        reference_V=loop.multiplier_V,
+        transimpedance_ohm=loop.stage.transimpedance_ohm,
+        baseline_A=loop.stage.baseline_V / loop.stage.transimpedance_ohm,
+    )

@@ -1,0 +1,139 @@
+"""Figures of a learning run and of gradients; matplotlib is loaded when the first one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from analysis.gradients.path_check import PathCheck
+    from learning.homodyne.training import Attempt
+
+PATTERNS = ("00", "01", "10", "11")
+
+
+def _figure(**options: Any) -> tuple[Figure, Any]:
+    """A figure that belongs to no window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained", **options)
+    FigureCanvasAgg(figure)
+    return figure, figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG and return its path."""
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Figure:
+    """Electrode voltages, output and loss over a stretch of the run."""
+    figure, _ = _figure(figsize=(9, 6))
+    axes = figure.subplots(3, 1, sharex=True)
+    part = dataset.sel(time=slice(start_s, stop_s))
+    for name in part["terminal"].values:
+        axes[0].plot(part["time"], part["terminal_V"].sel(terminal=name), lw=0.7, label=str(name))
+    axes[0].set_ylabel("electrodes (V)")
+    axes[0].legend(ncols=8, fontsize=7, loc="upper right")
+    current = part["transimpedance_V"] / dataset.attrs["transimpedance_ohm"] * 1e9
+    axes[1].plot(part["time"], current, lw=0.7)
+    axes[1].set_ylabel("output (nA)")
+    axes[2].plot(part["time"], part["loss_V"], lw=0.7, color="tab:red")
+    axes[2].set_ylabel("gated loss (V)")
+    axes[2].set_xlabel("time (s)")
+    return figure
+
+
+def plot_learning(attempt: Attempt) -> Figure:
+    """Control voltages, loss per sequence and the four outputs over a learning run."""
+    loop, run = attempt.loop, attempt.run
+    figure, _ = _figure(figsize=(9, 8))
+    axes = figure.subplots(3, 1, sharex=True)
+    controls = loop.controls_V(run)
+    for k, terminal in enumerate(loop.trained):
+        name = loop.device.terminals[terminal]
+        axes[0].plot(run.time_s, controls[:, k], label=name + (" (input bias)" if terminal in loop.inputs else ""))
+    axes[0].set_ylabel("control voltage (V)")
+    axes[0].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    sequences = np.arange(loop.sequences + 2)
+    ends = (sequences + 1) * loop.sequence.period_s
+    scale = 1e9 / loop.stage.transimpedance_ohm
+    outputs = np.array([loop.outputs_V(run, int(s)) for s in sequences]) * scale
+    losses = [attempt.loss(int(s)) for s in sequences]
+    axes[1].plot(ends, losses, "o-", ms=3, color="tab:red")
+    axes[1].set_ylabel("loss (V)")
+    wanted = np.array(loop.sequence.targets_V) > 0
+    for p in range(loop.sequence.patterns):
+        style = "-" if wanted[p] else "--"
+        label = f"{PATTERNS[p]} ({'high' if wanted[p] else 'low'})" if len(wanted) == len(PATTERNS) else None
+        colour = None if label else ("tab:orange" if wanted[p] else "tab:blue")
+        axes[2].plot(ends, outputs[:, p], style, label=label, color=colour)
+    axes[2].set_ylabel("output current (nA)")
+    axes[2].set_xlabel("time (s)")
+    if len(wanted) == len(PATTERNS):
+        axes[2].legend(fontsize=7, ncols=4)
+    return figure
+
+
+def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
+    """The four outputs as measured before and after learning, with the threshold."""
+    wanted = np.array(attempt.loop.sequence.targets_V) > 0
+    figure, _ = _figure(figsize=(7, 3.5))
+    axes = figure.subplots(1, 2)
+    for axis, title, values in zip(axes, ("before", "after"), (attempt.initial_A, attempt.final_A), strict=True):
+        nano = np.asarray(values) * 1e9
+        for level, colour, name in ((True, "tab:orange", "wanted high"), (False, "tab:blue", "wanted low")):
+            chosen = np.nonzero(wanted == level)[0]
+            axis.plot(chosen, nano[chosen], "o", ms=10, color=colour, label=name)
+        axis.set_xticks(range(len(nano)), PATTERNS[: len(nano)])
+        axis.set_xlim(-0.5, len(nano) - 0.5)
+        score = attempt.initial if title == "before" else attempt.final
+        span = float(np.ptp(nano)) or 1.0
+        axis.set_ylim(nano.min() - 0.4 * span, nano.max() + 0.3 * span)
+        if score.separation_A > 0:
+            high, low = (
+                (nano[wanted], nano[~wanted]) if attempt.loop.stage.polarity > 0 else (nano[~wanted], nano[wanted])
+            )
+            axis.axhline(0.5 * (high.min() + low.max()), color="k", ls=":", label="threshold")
+        axis.legend(fontsize=7, loc="upper center", ncols=3)
+        sign = "" if attempt.loop.stage.polarity > 0 else ", inverted output stage"
+        axis.set_title(f"{gate} {title}: margin {score.quality:.2f}{sign}", fontsize=9)
+        axis.set_ylabel("output current (nA)")
+        axis.set_xlabel("inputs")
+    return figure
+
+
+def plot_gradients(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], title: str) -> Figure:
+    """Measured against ideal components, and side by side for the last pair."""
+    figure, _ = _figure(figsize=(9, 4))
+    left, right = figure.subplots(1, 2)
+    units = measured[0].attrs.get("units", "")
+    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
+    for a, b in zip(measured, ideal, strict=True):
+        left.plot(np.asarray(b) * scale, np.asarray(a) * scale, "o", ms=4)
+    reach = [float(min(np.min(b) for b in ideal)) * scale, float(max(np.max(b) for b in ideal)) * scale]
+    left.plot(reach, reach, "k:", lw=1)
+    left.set_xlabel(f"ideal ({shown})")
+    left.set_ylabel(f"lock-in ({shown})")
+    left.set_title(title, fontsize=10)
+    positions = np.arange(len(ideal[-1]))
+    right.bar(positions - 0.2, np.asarray(measured[-1]) * scale, 0.4, label="lock-in")
+    right.bar(positions + 0.2, np.asarray(ideal[-1]) * scale, 0.4, label="ideal")
+    right.set_xticks(positions, [str(v) for v in ideal[-1]["control"].values])
+    right.set_ylabel(shown)
+    right.legend(fontsize=8)
+    return figure
+
+
+def plot_path_check(check: PathCheck) -> Figure:
+    """Gradients along the learning path, measured against ideal."""
+    title = f"{len(check.measured)} instants, {1e3 * check.dither_V:g} mV, median cosine {np.median(check.cosines):.5f}"
+    return plot_gradients(check.measured, check.ideal, title)

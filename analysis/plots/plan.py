@@ -1,0 +1,45 @@
+"""Figure of a planned reading: error against amplitude and against time; matplotlib is loaded when it is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.gradients.planner import GradientPlan
+from analysis.plots.device import COLOURS
+from analysis.plots.loop import _figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_plan(plan: GradientPlan) -> Figure:
+    """Left: noise falls and bias grows with the amplitude, at the planned time. Right: error against time of reading.
+
+    Parameters
+    ----------
+    plan : GradientPlan
+    """
+    figure, _ = _figure(figsize=(9.6, 4.2))
+    left, right = figure.subplots(1, 2)
+    alpha, error, noise, amplitude = plan.amplitude_curve.T
+    chosen = 1e3 * float(np.mean(plan.dither.amplitudes_v))
+    left.loglog(1e3 * alpha, error, "k-", lw=1.8, label="all")
+    left.loglog(1e3 * alpha, noise, "--", color=COLOURS[0], label="noise")
+    left.loglog(1e3 * alpha, amplitude, "--", color=COLOURS[1], label="amplitude")
+    left.plot(chosen, plan.error, "o", mfc="w", mec="k", ms=8, label="planned")
+    left.set_ylim(bottom=float(error.min()) / 30.0, top=float(error.max()) * 2.0)
+    left.set_xlabel("peak dither, mean over the controls (mV)")
+    left.set_ylabel("error of the gradient / its size")
+    left.set_title(f"read after {plan.time_s:.3g} s")
+    left.legend(fontsize=8)
+    right.loglog(*plan.time_curve.T, "k.-")
+    right.plot(plan.time_s, plan.error, "o", mfc="w", mec="k", ms=8)
+    right.axhline(plan.requirements.error, color="0.6", lw=0.8)
+    right.set_xlabel("time of reading (s)")
+    right.set_ylabel("smallest error")
+    kind = plan.settings.window if plan.settings.window != "rc" else f"{plan.settings.filter_slope} dB/octave"
+    low, high = plan.band_hz
+    right.set_title(f"{plan.dither.n} tones, {low:.4g}-{high:.4g} Hz, {kind}")
+    return figure

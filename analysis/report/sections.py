@@ -1,0 +1,307 @@
+"""Sections of a report out of what runs, budgets, sweeps and samples left; each may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from analysis.gradients.compare import compare
+from analysis.report import plots
+from analysis.report.page import Block, Code, Figure, Section, Table, Text, Waves
+from analysis.report.schematic import loop_schematic
+from circuits import HomodyneLoop, Transient
+from inmateria.errors import InputError
+from learning import Attempt, Task
+from lockin import ErrorBudget
+
+__all__ = [
+    "budget_section",
+    "gradient_section",
+    "learning_section",
+    "loop_section",
+    "parameter_section",
+    "reproduction_section",
+    "sweep_section",
+    "truth_table_section",
+    "waveform_section",
+    "yield_section",
+]
+
+_DRAWN = 600
+"""Points of a curve over time."""
+_SHOWN_PATTERNS = 8
+"""More patterns than these are no truth table to be read: a figure has to do."""
+
+
+def truth_table_section(task: Task, cases: Mapping[str, ArrayLike], *, threshold_A: float | None = None) -> Section:
+    """Outputs of each pattern, case by case (before and after, or corners).
+
+    Parameters
+    ----------
+    task : Task
+    cases : mapping of str to array_like, shape (n_patterns,)
+        Output currents, A.
+    threshold_A : float, optional
+        What tells high from low, A.
+    """
+    names = list(task.patterns)
+    high = np.asarray(task.targets_V) > 0
+    nano = {case: 1e9 * np.asarray(values, dtype=float) for case, values in cases.items()}
+    threshold = None if threshold_A is None else 1e9 * threshold_A
+    blocks: list[Block] = [
+        Figure(
+            plots.patterns(names, high.tolist(), nano, threshold=threshold),
+            "Output of each pattern. Filled: wanted high; hollow: wanted low"
+            + ("." if threshold is None else "; dotted: the threshold."),
+        )
+    ]
+    if len(names) <= _SHOWN_PATTERNS:
+        rows = [
+            [name, "high" if high[k] else "low", *(_signed(values[k]) for values in nano.values())]
+            for k, name in enumerate(names)
+        ]
+        blocks.append(Table(["inputs", "wanted", *(f"{case} (nA)" for case in nano)], rows))
+    return Section("Truth table", blocks)
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def learning_section(attempt: Attempt, task: Task) -> Section:
+    """Loss, controls and outputs while an attempt learned."""
+    loop, run = attempt.loop, attempt.run
+    names = [loop.device.terminals[k] for k in loop.trained]
+    passes = np.arange(loop.sequences + 2)
+    chosen = np.unique(np.linspace(0, run.time_s.size - 1, _DRAWN).astype(int))
+    controls = loop.controls_V(run)[chosen]
+    nano = 1e9 / loop.stage.transimpedance_ohm * np.array([loop.outputs_V(run, int(k)) for k in passes])
+    high = np.asarray(task.targets_V) > 0
+    patterns = list(task.patterns)
+    blocks = [
+        Figure(
+            plots.curves(
+                passes, {"loss": [attempt.loss(int(k)) for k in passes]},
+                x_label="pass through the patterns", y_label="mean loss (V)", label="loss while learning", markers=True,
+            ),
+            "Mean loss of each pass; the first and the last are without learning.",
+        ),
+        Figure(
+            plots.curves(
+                run.time_s[chosen], {name: controls[:, k] for k, name in enumerate(names)},
+                x_label="time (s)", y_label="control (V)", label="controls while learning",
+            ),
+            "Control voltages.",
+        ),
+    ]  # fmt: skip
+    if len(patterns) <= _SHOWN_PATTERNS:
+        lines = {name: nano[:, k] for k, name in enumerate(patterns)}
+        low = [name for k, name in enumerate(patterns) if not high[k]]
+        drawn = plots.curves(
+            passes, lines, x_label="pass through the patterns", y_label="output (nA)", label="outputs while learning",
+            dashed=low,
+        )  # fmt: skip
+        blocks.append(Figure(drawn, "Outputs; solid: wanted high, dashed: wanted low."))
+    return Section("Learning", blocks)
+
+
+def waveform_section(loop: HomodyneLoop, run: Transient, start_s: float, stop_s: float, caption: str = "") -> Section:
+    """Electrodes, output and loss over a stretch of a run, zoomable.
+
+    Raises
+    ------
+    InputError
+        If the run has no two points there.
+    """
+    inside = (run.time_s >= start_s) & (run.time_s <= stop_s)
+    if np.count_nonzero(inside) < 2:
+        raise InputError("start_s", start_s, f"to {stop_s:g} s holds no points", "take a stretch of the run")
+    terminals = loop.device.terminals
+    electrodes = {terminals[k]: run[f"v({node})"][inside] for k, node in enumerate(loop.nodes)}
+    panels = {
+        "electrodes (V)": electrodes,
+        "output (nA)": {"output": 1e9 / loop.stage.transimpedance_ohm * run["v(tia)"][inside]},
+        "loss (V)": {"loss": run["v(loss)"][inside]},
+    }
+    return Section("Waveforms", [Waves(run.time_s[inside], panels, caption)])
+
+
+def gradient_section(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], caption: str = "") -> Section:
+    """Gradients read by the circuit against exact ones, pair by pair, and the last pair side by side."""
+    if not measured or len(measured) != len(ideal):
+        raise InputError("measured", len(measured), f"does not pair with {len(ideal)} exact gradients", "give as many")
+    scale, unit = (1e9, "nS") if measured[0].attrs.get("units") == "S" else (1.0, str(measured[0].attrs.get("units")))
+    names = [str(name) for name in ideal[0]["control"].values]
+    found = [compare(a, b) for a, b in zip(measured, ideal, strict=True)]
+    cosines, errors = [c.cosine for c in found], [c.relative_error for c in found]
+    read, exact = scale * np.asarray(measured[-1]), scale * np.asarray(ideal[-1])
+    words = (
+        f"Cosine {np.median(cosines):.5f} at the median, {min(cosines):.5f} at the worst of {len(found)}; "
+        f"relative error {100 * np.median(errors):.2g} % at the median, {100 * max(errors):.2g} % at the worst."
+    )
+    return Section(
+        "Gradient",
+        [
+            Text(words),
+            Figure(
+                plots.against_ideal(
+                    [scale * np.asarray(v) for v in ideal], [scale * np.asarray(v) for v in measured], names, unit
+                ),
+                caption or "Components read by the lock-ins over the exact ones; dotted: equal.",
+            ),
+            Figure(
+                plots.bars(names, {"lock-in": read, "exact": exact}, y_label=f"gradient ({unit})", label="gradient"),
+                "The last of them, control by control.",
+            ),
+        ],
+    )
+
+
+def budget_section(
+    budget: ErrorBudget,
+    names: Sequence[str],
+    measured: ArrayLike | None = None,
+    *,
+    scale: float = 1e9,
+    unit: str = "nS",
+) -> Section:
+    """Why the reading differs from the exact gradient, by cause and control; `measured` deviations as dots."""
+    size = float(np.linalg.norm(budget.exact))
+    rows = [
+        [name, f"{scale * share:.3g}", f"{100 * share / size:.2g} %"]
+        for name, share in budget.shares().items()
+        if share > 1e-4 * size
+    ]
+    return Section(
+        "Error budget",
+        [
+            Figure(
+                plots.budget_bars(budget, names, measured, scale, unit),
+                "Predicted deviation by cause" + ("" if measured is None else ", and the one measured") + ".",
+            ),
+            Table(["cause", f"size ({unit})", "of the gradient"], rows, "Over all controls, largest first"),
+        ],
+    )
+
+
+def sweep_section(
+    values: xr.DataArray, marks: Mapping[str, tuple[Any, Any]] | None = None, caption: str = ""
+) -> Section:
+    """A quantity over the two dimensions of an array: first upwards, second to the right; logarithmic where evenly so.
+
+    Parameters
+    ----------
+    values : DataArray
+        Two dimensions with numbers as coordinates; ``attrs["units"]`` of array and coordinates are shown.
+    marks : mapping of str to (x, y), optional
+        Points, or lines of points, to be marked.
+    """
+    if values.ndim != 2:
+        raise InputError("values", values.dims, "are not two dimensions", "take the median over the others")
+    y, x = (str(dim) for dim in values.dims)
+    log = "".join(sign for sign, dim in (("x", x), ("y", y)) if _even_logarithms(values[dim].values))
+    known = np.asarray(values)[np.isfinite(np.asarray(values))]
+    if known.size and known.min() > 0 and known.max() > 10 * known.min():
+        log += "v"
+    shown = str(values.attrs.get("long_name", values.name or "value"))
+    drawn = plots.field_map(
+        values[x].values, values[y].values, np.asarray(values), x_label=_axis(values[x], x),
+        y_label=_axis(values[y], y), value_label=_axis(values, shown), marks=marks or {}, log=log,
+    )  # fmt: skip
+    return Section("Sweep", [Figure(drawn, caption)])
+
+
+def _axis(array: xr.DataArray, name: str) -> str:
+    units = str(array.attrs.get("units", ""))
+    return f"{name} ({units})" if units not in ("", "1") else name
+
+
+def _even_logarithms(points: ArrayLike) -> bool:
+    """Whether points have even ratios rather than even distances."""
+    p = np.asarray(points, dtype=float)
+    if p.size < 3 or np.any(p <= 0.0):
+        return False
+    return bool(np.std(np.diff(np.log(p))) / np.mean(np.diff(np.log(p))) < np.std(np.diff(p)) / np.mean(np.diff(p)))
+
+
+def yield_section(
+    passed: ArrayLike,
+    interval: tuple[float, float],
+    *,
+    confidence: float = 0.95,
+    figures: Mapping[str, tuple[ArrayLike, float | None]] | None = None,
+    sensitivities: Mapping[str, float] | None = None,
+    sensitivity_label: str = "share of the variance",
+    sensitivity_note: str = "",
+    failures: Sequence[Sequence[str]] = (),
+    failure_columns: Sequence[str] = (),
+) -> Section:
+    """How many samples pass, how their figures scatter, and what they depend on.
+
+    Parameters
+    ----------
+    passed : array_like of bool, shape (n,)
+    interval : tuple of float
+        Confidence interval of the yield, 0 to 1.
+    confidence : float, optional
+    figures : mapping of str to (array_like, float or None), optional
+        Values of the samples by name, with their limit.
+    sensitivities : mapping of str to float, optional
+        By component.
+    sensitivity_label, sensitivity_note : str, optional
+        Axis and caption.
+    failures, failure_columns : optional
+        A table of failing samples.
+    """
+    ok = np.asarray(passed, dtype=bool)
+    low, high = interval
+    blocks: list[Block] = [
+        Text(
+            f"{np.count_nonzero(ok)} of {ok.size} samples pass: {100 * np.mean(ok):.1f} %, "
+            f"{100 * confidence:g} % interval {100 * low:.1f} to {100 * high:.1f} %."
+        )
+    ]
+    for name, (values, limit) in (figures or {}).items():
+        drawn = plots.histogram(values, x_label=name, limit=limit, passed=ok)
+        blocks.append(
+            Figure(
+                drawn,
+                f"{name[:1].upper()}{name[1:]} of the samples" + ("; dotted: the limit." if limit is not None else "."),
+            )
+        )
+    if sensitivities:
+        drawn = plots.ranking(list(sensitivities), list(sensitivities.values()), x_label=sensitivity_label)
+        blocks.append(Figure(drawn, sensitivity_note or "What it depends on."))
+    if failures:
+        blocks.append(Table(failure_columns, failures, "Failing samples"))
+    return Section("Yield", blocks)
+
+
+def loop_section(loop: HomodyneLoop) -> Section:
+    """The schematic of a loop."""
+    wide, narrow = loop_schematic(loop)
+    caption = "Stages of the loop, shaded by the level of their parts; ×n: one for each control; dashed: the tones."
+    return Section("Loop", [Figure(wide, caption, wide=True, narrow_svg=narrow)])
+
+
+def parameter_section(groups: Mapping[str, Mapping[str, str]]) -> Section:
+    """Tables of parameters and values by group."""
+    tables = [
+        Table(["parameter", "value"], [[name, value] for name, value in values.items()], group)
+        for group, values in groups.items()
+        if values
+    ]
+    return Section("Parameters", tables)
+
+
+def reproduction_section(commands: Sequence[str], versions: Mapping[str, str], note: str = "") -> Section:
+    """What to type to get the same, and with which versions."""
+    blocks: list[Block] = [Text(note)] if note else []
+    blocks.append(Code("\n".join(commands)))
+    if versions:
+        blocks.append(Table(["package", "version"], [[name, value] for name, value in versions.items()], "Versions"))
+    return Section("Reproduce", blocks)

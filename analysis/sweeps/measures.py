@@ -1,0 +1,407 @@
+"""What a sweep measures at a point of a design: a gradient of the circuit at frozen controls, or a whole training.
+
+A point's ``seed`` is the design's: it draws the setting (gradient) or the starts (learn), and is the seed of the
+device, too, where that is a random network and ``device.seed`` is no axis of its own. So the point of seed 7 is the one
+of ``inmateria learn --seed 7 --device-seed 7``. Noise is drawn anew at every point, from its coordinates.
+
+Devices, and the ngspice process, are kept from point to point of a worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from analysis.designs.design import Design
+from analysis.gradients.compare import compare
+from analysis.gradients.path_check import loss_gradients
+from analysis.sweeps.axes import SEED, Value, point_words
+from analysis.sweeps.store import Variable
+from circuits import Engine, HomodyneLoop
+from circuits.parts.component_errors import NOMINAL_K
+from dnpu_models import NoiseSpectrum, NoisyDevice
+from dnpu_models.network.geometry import FloatArray
+from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from inmateria.errors import InputError
+from learning import Bench, HgeSettings, Task, adjoint, learn, spice_lock_in
+from learning.homodyne.training import as_measured, build_loop
+
+Key = TypeVar("Key")
+Made = TypeVar("Made")
+MEASURES = ("gradient", "loss-gradient", "learn")
+ENGINES = ("ngspice", "twin", "averaged")
+POINTS_PER_CYCLE = 12.0
+"""Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
+LIVE_WINDOW_S = 1e-5
+"""Longest window in which kinetic Monte Carlo is followed: some hundred seconds of computing."""
+_DEVICES = 32
+"""Kept by a worker."""
+
+_benches: OrderedDict[str, Bench] = OrderedDict()
+_gradients: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
+_engines: list[Engine] = []
+
+
+def design_at(design: Design, point: Mapping[str, Value]) -> Design:
+    """The design of a point.
+
+    Raises
+    ------
+    InputError
+        As `Design.changed`.
+    """
+    values: dict[str, Any] = dict(point)
+    if SEED in point and "device.seed" not in point and design.device.model in ("meanfield", "kmc"):
+        values["device.seed"] = point[SEED]
+    return design.changed(values)
+
+
+def bench_of(design: Design) -> Bench:
+    """The design's bench without noise; the device is that of an earlier call where it is the same.
+
+    Raises
+    ------
+    InputError
+        As `Design.bench`; for a device that is followed hop by hop over windows that take for ever.
+    """
+    if design.device.model == "kmc" and design.dither.spacing < 1.0 / LIVE_WINDOW_S:
+        raise InputError(
+            "dither.spacing", design.dither.spacing, "makes windows of some 1e12 hops, which kmc follows one by one",
+            f"take {1.0 / LIVE_WINDOW_S:g} Hz or more, or meanfield",
+        )  # fmt: skip
+    found = _kept(_benches, _device_key(design), lambda: design.changed({"noise.density": 0.0}).bench())
+    dither = design.dither  # all that the rest of a design changes about a bench
+    return replace(found, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base)
+
+
+def _device_key(design: Design) -> str:
+    return f"{design._folder}{design.device.model_dump_json()}{design.task.model_dump_json()}"
+
+
+def _kept(kept: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
+    """What was made for the key before, or is made now; the least used is dropped."""
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > _DEVICES:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _engine() -> Engine:
+    """The process's own ngspice."""
+    if not _engines:
+        _engines.append(Engine())
+        atexit.register(_engines[0].close)
+    return _engines[0]
+
+
+def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
+    """The bench with white noise on its output current."""
+    if density_A2_per_Hz <= 0.0:
+        return bench
+    device: Any = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))
+    return replace(bench, device=device)
+
+
+def settings_at(design: Design, task: Task) -> HgeSettings:
+    """The design's settings, its components as they have drifted at the temperature of its electronics."""
+    settings = design.settings(task)
+    if design.electronics.temperature == NOMINAL_K:
+        return settings
+    from analysis.verification.boards import board, parts_of  # which itself measures boards as a sweep does its points
+
+    return replace(settings, component_errors=board(design, parts_of(design)))
+
+
+def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray:
+    """The setting that belongs to a seed: controls, V, (n,); the dither's room is kept free."""
+    peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_v)
+    low, high = bench.limits_V.T
+    return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A gradient as the circuit read it.
+
+    Attributes
+    ----------
+    measured, exact : DataArray
+    noise : ndarray, shape (n_trained,)
+        Standard deviation that the noise gives it, predicted.
+    time_s : float
+        How long it took, s.
+    """
+
+    measured: xr.DataArray
+    exact: xr.DataArray
+    noise: FloatArray
+    time_s: float
+
+
+@dataclass(frozen=True)
+class GradientMeasure:
+    """The circuit's reading of d(output current)/dV at a random setting, noise included, against the exact one.
+
+    The noise is the design's; the published chip's 1e-5 nA^2/Hz where the design says nothing of it.
+
+    Parameters
+    ----------
+    design : Design
+    engine : {"twin", "ngspice"}
+
+    Raises
+    ------
+    InputError
+        For an engine or a device that has no such reading.
+    """
+
+    design: Design
+    engine: str = "twin"
+
+    def __post_init__(self) -> None:
+        if self.engine == "averaged":
+            raise InputError(
+                "engine", self.engine, "follows a closed loop only, and knows no noise", "choose twin or ngspice"
+            )
+        _differentiable(self.design)
+
+    @property
+    def noise_A2_per_Hz(self) -> float:
+        """One-sided density of the output's noise."""
+        return _density(self.design)
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return {
+            "reading": Variable("S", ("control",), "gradient of the output as the circuit reads it"),
+            "exact": Variable("S", ("control",), "exact gradient"),
+            "noise": Variable("S", ("control",), "standard deviation that the noise gives the reading, predicted"),
+            "relative_error": Variable("1", (), "|reading - exact| / |exact|"),
+            "cosine": Variable("1", (), "cosine of the angle between both"),
+            "sign_agreement": Variable("1", (), "share of controls with the right sign"),
+            "time": Variable("s", (), "time of reading"),
+        }
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return {
+            "deviation": Variable("1", (), f"|{self.engine} - ngspice| / |ngspice|, both without noise"),
+            "reading": Variable("S", ("control",), "gradient of the output as ngspice reads it, without noise"),
+        }
+
+    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> Reading:
+        """The circuit's reading there."""
+        design = design_at(self.design, point)
+        _differentiable(design)
+        bench = bench_of(design)
+        settings = settings_at(design, design.fitted_task(bench))
+        controls = random_setting(bench, settings, design.seed)
+        density = _density(design) if noisy else 0.0
+        measured, _, _, loop = spice_lock_in(
+            with_noise(bench, density),
+            _engine() if engine == "ngspice" else None,
+            controls,
+            settings.amplitude_V,
+            points_per_cycle=POINTS_PER_CYCLE,
+            seed=_noise_seed(design, point),
+            parts=settings.parts,
+            multiplier_V=settings.multiplier_V,
+            errors=settings.component_errors,
+        )
+        exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
+        window = loop.sequence.window_s
+        noise = np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_v)  # boxcar of length T: S/(T alpha^2)
+        return Reading(measured, exact, noise, window)
+
+    def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
+        """The values at a point."""
+        read = self._read(point, self.engine, noisy=True)
+        found = compare(read.measured, read.exact)
+        return {
+            "reading": np.asarray(read.measured),
+            "exact": np.asarray(read.exact),
+            "noise": read.noise,
+            "relative_error": found.relative_error,
+            "cosine": found.cosine,
+            "sign_agreement": found.sign_agreement,
+            "time": read.time_s,
+        }
+
+    def check(self, point: dict[str, Value]) -> dict[str, Any]:
+        """How far ngspice is from it there."""
+        fast, true = (self._read(point, engine, noisy=False).measured for engine in (self.engine, "ngspice"))
+        return {"deviation": compare(fast, true).relative_error, "reading": np.asarray(true)}
+
+
+@dataclass(frozen=True)
+class LossGradientMeasure(GradientMeasure):
+    """The circuit's reading of d(loss)/dV over the task's patterns, at a random setting, against the exact one.
+
+    The output stage is set by the outputs at the setting and held there, as `inmateria gradient --of loss` does.
+    """
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return _of_loss(super().variables)
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return _of_loss(super().check_variables)
+
+    def _read(self, point: dict[str, Value], engine: str, noisy: bool) -> Reading:
+        """The circuit's reading there.
+
+        Noise of density S behind a slope s_p = dE/d v(tia) of pattern p gives the mean over P patterns, each read for
+        T, a variance of (R^2 S / (T alpha^2)) mean(s_p^2) / P.
+        """
+        design = design_at(self.design, point)
+        _differentiable(design)
+        bench = bench_of(design)
+        task = design.fitted_task(bench)
+        settings = settings_at(design, task)
+        ngspice = _engine() if engine == "ngspice" else None
+        density = _density(design) if noisy else 0.0
+
+        def at(controls_V: FloatArray) -> HomodyneLoop:
+            return build_loop(bench, task, settings, controls_V, 1.0, bench.outputs_A(controls_V, task))
+
+        controls = np.clip(
+            random_setting(bench, settings, design.seed), *at(bench.limits_V.mean(axis=1)).control_limits_V
+        )
+        loop = at(controls)
+        if settings.parts:
+            loop = as_measured(loop, "twin" if ngspice is None else "ngspice", ngspice)
+        measured, exact, _ = loss_gradients(
+            bench, task, replace(loop, device=with_noise(bench, density).device), controls, settings.amplitude_V,
+            ngspice, points_per_cycle=POINTS_PER_CYCLE, seed=_noise_seed(design, point),
+        )  # fmt: skip
+        ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence
+        outputs_V = ohm * bench.outputs_A(controls, task) + exact.attrs["output_offset_V"]
+        slope = ohm * np.sqrt(np.mean(loop.loss_slopes(outputs_V) ** 2) / sequence.patterns)
+        noise = slope * np.sqrt(density / sequence.window_s) / np.asarray(loop.dither.amplitudes_v)
+        return Reading(measured, exact, noise, sequence.period_s)
+
+
+@dataclass(frozen=True)
+class LearnMeasure:
+    """A whole training.
+
+    Parameters
+    ----------
+    design : Design
+    engine : {"ngspice", "twin", "averaged"}
+        The averaged loop knows no noise: the design's is left out.
+    """
+
+    design: Design
+    engine: str = "twin"
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it returns."""
+        return {
+            "learned": Variable("1", (), "1 if the task was learned"),
+            "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
+            "correlation": Variable("1", (), "of outputs and targets, best attempt"),
+            "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
+            "attempts": Variable("1", (), "attempts made"),
+            "attempts_failed": Variable("1", (), "of these, such as got to no end"),
+            "device_evaluations": Variable("1", (), "patterns presented, looks included"),
+            "loss": Variable("V", (), "mean loss over the last sequence, best attempt"),
+            "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
+        }
+
+    @property
+    def check_variables(self) -> Mapping[str, Variable]:
+        """What `check` returns."""
+        return {
+            "deviation": Variable("1", (), "largest difference of the controls at the end, of their range"),
+            "learned": Variable("1", (), "1 if ngspice learned the task"),
+        }
+
+    def _learn(self, point: dict[str, Value], engine: str) -> Any:
+        design = design_at(self.design, point)
+        bench = bench_of(design)
+        if engine != "averaged":
+            bench = with_noise(bench, design.noise.density)
+        task = design.fitted_task(bench)
+        rng = np.random.default_rng(design.seed)
+        chosen: Any = engine
+        return learn(bench, task, settings_at(design, task), rng=rng, engine=chosen)
+
+    def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
+        """The values at a point."""
+        result = self._learn(point, self.engine)
+        best = result.best
+        return {
+            "learned": float(result.success),
+            "quality": best.final.quality,
+            "correlation": best.final.correlation,
+            "separation": best.final.separation_A,
+            "attempts": result.starts,
+            "attempts_failed": len(result.failed),
+            "device_evaluations": result.device_evaluations,
+            "loss": best.loss(best.loop.sequences),
+            "controls": best.controls_V,
+        }
+
+    def check(self, point: dict[str, Value]) -> dict[str, Any]:
+        """How far ngspice is from it there."""
+        fast, true = (self._learn(point, engine) for engine in (self.engine, "ngspice"))
+        span = np.ptp(true.bench.limits_V, axis=1)
+        apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
+        return {"deviation": apart, "learned": float(true.success)}
+
+
+def _of_loss(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    """The variables of a gradient of the output, of the loss."""
+    return {
+        name: replace(one, units="V/V", long_name=one.long_name.replace("the output", "the loss"))
+        if one.units == "S"
+        else one
+        for name, one in variables.items()
+    }
+
+
+def _noise_seed(design: Design, point: Mapping[str, Value]) -> int:
+    """A point's own draw of the noise."""
+    return int(np.random.SeedSequence([design.seed, *point_words(point)]).generate_state(1)[0])
+
+
+def _differentiable(design: Design) -> None:
+    if design.device.model == "kmc":
+        raise InputError("device.model", "kmc", "knows no exact gradient", "take meanfield, or a chip's file")
+
+
+def _density(design: Design) -> float:
+    given = "density" in design.noise.model_fields_set
+    return design.noise.density if given else PUBLISHED_A2_PER_HZ
+
+
+def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | LearnMeasure:
+    """A measure by name.
+
+    Raises
+    ------
+    InputError
+        For a name or engine that is unknown, and combinations that make no sense.
+    """
+    if name not in MEASURES:
+        raise InputError("measure", name, "is no measure", f"choose {' or '.join(MEASURES)}")
+    if engine not in ENGINES:
+        raise InputError("engine", engine, "is unknown", f"choose {', '.join(ENGINES)}")
+    if name == "learn":
+        return LearnMeasure(design, engine)
+    return LossGradientMeasure(design, engine) if name == "loss-gradient" else GradientMeasure(design, engine)

@@ -1,0 +1,201 @@
+"""The nominal design's run in a verification, and its file: what was trained once is not trained again.
+
+``nominal.nc`` holds the best attempt's waveforms as `loop_dataset` makes them, the gradients along its path, and, as
+attributes, the design and all else that makes the attempt; ``nominal.cir`` the deck that ran. The other attempts leave
+their number only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.datasets import loop_dataset, recorded_run, save_dataset
+from analysis.designs.design import Design
+from analysis.gradients.compare import compare
+from analysis.gradients.path_check import PathCheck
+from analysis.verification.boards import experiment_of
+from circuits import OutputStage
+from inmateria.errors import ConvergenceError, InputError
+from learning import Attempt, Bench, FailedAttempt, Task, TrainingResult
+from learning.homodyne.gradients import label
+from learning.homodyne.training import Start, build_loop, judge
+
+NOMINAL, NOMINAL_QUICK = "nominal", "nominal-quick"
+"""Names of the files, without ``.nc`` and ``.cir``."""
+
+
+@dataclass(frozen=True, eq=False)
+class NominalRun:
+    """The nominal design's training, by its best attempt, and the lock-ins along its path.
+
+    Attributes
+    ----------
+    engine : str
+    bench, task
+        What was trained.
+    best : Attempt
+    starts : int
+        Attempts made.
+    device_evaluations : int
+        Of all attempts.
+    failed : tuple of FailedAttempt
+        Those that got to no end.
+    check : PathCheck
+        Lock-in gradients along the path against exact ones.
+    """
+
+    engine: str
+    bench: Bench
+    task: Task
+    best: Attempt
+    starts: int
+    device_evaluations: int
+    failed: tuple[FailedAttempt, ...]
+    check: PathCheck
+
+    @classmethod
+    def of(cls, result: TrainingResult, check: PathCheck) -> NominalRun:
+        """What counts of a training."""
+        return cls(
+            result.engine, result.bench, result.task, result.best, result.starts, result.device_evaluations,
+            result.failed, check,
+        )  # fmt: skip
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was learned."""
+        return self.best.final.learned
+
+
+def write_nominal(run: NominalRun, design: Design, folder: Path, name: str) -> None:
+    """Write a run's files.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written.
+    """
+    best, check, start = run.best, run.check, run.best.start
+    about = {
+        "stage": asdict(best.loop.stage),
+        "start": {
+            "controls_V": start.controls_V.tolist(),
+            "polarity": start.polarity,
+            "outputs_A": start.outputs_A.tolist(),
+            "looked": start.looked,
+            "found": start.found,
+        },
+        "starts": run.starts,
+        "device_evaluations": run.device_evaluations,
+        "failed": [
+            {"number": one.number, "error": _four(one.error), "device_evaluations": one.device_evaluations}
+            for one in run.failed
+        ],
+        "check": {
+            "sequences": check.sequences, "patterns": check.patterns, "dither_V": check.dither_V,
+            "timepoints": check.timepoints,
+        },
+    }  # fmt: skip
+    data = loop_dataset(
+        best.loop, best.run, seed=design.seed, engine=run.engine, training=json.dumps(about), **design.identity
+    )
+    for key, found, text in (
+        ("gradient_measured_S", check.measured, "gradient of the output as the circuit reads it, along the path"),
+        ("gradient_exact_S", check.ideal, "exact gradient of the output there"),
+    ):
+        table = np.stack([np.asarray(one) for one in found])
+        source = str(found[0].attrs["source"])
+        data[key] = (("instant", "control"), table, {"units": "S", "long_name": text, "source": source})
+    path, partial = folder / f"{name}.nc", folder / f".{name}.nc.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".cir").write_text(best.run.deck or best.loop.deck(), encoding="utf-8")
+        save_dataset(data, partial)
+        partial.replace(path)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError("out", str(path), f"cannot be written ({why})", "choose another place") from error
+
+
+def identity_of(path: Path) -> Mapping[str, Any] | None:
+    """The attributes of a file of `write_nominal`; None if there is none that can be read."""
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            return dict(opened.attrs) if "training" in opened.attrs else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def read_nominal(
+    design: Design, engine: str, errors: Mapping[str, float], folder: Path, name: str
+) -> NominalRun | None:
+    """What `write_nominal` wrote of this design and engine; None where there is nothing of the kind.
+
+    Parameters
+    ----------
+    design : Design
+    engine : str
+    errors : dict
+        Component errors of the nominal board.
+    folder, name
+        As for `write_nominal`.
+    """
+    path = folder / f"{name}.nc"
+    attrs = identity_of(path)
+    if attrs is None or attrs.get("design_sha256") != design.digest or attrs.get("engine") != engine:
+        return None
+    deck = _deck(path.with_suffix(".cir"), attrs["deck_sha256"])
+    if deck is None:
+        return None
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        data = opened.load()
+    about = json.loads(attrs["training"])
+    bench, task, settings = experiment_of(design, engine, errors)
+    said = about["start"]
+    start = Start(
+        np.array(said["controls_V"]), said["polarity"], np.array(said["outputs_A"]), said["looked"], said["found"]
+    )
+    stage = {**about["stage"], "gain_limits": tuple(about["stage"]["gain_limits"])}
+    loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
+    loop = replace(loop, stage=OutputStage(**stage))
+    best = judge(bench, task, loop, recorded_run(data, loop, deck), start)
+    measured, exact = (
+        tuple(label(bench, row, data[key].attrs["source"]) for row in data[key].values)
+        for key in ("gradient_measured_S", "gradient_exact_S")
+    )
+    check = about["check"]
+    return NominalRun(
+        engine, bench, task, best, about["starts"], about["device_evaluations"],
+        tuple(
+            FailedAttempt(one["number"], ConvergenceError(*one["error"]), one["device_evaluations"], None)
+            for one in about["failed"]
+        ),
+        PathCheck(
+            measured, exact, tuple(compare(a, b) for a, b in zip(measured, exact, strict=True)),
+            tuple(check["sequences"]), tuple(check["patterns"]), check["dither_V"], check["timepoints"],
+        ),
+    )  # fmt: skip
+
+
+def _four(error: ConvergenceError) -> list[Any]:
+    """An error's field, value, problem and fix, as JSON has them."""
+    return [error.field, json.loads(json.dumps(error.value, default=str)), error.problem, error.fix]
+
+
+def _deck(path: Path, sha256: str) -> str | None:
+    """The deck that ran: the file's, where it is still that; empty for engines without one; None if it is lost."""
+    if sha256 == hashlib.sha256(b"").hexdigest():
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return text if hashlib.sha256(text.encode()).hexdigest() == sha256 else None

@@ -1,0 +1,342 @@
+"""The report of a verification: what `analysis.verification.verify` found, in the order in which one asks.
+
+Why passed or not, what the circuit learned, whether it read the right gradient and why not exactly, how many boards
+work and what decides it, what was simulated, and how to do it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel
+
+from analysis.datasets import versions
+from analysis.designs.design import Design
+from analysis.designs.sections import OwnPart
+from analysis.designs.units import written
+from analysis.gradients.loop_budget import predict_loop
+from analysis.report.page import Block, Report, Section, Table, Text
+from analysis.report.sections import (
+    budget_section,
+    gradient_section,
+    learning_section,
+    loop_section,
+    reproduction_section,
+    sweep_section,
+    truth_table_section,
+    waveform_section,
+    yield_section,
+)
+from circuits import HomodyneLoop
+from dnpu_models.network.geometry import FloatArray
+from learning import Attempt
+from learning.homodyne.gradients import probe_loop
+from lockin import ErrorBudget
+
+if TYPE_CHECKING:
+    from analysis.verification.verify import Verification
+    from analysis.verification.yields import Sensitivity
+
+_SAMPLES_SHOWN = 10
+"""Of the failing ones."""
+_SIGNIFICANT = 0.05
+"""Chance below which a component is said to matter; it holds for all components together."""
+_FEWEST = 10
+"""Samples below which no component is said to matter: the probabilities of rank correlations hold for many."""
+_SHARES = {
+    "dither.anneal_to", "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
+    "criteria.yield_min", "verify.confidence",
+}  # fmt: skip
+_DEGREES = {"electronics.temperature", "corners.temperature"}
+_NAMES = {
+    "learned": "Task learned",
+    "margin_min": "Margin",
+    "separation_min": "Separation",
+    "attempts_max": "Attempts",
+    "gradient_cosine_min": "Gradient, cosine",
+    "gradient_error_max": "Gradient, relative error",
+    "yield_min": "Yield",
+}
+
+
+def verification_report(
+    found: Verification,
+    *,
+    commands: Sequence[str],
+    facts: Mapping[str, str] | None = None,
+    maps: Sequence[tuple[xr.DataArray, Mapping[str, tuple[Any, Any]], str]] = (),
+    ngspice: str | None = None,
+) -> Report:
+    """What a verification found, as a report.
+
+    Parameters
+    ----------
+    found : Verification
+    commands : sequence of str
+        What to type to get the same, from the design's folder.
+    facts : mapping of str to str, optional
+        For the head: the design's file, the date, the time it took.
+    maps : sequence of (DataArray, marks, caption), optional
+        Sweeps of the design, as `report_sections.sweep_section` takes them.
+    ngspice : str, optional
+        Its version.
+    """
+    attempt, task = found.attempt, found.nominal.task
+    period = attempt.loop.sequence.period_s
+    engine = found.nominal.engine
+    known = {**versions(), **({"ngspice": ngspice} if ngspice else {})}
+    return Report(
+        found.design.name,
+        found.passed,
+        _summary(found),
+        [replace(one, name=_NAMES.get(one.name, one.name)) for one in found.criteria],
+        [
+            _outputs(found),
+            _corners(found),
+            learning_section(attempt, task),
+            waveform_section(
+                attempt.loop,
+                attempt.run,
+                period,
+                2 * period,
+                f"The first pass while learning, nominal design; {_drawn_by(engine)}.",
+            ),
+            gradient_section(found.check.measured, found.check.ideal),
+            _budget(found),
+            *(sweep_section(values, marks, caption) for values, marks, caption in maps),
+            *_yield(found),
+            loop_section(attempt.loop),
+            _parameters(found.design, attempt.loop),
+            reproduction_section(commands, known, _whole(found.design)),
+        ],
+        {**(facts or {}), "seed": str(found.design.seed)},
+        "quick look only" if found.quick else "",
+    )
+
+
+def _drawn_by(engine: str) -> str:
+    return "the averaged engine, without the dither" if engine == "averaged" else f"engine {engine}"
+
+
+def _whole(design: Design) -> str:
+    return f"Everything is decided by the design (sha256 {design.digest[:16]}) and the versions below."
+
+
+def _summary(found: Verification) -> str:
+    """The verdict in words."""
+    failed = [d for d in found.criteria if not d.passed]
+    count = len(found.criteria)
+    if failed:
+        names = "; ".join(f"{_NAMES.get(d.name, d.name).lower()} ({d.where})" for d in failed[:3])
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        words = f"{count - len(failed)} of {count} criteria are met. Not met: {names}{more}."
+    else:
+        words = f"All {count} criteria are met." if count > 1 else "The criterion is met."
+    if found.yields is not None:
+        y = found.yields
+        words += f" Yield {100 * y.share:.3g} % ({100 * y.low:.3g} to {100 * y.high:.3g} %) of {y.samples} samples."
+    if sure := _sure(found):
+        words += f" What matters most: {sure[0].name}."
+    if found.quick:
+        words += " A quick look: few samples, no corners, nothing in ngspice."
+    return words
+
+
+def _threshold_A(attempt: Attempt) -> float | None:
+    """Half way between the nearest outputs that are wanted high and low; None where they overlap."""
+    high = attempt.loop.stage.polarity * (np.asarray(attempt.loop.sequence.targets_V)) > 0
+    outputs = np.asarray(attempt.final_A)
+    if high.all() or not high.any():
+        return None
+    top, bottom = float(outputs[high].min()), float(outputs[~high].max())
+    return 0.5 * (top + bottom) if top > bottom else None
+
+
+def _outputs(found: Verification) -> Section:
+    attempt, task = found.attempt, found.nominal.task
+    cases = {"before": attempt.initial_A, "after": attempt.final_A}
+    section = truth_table_section(task, cases, threshold_A=_threshold_A(attempt))
+    blocks: list[Block] = [
+        Text(f"Nominal design: {attempt.final.words()}.{_inverted(attempt)}"),
+        *(Text(f"Attempt {one.number + 1} failed: {one.reason}.") for one in found.nominal.failed),
+        *section.blocks,
+    ]
+    worst = found.worst_attempt
+    if worst is not None:
+        of = truth_table_section(task, {f"sample {found.worst}": worst.final_A}, threshold_A=_threshold_A(worst))
+        blocks += [Text(f"Worst sample, {found.worst}: {worst.final.words()}.{_inverted(worst)}"), *of.blocks]
+    return Section(section.title, blocks)
+
+
+def _inverted(attempt: Attempt) -> str:
+    if attempt.loop.stage.polarity > 0:
+        return ""
+    return " The output stage inverts: wanted high is the lower current."
+
+
+def _corners(found: Verification) -> Section:
+    data = found.corners
+    if "corner" not in data.dims:
+        return Section("Corners", [])
+    rows, failed = [], []
+    met = {d.where: d.passed for d in found.criteria}
+    for row, name in enumerate(str(name) for name in data["corner"].values):
+        good = met.get(name, bool(data["learned"].values[row] > 0))
+        reason = str(data["reason"].values[row])
+        if not good:
+            failed.append(row)
+        rows.append([name, "pass" if good else "fail", *_outcome(data, row), reason])
+    columns, rows = _without_empty(["corner", "verdict", "margin", "separation", "attempts", "trouble"], rows)
+    return Section("Corners", [Table(columns, rows, failed=failed)])
+
+
+def _without_empty(columns: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without its last column where that is empty."""
+    return (columns, rows) if any(row[-1] for row in rows) else (columns[:-1], [row[:-1] for row in rows])
+
+
+def _outcome(data: xr.Dataset, row: int) -> list[str]:
+    """Margin, separation and attempts of a row, as text."""
+    quality, separation, attempts, lost = (
+        float(data[name].values[row]) for name in ("quality", "separation", "attempts", "attempts_failed")
+    )
+    return [
+        f"{quality:.2f}".replace("-", "−") if np.isfinite(quality) else "",
+        f"{1e9 * separation:.2f} nA".replace("-", "−") if np.isfinite(separation) else "",
+        f"{int(attempts)}{f' ({int(lost)} failed)' if lost > 0 else ''}" if np.isfinite(attempts) else "",
+    ]
+
+
+def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
+    """The budget of the last reading along the path, and how far that reading was from the exact gradient, S."""
+    attempt, check, bench, task = found.attempt, found.check, found.nominal.bench, found.nominal.task
+    loop, run = attempt.loop, attempt.run
+    low, high = loop.control_limits_V
+    row = min(int(np.searchsorted(run.time_s, (loop.sequences + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
+    at = np.clip(loop.controls_V(run)[row], low, high)
+    probe = probe_loop(bench, at, loop.dither.amplitudes_v, task.levels_V[check.patterns[-1]])
+    probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
+    exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
+    return predict_loop(bench, probe, exact, None), measured - exact
+
+
+def _budget(found: Verification) -> Section:
+    budget, measured = last_budget(found)
+    section = budget_section(budget, found.nominal.bench.names, measured)
+    note = Text(
+        "Why the last reading of the gradient above differs from the exact one, predicted before the run; the noise is "
+        "that of the published chip."
+    )
+    return Section(section.title, [note, *section.blocks])
+
+
+def _yield(found: Verification) -> list[Section]:
+    if found.yields is None:
+        return []
+    from analysis.verification.criteria import all_passing
+
+    data, y = found.samples, found.yields
+    good = np.asarray(all_passing(found.design, data))
+    columns, failures = _without_empty(
+        ["sample", "margin", "separation", "attempts", "trouble"],
+        [
+            [str(int(data["sample"].values[k])), *_outcome(data, int(k)), str(data["reason"].values[k])]
+            for k in np.nonzero(~good)[0][:_SAMPLES_SHOWN]
+        ],
+    )
+    section = yield_section(
+        good,
+        (y.low, y.high),
+        confidence=y.confidence,
+        figures={
+            "margin": (data["quality"].values, found.design.criteria.margin_min),
+            "separation (nA)": (1e9 * data["separation"].values, _nano(found.design.criteria.separation_min)),
+        },
+        sensitivities={one.name: one.correlation for one in found.sensitivities[:12]},
+        sensitivity_label="rank correlation with the result",
+        sensitivity_note=_matters(found),
+        failures=failures,
+        failure_columns=columns,
+    )
+    blocks: list[Block] = list(section.blocks)
+    if found.confirmations:
+        rows = [
+            [str(c.sample), _word(c.fast), _word(c.ngspice), f"{c.quality_fast:.3f}", f"{c.quality_ngspice:.3f}"]
+            for c in found.confirmations
+        ]
+        differ = [k for k, c in enumerate(found.confirmations) if c.fast != c.ngspice]
+        columns_ = ["sample", found.design.verify.engine, "ngspice", "margin", "margin, ngspice"]
+        blocks.append(Table(columns_, rows, "Samples run again in ngspice; marked where the verdict differs", differ))
+    return [Section(section.title, blocks)]
+
+
+def _sure(found: Verification) -> list[Sensitivity]:
+    """Components that go with the result beyond chance, the surest first."""
+    if found.samples.sizes.get("sample", 0) < _FEWEST:
+        return []
+    return [one for one in found.sensitivities if one.p_value < _SIGNIFICANT]
+
+
+def _matters(found: Verification) -> str:
+    """Which components go with the result, if that is more than chance."""
+    sure = _sure(found)
+    if found.samples.sizes["sample"] < _FEWEST:
+        return "Components against the result: too few samples to tell which decide."
+    if not sure:
+        return f"Components against the result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
+    names = ", ".join(f"{one.name} (p = {one.p_value:.1g})" for one in sure[:3])
+    return f"What decides: {names}. Negative: large errors are bad."
+
+
+def _nano(value: float | None) -> float | None:
+    return None if value is None else 1e9 * value
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "fail"
+
+
+def _parameters(design: Design, loop: HomodyneLoop) -> Section:
+    """A table for each section of the design: what the file says, and what holds where it says nothing."""
+    units = {  # of parts' figures, which are in the parts' own
+        f"electronics.values.{name}.{one.name}": one.unit
+        for name in design.electronics.values
+        for one in loop.part(name).parameters
+    }
+    blocks = []
+    for name in type(design).model_fields:
+        section = getattr(design, name)
+        if isinstance(section, BaseModel):
+            rows = [
+                [
+                    key,
+                    _shown(f"{name}.{key}", getattr(section, key), units),
+                    "" if key in section.model_fields_set else "default",
+                ]
+                for key in type(section).model_fields
+                if getattr(section, key) not in (None, (), {})
+            ]
+            if rows:
+                blocks.append(Table(["parameter", "value", ""], rows, name))
+    return Section("Parameters", blocks)
+
+
+def _shown(key: str, value: Any, units: Mapping[str, str]) -> str:
+    """A value as people write it, with its unit; `units` has those that the design itself does not know."""
+    if isinstance(value, tuple):
+        return ", ".join(_shown(key, one, units) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if key in _DEGREES:
+            return f"{value - 273.15:.6g} degC"
+        return written(value, "%" if key in _SHARES else units[key] if key in units else Design.unit_of(key))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_shown(f'{key}.{name}', one, units)}" for name, one in value.items())
+    if isinstance(value, OwnPart):
+        return value.file
+    return str(value)

@@ -1,0 +1,156 @@
+"""The closed loop averaged over its dither: the slow dynamics of the controls alone.
+
+Within a window of a pattern the dither's phases run through all combinations, while the controls w, the baseline b and
+the logarithm c of the gain move slowly. With tia(theta) = R I(w + alpha sin theta) and T = <tia>, d = tia - T its part
+by the dither, and u = T - b, what the circuit's ideal parts do to slow signals follows from four averages over the
+phases, <tia>, <d^2>, <d sin theta_k>, <d^2 sin theta_k>:
+
+    <y>   = p e^c u,      <y^2> = e^2c (u^2 + <d^2>),      <E> = <y^2> - 2 t <y> + t^2              (p: polarity)
+    <E sin theta_k> = e^2c (<d^2 sin theta_k> + 2 u <d sin theta_k>) - 2 t p e^c <d sin theta_k>
+
+The last one is what channel k's low-pass gets; low-passes, averagers, limiters and integrators are those of the twin,
+taken in groups of steps (`averaged_kernel.group_map`). How the averages are found depends on the device:
+
+- One that answers many settings in one call (`SteppableKernel.many`: the chip) is asked along the window, six times a
+  cycle of the highest tone, where the controls are expected to go, and again where they went if that is elsewhere.
+  Products of up to four tones then have their true mean; beats of the tones within the window are there too.
+  Where they go is foreseen by the same equations, with the averages of the pattern's last window.
+- Any other is asked at a lattice of phases (`averaged_kernel.lattice`), 32 settings a window, shifted from window to
+  window so that what the lattice leaves out averages away. Beats are those of its averages and slopes.
+
+Where the gate opens and closes, oscillations are cut off at some phase; what straight lines between a few nodes a cycle
+miss of that is added in closed form (`averaged_kernel.edge`).
+
+Macro parts have their errors of first order, as in the twin (`loop_figures`): with L2, L1 and L0 the loss is still a
+square, of another y and target, and a constant.
+
+Left out: noise, so random devices are refused; what a device does in time; the shape of the gate's edges.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from circuits.homodyne import averaged_kernel as compiled
+from circuits.homodyne.figures import check_known, loop_figures
+from circuits.homodyne.loop import AVERAGED, READING_V, HomodyneLoop
+from circuits.homodyne.twin import channel_words, loop_words
+from circuits.ngspice.callbacks import c_functions, imported
+from circuits.ngspice.engine import Transient
+from dnpu_models import KineticMonteCarlo, NoisyDevice
+from inmateria.errors import ConvergenceError, InputError
+from inmateria.threads import one_blas_thread
+
+STILL = 1e-4
+"""Change of a static device's currents in one step at fixed voltages, at most, as a fraction."""
+LEAST_POINTS = 32
+LEAST_NODES = 160
+"""Nodes of a window where the tones ask for fewer."""
+NODES_PER_CYCLE = 6
+"""So that products of three tones are no whole number of cycles between nodes."""
+GROUPS_ALONG, GROUPS_ON_LATTICE = 2, 8
+"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at. Groups cost little
+where the device is not asked at their nodes."""
+
+
+def lattice_points(tones: int, wanted: int | None = None) -> int:
+    """Quadrature points a window: a power of 2, enough for as many tones to be orthogonal."""
+    least = max(LEAST_POINTS if wanted is None else wanted, 4 * tones)
+    return 1 << math.ceil(math.log2(least))
+
+
+def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
+    """Integrate the averaged loop; see `HomodyneLoop.averaged`."""
+    begin = time.perf_counter()
+    check_known(loop, "average")
+    if loop.loss != "squared":
+        raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
+    if points is not None and points < 1:
+        raise InputError("points", points, "must be at least 1", "raise it")
+    if isinstance(loop.device, NoisyDevice | KineticMonteCarlo):
+        raise InputError(
+            "device",
+            type(loop.device).__name__,
+            "is random, and the averaged loop knows no noise",
+            "use another engine",
+        )
+    with one_blas_thread():
+        return _integrate(loop, points, begin)
+
+
+def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
+    sequence, stage, plan = loop.sequence, loop.stage, loop.dither
+    n, terminals, closed = plan.n, len(loop.device.terminals), loop.mode == "learn"
+    kernel = loop.device.kernel(loop.start_terminals_V)
+    state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.interface.pointers`
+    functions = c_functions(kernel)
+    many = None if kernel.many is None else imported(kernel.many[1])
+    if many is None:  # who answers many settings at once is static
+        addresses = functions[0].address, functions[1].address
+        moved = compiled.change(*addresses, kernel.params, state.copy(), loop.start_terminals_V, loop.max_step_s)
+        if moved > STILL:
+            raise InputError(
+                "device", type(loop.device).__name__, "changes with time at fixed voltages", "use another engine"
+            )
+    sequences = loop.sequences + 2 if closed else 1
+    starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(sequences)[:, None]).ravel()
+    middles = starts + 0.5 * sequence.window_s
+    rates, scales = loop.learning.at(middles) / sequence.period_s, loop.envelope.at(middles)
+    tones, phases = 2 * np.pi * np.array(plan.frequencies_hz), np.array(plan.phases_rad)
+    trained = np.array(loop.trained, dtype=np.int64)
+    levels = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
+    for which, terminal in enumerate(loop.inputs):
+        levels[:, terminal] += np.array(sequence.levels_V)[:, which] - loop.sequence.levels_V[-1][which]
+    figures, gains = loop_figures(loop), loop.channel_gains
+    if closed:
+        levels[:, trained] -= loop.start_V
+        control, (low, high) = loop.start_V.copy(), loop.control_limits_V
+        nodes = NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
+        points = 0 if wanted is None and many is not None else lattice_points(n, wanted)
+        vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
+    else:  # the controls stand still; the integrators read
+        control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
+        gains = gains / loop.reading_scale
+        nodes = loop.window_steps if wanted is None else wanted
+        points, vector = 0, np.zeros(0, dtype=np.int64)
+    groups = (
+        (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    )
+    levels[:, trained] = figures.sum_gain * levels[:, trained] + figures.sum_V
+    levels[:, loop.output] = figures.virtual_ground_V
+    nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
+    angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
+    names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
+    record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
+    tally, words, channels = np.zeros(1), loop_words(loop, figures), channel_words(figures)
+    taus = np.vstack([figures.filter_s, figures.average_s])
+    written = compiled.integrate(
+        functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
+        0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
+        rates, scales, figures.amplitude_V, control, np.zeros((loop.filter_poles, n)), np.zeros(n),
+        np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
+        np.sin(angles), np.cos(angles), gains, low, high, taus, words, channels, closed, loop.mode != "output", tally,
+        record,
+    )  # fmt: skip
+    if written < 0:
+        when = starts[-written - 1]
+        raise ConvergenceError("device", "NaN", f"gave no current near {when:.6g} s", "check its voltages")
+    statistics = {
+        "points": float(record.shape[1]),
+        "evaluations": float(tally[0]),
+        "rejected": 0.0,
+        AVERAGED: 1.0,
+        "seconds": time.perf_counter() - begin,
+    }
+    return Transient(
+        record[0],
+        dict(zip(names, record[1:], strict=False)),
+        np.ascontiguousarray(record[1 + len(names) :].T),
+        True,
+        statistics,
+        (),
+        "",
+    )

@@ -1,0 +1,641 @@
+"""The closed loop of homodyne gradient extraction: a device, its dither, lock-ins and integrators as one circuit.
+
+Signal path (every block a part of `netlists`, levels chosen per part):
+
+    control w_k -+-> dither_sum -> electrode k   device   electrode out -> transimpedance -> v(tia)
+    pattern   ---+   alpha_k(t) sin(2 pi f_k t + phi_k)
+    v(tia) - baseline -> variable_gain (automatic) -> y -> y - target -> squared, gated: loss E (or another: `losses`)
+    E x sin(2 pi f_k t + phi_k) -> low-pass -> averager -> limiter -> integrator -> w_k
+
+The lock-in's low-pass is followed by a slow pole that averages over the sequence of patterns, so that the limiter sees
+the slope of the whole loss, g_k ~ mean over the patterns of dE/dw_k, and not one pattern's:
+
+    dw_k/dt = -(rate(t)/period) V_step tanh(learning_rate g_k / V_step)
+
+Small slopes move w_k by learning_rate g_k per sequence, large ones by no more than V_step: slopes differ by orders of
+magnitude over a device's settings, and the limiter is what electronics does about it.
+
+Two slow integrators make the output stage independent of the device's background and scale: the baseline follows the
+mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
+settled the descent direction on the mean squared error is that of the correlation of output and target.
+
+With `leads` a cable stands between the electronics (node el_k) and each electrode (node pad_k).
+
+Opened (`opened`), the same front end is driven by fixed controls and the integrators only read: each ends at the
+lock-in's estimate of the mean of dE/dw_k, or of d v(tia)/dw_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from circuits.ngspice.cosimulation import CoSimulation, Drive, Sine, Table
+from circuits.ngspice.engine import Engine, Progress, Transient
+from circuits.parts.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
+from circuits.signals.patterns import PatternSequence
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import DitherPlan, LockInSettings, gradient, stability_limit
+from netlists import Part, load_part
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
+
+    from circuits.parts.assembly import Placement
+
+Mode = Literal["learn", "loss", "output"]
+Peaks = float | Sequence[float]
+"""Peak dither of all controls or of each, V."""
+POINTS_PER_CYCLE_MIN = 8
+READING_V = 10.0
+"""Rails of the reading integrators: what an op-amp can do."""
+AVERAGED = "averaged"
+"""Of a run's statistics, where the dither was averaged: 1."""
+
+
+def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
+    """The component errors of a closed loop that an opened one has, too: it has no averagers and no limiters."""
+    return {name: error for name, error in errors.items() if not name.startswith(("avg", "lim"))}
+
+
+class LoopDevice(Protocol):
+    """What the loop asks of a device: terminals with limits, static currents, and a compiled kernel."""
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the terminals."""
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
+
+    def currents(self, voltages: Any) -> FloatArray:
+        """Static currents into the terminals, A."""
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        """Compiled form for co-simulation."""
+
+
+@dataclass(frozen=True)
+class OutputStage:
+    """From the output electrode to the normalised output y.
+
+    Parameters
+    ----------
+    transimpedance_ohm : float
+        v(tia) = R I, I the current out of the device.
+    polarity : float
+        +1 or -1.
+    level_V : float
+        Root mean square that the automatic gain gives y over a sequence.
+    baseline_V, gain_log : float
+        Starting values of the two integrators: the baseline, and c with gain e^c.
+    baseline_rate, gain_rate : float
+        Fraction of the deviation that each takes back per sequence; 0 holds it.
+    gain_limits : tuple of float
+        Rails of c.
+    """
+
+    transimpedance_ohm: float = 1e7
+    polarity: float = 1.0
+    level_V: float = 1.0
+    baseline_V: float = 0.0
+    gain_log: float = 0.0
+    baseline_rate: float = 0.5
+    gain_rate: float = 0.5
+    gain_limits: tuple[float, float] = (-3.0, 6.0)
+
+    def __post_init__(self) -> None:
+        if self.polarity not in (1.0, -1.0):
+            raise InputError("polarity", self.polarity, "is no polarity", "give +1 or -1")
+        for name in ("transimpedance_ohm", "level_V"):
+            if not getattr(self, name) > 0:
+                raise InputError(name, getattr(self, name), "must be positive", "change it")
+
+    @property
+    def reach_V(self) -> float:
+        """Rails of the baseline: what 400 nA give."""
+        return 4e-7 * self.transimpedance_ohm
+
+    def measured_at(self, outputs_V: FloatArray) -> OutputStage:
+        """The same stage with baseline and gain set as an operator sets them before a run: from v(tia) per pattern."""
+        spread = float(np.std(outputs_V))
+        low, high = self.gain_limits
+        gain = np.log(self.level_V / max(spread, 1e-12))
+        return replace(
+            self,
+            baseline_V=float(np.mean(outputs_V)),
+            gain_log=float(np.clip(gain, low, high)) if spread else self.gain_log,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HomodyneLoop:
+    """Device, pattern sequence, dither, lock-ins and integrators.
+
+    Parameters
+    ----------
+    device : LoopDevice
+    output : int
+        Terminal whose current is the output; held at 0 V by the transimpedance amplifier.
+    inputs : tuple of int
+        Terminals that get the pattern's levels, on top of their trained bias.
+    trained : tuple of int
+        Terminals whose voltage is trained, each with its own tone.
+    start_V : ndarray, shape (n_trained,)
+        Control voltages at the start.
+    dither : DitherPlan
+        One tone per trained terminal; peak amplitudes.
+    sequence : PatternSequence
+    sequences : int
+        Passes through all patterns while learning.
+    learning_rate : float
+        V per (V/V): step of a control per sequence for a unit mean slope of the loss, where the limiter is linear.
+    step_V : float
+        Largest step of a control per sequence, V.
+    anneal_to : float
+        Scale of dither and steps in the last sequence; they fall linearly from 1.
+    stage : OutputStage
+    filter_s, filter_poles : float, int
+        Low-pass after each mixer; by default its time constant is a tenth of a window.
+    averaged_sequences : float
+        Time constant of the averager, in sequences.
+    points_per_cycle : float
+        Time-points per cycle of the highest tone.
+    fixed_V : mapping
+        Voltage of terminals that are neither trained nor the output; 0 V by default.
+    mode : {"learn", "loss", "output"}
+        Closed loop, or opened: reading the slope of the loss, or of v(tia).
+    parts : mapping of str to Part
+        Parts that take the place of the ideal ones, by name; see `parts_at`.
+    multiplier_V : float
+        Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
+    loss : {"squared", "absolute", "hinge"}
+        What the loop descends; `circuits.parts.losses` has the equations.
+    leads : bool
+        Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
+        electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
+    component_errors : mapping of str to float
+        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 1.3, "w0.rate": 0.01}``; see
+        `circuits.parts.component_errors`.
+
+    Raises
+    ------
+    InputError
+        For wrong terminals, a dither that leaves the device's range, colliding tones, a step too coarse for the
+        highest tone, a loop that is not stable, an unknown loss.
+    """
+
+    device: LoopDevice
+    output: int
+    inputs: tuple[int, ...]
+    trained: tuple[int, ...]
+    start_V: FloatArray
+    dither: DitherPlan
+    sequence: PatternSequence
+    sequences: int = 30
+    learning_rate: float = 0.1
+    step_V: float = 0.05
+    anneal_to: float = 0.1
+    stage: OutputStage = field(default_factory=OutputStage)
+    filter_s: float = field(default=None)  # type: ignore[assignment]
+    filter_poles: int = 1
+    averaged_sequences: float = 1.0
+    points_per_cycle: float = 10.0
+    fixed_V: Mapping[int, float] = field(default_factory=dict)
+    mode: Mode = "learn"
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    multiplier_V: float = 1.0
+    loss: LossName = "squared"
+    leads: bool = False
+    component_errors: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.device.terminals)
+        start = np.array(self.start_V, dtype=float)
+        object.__setattr__(self, "start_V", start)
+        if self.filter_s is None:
+            object.__setattr__(self, "filter_s", 0.1 * self.sequence.window_s)
+        used = (self.output, *self.trained)
+        if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
+            raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
+        if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
+            raise InputError(
+                "inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are wanted", "change it"
+            )
+        if start.shape != (len(self.trained),) or self.dither.n != len(self.trained):
+            raise InputError(
+                "start_V", start.shape, f"{len(self.trained)} trained terminals want as many values", "check it"
+            )
+        if not np.all(np.isfinite(start)):
+            raise InputError("start_V", start.tolist(), "must be finite", "check it")
+        if not (0 < self.multiplier_V < np.inf):
+            raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
+        check_loss(self.loss)
+        _ = self.error_function
+        if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
+            raise InputError(
+                "max_step_s",
+                self.max_step_s,
+                f"is too coarse for the highest tone of {max(self.dither.frequencies_hz):g} Hz "
+                f"({self.points_per_cycle:.3g} points a cycle)",
+                f"take at most {1 / (POINTS_PER_CYCLE_MIN * max(self.dither.frequencies_hz)):.3g} s",
+            )
+        low, high = self.control_limits_V
+        if np.any(low >= high):
+            raise InputError(
+                "amplitude",
+                max(self.dither.amplitudes_v),
+                f"dither and logic swing leave no room within {self.range_of(int(np.argmax(low - high)))}",
+                "lower the amplitude or the swing",
+            )
+        outside = (start < low - 1e-12) | (start > high + 1e-12)
+        if np.any(outside):
+            k = int(np.nonzero(outside)[0][0])
+            raise InputError(
+                f"start_V[{k}]",
+                float(start[k]),
+                f"leaves no room for dither and logic swing within {self.range_of(k)}",
+                f"stay within {low[k]:.4g} to {high[k]:.4g} V",
+            )
+        self.dither.check(0.5 / self.sequence.window_s)
+        cycles = np.array(self.dither.frequencies_hz) * self.sequence.window_s
+        if np.max(np.abs(cycles - np.round(cycles))) > 1e-6:
+            raise InputError(
+                "window_s",
+                self.sequence.window_s,
+                "is no whole number of cycles of every tone, so their references are not orthogonal",
+                "take multiples of the tones' common period",
+            )
+
+    @property
+    def max_step_s(self) -> float:
+        """Largest time step, s."""
+        return 1.0 / (self.points_per_cycle * max(self.dither.frequencies_hz))
+
+    @property
+    def stop_s(self) -> float:
+        """Length of the transient, s: measuring, learning, measuring; or one sequence and the filters' tail."""
+        if self.mode == "learn":
+            return (self.sequences + 2) * self.sequence.period_s
+        return self.sequence.period_s + 12 * self.filter_poles * self.filter_s
+
+    @cached_property
+    def control_limits_V(self) -> tuple[FloatArray, FloatArray]:
+        """Rails of the integrators, each (n_trained,): what the device allows less dither and logic swing.
+
+        Less two time steps at the limiter's speed, too: inside a time step the device is told a control on a straight
+        line through its last values, and a measured chip knows nothing of voltages outside its ranges.
+        """
+        lowest, highest = np.asarray(self.device.limits_V)[list(self.trained)].T
+        ahead = 2 * self.step_V * self.max_step_s / self.sequence.period_s if self.mode == "learn" else 0.0
+        kept_free = np.array(self.dither.amplitudes_v) + ahead
+        low, high = lowest + kept_free, highest - kept_free
+        for position, terminal in enumerate(self.trained):
+            if terminal in self.inputs:
+                levels = [pattern[self.inputs.index(terminal)] for pattern in self.sequence.levels_V]
+                high[position] -= max(0.0, *levels)
+                low[position] -= min(0.0, *levels)
+        return low, high
+
+    def range_of(self, position: int) -> str:
+        """The device's range at a trained terminal, in words."""
+        terminal = self.trained[position]
+        low, high = np.asarray(self.device.limits_V)[terminal]
+        return f"{self.device.terminals[terminal]}'s range of {low:.4g} to {high:.4g} V"
+
+    @property
+    def stability(self) -> dict[str, float]:
+        """Stability of the loop.
+
+        The slow poles in the loop are the averager (tau) and the lock-in's low-pass, at worst like two equal poles
+        behind an integrator: eta lambda tau < `lockin.stability_limit(2)` = 2, with eta = learning_rate/period and
+        lambda the curvature of the loss. The limiter bounds what a violation does: the control then hunts with at most
+        `step_V` per sequence, which the annealing takes to `anneal_to` of it. So the margin is stated the other way
+        round: the largest curvature up to which the loop is stable without the limiter, and the largest hunting.
+        """
+        limit = stability_limit(2)
+        return {
+            "eta_lambda_tau_limit": limit,
+            "curvature_limit_per_V": limit / (self.learning_rate * max(self.averaged_sequences, 1.0)),
+            "hunting_V_start": self.step_V,
+            "hunting_V_end": self.step_V * self.anneal_to,
+        }
+
+    def opened(
+        self, controls_V: FloatArray, amplitude_V: Peaks, mode: Mode, points_per_cycle: float = 24.0
+    ) -> HomodyneLoop:
+        """The same circuit with frozen controls and the stated dither amplitude (or amplitudes), reading slopes."""
+        peaks = tuple(float(peak) for peak in np.broadcast_to(amplitude_V, self.dither.n))
+        plan = DitherPlan(self.dither.frequencies_hz, peaks, self.dither.phases_rad)
+        return replace(
+            self,
+            start_V=np.asarray(controls_V, dtype=float),
+            dither=plan,
+            mode=mode,
+            component_errors=opened_errors(self.component_errors),
+            stage=replace(self.stage, baseline_rate=0.0, gain_rate=0.0),
+            points_per_cycle=points_per_cycle,
+        )
+
+    def part(self, name: str) -> Part:
+        """The part that stands in this place of the circuit."""
+        return self.parts.get(name) or load_part(name)
+
+    @cached_property
+    def error_function(self) -> Loss:
+        """The loss as an equation."""
+        return make_loss(self.loss, self.part(LOSS_PARTS[self.loss]), self.sequence.targets_V)
+
+    def loss_values(self, outputs_V: FloatArray) -> FloatArray:
+        """E at v(tia) of `outputs_V` (V, (..., n_patterns)), with the starting baseline and gain: V, same shape."""
+        y = self.stage.polarity * np.exp(self.stage.gain_log) * (np.asarray(outputs_V) - self.stage.baseline_V)
+        return self.error_function.value(y, np.array(self.sequence.targets_V))
+
+    def loss_slopes(self, outputs_V: FloatArray) -> FloatArray:
+        """dE/d v(tia) at v(tia) of `outputs_V` (V, (..., n_patterns)), as `loss_values`: V/V, same shape."""
+        stage = self.stage
+        gain = stage.polarity * np.exp(stage.gain_log)
+        y = gain * (np.asarray(outputs_V) - stage.baseline_V)
+        return np.asarray(gain * self.error_function.slope(y, np.array(self.sequence.targets_V)))
+
+    # -- waveforms -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def envelope(self) -> Table:
+        """Scale of the dither over time: off, falling in steps from 1 to `anneal_to`, off."""
+        if self.mode != "learn":
+            return Table((0.0, self.stop_s), (1.0, 1.0))
+        return self._staircase
+
+    @cached_property
+    def _staircase(self) -> Table:
+        period, ramp = self.sequence.period_s, self.sequence.ramp_s
+        scales = np.linspace(1.0, self.anneal_to, self.sequences) if self.sequences > 1 else np.ones(1)
+        times, values = [0.0], [0.0]
+        before = 0.0
+        for k, scale in enumerate([*scales, 0.0]):
+            times += [(k + 1) * period, (k + 1) * period + ramp]
+            values += [before, float(scale)]
+            before = float(scale)
+        return Table(tuple(times), tuple(values))
+
+    @cached_property
+    def learning(self) -> Table:
+        """Scale of the integrators' rate over time: off, falling with the dither, off."""
+        if self.mode != "learn":
+            return Table((0.0, self.stop_s), (1.0, 1.0))
+        return self._staircase
+
+    @cached_property
+    def start_terminals_V(self) -> FloatArray:
+        """Terminal voltages at time 0 without dither, V."""
+        volts = np.zeros(len(self.device.terminals))
+        for terminal, value in self.fixed_V.items():
+            volts[terminal] = value
+        volts[list(self.trained)] = self.start_V
+        for which, terminal in enumerate(self.inputs):
+            volts[terminal] += self.sequence.level_table(which).values[0]
+        return volts
+
+    @cached_property
+    def drive(self) -> Drive:
+        """The known part of the terminal voltages."""
+        plan = self.dither
+        sines = {
+            terminal: [Sine(plan.amplitudes_v[k], plan.frequencies_hz[k], plan.phases_rad[k], self.envelope)]
+            for k, terminal in enumerate(self.trained)
+        }
+        waves = {terminal: [(1.0, self.sequence.level_table(w))] for w, terminal in enumerate(self.inputs)}
+        return Drive(sines, waves)
+
+    # -- circuit ---------------------------------------------------------------------------------------------------
+
+    def circuit(self) -> Circuit:
+        """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents.
+
+        Raises
+        ------
+        InputError
+            For a part that lacks a parameter, or errors of components that are not there.
+        """
+        from circuits.homodyne.netlist import compose
+
+        return compose(self)[0]
+
+    @cached_property
+    def placements(self) -> dict[str, Placement]:
+        """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
+        from circuits.homodyne.netlist import compose
+
+        return compose(self)[1]
+
+    @property
+    def corners_s(self) -> tuple[float, ...]:
+        """Corners of all waveforms, s: ramps, and the edges of the gate."""
+        sequence = self.sequence
+        half = 0.5 * sequence.edge_s
+        corners: list[float] = []
+        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+            for start, stop in sequence.windows(number):
+                slot = start - half - sequence.ramp_s - sequence.wait_s
+                corners += [slot, slot + sequence.ramp_s, start - half, start + half, stop - half, stop + half]
+        return tuple(float(t) for t in corners if t > 0)
+
+    @property
+    def window_steps(self) -> int:
+        """Steps in one window: even, so that the references stay orthogonal on the points."""
+        cycles = max(self.dither.frequencies_hz) * self.sequence.window_s
+        return int(np.ceil(cycles * self.points_per_cycle * (1 - 1e-12)))
+
+    @property
+    def grids_s(self) -> tuple[tuple[float, float, int], ...]:
+        """Start (s), stop (s) and steps of even time-points: the edges of the gate, and the windows."""
+        half = 0.5 * self.sequence.edge_s
+        edge_steps = 2 * int(np.ceil(half / self.max_step_s))
+        grids: list[tuple[float, float, int]] = []
+        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+            for start, stop in self.sequence.windows(number).tolist():
+                grids += [(start - half, start + half, edge_steps), (start, stop, self.window_steps)]
+                grids += [(stop - half, stop + half, edge_steps)]
+        return tuple(grids)
+
+    @property
+    def average_s(self) -> float:
+        """Time constant of the averager, s."""
+        return self.averaged_sequences * self.sequence.period_s
+
+    @property
+    def channel_gains(self) -> FloatArray:
+        """Gain behind each lock-in: (2/alpha_k) over the windows' share, times the learning rate in the closed loop.
+
+        The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
+        """
+        duty = self.sequence.listening_s
+        per_slope = 2.0 / np.array(self.dither.amplitudes_v) / duty
+        return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
+
+    @property
+    def reading_scale(self) -> float:
+        """Slope (V/V) that 1 V of a reading integrator stands for in an opened loop: its rails lie above any slope."""
+        span = 1e-6 * self.stage.transimpedance_ohm
+        if self.mode == "loss":
+            span *= 4.0 * float(np.exp(self.stage.gain_log))
+        return span / READING_V
+
+    @property
+    def nodes(self) -> list[str]:
+        """Circuit node of each device terminal."""
+        return [f"pad{t}" for t in range(len(self.device.terminals))] if self.leads else self.source_nodes
+
+    @property
+    def source_nodes(self) -> list[str]:
+        """Node of the electronics that each terminal is wired to."""
+        named = {self.output: f"el{self.output}", **{t: f"el{t}" for t in self.trained}}
+        return [named.get(t, f"fixed{t}") for t in range(len(self.device.terminals))]
+
+    @property
+    def saved(self) -> list[str]:
+        """Vectors kept of a transient beside the terminal voltages."""
+        names = ["tia", "y", "loss", "baseline", "gainlog", "target", "gate"]
+        names += [f"w{k}" for k in range(self.dither.n)]
+        names += [f"m{k}_{self.filter_poles}" for k in range(self.dither.n)]
+        return [f"v({name})" for name in names]
+
+    def cosimulation(self, seed: int = 0) -> CoSimulation:
+        """The device, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
+
+        Raises
+        ------
+        InputError
+            If that resistance is too large for the device's conductances.
+        """
+        kernel, start = self.device.kernel(self.start_terminals_V, seed=seed), self.start_terminals_V
+        resistance = self.part("device_leads").defaults["r"] if self.leads else 0.0
+        return CoSimulation(kernel, self.nodes, start, self.drive, resistance)
+
+    def deck(self, recorded: Transient | None = None) -> str:
+        """The netlist: title and circuit. With `recorded`, a whole deck for plain ``ngspice -b``.
+
+        Parameters
+        ----------
+        recorded : Transient, optional
+            A run of this loop, whose device currents take the device's place as piecewise-linear sources.
+        """
+        text = str(self.circuit())
+        if recorded is None:
+            return text
+        from circuits.homodyne.export import standalone_deck
+
+        return standalone_deck(self, text, recorded)
+
+    def run(
+        self, engine: Engine, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
+    ) -> Transient:
+        """One ngspice transient of the whole circuit.
+
+        Raises
+        ------
+        NetlistError, ConvergenceError, EngineError, Interrupted
+            As `Engine.transient`; on Ctrl-C the exception's ``partial`` holds the waveforms so far.
+        """
+        return engine.transient(
+            self.deck(),
+            stop_s=self.stop_s,
+            max_step_s=self.max_step_s,
+            save=self.saved,
+            cosimulation=self.cosimulation(seed),
+            corners_s=self.corners_s,
+            grids_s=self.grids_s,
+            progress=progress,
+            folder=folder,
+        )
+
+    def twin(self, *, seed: int = 0) -> Transient:
+        """The same equations integrated in compiled code; for speed, and as a cross-check.
+
+        Raises
+        ------
+        InputError
+            For leads, parts of transistors or one's own, or another loss than the squared one of real parts: what the
+            twin has no equation for; see `circuits.homodyne.figures`.
+        ConvergenceError
+            If the device gives no current.
+        """
+        from circuits.homodyne.twin import run_twin
+
+        return run_twin(self, seed=seed)
+
+    def averaged(self, *, points: int | None = None) -> Transient:
+        """The slow dynamics alone, the dither averaged by quadrature: the fastest engine; see `averaged`.
+
+        Parameters
+        ----------
+        points : int, optional
+            Settings at which the device is asked in each window; by default as few as `averaged` allows.
+
+        Raises
+        ------
+        InputError
+            As `twin`, for another loss than the squared one, and if the device is random or changes with time and so
+            has no average to follow.
+        ConvergenceError
+            If the device gives no current.
+        """
+        from circuits.homodyne.averaged import run_averaged
+
+        return run_averaged(self, points=points)
+
+    # -- readings --------------------------------------------------------------------------------------------------
+
+    def outputs_V(self, run: Transient, sequence: int) -> FloatArray:
+        """Mean of v(tia) over each pattern's window of one sequence, V, (n_patterns,)."""
+        return self.window_means(run.time_s, run["v(tia)"], sequence)
+
+    def window_means(self, time_s: FloatArray, signal: FloatArray, sequence: int) -> FloatArray:
+        """Mean of a waveform over each pattern's window of one sequence, (n_patterns,)."""
+        means = np.full(self.sequence.patterns, np.nan)
+        for p, (start, stop) in enumerate(self.sequence.windows(sequence)):
+            if len(time_s) and time_s[-1] >= stop:
+                inside = (time_s > start) & (time_s < stop)
+                t = np.concatenate([[start], time_s[inside], [stop]])
+                v = np.interp(t, time_s, signal)
+                means[p] = np.trapezoid(v, t) / (stop - start)
+        return means
+
+    def gradient(self, run: Transient) -> FloatArray:
+        """What the reading integrators of an opened loop ended at: V/V, (n_trained,)."""
+        if self.mode == "learn":
+            raise InputError("mode", self.mode, "a closed loop holds no reading", "open it first")
+        return self.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
+
+    def digital_gradient(self, run: Transient) -> FloatArray:
+        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
+
+        Raises
+        ------
+        InputError
+            If the run is one of `averaged`: v(tia) is its mean over the dither there, without any tone.
+        """
+        if AVERAGED in run.statistics:
+            raise InputError(
+                "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
+            )
+        start, stop = self.sequence.windows()[-1]
+        signal = run["v(tia)"] - run["v(baseline)"]
+        inside = (run.time_s >= start - 2 * self.max_step_s) & (run.time_s < stop * (1 - 1e-12))
+        time = np.append(run.time_s[inside], stop)
+        values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
+        settings = LockInSettings(self.sequence.window_s, window="boxcar")
+        return np.asarray(gradient(self.dither, time, values, settings))
+
+    def controls_V(self, run: Transient) -> FloatArray:
+        """Control voltages over time, V, (n, n_trained)."""
+        return np.stack([run[f"v(w{k})"] for k in range(self.dither.n)], axis=1)

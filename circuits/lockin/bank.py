@@ -1,0 +1,314 @@
+"""A bank of lock-ins on a device at frozen controls, as one circuit: what a gradient reading is made of, and no loop.
+
+    bias + ramp + alpha_k sin(2 pi f_k t + phi_k) -> electrode k   device   output -> transimpedance -> less baseline
+                                    |________ stray capacitance ________|                                   |
+    one lock-in a tone (`LockInBlock`, in-phase arm) <------------------------------------------------------+
+
+The device's output is a current; gradients are in S, the output counted out of the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from circuits.homodyne.loop import LoopDevice
+from circuits.lockin.netlist import LockInBlock, lockin_block
+from circuits.ngspice.cosimulation import CoSimulation, Drive, Sine, Table
+from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import DitherPlan, LockInSettings
+from lockin.error_budget import FrontEnd
+from netlists import Part, available, format_number, library, load_part
+
+POINTS_PER_CYCLE = 24
+_REFERENCES = 8
+"""Values of the reference at which the mixer is asked, Chebyshev's nodes: its gain for a sine there, up to order 14."""
+_PER_DECADE = 40
+_BEYOND = 16.0
+"""The front end is known up to so many times the highest tone."""
+
+
+@dataclass(frozen=True, eq=False)
+class LockInBank:
+    """Device, dither and lock-ins, ready to run.
+
+    Parameters
+    ----------
+    device : LoopDevice
+    output : int
+        Terminal at the transimpedance amplifier; held at 0 V.
+    dithered : tuple of int
+        Terminals, one a tone.
+    voltages_V : ndarray, shape (n_terminals,)
+        Where the gradient is read, V: the terminals' voltages at the end of a run.
+    dither : DitherPlan
+    settings : LockInSettings
+        Filter (RC poles) and phase of all lock-ins.
+    level : str
+        Level of realism of the electronics.
+    parts : sequence of Part
+        Parts that take the place of the level's, by name.
+    gain : float
+        Gain before the mixers; behind it offsets count so much less.
+    reference_V : float
+        Peak of the references, and scale of the mixers.
+    transimpedance_ohm : float
+    baseline_A : float
+        Taken from the output current behind the transimpedance amplifier.
+    stray_F : float or sequence of float
+        Capacitance between each dithered terminal and the output.
+    drift_V_per_s : float or sequence of float
+        How fast each dithered terminal's bias moves.
+    waves : mapping of int to Table
+        What is added to terminals' voltages: patterns. It should end at 0.
+    points_per_cycle : int
+        Time-points per cycle of the highest tone.
+
+    Raises
+    ------
+    InputError
+        For terminals that do not fit, or settings that have no netlist.
+    """
+
+    device: LoopDevice
+    output: int
+    dithered: tuple[int, ...]
+    voltages_V: FloatArray
+    dither: DitherPlan
+    settings: LockInSettings
+    level: str = "ideal"
+    parts: Sequence[Part] = ()
+    gain: float = 1.0
+    reference_V: float = 10.0
+    transimpedance_ohm: float = 1e7
+    baseline_A: float = 0.0
+    stray_F: float | Sequence[float] = 0.0
+    drift_V_per_s: float | Sequence[float] = 0.0
+    waves: Mapping[int, Table] = field(default_factory=dict)
+    points_per_cycle: int = POINTS_PER_CYCLE
+
+    def __post_init__(self) -> None:
+        count, used = len(self.device.terminals), (self.output, *self.dithered)
+        volts = np.asarray(self.voltages_V, dtype=float)
+        object.__setattr__(self, "voltages_V", volts)
+        if volts.shape != (count,) or not np.all(np.isfinite(volts)):
+            raise InputError("voltages_V", volts.tolist(), f"are not {count} finite voltages", "give one a terminal")
+        if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.waves)):
+            raise InputError("dithered", self.dithered, f"terminals must differ and lie in 0..{count - 1}", "change it")
+        if len(self.dithered) != self.dither.n:
+            raise InputError("dithered", self.dithered, f"{self.dither.n} tones want as many terminals", "check it")
+        if volts[self.output] != 0.0 or self.output in self.waves:
+            raise InputError("voltages_V", volts[self.output], "the output stands at 0 V", "put 0 there")
+        if self.settings.mixer != "sine":
+            raise InputError("mixer", self.settings.mixer, "reads odd harmonics too", "take 'sine'")
+        for name in ("stray_F", "drift_V_per_s"):
+            value = np.asarray(getattr(self, name), dtype=float)
+            if value.shape not in ((), (self.dither.n,)) or not np.all(np.isfinite(value)):
+                raise InputError(name, getattr(self, name), f"is not one finite number nor {self.dither.n}", "check it")
+        for part in ("transimpedance", "difference"):
+            self._part(part)
+        _ = self.blocks
+
+    def _part(self, name: str) -> Part:
+        """A part: the replacement, the level's, or the ideal one where the level has none."""
+        replaced = {part.name: part for part in self.parts}
+        return replaced.get(name) or load_part(name, self.level if (name, self.level) in available() else "ideal")
+
+    @property
+    def blocks(self) -> tuple[LockInBlock, ...]:
+        """The lock-ins, one a tone."""
+        plan = self.dither
+        return tuple(
+            lockin_block(
+                self.settings,
+                f,
+                self.level,
+                reference_phase=phase,
+                name=f"channel{k}",
+                gain=self.gain,
+                parts=self.parts,
+            )
+            for k, (f, phase) in enumerate(zip(plan.frequencies_hz, plan.phases_rad, strict=True))
+        )
+
+    @property
+    def settings_as_built(self) -> LockInSettings:
+        """The setting with the time constant that the capacitors' tolerance makes of it."""
+        error = self._part("lowpass").defaults.get("ctol", 0.0)
+        return replace(self.settings, time_constant=self.settings.time_constant * (1.0 + error))
+
+    def _each(self, value: float | Sequence[float]) -> list[float]:
+        return [float(v) for v in np.broadcast_to(np.asarray(value, dtype=float), (self.dither.n,))]
+
+    def biases(self, duration_s: float) -> dict[int, Table]:
+        """Bias of each dithered terminal over a run, straight lines that end at `voltages_V`."""
+        return {
+            terminal: Table((0.0, duration_s), (end - rate * duration_s, end))
+            for terminal, rate in zip(self.dithered, self._each(self.drift_V_per_s), strict=True)
+            for end in [float(self.voltages_V[terminal])]
+        }
+
+    # -- circuit -------------------------------------------------------------------------------------------------------
+
+    def _front_cards(self) -> list[str]:
+        """From the output electrode ``electrode`` to ``signal``: amplifier, less the baseline."""
+        ohm = float(self.transimpedance_ohm)
+        nodes = {"a": "tia", "b": "baseline", "out": "signal"}
+        return [
+            self._part("transimpedance").instance("tia", {"in": "electrode", "out": "tia"}, rf=ohm),
+            f"Vbaseline baseline 0 {format_number(self.baseline_A * ohm)}",
+            self._part("difference").instance("ac", nodes),
+        ]
+
+    def _library(self) -> str:
+        block = self.blocks[0]
+        used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
+        return library(used)
+
+    def deck(self, duration_s: float) -> str:
+        """The netlist of a run, without the device: its terminals are ``el0``, ``el1`` ... and ``electrode``."""
+        lines = ["bank of lock-ins at frozen controls", self._library()]
+        biases = self.biases(duration_s)
+        plan = self.dither
+        for terminal in range(len(self.device.terminals)):
+            if terminal == self.output:
+                continue
+            below = "0"
+            if terminal in self.waves:
+                below = f"wave{terminal}"
+                lines.append(f"Vwave{terminal} {below} 0 {self.waves[terminal].source()}")
+            if terminal not in self.dithered:
+                lines.append(f"Vbias{terminal} el{terminal} {below} {format_number(float(self.voltages_V[terminal]))}")
+                continue
+            k = self.dithered.index(terminal)
+            degrees = float(np.degrees(plan.phases_rad[k]))
+            sine = f"SIN(0 {plan.amplitudes_v[k]!r} {plan.frequencies_hz[k]!r} 0 0 {degrees!r})"
+            lines.append(f"Vbias{terminal} bias{terminal} {below} {biases[terminal].source()}")
+            lines.append(f"Vdither{terminal} el{terminal} bias{terminal} {sine}")
+        for terminal, stray in zip(self.dithered, self._each(self.stray_F), strict=True):
+            if stray:
+                lines.append(f"Cstray{terminal} el{terminal} electrode {format_number(stray)}")
+        lines += [*self._front_cards(), *(block.cards("signal", "x") for block in self.blocks), OPTIONS]
+        return "\n".join(lines)
+
+    def cosimulation(self, duration_s: float, seed: int = 0) -> CoSimulation:
+        """The device, coupled to the circuit's nodes."""
+        plan, biases = self.dither, self.biases(duration_s)
+        start = self.voltages_V.copy()
+        waves: dict[int, list[tuple[float, Table]]] = {t: [(1.0, table)] for t, table in self.waves.items()}
+        for terminal, table in biases.items():
+            waves.setdefault(terminal, []).append((1.0, table))
+            start[terminal] = table.values[0]
+        for terminal, table in self.waves.items():
+            start[terminal] += table.values[0]
+        sines = {
+            terminal: [Sine(plan.amplitudes_v[k], plan.frequencies_hz[k], plan.phases_rad[k])]
+            for k, terminal in enumerate(self.dithered)
+        }
+        nodes = ["electrode" if t == self.output else f"el{t}" for t in range(len(self.device.terminals))]
+        return CoSimulation(self.device.kernel(start, seed=seed), nodes, start, Drive(sines, waves))
+
+    # -- running and reading -------------------------------------------------------------------------------------------
+
+    def run(self, engine: Engine, duration_s: float, *, seed: int = 0, progress: Progress | None = None) -> Transient:
+        """One transient from empty filters, on even time-points.
+
+        Parameters
+        ----------
+        engine : Engine
+        duration_s : float
+            Its length, s.
+        seed : int, optional
+            Of a noisy device.
+        progress : callable, optional
+
+        Raises
+        ------
+        InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+            As `Engine.transient`.
+        """
+        if not (np.isfinite(duration_s) and duration_s > 0.0):
+            raise InputError("duration_s", duration_s, "is not a finite positive number", "give a time in s")
+        steps = int(np.ceil(duration_s * max(self.dither.frequencies_hz) * self.points_per_cycle * (1.0 - 1e-12)))
+        corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
+        return engine.transient(
+            self.deck(duration_s),
+            stop_s=duration_s,
+            max_step_s=duration_s / steps,
+            save=["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)],
+            cosimulation=self.cosimulation(duration_s, seed),
+            corners_s=corners,
+            grids_s=[] if corners else [(0.0, duration_s, steps)],
+            progress=progress,
+        )
+
+    def gradient(self, run: Transient) -> FloatArray:
+        """What the lock-ins read at the end of a run, S, (n,)."""
+        x = np.array([run[f"v({block.node('x')})"][-1] for block in self.blocks])
+        return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_v) * self.gain * self.transimpedance_ohm))
+
+    def front_end(self, engine: Engine, background_A: float = 0.0, *, gated: bool = False) -> FrontEnd:
+        """What the electronics before the filter do, by ``.ac`` and ``.op`` at fixed references: no transient.
+
+        The mixer's reference stands still at 8 Chebyshev nodes b_j = B cos theta_j of a sine of peak B; its gain for
+        the sine is then 2 <H(b_j) cos theta_j>, and what it puts out at rest <V(b_j)>.
+
+        Parameters
+        ----------
+        engine : Engine
+        background_A : float, optional
+            Output current at rest.
+        gated : bool, optional
+            Another mixer stands before the lock-ins and switches them on, as in the learning loop: here it is on.
+
+        Returns
+        -------
+        FrontEnd
+            For an output in A.
+
+        Raises
+        ------
+        NetlistError, ConvergenceError, EngineError
+            As `Engine.run`.
+        """
+        cosines = np.cos((2.0 * np.arange(_REFERENCES) + 1.0) * np.pi / (2.0 * _REFERENCES))
+        block = self.blocks[0]
+        probes = [replace(block, name=f"probe{j}") for j in range(_REFERENCES)]
+        lines = ["front end", self._library(), f"Iin 0 electrode DC {format_number(background_A)} AC 1"]
+        lines += self._front_cards()
+        signal = "signal"
+        if gated:
+            signal, mixer = "heard", block.part("mixer")
+            scale = {"vscale": block.reference_v} if "vscale" in mixer.defaults else {}
+            lines.append(f"Vgate gate 0 {format_number(block.reference_v)}")
+            lines.append(mixer.instance("gate", {"a": "signal", "b": "gate", "out": signal}, **scale))
+        for j, (probe, cosine) in enumerate(zip(probes, cosines, strict=True)):
+            lines.append(f"Vreference{j} reference{j} 0 {format_number(float(cosine) * block.reference_v)}")
+            lines.append(probe.cards(signal, "x", (f"reference{j}", "0")))
+        low, high = min(self.dither.frequencies_hz) / 100.0, _BEYOND * max(self.dither.frequencies_hz)
+        head = "\n".join([*lines, OPTIONS])
+        per_ampere = self.gain * self.transimpedance_ohm
+        mixed, filtered = ([probe.node(what) for probe in probes] for what in ("mixer_x", "x"))
+
+        def saved(nodes: Sequence[str]) -> str:
+            return ".save " + " ".join(f"v({node})" for node in nodes)
+
+        rest = engine.run(f"{head}\n{saved(filtered)}\n.op\n.end\n")
+        offset = float(np.mean([rest[name][-1] for name in filtered])) / per_ampere
+        analysis = f".ac dec {_PER_DECADE} {low!r} {high!r}"
+        response = engine.run(f"{head}\n{saved(mixed)}\n{analysis}\n.end\n")
+        at = np.asarray(response["frequency"]).real
+        each = np.stack([np.asarray(response[name]) for name in mixed])
+        transfer = 2.0 * np.mean(each * cosines[:, None], axis=0) / per_ampere
+
+        def interpolated(frequency_hz: FloatArray) -> Any:
+            where = np.log(np.clip(frequency_hz, at[0], at[-1]))
+            real, imaginary = (np.interp(where, np.log(at), part) for part in (transfer.real, transfer.imag))
+            return real + 1j * imaginary
+
+        return FrontEnd(interpolated, self._each(self.stray_F), offset)

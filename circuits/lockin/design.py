@@ -1,0 +1,659 @@
+"""From requirements to a lock-in: tones, time constant and slope, dither amplitude, component values.
+
+What a reading is wrong by, at the time T after which it is taken, for n equal poles (H the filter's response):
+
+    settling    what the empty filter still lacks: Q(n, T / tau)
+    crosstalk   products of the other tones, of the background and of the channel's own tone at 2 f, where they lie
+                (|H| there, and what their switching on has left at T), relative to the slope that is read
+    amplitude   slope averaged over the dither instead of at a point: (1/8 + (N - 1)/4) alpha^2 / V_c^2
+    offset      of mixer and filters, and the signal's constant part that the mixer lets through: 2 V / (alpha slope)
+    noise       sqrt(2 S ENBW) / (alpha slope)
+    total       sqrt(noise^2 + (settling + crosstalk + amplitude + offset)^2)
+
+A longer time constant trades settling for crosstalk and noise, a larger dither trades noise for amplitude error:
+`design_lockin` takes, over all four slopes, the pair with the smallest total, with the tones as far apart as the band
+allows. The crosstalk is for the worst phases, so a circuit is at least as good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaincc
+
+from circuits.lockin.netlist import LockInBlock, lockin_block
+from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_margin
+from netlists import Part, format_number, library, load_part
+
+E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
+"""Preferred values per decade, IEC 60063: capacitors."""
+E96 = tuple(round(10.0 ** (2 + k / 96)) for k in range(96))
+"""Preferred values per decade (100 to 976), IEC 60063: resistors."""
+CAPACITORS_F = (100e-12, 10e-6)
+RESISTORS_OHM = (1e3, 10e6)
+COMFORTABLE_OHM, COMFORTABLE_F = (5e3, 500e3), 1e-6
+"""Resistors between these load no op-amp and pick up neither noise nor bias currents to speak of, capacitors up to this
+are film: taken if possible."""
+SIGNAL_V = 5.0
+"""The gain before the mixers brings the largest signal here: half of what they take."""
+LOOP_MARGIN = 3.0
+"""Gain margin of the loop around the integrators."""
+DAMPED = 0.25
+"""Loop gain times tau with a single pole, which is never unstable: critical damping."""
+MOST = 1e4
+"""Requirements are relaxed by at most so much when looking for what would do."""
+POINTS_PER_CYCLE = 24
+MOST_POINTS = 2_000_000
+
+
+@dataclass(frozen=True)
+class LockInRequirements:
+    """What a bank of lock-ins has to do. "unit" is that of the signal that is read, such as V.
+
+    Attributes
+    ----------
+    channels : int
+        Gradients read at once: tones.
+    settling_s : float
+        Time after which a gradient is read, s; filters start empty.
+    gradient_error : float
+        Largest error of a gradient, relative to `slope`: rms of noise and of all that is systematic.
+    slope : float
+        The |dy/dV| that is to be read so well, unit/V.
+    noise_psd : float
+        One-sided white noise of the signal at the tones, unit^2/Hz.
+    dither_limit_v : float
+        Largest peak dither the device's range leaves room for, V.
+    band_hz : tuple of float, optional
+        Lowest and highest tone, Hz; left out: any, and the tones are then as low as the crosstalk allows.
+    nonlinearity_v : float, optional
+        Voltage V_c over which slopes change, in the sense of f_kkk = f_kjj = f_k / V_c^2, V.
+    neighbour : float, optional
+        How much larger the other channels' slopes may be.
+    background : float, optional
+        Constant part of the signal, unit.
+    avoid_hz : tuple of float, optional
+        Frequencies whose harmonics the tones keep off, such as the mains, Hz.
+    curvature : float, optional
+        Largest curvature of the loss, unit/V^2, where the reading drives integrators that descend it; left out: no
+        integrators are designed.
+    mixer_offset_v, pole_offset_v : float, optional
+        Offsets at the outputs of the mixer and of each pole, V, for a signal in V; `with_parts` takes them from parts.
+    feedthrough : float, optional
+        Part of the signal that the mixer lets through unmixed, V/V.
+
+    Raises
+    ------
+    InputError
+        When built with values that make no sense.
+    """
+
+    channels: int
+    settling_s: float
+    gradient_error: float
+    slope: float
+    noise_psd: float
+    dither_limit_v: float
+    band_hz: tuple[float, float] | None = None
+    nonlinearity_v: float = math.inf
+    neighbour: float = 1.0
+    background: float = 0.0
+    avoid_hz: tuple[float, ...] = ()
+    curvature: float | None = None
+    mixer_offset_v: float = 0.0
+    pole_offset_v: float = 0.0
+    feedthrough: float = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.channels, bool) or not isinstance(self.channels, (int, np.integer)) or self.channels < 1:
+            raise InputError("channels", self.channels, "is not a whole number of at least 1", "give 1 or more")
+        for name, value, unit in (
+            ("settling_s", self.settling_s, "s"),
+            ("gradient_error", self.gradient_error, "1 (a ratio)"),
+            ("slope", self.slope, "unit/V"),
+            ("dither_limit_v", self.dither_limit_v, "V"),
+            ("curvature", 1.0 if self.curvature is None else self.curvature, "unit/V^2"),
+        ):
+            if not (math.isfinite(value) and value > 0.0):
+                raise InputError(name, value, "is not a finite positive number", f"give a value above 0, in {unit}")
+        if self.gradient_error >= 1.0:
+            raise InputError("gradient_error", self.gradient_error, "is no error but a guess", "give a ratio below 1")
+        if not self.nonlinearity_v > 0.0:
+            raise InputError("nonlinearity_v", self.nonlinearity_v, "is not positive", "give it in V, or leave it out")
+        for name, value in (
+            ("noise_psd", self.noise_psd),
+            ("neighbour", self.neighbour),
+            ("background", self.background),
+            ("mixer_offset_v", self.mixer_offset_v),
+            ("pole_offset_v", self.pole_offset_v),
+            ("feedthrough", self.feedthrough),
+        ):
+            if not (math.isfinite(value) and value >= 0.0):
+                raise InputError(name, value, "is negative or not finite", "give 0 or more")
+        if self.band_hz is not None:
+            low, high = self.band_hz
+            if not (math.isfinite(high) and 0.0 <= low < high):
+                raise InputError("band_hz", self.band_hz, "is no band", "give (lowest, highest) tone in Hz")
+
+    def with_parts(self, level: str, parts: Sequence[Part] = ()) -> LockInRequirements:
+        """The same requirements on a lock-in of real parts: offsets and feedthrough as their files state them.
+
+        Parameters
+        ----------
+        level : str
+            Level of the parts.
+        parts : sequence of Part, optional
+            Parts in place of the level's.
+
+        Raises
+        ------
+        InputError
+            If the level lacks a part.
+        """
+        replaced = {part.name: part for part in parts}
+        mixer, pole = (replaced.get(name) or load_part(name, level) for name in ("mixer", "lowpass"))
+        return replace(
+            self,
+            mixer_offset_v=abs(mixer.defaults.get("offset", 0.0)),
+            pole_offset_v=abs(pole.defaults.get("vos", 0.0)),
+            feedthrough=abs(mixer.defaults.get("xfeed", 0.0)),
+        )
+
+    def largest_v(self, alpha: Any) -> Any:
+        """Largest signal: the background and all tones in phase, with dither `alpha`."""
+        return self.background + alpha * self.slope * (1.0 + self.neighbour * (self.channels - 1))
+
+
+@dataclass(frozen=True)
+class RC:
+    """A resistor from E96 and a capacitor from E24 that come nearest to a time constant.
+
+    Attributes
+    ----------
+    wanted_s : float
+        Time constant asked for, s.
+    resistance_ohm, capacitance_f : float
+    """
+
+    wanted_s: float
+    resistance_ohm: float
+    capacitance_f: float
+
+    @property
+    def time_constant_s(self) -> float:
+        """R C, s."""
+        return self.resistance_ohm * self.capacitance_f
+
+    @property
+    def rounding(self) -> float:
+        """Relative deviation of R C from what was asked for; tolerances come on top."""
+        return self.time_constant_s / self.wanted_s - 1.0
+
+
+@dataclass(frozen=True)
+class DesignErrors:
+    """Predicted errors of a gradient, relative to the slope, at the time it is read.
+
+    Attributes
+    ----------
+    settling, crosstalk, amplitude, offset : float
+        Systematic; crosstalk for the worst phases and the worst channel.
+    noise : float
+        rms.
+    """
+
+    settling: float
+    crosstalk: float
+    amplitude: float
+    offset: float
+    noise: float
+
+    @property
+    def systematic(self) -> float:
+        """Sum of what is systematic."""
+        return self.settling + self.crosstalk + self.amplitude + self.offset
+
+    @property
+    def total(self) -> float:
+        """Rms of noise and the systematic sum."""
+        return math.hypot(self.noise, self.systematic)
+
+
+@dataclass(frozen=True)
+class LockInDesign:
+    """What `design_lockin` found.
+
+    Attributes
+    ----------
+    requirements : LockInRequirements
+    dither : DitherPlan
+        Tones and peak amplitudes.
+    settings : LockInSettings
+        Slope, and time constant as the components have it.
+    gain : float
+        Gain before the mixers that brings the largest signal (background and all tones in phase) to 5 V, for a signal
+        in V: with real parts, offsets behind it count so much less. Three digits, rounded down.
+    pole : RC
+        Components of each pole.
+    integrator : RC or None
+        Components of each integrator: dw/dt = -V / (R C), V the filter's output over `gain`.
+    errors : DesignErrors
+        Predicted, with the components as they are.
+    binding : str
+        The requirement that binds: relaxing it by a tenth would lower the error most.
+    sensitivities : dict of str to float
+        By how much (relative) the error falls for each requirement relaxed by a tenth.
+    worst : int
+        Channel with the most crosstalk.
+    """
+
+    requirements: LockInRequirements
+    dither: DitherPlan
+    settings: LockInSettings
+    gain: float
+    pole: RC
+    integrator: RC | None
+    errors: DesignErrors
+    binding: str
+    sensitivities: dict[str, float]
+    worst: int
+
+    @property
+    def margin(self) -> float:
+        """Allowed over predicted error: 1 or more."""
+        return self.requirements.gradient_error / self.errors.total
+
+    def blocks(self, level: str = "ideal", parts: Sequence[Part] = ()) -> tuple[LockInBlock, ...]:
+        """The channels as netlists, named ``channel0`` and so on."""
+        return tuple(
+            lockin_block(
+                self.settings, f, level, reference_phase=phase, name=f"channel{k}", gain=self.gain, parts=parts
+            )
+            for k, (f, phase) in enumerate(zip(self.dither.frequencies_hz, self.dither.phases_rad, strict=True))
+        )
+
+
+def design_lockin(requirements: LockInRequirements) -> LockInDesign:
+    """Find tones, filter, dither and components that fulfil some requirements, or say which two collide.
+
+    Parameters
+    ----------
+    requirements : LockInRequirements
+
+    Returns
+    -------
+    LockInDesign
+        The design with the smallest predicted error, and which requirement binds it.
+
+    Raises
+    ------
+    InputError
+        When no design fulfils them: names the two requirements that collide, those of which the smallest change would
+        do, and how much. (When no tones keep off `avoid_hz`, as `lockin.plan_frequencies`.)
+    """
+    found = _solve(requirements)
+    if found.errors.total > requirements.gradient_error:
+        raise _refusal(requirements, found)
+    pole = nearest_rc(found.tau)
+    settings = LockInSettings(pole.time_constant_s, 6 * found.poles)
+    errors, worst = _errors(requirements, found.tones, found.poles, pole.time_constant_s, found.alpha)
+    if errors.total > requirements.gradient_error:  # only where nothing is left for the components' rounding
+        raise _refusal(requirements, found)
+    sensitivities = {}
+    for name, relaxed in _relaxed(requirements, 1.1).items():
+        if name != "gradient_error":
+            gained = 1.0 - _solve(relaxed).errors.total / found.errors.total
+            # channels are whole: one of five less is more than a tenth
+            share = 0.1 / (requirements.channels / relaxed.channels - 1.0) if name == "channels" else 1.0
+            sensitivities[name] = gained * share
+    return LockInDesign(
+        requirements=requirements,
+        dither=DitherPlan(found.tones, (found.alpha,) * requirements.channels),
+        settings=settings,
+        gain=_floor_digits(SIGNAL_V / requirements.largest_v(found.alpha), 3),
+        pole=pole,
+        integrator=_integrator(requirements, settings, found.alpha),
+        errors=errors,
+        binding=max(sensitivities, key=lambda name: sensitivities[name]),
+        sensitivities=sensitivities,
+        worst=worst,
+    )
+
+
+def nearest_rc(time_constant_s: float) -> RC:
+    """Components nearest to a time constant: R from E96, C from E24.
+
+    Raises
+    ------
+    InputError
+        When it cannot be had between 1 kohm and 10 Mohm, 100 pF and 10 uF.
+    """
+    low, high = (
+        math.floor(math.log10(limit) + factor) for limit, factor in zip(CAPACITORS_F, (1e-9, -1e-9), strict=True)
+    )
+    best: tuple[bool, float, float, float] | None = None
+    for decade in range(low, high + 1):
+        for digits in E24:
+            c = digits * 10.0 ** (decade - 1)
+            r = _nearest_e96(time_constant_s / c)
+            if not RESISTORS_OHM[0] <= r <= RESISTORS_OHM[1]:
+                continue
+            comfortable = COMFORTABLE_OHM[0] <= r <= COMFORTABLE_OHM[1] and c <= 1.01 * COMFORTABLE_F
+            rank = (not comfortable, abs(r * c / time_constant_s - 1.0), r, c)
+            best = rank if best is None or rank < best else best
+    if best is None or best[1] > 0.02:
+        raise InputError(
+            "time_constant", time_constant_s, "cannot be had from 1 kohm to 10 Mohm and 100 pF to 10 uF",
+            "ask for a settling time between 1 us and 1000 s",
+        )  # fmt: skip
+    return RC(time_constant_s, best[2], float(f"{best[3]:.3g}"))
+
+
+def _nearest_e96(ohm: float) -> float:
+    decade = math.floor(math.log10(ohm)) - 2
+    values = np.array([*E96, 10 * E96[0]], dtype=float) * 10.0**decade
+    return float(f"{values[np.argmin(np.abs(values - ohm))]:.4g}")
+
+
+# -- the errors --------------------------------------------------------------------------------------------------------
+
+
+def _errors(
+    need: LockInRequirements, tones: tuple[float, ...], poles: int, tau: float, alpha: float
+) -> tuple[DesignErrors, int]:
+    """Predicted errors, and the channel with the most crosstalk."""
+    cross, back = _crosstalk(need, tones, poles, np.array([tau]))
+    each = cross[0] + back[0] / alpha
+    terms = _terms(need, poles, np.array([tau]), np.array([alpha]))
+    settling, amplitude, offset, noise = (float(term[0]) for term in terms)
+    return DesignErrors(settling, float(each.max()), amplitude, offset, noise), int(np.argmax(each))
+
+
+def _terms(
+    need: LockInRequirements, poles: int, tau: FloatArray, alpha: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Settling (over tau), amplitude and offset (over alpha), noise (over both, broadcast)."""
+    settling = gammaincc(poles, need.settling_s / tau)
+    amplitude = (0.125 + 0.25 * (need.channels - 1)) * (alpha / need.nonlinearity_v) ** 2
+    per_tau = enbw_hz(LockInSettings(1.0, 6 * poles))
+    noise = np.sqrt(2.0 * need.noise_psd * per_tau / tau) / (alpha * need.slope)
+    # the gain before the mixer is SIGNAL_V / largest, at most 1 % less
+    after = (need.mixer_offset_v + poles * need.pole_offset_v) * 1.01 * need.largest_v(alpha) / SIGNAL_V
+    offset = 2.0 * (after + need.feedthrough * need.background) / (alpha * need.slope)
+    return settling, amplitude, offset, noise
+
+
+def _crosstalk(
+    need: LockInRequirements, tones: tuple[float, ...], poles: int, tau: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Crosstalk of tones, and that of the background times the dither, each of shape (taus, channels).
+
+    A tone exp(i d t) switched on at 0 leaves H^n exp(i d t) - exp(-t / tau) sum_m (t / tau)^m / m! H^(n - m) behind n
+    poles, with H = 1 / (1 + i d tau).
+    """
+    f = np.array(tones)
+
+    def behind(distance_hz: FloatArray) -> FloatArray:
+        one = 1.0 / (1.0 + 2j * np.pi * distance_hz * tau.reshape(-1, *([1] * distance_hz.ndim)))
+        when = (need.settling_s / tau).reshape(-1, *([1] * distance_hz.ndim))
+        left = sum(when**m / math.factorial(m) * one ** (poles - m) for m in range(poles)) * np.exp(-when)
+        return np.asarray(np.abs(one) ** poles + np.abs(left))
+
+    others = ~np.eye(f.size, dtype=bool)
+    apart = behind(f[:, None] - f[None, :]) * others
+    together = behind(f[:, None] + f[None, :])
+    cross = need.neighbour * (apart.sum(axis=2) + (together * others).sum(axis=2))
+    cross = cross + np.einsum("tkk->tk", together)
+    return cross, 2.0 * need.background / need.slope * behind(f)
+
+
+# -- the search --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Found:
+    tones: tuple[float, ...]
+    poles: int
+    tau: float
+    alpha: float
+    errors: DesignErrors
+
+
+def _solve(need: LockInRequirements) -> _Found:
+    """The design with the smallest error, whether it fulfils the requirements or not."""
+    if need.band_hz is not None:
+        return _best_filter(need, _widest(need))
+    found = None
+    for factor in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233):  # as low as the crosstalk allows
+        spacing = factor / need.settling_s
+        tones = plan_frequencies(need.channels, None, spacing, avoid=need.avoid_hz).frequencies_hz
+        last, found = found, _best_filter(need, tones)
+        enough = found.errors.crosstalk < 0.05 * found.errors.total
+        if enough or (last is not None and found.errors.total > 0.999 * last.errors.total):
+            break
+    assert found is not None
+    return found
+
+
+def _widest(need: LockInRequirements) -> tuple[float, ...]:
+    """Tones as far apart as the band allows."""
+    assert need.band_hz is not None
+    low, high = need.band_hz
+    length = golomb_ruler(need.channels)[-1]
+    spacing = min(high / (2 * length + 1), (high - low) / length if length else high)
+    refused: InputError | None = None
+    for _ in range(60):
+        try:
+            plan = plan_frequencies(need.channels, (low, high), _floor_digits(spacing, 3), avoid=need.avoid_hz)
+        except InputError as error:
+            refused = error
+            spacing *= 0.93
+            continue
+        return plan.frequencies_hz
+    assert refused is not None
+    raise refused
+
+
+def _floor_digits(value: float, digits: int) -> float:
+    """A positive number rounded down to so many digits."""
+    exponent = math.floor(math.log10(value)) - digits + 1
+    return float(f"{math.floor(value / 10.0**exponent * (1 + 1e-12))}e{exponent}")
+
+
+def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
+    """Slope, time constant and amplitude of the smallest error: a grid, and a finer one around its best point."""
+    best: _Found | None = None
+    for poles in (1, 2, 3, 4):
+        lg_tau = np.linspace(math.log10(need.settling_s / 60.0), math.log10(need.settling_s / 1.5), 41)
+        lg_alpha = math.log10(need.dither_limit_v) + np.linspace(-5.0, 0.0, 51)
+        for _ in range(3):
+            tau, alpha = 10.0**lg_tau, np.minimum(10.0**lg_alpha, need.dither_limit_v)
+            settling, amplitude, offset, noise = _terms(need, poles, tau[:, None], alpha[None, :])
+            cross, back = _crosstalk(need, tones, poles, tau)
+            each = cross[:, None, :] + back[:, None, :] / alpha[None, :, None]
+            total = np.hypot(noise, settling + amplitude + offset + each.max(axis=2))
+            i, j = np.unravel_index(int(np.argmin(total)), total.shape)
+            if best is None or total[i, j] < best.errors.total:
+                errors, _worst = _errors(need, tones, poles, float(tau[i]), float(alpha[j]))
+                best = _Found(tones, poles, float(tau[i]), float(alpha[j]), errors)
+            step_tau, step_alpha = lg_tau[1] - lg_tau[0], lg_alpha[1] - lg_alpha[0]
+            lg_tau = lg_tau[i] + np.linspace(-1.0, 1.0, 11) * step_tau
+            lg_alpha = lg_alpha[j] + np.linspace(-1.0, 1.0, 11) * step_alpha
+    assert best is not None
+    return best
+
+
+def _relaxed(need: LockInRequirements, factor: float) -> dict[str, LockInRequirements]:
+    """Each requirement in turn made easier by a factor; those that ask for nothing are left out."""
+    easier: dict[str, dict[str, Any]] = {
+        "settling_s": {"settling_s": need.settling_s * factor},
+        "gradient_error": {"gradient_error": min(need.gradient_error * factor, 0.999)},
+        "dither_limit_v": {"dither_limit_v": need.dither_limit_v * factor},
+    }
+    if need.noise_psd > 0.0:
+        easier["noise_psd"] = {"noise_psd": need.noise_psd / factor}
+    if math.isfinite(need.nonlinearity_v):
+        easier["nonlinearity_v"] = {"nonlinearity_v": need.nonlinearity_v * factor}
+    for name, value in (("mixer_offset_v", need.mixer_offset_v), ("feedthrough", need.feedthrough * need.background)):
+        if value > 0.0:
+            easier[name] = {name: (need.mixer_offset_v if name == "mixer_offset_v" else need.feedthrough) / factor}
+    if need.background > 0.0:
+        easier["background"] = {"background": need.background / factor}
+    if need.neighbour > 0.0 and need.channels > 1:
+        easier["neighbour"] = {"neighbour": need.neighbour / factor}
+    if need.channels > 1:
+        easier["channels"] = {"channels": max(1, math.floor(need.channels / factor))}
+    if need.band_hz is not None:
+        easier["band_hz"] = {"band_hz": (need.band_hz[0], need.band_hz[1] * factor)}
+    return {name: replace(need, **change) for name, change in easier.items()}
+
+
+def _refusal(need: LockInRequirements, found: _Found) -> InputError:
+    """Name the two requirements of which the smallest change alone would do, and the values that would."""
+
+    def does(relaxed: LockInRequirements) -> bool:
+        best = _solve(relaxed)
+        return best.errors.total <= 0.99 * relaxed.gradient_error  # 1 % for the components' rounding
+
+    enough: list[tuple[float, str]] = []
+    for name, most in _relaxed(need, MOST).items():
+        if not does(most):
+            continue
+        low, high = 0.0, math.log(MOST)
+        while high - low > 0.02:
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if does(_relaxed(need, math.exp(middle))[name]) else (middle, high)
+        enough.append((1.005 * math.exp(high), name))  # the value is shown with three digits
+    enough.sort()
+    best = found.errors
+    told = (
+        f"the best design is {best.total:.3g} off (settling {best.settling:.2g}, crosstalk {best.crosstalk:.2g}, "
+        f"amplitude {best.amplitude:.2g}, offset {best.offset:.2g}, noise {best.noise:.2g})"
+    )
+    shares = {
+        "settling_s": best.settling,
+        "channels" if need.band_hz is None else "band_hz": best.crosstalk,
+        "mixer_offset_v": best.offset,
+        "nonlinearity_v" if best.amplitude > best.noise else "dither_limit_v": max(best.amplitude, best.noise),
+    }
+    worst = max(shares, key=lambda name: shares[name])
+    if not enough:
+        return InputError(worst, _value(need, worst), f"collides with gradient_error: {told}", "relax several at once")
+    first = enough[0][1]
+    second = enough[1][1] if len(enough) > 1 else "gradient_error" if first != "gradient_error" else worst
+    ways = [f"{name} = {_shown(_value(_relaxed(need, factor)[name], name))}" for factor, name in enough[:2]]
+    return InputError(
+        first,
+        _value(need, first),
+        f"collides with {second} = {_shown(_value(need, second))}: {told}",
+        f"take {' or '.join(ways)}",
+    )
+
+
+def _value(need: LockInRequirements, name: str) -> Any:
+    return {
+        "channels": need.channels,
+        "settling_s": need.settling_s,
+        "gradient_error": need.gradient_error,
+        "dither_limit_v": need.dither_limit_v,
+        "noise_psd": need.noise_psd,
+        "nonlinearity_v": need.nonlinearity_v,
+        "background": need.background,
+        "mixer_offset_v": need.mixer_offset_v,
+        "feedthrough": need.feedthrough,
+        "neighbour": need.neighbour,
+        "band_hz": need.band_hz,
+    }[name]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(_shown(v) for v in value)})"
+    return str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _integrator(need: LockInRequirements, settings: LockInSettings, alpha: float) -> RC | None:
+    """Integrator of dw/dt = -eta g: the reading's volt is alpha g / 2, so 1 / (R C) = 2 eta / alpha.
+
+    The loop's gain eta times the curvature is the stability limit over tau, by `LOOP_MARGIN`.
+    """
+    if need.curvature is None:
+        return None
+    return nearest_rc(alpha * need.curvature / (2.0 * safe_loop_gain(settings)))
+
+
+def safe_loop_gain(settings: LockInSettings) -> float:
+    """Loop gain (learning rate times largest curvature, 1/s) with a margin of `LOOP_MARGIN`; one pole is `DAMPED`."""
+    largest = stability_margin(settings, 1.0)
+    return largest / LOOP_MARGIN if math.isfinite(largest) else DAMPED / settings.time_constant
+
+
+# -- the check ---------------------------------------------------------------------------------------------------------
+
+
+def measure_design(
+    design: LockInDesign,
+    engine: Engine,
+    level: str = "ideal",
+    *,
+    parts: Sequence[Part] = (),
+    progress: Progress | None = None,
+) -> FloatArray:
+    """Simulate a design in ngspice, without noise: all channels read a device that is as bad as the requirements say.
+
+    y = background + sum_j s_j v_j + slope (sum_j v_j)^3 / (6 V_c^2), with the dither v_j, s_j = slope for the channel
+    with the most crosstalk and neighbour * slope for the others.
+
+    Parameters
+    ----------
+    design : LockInDesign
+    engine : Engine
+    level, parts
+        As for `lockin_block`.
+    progress : callable, optional
+
+    Returns
+    -------
+    ndarray, shape (channels,)
+        Error of each gradient at `settling_s`, relative to `slope`.
+
+    Raises
+    ------
+    InputError
+        When that would take more than two million time-points.
+    NetlistError, ConvergenceError, EngineError, Interrupted
+        As `Engine.transient`.
+    """
+    need, plan = design.requirements, design.dither
+    steps = math.ceil(need.settling_s * max(plan.frequencies_hz) * POINTS_PER_CYCLE)
+    if steps > MOST_POINTS:
+        raise InputError("settling_s", need.settling_s, f"takes {steps} time-points", "demodulate a record instead")
+    slopes = np.full(plan.n, need.neighbour * need.slope)
+    slopes[design.worst] = need.slope
+    blocks = design.blocks(level, parts)
+    lines = [f"designed lock-ins, {level}", library(part for block in blocks for part in map(block.part, block.parts))]
+    for k, (peak, f, phase) in enumerate(zip(plan.amplitudes_v, plan.frequencies_hz, plan.phases_rad, strict=True)):
+        lines.append(f"Vdither{k} v{k} 0 SIN(0 {peak!r} {f!r} 0 0 {math.degrees(phase)!r})")
+    linear = "".join(f"+{format_number(s)}*V(v{k})" for k, s in enumerate(slopes.tolist()))
+    total = "+".join(f"V(v{k})" for k in range(plan.n))
+    lines += [f"Bsum u 0 V={total}", "Rsum u 0 1"]
+    cubic = need.slope / (6.0 * need.nonlinearity_v**2)
+    lines.append(f"Bdevice y 0 V={format_number(need.background)}{linear}+{format_number(cubic)}*V(u)*V(u)*V(u)")
+    lines += [*(block.cards("y", "x") for block in blocks), OPTIONS]
+    run = engine.transient(
+        "\n".join(lines),
+        stop_s=need.settling_s,
+        max_step_s=need.settling_s / steps,
+        save=[f"v({block.node('x')})" for block in blocks],
+        grids_s=[(0.0, need.settling_s, steps)],
+        progress=progress,
+    )
+    read = np.array([math.sqrt(2.0) * block.rms_per_volt * run[f"v({block.node('x')})"][-1] for block in blocks])
+    return np.asarray((read / np.array(plan.amplitudes_v) - slopes) / need.slope)

@@ -1,0 +1,344 @@
+"""A lock-in as a netlist: quadrature references, two mixers, a chain of poles in each arm; read as the digital one.
+
+    signal --(input gain)--+-- mixer x --- low-pass ... low-pass --- x
+                           |     |
+                           |   sin(h (2 pi f t + reference phase) + phase)
+                           |
+                           +-- mixer y --- low-pass ... low-pass --- y
+                                 |
+                               cos(...)
+
+Each block is a part of `netlists` at a level of realism, found by name. The references come from the level's
+oscillator, locked to the signal's source (without error of its frequency); where a level has none, from ideal sources.
+They are as large as the mixers' scale (10 V, what a real multiplier takes), so that the mixers have unit gain at any
+level. A sine of peak A in phase puts A / 2 on the filter, and the instrument shows A / sqrt 2: readings are the
+filters' outputs times sqrt 2. Behind a switching mixer a sine puts 2 A / pi there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import LockInReading, LockInSettings, settled_fraction, settling_time
+from netlists import Part, available, library, load_part
+
+POINTS_PER_CYCLE = 32
+"""Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""
+SWING_REACHED = 0.98
+"""A stage that came to this share of its swing limit is overloaded: limits are soft, and never quite reached."""
+
+
+@dataclass(frozen=True)
+class LockInBlock:
+    """One lock-in channel as a netlist; made by `lockin_block`.
+
+    Attributes
+    ----------
+    settings : LockInSettings
+    frequency_hz : float
+        Reference frequency (the fundamental), Hz.
+    level : str
+        Level of realism of the parts.
+    reference_phase : float
+        Phase of the reference oscillator, rad.
+    name : str
+        Prefix of all its nodes and instances.
+    gain : float
+        Gain of the amplifier before the mixers; at 1 there is none.
+    reference_v : float
+        Peak of the references, and scale of the mixers, V.
+    replaced : mapping of str to Part
+        Parts that take the place of the level's, by name.
+    """
+
+    settings: LockInSettings
+    frequency_hz: float
+    level: str = "ideal"
+    reference_phase: float = 0.0
+    name: str = "lockin"
+    gain: float = 1.0
+    reference_v: float = 10.0
+    replaced: Mapping[str, Part] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, value, unit in (
+            ("frequency_hz", self.frequency_hz, "Hz"),
+            ("gain", self.gain, "V/V"),
+            ("reference_v", self.reference_v, "V"),
+        ):
+            if not (math.isfinite(value) and value > 0.0):
+                raise InputError(what, value, "is not a finite positive number", f"give a value above 0, in {unit}")
+        if not math.isfinite(self.reference_phase):
+            raise InputError("reference_phase", self.reference_phase, "is not finite", "give it in rad")
+        if self.settings.window != "rc":
+            raise InputError("window", self.settings.window, "has no netlist", "take 'rc', or demodulate the record")
+        if not (self.name.isascii() and self.name.isidentifier()):
+            raise InputError("name", self.name, "cannot begin a node's name", "use letters, digits and '_'")
+        for part in self.parts:
+            self.part(part)
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def mixer(self) -> str:
+        """Name of the mixer's part."""
+        return "mixer" if self.settings.mixer == "sine" else "switching_mixer"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts it is made of."""
+        optional = (("oscillator", self.has_oscillator), ("gain_offset", self.gain != 1.0))
+        return (*(name for name, used in optional if used), self.mixer, "lowpass")
+
+    @property
+    def has_oscillator(self) -> bool:
+        """Whether there is a part to make the references."""
+        return "oscillator" in self.replaced or ("oscillator", self.level) in available()
+
+    def part(self, name: str) -> Part:
+        """A part: the replacement, or the level's."""
+        return self.replaced.get(name) or load_part(name, self.level)
+
+    @property
+    def rms_per_volt(self) -> float:
+        """What the instrument shows for 1 V at the end of a filter, V rms."""
+        sine_to_filter = 0.5 if self.settings.mixer == "sine" else 2.0 / math.pi
+        return math.sqrt(0.5) / (sine_to_filter * self.gain)
+
+    # -- netlist -------------------------------------------------------------------------------------------------------
+
+    def node(self, what: str, poles: int | None = None) -> str:
+        """Name of a node: ``'input'``, ``'mixer_x'``, ``'filter_x1'`` ..., ``'x'`` and ``'y'`` (the outputs).
+
+        `poles` asks for the output ``'x'`` or ``'y'`` after fewer poles than the setting has.
+        """
+        if what in ("x", "y"):
+            what = f"filter_{what}{self.settings.poles if poles is None else poles}"
+        return f"{self.name}_{what}"
+
+    @property
+    def stages(self) -> tuple[tuple[str, str], ...]:
+        """Stages whose swing is watched, as (stage, part)."""
+        arms = [(f"mixer_{arm}", self.mixer) for arm in "xy"]
+        arms += [(f"filter_{arm}{k}", "lowpass") for arm in "xy" for k in range(1, self.settings.poles + 1)]
+        return (*([("input", "gain_offset")] if self.gain != 1.0 else []), *arms)
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Vectors that a transient has to keep for `reading`."""
+        return tuple(f"v({self.node(stage)})" for stage, _ in self.stages)
+
+    def cards(self, signal: str, arms: str = "xy", references: tuple[str, str] | None = None) -> str:
+        """Netlist lines between the node `signal` and the outputs; without the parts' library (`library`).
+
+        Parameters
+        ----------
+        signal : str
+            Node of the signal, V; it is not loaded.
+        arms : {'xy', 'x', 'y'}, optional
+            Which of the two arms; leaving one out saves half of the work, and `reading` then cannot be had.
+        references : tuple of str, optional
+            Nodes of the references of x and y, where something else makes them; such as another block with the same
+            settings, whose nodes are ``node('reference_x')`` and ``node('reference_y')``.
+        """
+        lines = [] if references else self._reference_cards()
+        source = signal
+        if self.gain != 1.0:
+            source = self.node("input")
+            nodes = {"in": signal, "offset": "0", "out": source}
+            lines.append(self.part("gain_offset").instance(f"{self.name}_amp", nodes, gain=self.gain))
+        mixer, pole = self.part(self.mixer), self.part("lowpass")
+        scale = {"vscale": self.reference_v} if "vscale" in mixer.defaults else {}
+        for arm in arms:
+            before = self.node(f"mixer_{arm}")
+            reference = references["xy".index(arm)] if references else self.node(f"reference_{arm}")
+            nodes = {"a": source, "b": reference, "out": before}
+            lines.append(mixer.instance(f"{self.name}_mix{arm}", nodes, **scale))
+            for k in range(1, self.settings.poles + 1):
+                after = self.node(f"filter_{arm}{k}")
+                nodes = {"in": before, "out": after}
+                lines.append(pole.instance(f"{self.name}_lp{arm}{k}", nodes, tau=self.settings.time_constant))
+                before = after
+        return "\n".join(lines)
+
+    def _reference_cards(self) -> list[str]:
+        """Both references: the oscillator, or ideal sources."""
+        frequency, peak = self.settings.harmonic * self.frequency_hz, self.reference_v
+        degrees = math.degrees(self.settings.harmonic * self.reference_phase) + self.settings.phase
+        degrees = math.remainder(degrees, 360.0)
+        x, y = self.node("reference_x"), self.node("reference_y")
+        if not self.has_oscillator:
+            sine = f"SIN(0 {peak!r} {frequency!r} 0 0"
+            return [f"V{x} {x} 0 {sine} {degrees!r})", f"V{y} {y} 0 {sine} {degrees + 90.0!r})"]
+        part = self.part("oscillator")
+        values = {"frequency": frequency, "amplitude": peak, "phase": degrees}
+        if "ferror" in part.defaults:  # locked
+            values["ferror"] = 0.0
+        return [part.instance(f"{self.name}_osc", {"sine": x, "cosine": y}, **values)]
+
+    def deck(self, source: str) -> str:
+        """A circuit for `Engine.transient`: the block behind one source.
+
+        Parameters
+        ----------
+        source : str
+            Value of an independent voltage source, such as ``'SIN(0 0.1 1000)'``.
+        """
+        signal = self.node("signal")
+        return "\n".join(
+            [
+                f"lock-in, {self.level}, {self.settings.filter_slope} dB/octave",
+                library(self.part(name) for name in self.parts),
+                f"V{signal} {signal} 0 {source}",
+                self.cards(signal),
+                OPTIONS,
+            ]
+        )
+
+    # -- running and reading -------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        engine: Engine,
+        source: str,
+        *,
+        duration_s: float | None = None,
+        points_per_cycle: int = POINTS_PER_CYCLE,
+        progress: Progress | None = None,
+    ) -> Transient:
+        """Run the block behind one source; filters start empty.
+
+        Parameters
+        ----------
+        engine : Engine
+        source : str
+            As for `deck`.
+        duration_s : float, optional
+            Length of the run, rounded up to whole cycles; left out: settled to 99.99 %.
+        points_per_cycle : int, optional
+            Time-points per cycle of the detected frequency. A signal of other frequencies may need more.
+        progress : callable, optional
+
+        Raises
+        ------
+        InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+            As `Engine.transient`.
+        """
+        duration = settling_time(self.settings, 0.9999) if duration_s is None else duration_s
+        if not (math.isfinite(duration) and duration > 0.0):
+            raise InputError("duration_s", duration, "is not a finite positive number", "give a time in s")
+        return run_evenly(
+            engine,
+            self.deck(source),
+            frequency_hz=self.frequency_hz * self.settings.harmonic,
+            duration_s=duration,
+            points_per_cycle=points_per_cycle,
+            save=[f"v({self.node('signal')})", *self.saved],
+            progress=progress,
+        )
+
+    def reading(self, run: Transient) -> LockInReading:
+        """What the instrument shows at the end of a run that kept `saved`.
+
+        Returns
+        -------
+        LockInReading
+            RMS, referred to the signal. Overloads: x and y above the sensitivity, and every stage that came to its
+            swing limit at any time of the run.
+        """
+        x, y = (self.rms_per_volt * float(run[f"v({self.node(arm)})"][-1]) for arm in "xy")
+        overloaded = tuple(
+            stage
+            for stage, name in self.stages
+            if np.max(np.abs(run[f"v({self.node(stage)})"])) >= SWING_REACHED * swing_limit_v(self.part(name))
+        )
+        settled = settled_fraction(self.settings, float(run.time_s[-1]))
+        return LockInReading.of(self.settings, x, y, settled, overloaded)
+
+    def trace(self, run: Transient) -> tuple[FloatArray, FloatArray]:
+        """x and y (V rms) at all time-points of a run."""
+        x, y = (self.rms_per_volt * run[f"v({self.node(arm)})"] for arm in "xy")
+        return x, y
+
+
+def lockin_block(
+    settings: LockInSettings,
+    frequency_hz: float,
+    level: str = "ideal",
+    *,
+    reference_phase: float = 0.0,
+    name: str = "lockin",
+    gain: float = 1.0,
+    reference_v: float = 10.0,
+    parts: Sequence[Part] = (),
+) -> LockInBlock:
+    """Realise a lock-in as a netlist; it reads what `lockin.demodulate` reads with the same settings.
+
+    Parameters
+    ----------
+    settings : LockInSettings
+        The instrument's setting; the window must be ``'rc'``. Sensitivity in V rms.
+    frequency_hz : float
+        Reference frequency, Hz (the fundamental).
+    level : str, optional
+        Level of realism of all parts: ``'ideal'``, ``'macro'`` or ``'transistor'``.
+    reference_phase : float, optional
+        Phase of the reference oscillator, rad.
+    name : str, optional
+        Prefix of nodes and instances: channels in one deck need different ones.
+    gain : float, optional
+        Gain before the mixers. Gain there is small offset and small dynamic reserve, the two that an SR830's reserve
+        modes trade; readings are referred to the signal in any case.
+    reference_v : float, optional
+        Peak of the references, which is the mixers' scale too, V.
+    parts : sequence of Part, optional
+        Parts (your own, or of another level) in place of the level's parts of the same name.
+
+    Returns
+    -------
+    LockInBlock
+        ``block.reading(block.run(engine, 'SIN(0 0.1 1000)'))`` gives a `LockInReading`.
+
+    Raises
+    ------
+    InputError
+        For settings that have no netlist, and parts that do not exist at this level.
+    """
+    replaced = {part.name: part for part in parts}
+    return LockInBlock(
+        settings, float(frequency_hz), level, reference_phase, name, float(gain), float(reference_v), replaced
+    )
+
+
+def run_evenly(
+    engine: Engine,
+    deck: str,
+    *,
+    frequency_hz: float,
+    duration_s: float,
+    points_per_cycle: int,
+    save: Sequence[str],
+    progress: Progress | None = None,
+) -> Transient:
+    """Transient over whole cycles with even time-points: sums over a cycle are exact on them."""
+    cycles = math.ceil(duration_s * frequency_hz * (1 - 1e-12))
+    stop, steps = cycles / frequency_hz, cycles * points_per_cycle
+    return engine.transient(
+        deck, stop_s=stop, max_step_s=stop / steps, save=save, grids_s=[(0.0, stop, steps)], progress=progress
+    )
+
+
+def swing_limit_v(part: Part) -> float:
+    """Largest output of a part, V, as its file or that of an op-amp it uses states it; infinite where none does."""
+    if "vswing" in part.defaults:
+        return part.defaults["vswing"]
+    if "headroom" in part.defaults:
+        return part.defaults["vsupply"] - part.defaults["headroom"]
+    return min((swing_limit_v(load_part(name, part.level)) for name in part.uses), default=math.inf)

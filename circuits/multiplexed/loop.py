@@ -1,0 +1,444 @@
+"""Multiplexed gradient descent as a circuit: one cost for all; a multiplier, a filter, an integrator a parameter.
+
+    perturbation  S u_k(t) = (S / peak) theta~_k(t)                                    ref_k
+    parameter     theta_k + theta~_k -> network -> outputs y                           dither_sum
+    cost          C = mean over the outputs of (y - target)^2                          difference, squared_error
+    change        C~ = high-pass of C with tau_hp, blanked at every sample             blanked_highpass
+    slope         G_k: low-pass with tau_theta of C~ theta~_k / m^2                    mixer, lowpass
+    learning      d theta_k / dt = -eta G_k per step                                   integrator
+      bounded     d theta_k / dt = -largest tanh(eta G_k / largest) per step           limiter, where asked for
+
+(McCaughan et al., APL Machine Learning 1, 026118, 2023, algorithm 2.) Times are counted in steps of `step_s`; the
+patterns are shown one after the other, tau_x steps each. Parameters, inputs, targets and cost are voltages, 1 V for 1.
+
+What jumps in the algorithm moves on short straight ramps here, a fraction `ramp` of a step: inputs and targets at the
+beginning of a sample, held codes at the beginning of each of their patterns, the blanking before it ends and before the
+next sample. All these come compiled (`multiplexed_kernel`), or as piecewise linear sources in a deck for plain ngspice
+(`standalone`); the tones of a sine code are sources of the netlist.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from circuits.multiplexed import kernel as multiplexed_kernel
+from circuits.ngspice.cosimulation import CoSimulation, Drive, Table
+from circuits.ngspice.engine import Engine, Progress, Transient
+from circuits.signals.patterns import PatternSequence
+from dnpu_models.interface import memoryless
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from lockin import Perturbation
+from netlists import Part
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
+
+    from circuits.parts.assembly import Assembly
+
+POINTS_PER_CYCLE = 12
+"""Time-points per cycle of a sine code's highest tone."""
+POINTS_PER_STEP = 2
+"""Time-points per step of a held code, beside those of its ramp."""
+OPENING = 0.5
+"""Error of an output, in units of the distance between the targets, below which a pattern counts as right."""
+
+
+class CircuitNetwork(Protocol):
+    """What the loop trains: a circuit between parameter nodes, input nodes and output nodes."""
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters."""
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs."""
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs."""
+
+    def place(
+        self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float
+    ) -> tuple[str, ...]:
+        """Put it into a circuit; returns the output nodes."""
+
+    def limits_V(self, levels_V: FloatArray) -> FloatArray:
+        """Lowest and highest voltage of each perturbed parameter with these input levels, (P, 2)."""
+
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
+        """What the network needs from outside the netlist, beside the loop's own sources."""
+
+
+@dataclass(frozen=True, eq=False)
+class MultiplexedRun:
+    """What a run of `MultiplexedLoop` recorded.
+
+    Attributes
+    ----------
+    time_s : ndarray, shape (n,)
+    parameters : ndarray, shape (n, P)
+        Without their perturbation.
+    cost : ndarray, shape (n,)
+    outputs : ndarray, shape (n, n_outputs)
+    transient : Transient
+        The run as the engine returned it.
+    """
+
+    time_s: FloatArray
+    parameters: FloatArray
+    cost: FloatArray
+    outputs: FloatArray
+    transient: Transient
+
+
+@dataclass(frozen=True, eq=False)
+class MultiplexedLoop:
+    """A network, its samples, a perturbation code, and the electronics that descends.
+
+    Parameters
+    ----------
+    network : CircuitNetwork
+        Such as `SigmoidNetworkCircuit`.
+    perturbation : Perturbation
+        Of as many parameters as the network has.
+    levels_V : array_like, shape (patterns, inputs)
+    targets_V : array_like, shape (patterns, outputs)
+    start_V : array_like, shape (P,)
+        Parameters at the start.
+    steps : int
+        Length of the run.
+    eta : float
+        Learning rate per step.
+    tau_x : int
+        Steps per sample.
+    tau_theta, tau_hp : float
+        Time constants of the low-passes and of the high-pass, steps.
+    blank : int
+        Steps at the beginning of each sample in which nothing is heard.
+    step_s : float
+        Time of a step, s.
+    ramp : float
+        Time in which what jumps moves, steps.
+    charge : float
+        Time constant with which the high-pass takes up a new cost while blanked, steps.
+    rail_V : float
+        Parameters stay within plus and minus this.
+    points_per_step : int, optional
+        Time-points per step that is heard; by default `POINTS_PER_STEP` for held codes, for sines `POINTS_PER_CYCLE` of
+        the highest tone.
+    parts : mapping of str to Part
+        Parts that take the place of the ideal ones, by name.
+    multiplier_V : float
+        Scale of the multipliers and peak of the references: 10 V suits an AD633. Ideal ones do not care.
+    largest : float, optional
+        Most that a parameter moves in a step. Slopes of devices differ by orders of magnitude, and no eta suits all.
+    amplification : float
+        Gain of the high-pass; the integrators are that much slower. It lifts the change of the cost above the
+        offsets of real multipliers.
+
+    Raises
+    ------
+    InputError
+        For shapes that disagree, numbers out of range, a start beyond the rails.
+    """
+
+    network: CircuitNetwork
+    perturbation: Perturbation
+    levels_V: FloatArray
+    targets_V: FloatArray
+    start_V: FloatArray
+    steps: int = 20_000
+    eta: float = 2.0
+    tau_x: int = 10
+    tau_theta: float = 40.0
+    tau_hp: float = 5.0
+    blank: int = 1
+    step_s: float = 1e-3
+    ramp: float = 0.005
+    charge: float = 0.1
+    rail_V: float = 10.0
+    points_per_step: int = field(default=None)  # type: ignore[assignment]
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    multiplier_V: float = 1.0
+    amplification: float = 1.0
+    largest: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("levels_V", "targets_V", "start_V"):
+            value = np.array(getattr(self, name), dtype=float)
+            if not np.all(np.isfinite(value)):
+                raise InputError(name, value.tolist(), "must be finite", "check it")
+            object.__setattr__(self, name, value)
+        for name in ("steps", "tau_x", "blank"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                raise InputError(name, value, "is no count of steps", "give a whole number, 1 or more")
+        for name in ("eta", "tau_theta", "tau_hp", "step_s", "ramp", "charge", "rail_V", "multiplier_V",
+                     "amplification", "largest"):  # fmt: skip
+            value = getattr(self, name)
+            if name == "largest" and value is None:
+                continue
+            if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
+                raise InputError(name, value, "is no finite positive number", "change it")
+        network, count = self.network, self.network.parameters
+        if self.perturbation.parameters != count:
+            raise InputError(
+                "perturbation", self.perturbation.parameters, f"parameters, but the network has {count}", "give as many"
+            )
+        patterns = self.levels_V.shape[0] if self.levels_V.ndim == 2 else 0
+        wanted = {
+            "levels_V": (max(patterns, 1), network.inputs),
+            "targets_V": (max(patterns, 1), network.outputs),
+            "start_V": (count,),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise InputError(name, getattr(self, name).shape, f"is not the shape {shape}", "check the array")
+        if not self.blank < self.tau_x:
+            raise InputError("blank", self.blank, f"leaves nothing of a sample's {self.tau_x} steps", "take less")
+        if not self.ramp <= 0.25:
+            raise InputError("ramp", self.ramp, "takes too much of a step", "take at most 0.25")
+        low, high = self.rails_V
+        beyond = np.flatnonzero((self.start_V < low) | (self.start_V > high))
+        if len(beyond):
+            k = int(beyond[0])
+            raise InputError(
+                f"start_V[{k}]", float(self.start_V[k]), f"lies beyond its rails, {low[k]:.4g} to {high[k]:.4g} V",
+                "change it, or the norm of the perturbation",
+            )  # fmt: skip
+        points = self.points_per_step
+        least = 1 if self.held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
+        if points is None:
+            points = POINTS_PER_STEP if self.held else math.ceil(self._highest_Hz * self.step_s * POINTS_PER_CYCLE)
+            object.__setattr__(self, "points_per_step", max(points, 1))
+        elif not isinstance(points, int | np.integer) or points < least:
+            raise InputError("points_per_step", points, "are too few for the code", f"take {least} or more")
+        _ = self.sequences
+
+    @property
+    def held(self) -> bool:
+        """Whether the code's values stand for a time and jump; else they are tones."""
+        return self.perturbation.code != "sine"
+
+    @cached_property
+    def _highest_Hz(self) -> float:
+        return max(self.perturbation.dither(self.step_s).frequencies_hz)
+
+    @cached_property
+    def rails_V(self) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest value of each parameter: the rails, and what the network stands less the perturbation."""
+        lowest, highest = np.asarray(self.network.limits_V(self.levels_V)).T
+        peak = self.perturbation.peak
+        return np.maximum(lowest + peak, -self.rail_V), np.minimum(highest - peak, self.rail_V)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    @property
+    def stop_s(self) -> float:
+        """Length of the transient, s."""
+        return self.steps * self.step_s
+
+    @property
+    def max_step_s(self) -> float:
+        """Largest time step, s."""
+        return self.step_s / self.points_per_step
+
+    @cached_property
+    def sequences(self) -> tuple[PatternSequence, ...]:
+        """The samples as a sequence of patterns, for each output (they differ in their targets only)."""
+        ramp = self.ramp * self.step_s
+        first = PatternSequence(
+            levels_V=tuple(tuple(map(float, row)) for row in self.levels_V),
+            targets_V=tuple(map(float, self.targets_V[:, 0])),
+            window_s=(self.tau_x - self.blank) * self.step_s,
+            ramp_s=ramp,
+            wait_s=self.blank * self.step_s - 2 * ramp,
+            edge_s=ramp,
+        )
+        return tuple(replace(first, targets_V=tuple(map(float, column))) for column in self.targets_V.T)
+
+    @property
+    def blanking(self) -> Table:
+        """Waveform of the blanking: 1 while nothing is heard."""
+        gate = self.sequences[0].gate_table()
+        return replace(gate, values=tuple(1.0 - v for v in gate.values))
+
+    @property
+    def corners_s(self) -> tuple[float, ...]:
+        """Corners of all waveforms that lie between whole steps, s."""
+        step, ramp = self.step_s, self.ramp * self.step_s
+        samples = np.arange(math.ceil(self.steps / self.tau_x)) * self.tau_x * step
+        corners = [samples + ramp, samples + self.blank * step - ramp, samples + self.tau_x * step - ramp]
+        if self.held:
+            hold = self.perturbation.hold
+            corners.append(np.arange(math.ceil(self.steps / hold)) * hold * step + ramp)
+        return tuple(np.unique(np.round(np.concatenate(corners), 15)).tolist())
+
+    @property
+    def grids_s(self) -> tuple[tuple[float, float, int], ...]:
+        """Even time-points, whole steps among them: finer while blanked, where the high-pass takes up the new cost."""
+        fine = max(math.ceil(1.0 / self.charge), self.points_per_step)
+        if fine == self.points_per_step:
+            return ((0.0, self.stop_s, self.steps * fine),)
+        grids: list[tuple[float, float, int]] = []
+        for sample in range(0, self.steps, self.tau_x):
+            heard, stop = min(sample + self.blank, self.steps), min(sample + self.tau_x, self.steps)
+            grids.append((sample * self.step_s, heard * self.step_s, (heard - sample) * fine))
+            if stop > heard:
+                grids.append((heard * self.step_s, stop * self.step_s, (stop - heard) * self.points_per_step))
+        return tuple(grids)
+
+    # -- circuit ---------------------------------------------------------------------------------------------------
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Nodes of the perturbations at full scale."""
+        return tuple(f"ref{k}" for k in range(self.network.parameters))
+
+    @property
+    def perturbed(self) -> tuple[str, ...]:
+        """Nodes of the parameters with their perturbation."""
+        return tuple(f"theta{k}" for k in range(self.network.parameters))
+
+    @cached_property
+    def output_nodes(self) -> tuple[str, ...]:
+        """Nodes of the network's outputs."""
+        return self._composed[1]
+
+    @cached_property
+    def _composed(self) -> tuple[Circuit, tuple[str, ...]]:
+        from circuits.multiplexed.netlist import compose
+
+        return compose(self)
+
+    def circuit(self) -> Circuit:
+        """The circuit as PySpice's; patterns and held codes come as external sources."""
+        return self._composed[0]
+
+    def deck(self) -> str:
+        """The netlist: title and circuit, without its analysis and what `cosimulation` gives."""
+        return str(self.circuit())
+
+    def standalone(self) -> str:
+        """A whole deck for plain ``ngspice -b``: patterns and held codes as PWL sources, with its analysis.
+
+        It writes parameters and cost over time to ``multiplexed.txt``. A random code of N patterns takes about
+        28 N P bytes: five megabytes for twenty thousand steps of nine parameters.
+        """
+        from circuits.multiplexed.netlist import standalone_deck
+
+        return standalone_deck(self)
+
+    @property
+    def saved(self) -> list[str]:
+        """Vectors kept of a transient."""
+        names = [*(f"w{k}" for k in range(self.network.parameters)), "cost", *self.output_nodes]
+        return [f"v({name})" for name in names]
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Waveforms by node: blanking, inputs and targets."""
+        first = self.sequences[0]
+        found = {"blank": self.blanking, **{f"x{j}": first.level_table(j) for j in range(self.network.inputs)}}
+        return found | {f"target{o}": sequence.target_table() for o, sequence in enumerate(self.sequences)}
+
+    def cosimulation(self) -> CoSimulation:
+        """What moves from outside, compiled: a held code, inputs, targets, blanking, and the network's devices."""
+        code = self.perturbation
+        count = code.parameters if self.held else 0
+        nodes = [*self.references[:count], *self.tables]
+        waves = {count + k: [(1.0, table)] for k, table in enumerate(self.tables.values())}
+        high, low = divmod(int(code.key), 1 << 32)
+        header = [code.number, count, code.hold, self.multiplier_V, self.step_s, self.ramp * self.step_s, high, low]
+        state = np.zeros(multiplexed_kernel.STATE_HEADER + 2 * count)
+        state[multiplexed_kernel.PATTERN] = -1.0
+        kernel = SteppableKernel(
+            multiplexed_kernel.evaluate,
+            memoryless.advance,
+            np.concatenate([np.array(header, dtype=float), Drive(waves=waves).pack()]),
+            state,
+            np.zeros((len(nodes), len(nodes))),
+            (f"{multiplexed_kernel.__name__}:c_evaluate", memoryless.C_ADVANCE),
+        )
+        return self.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), self)
+
+    def run(self, engine: Engine, *, progress: Progress | None = None, folder: Path | None = None) -> MultiplexedRun:
+        """One ngspice transient of the whole circuit.
+
+        Parameters
+        ----------
+        engine : Engine
+        progress : callable, optional
+            Called as progress(phase, simulated seconds, wall seconds).
+        folder : Path, optional
+            Where a failing deck is kept.
+
+        Raises
+        ------
+        NetlistError, ConvergenceError, EngineError, Interrupted
+            As `Engine.transient`; on Ctrl-C the exception's ``partial`` holds the waveforms so far, for `reading`.
+        """
+        transient = engine.transient(
+            self.deck(),
+            stop_s=self.stop_s,
+            max_step_s=self.max_step_s,
+            save=self.saved,
+            cosimulation=self.cosimulation(),
+            corners_s=self.corners_s,
+            grids_s=self.grids_s,
+            progress=progress,
+            folder=folder,
+        )
+        return self.reading(transient)
+
+    def reading(self, transient: Transient) -> MultiplexedRun:
+        """Parameters, cost and outputs of a transient of this circuit, whole or interrupted."""
+
+        def columns(names: Sequence[str]) -> FloatArray:
+            return np.stack([transient[f"v({name})"] for name in names], axis=1)
+
+        parameters = columns([f"w{k}" for k in range(self.network.parameters)])
+        return MultiplexedRun(transient.time_s, parameters, transient["v(cost)"], columns(self.output_nodes), transient)
+
+    def outputs_by_pattern(self, run: MultiplexedRun) -> FloatArray:
+        """Outputs for each pattern when it was last heard, averaged over the perturbation: (patterns, outputs), V.
+
+        NaN for a pattern that was never heard to its end.
+        """
+        sequence = self.sequences[0]
+        found = np.full(self.targets_V.shape, np.nan)
+        if not len(run.time_s):
+            return found
+        heard = math.floor(float(run.time_s[-1]) / sequence.slot_s * (1 + 1e-12))
+        for sample in range(max(heard - sequence.patterns, 0), heard):
+            start = sample * sequence.slot_s + self.blank * self.step_s
+            stop = start + sequence.window_s
+            inside = (run.time_s > start) & (run.time_s < stop)
+            t = np.concatenate([[start], run.time_s[inside], [stop]])
+            for o in range(self.network.outputs):
+                v = np.interp(t, run.time_s, run.outputs[:, o])
+                found[sample % sequence.patterns, o] = np.trapezoid(v, t) / (stop - start)
+        return found
+
+    def solved(self, run: MultiplexedRun, within: float = OPENING) -> bool:
+        """Whether at the end every output is nearer than `within` (V) to its target."""
+        return bool(np.all(np.abs(self.outputs_by_pattern(run) - self.targets_V) < within))
+
+    def describe(self) -> dict[str, Any]:
+        """The settings as plain numbers, for records."""
+        names = ("steps", "eta", "tau_x", "tau_theta", "tau_hp", "blank", "step_s", "ramp", "charge")
+        code = self.perturbation
+        return {
+            "code": code.code, "norm": code.norm, "tau_p": code.hold, "seed": code.seed,
+            **{name: getattr(self, name) for name in names},
+        }  # fmt: skip

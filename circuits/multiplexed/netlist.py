@@ -1,0 +1,111 @@
+"""The electronics of multiplexed gradient descent as a circuit: which part stands where, with which values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from circuits.multiplexed.sigmoid_network import SUM_OHM
+from circuits.ngspice.cosimulation import Table
+from circuits.parts.assembly import Assembly
+
+USUAL_STEP_S = 1e-3
+"""Step that the time constants of the integrators' rails suit; they are scaled with it."""
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
+
+    from circuits.multiplexed.loop import MultiplexedLoop
+
+
+def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
+    """The circuit, and the nodes of its outputs; see `MultiplexedLoop`."""
+    code, scale, step = loop.perturbation, float(loop.multiplier_V), loop.step_s
+    assembly = Assembly(f"multiplexed gradient descent, {code.code} code", loop.parts)
+    add, source = assembly.add, assembly.source
+    source("one", 1.0)
+    for name in loop.tables:  # currents from outside make voltages of them
+        assembly.resistor(name, name, "0", 1.0)
+    if code.code == "sine":
+        tones = code.dither(step).frequencies_hz
+        for name, tone in zip(loop.references, tones, strict=True):
+            source(name, f"SIN(0 {scale!r} {float(tone)!r} 0 0 0)")
+    else:
+        for name in loop.references:
+            assembly.resistor(name, name, "0", 1.0)
+    # d theta_k / dt = -(eta / step) G_k,  G_k = (peak / m^2) low-pass of C~ u_k
+    gain = loop.eta * code.peak / code.norm**2 / loop.amplification
+    clamp = assembly.part("integrator").defaults.get("tclamp", 0.0) * step / USUAL_STEP_S
+    soft = {"tclamp": clamp} if clamp else {}
+    perturbed = loop.perturbed
+    low, high = loop.rails_V
+    for k, reference in enumerate(loop.references):
+        nodes = {"a": "change", "b": reference, "out": f"e{k}"}
+        add("mixer", f"mix{k}", nodes, vscale=scale)
+        add("lowpass", f"lp{k}", {"in": f"e{k}", "out": f"g{k}"}, tau=loop.tau_theta * step)
+        slope, rate = f"g{k}", -gain / step
+        if loop.largest is not None:
+            slope, rate = f"l{k}", -1.0 / step
+            add("limiter", f"lim{k}", {"in": f"g{k}", "out": slope}, gain=gain, vlimit=loop.largest)
+        nodes = {"in": slope, "gate": "one", "out": f"w{k}"}
+        add("integrator", f"w{k}", nodes, rate=rate, vmin=float(low[k]), vmax=float(high[k]),
+            v0=float(loop.start_V[k]), **soft)  # fmt: skip
+        nodes = {"bias": f"w{k}", "signal": "0", "ref": reference, "scale": "one", "out": perturbed[k]}
+        add("dither_sum", f"sum{k}", nodes, amplitude=code.peak / scale)
+    outputs = loop.network.place(assembly, perturbed, [f"x{j}" for j in range(loop.network.inputs)], scale)
+    for o, output in enumerate(outputs):
+        add("difference", f"error{o}", {"a": output, "b": f"target{o}", "out": f"error{o}"})
+        squared = "cost" if len(outputs) == 1 else f"square{o}"
+        add("squared_error", f"square{o}", {"error": f"error{o}", "gate": "one", "out": squared})
+        if len(outputs) > 1:  # equal resistors into one node: the mean
+            assembly.resistor(f"mean{o}", squared, "cost", SUM_OHM)
+    nodes = {"in": "cost", "blank": "blank", "out": "change"}
+    add("blanked_highpass", "change", nodes, gain=loop.amplification, tau=loop.tau_hp * step, charge=loop.charge * step)
+    return assembly.finish(), outputs
+
+
+def code_tables(loop: MultiplexedLoop) -> list[Table]:
+    """The held code's waveform of each parameter at full scale: one period where there is one, else the whole run."""
+    code, step = loop.perturbation, loop.step_s
+    period = code.period
+    length = loop.steps if period is None else period
+    patterns = -(-length // code.hold)
+    values = code.at(0, patterns * code.hold)[:: code.hold] * loop.multiplier_V / code.peak
+    starts = np.arange(patterns) * code.hold * step
+    before = np.vstack([values[-1:] if period is not None else values[:1], values[:-1]])
+    times = np.append(np.column_stack([starts, starts + loop.ramp * step]).ravel(), patterns * code.hold * step)
+    tables = []
+    for k in range(code.parameters):
+        points = np.append(np.column_stack([before[:, k], values[:, k]]).ravel(), values[-1, k])
+        over = 0.0 if period is None else period * step
+        tables.append(Table(tuple(times.tolist()), tuple(points.tolist()), over))
+    return tables
+
+
+def standalone_deck(loop: MultiplexedLoop) -> str:
+    """A whole deck for plain ngspice; see `MultiplexedLoop.standalone`."""
+    title, _, circuit = loop.deck().strip().partition("\n")
+    lines = [title.removeprefix(".title").strip() + ", for plain ngspice", circuit.rstrip()]
+    tables = dict(loop.tables)
+    if loop.perturbation.code != "sine":
+        tables |= dict(zip(loop.references, code_tables(loop), strict=True))
+    lines += [f"V{name} {name} 0 {table.source()}" for name, table in tables.items()]
+    step = min(loop.max_step_s, loop.ramp * loop.step_s)
+    vectors = " ".join(loop.saved)
+    return "\n".join(
+        [
+            *lines,
+            f".save {vectors}",
+            f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {step!r} uic",
+            ".control",
+            "run",
+            "set wr_singlescale",
+            "set wr_vecnames",
+            f"wrdata multiplexed.txt {vectors}",
+            "quit 0",
+            ".endc",
+            ".end",
+            "",
+        ]
+    )

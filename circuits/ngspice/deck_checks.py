@@ -1,0 +1,280 @@
+"""Checks of a deck before ngspice sees it: what would crash the process, run a command, or mean something else.
+
+Each rule stands for something seen on ngspice 39 to 47 (docs/engine.md): most of these decks run, and give a result.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from circuits.ngspice.deck_files import Line, included_lines, logical_lines
+from inmateria.errors import InputError, NetlistError
+from netlists.spice_numbers import parse_number
+
+LONGEST_LINE = 1_000_000
+"""Characters of a line with its continuations."""
+
+MOST_POINTS = 1e9
+"""Time-points that a run may plan."""
+
+_EXTERNAL = re.compile(r"\bexternal\b", re.IGNORECASE)
+_ANALYSIS = re.compile(r"\.(tran|ac|dc|op|noise|tf|pz|sens|disto|end|control)\b", re.IGNORECASE)
+_FIX_EXTERNAL = "write '<name> <node> <node> external' and nothing else; such sources come from a CoSimulation"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_COUNT = {"r": 4, "c": 4, "l": 4, "v": 3, "i": 3, "b": 4, "e": 4, "f": 4, "g": 4, "h": 4, "d": 4, "k": 4,
+          "q": 5, "j": 5, "m": 5, "z": 5, "s": 5, "w": 5, "t": 5, "x": 2}  # fmt: skip
+_NEED = {"r": "two nodes and a resistance", "c": "two nodes and a capacitance", "l": "two nodes and an inductance"}
+_QUANTITY = {"r": "resistance", "c": "capacitance", "l": "inductance"}
+_NODES = dict.fromkeys("rclvibefghd", 2) | dict.fromkeys("qjmz", 3) | {"s": 4, "t": 4, "w": 2}
+_RESERVED = frozenset({"time", "frequency", "temper", "hertz", "v-sweep", "i-sweep", "temp-sweep", "res-sweep"})
+_MILLI = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?M(?:ohms?|Ohms?|OHMS?)?$")
+_MEGAHERTZ = re.compile(r"(?<![\w.])[\d.]+M[Hh][Zz]\b")
+_FEMTO = re.compile(r"[\d.]+F$")
+
+
+def check_request(
+    stop_s: float,
+    max_step_s: float,
+    save: Sequence[str],
+    corners_s: Sequence[float],
+    grids_s: Sequence[tuple[float, float, int]],
+) -> None:
+    """Refuse times and names that no transient can have.
+
+    Raises
+    ------
+    NetlistError, InputError
+        With the argument's name.
+    """
+    if not (0 < max_step_s < stop_s < math.inf):
+        raise NetlistError("max_step_s", max_step_s, f"must lie between 0 and the stop time {stop_s:g} s", "change it")
+    if stop_s / max_step_s > MOST_POINTS:
+        raise NetlistError(
+            "max_step_s",
+            max_step_s,
+            f"asks for {stop_s / max_step_s:.3g} time-points",
+            "take a longer step or less time",
+        )
+    if isinstance(save, str):
+        raise InputError("save", save, "is no list of vectors", "give e.g. ['v(out)', 'i(vin)']")
+    for name in save:
+        if not isinstance(name, str) or not re.fullmatch(r"[!-~]+", name):
+            raise InputError("save", name, "is no vector's name", "give e.g. 'v(out)' or 'i(vin)'")
+    for t in corners_s:
+        if not 0 <= t < math.inf:
+            raise InputError("corners_s", t, "is no time of a run", "give seconds from 0 on")
+    for start, stop, steps in grids_s:
+        if not (0 <= start < stop < math.inf and 1 <= steps < math.inf):
+            raise InputError(
+                "grids_s", (start, stop, steps), "is no grid", "give start < stop in s and one step or more"
+            )
+
+
+def check_circuit(deck: str) -> None:
+    """Refuse a circuit that brings an analysis, ``.control`` or ``.end`` of its own: the engine writes them.
+
+    Raises
+    ------
+    NetlistError
+        With the line: ngspice would run both analyses into one record, or stop reading at ``.end``.
+    """
+    _check_text(deck)
+    lines = list(logical_lines(deck))[1:]
+    for line in [*lines, *included_lines(lines)]:
+        if _ANALYSIS.match(line.text):
+            raise NetlistError(
+                line.where, line.text[:200], "is the engine's to write", "leave it out; Engine.run takes whole decks"
+            )
+
+
+def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Refuse decks that would take the process down, run commands, or mean something else than what they say.
+
+    Parameters
+    ----------
+    deck : str
+    external : frozenset of str
+        Names (lower case) of the external sources that a co-simulation serves.
+
+    Returns
+    -------
+    tuple of str
+        What is only suspicious, one sentence each.
+
+    Raises
+    ------
+    NetlistError
+        With the line and what to write instead.
+    """
+    _check_text(deck)
+    title, *lines = logical_lines(deck)
+    if not lines:
+        raise NetlistError("deck", deck[:60], "is empty", "give a title line and a circuit")
+    if title.text.lower().startswith("*ng_script"):
+        raise NetlistError(title.where, title.text, "makes ngspice run the lines as commands", "give another title")
+    included = included_lines(lines)
+    for line in [*lines, *included]:
+        _check_commands(line)
+        _check_external(line, external)
+    notes: list[str] = []
+    depth = 0
+    for line in lines:
+        depth += _subcircuit_depth(line)
+        if depth < 0:
+            raise NetlistError(line.where, line.text[:200], "ends no subcircuit", "remove it, or write its .subckt")
+        notes += _check_element(line, inside=depth > 0)
+    if depth > 0:
+        raise NetlistError("deck", "", "a .subckt has no .ends", "end it")
+    _check_ground([*lines, *included])
+    _check_pins(lines, included)
+    return tuple(dict.fromkeys(notes))
+
+
+def stop_times(deck: str) -> list[float]:
+    """Stop times (s) of the deck's transients, as far as they are numbers."""
+    found = []
+    for line in logical_lines(deck):
+        words = line.text.split()
+        if len(words) > 2 and words[0].lower() == ".tran":
+            with suppress(InputError):
+                found.append(parse_number(words[2]))
+    return found
+
+
+def last_point(stop_s: float) -> float:
+    """Where the last step is made to end: four roundings before the stop time, which ngspice takes for the same.
+
+    See `callbacks.next_step`.
+    """
+    return float(stop_s) * (1 - 4 * sys.float_info.epsilon)
+
+
+def _check_text(deck: str) -> None:
+    """Refuse what is no text that ngspice reads as it stands."""
+    if not isinstance(deck, str):
+        raise InputError("deck", type(deck).__name__, "is no text", "give a SPICE deck as a string")
+    if "\0" in deck:
+        raise NetlistError("deck", "NUL byte", "is no text", "give a SPICE deck")
+    try:
+        deck.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NetlistError("deck", deck[error.start], "is no character", "give a SPICE deck") from None
+    for number, line in enumerate(deck.split("\n"), start=1):
+        strange = _CONTROL.search(line.removesuffix("\r"))
+        if strange:
+            raise NetlistError(f"deck line {number}", strange.group(), "is a control character", "remove it")
+    for logical in logical_lines(deck):
+        if len(logical.text) > LONGEST_LINE:
+            problem = f"has {len(logical.text)} characters"
+            raise NetlistError(logical.where, logical.text[:40], problem, f"keep a line below {LONGEST_LINE}")
+
+
+def _check_commands(line: Line) -> None:
+    """Refuse command blocks: ``shell`` and ``quit`` would run."""
+    if re.match(r"\.(control|endc|exec)\b", line.text, re.IGNORECASE):
+        raise NetlistError(
+            line.where, line.text[:200], "runs commands of ngspice", "leave the block out; plain 'ngspice -b' runs it"
+        )
+
+
+def _check_external(line: Line, external: frozenset[str]) -> None:
+    """Refuse external sources that crash ngspice 38 to 40, or that nobody serves."""
+    if line.text[:1].lower() not in ("v", "i") or not _EXTERNAL.search(line.text):
+        return
+    words = line.text.split()
+    if len(words) != 4 or words[3].lower() != "external":
+        raise NetlistError(line.where, line.text[:200], "crashes ngspice 38-40", _FIX_EXTERNAL)
+    if line.included or words[0].lower() not in external:
+        raise NetlistError(line.where, line.text[:200], "nobody gives this source a value", _FIX_EXTERNAL)
+
+
+def _subcircuit_depth(line: Line) -> int:
+    word = line.text[:8].lower().split()[0] if line.text.startswith(".") else ""
+    return {".subckt": 1, ".ends": -1}.get(word, 0)
+
+
+def _check_element(line: Line, *, inside: bool) -> Iterable[str]:
+    """Check one line of the deck; yields what is only suspicious. Inside a subcircuit a vendor may mean odd values."""
+    if not line.text.isascii():
+        strange = next(c for c in line.text if not c.isascii())
+        raise NetlistError(
+            line.where, strange, "is no ASCII: ngspice makes one node of all such names", "write 'u' for micro, 'Ohm'"
+        )
+    kind = line.text[:1].lower()
+    if kind not in _COUNT:
+        return
+    words = line.text.split(None, 8)
+    if len(words) < _COUNT[kind]:
+        need = _NEED.get(kind, "more nodes or values")
+        raise NetlistError(line.where, line.text[:200], f"{words[0]} lacks something", f"give it {need}")
+    for node in words[1 : 1 + _NODES.get(kind, 0)]:
+        if node.lower() in _RESERVED:
+            raise NetlistError(line.where, node, "is ngspice's own name, not a node's", "rename the node")
+    if kind in _QUANTITY:
+        yield from _check_value(line, words, kind, inside=inside)
+    if _MEGAHERTZ.search(line.text):
+        yield f"{line.where}: '{_MEGAHERTZ.findall(line.text)[0]}' is read as millihertz; write MEG for mega"
+
+
+def _check_value(line: Line, words: list[str], kind: str, *, inside: bool) -> Iterable[str]:
+    text = words[3].partition("=")[2] if words[3].lower().startswith(f"{kind}=") else words[3]
+    if kind == "r" and _MILLI.match(text):
+        yield f"{line.where}: '{text}' is read as milliohm; write MEG for mega, or a small m"
+    if kind == "c" and _FEMTO.match(text):
+        yield f"{line.where}: '{text}' is read as femtofarad; leave the unit out"
+    try:
+        value = parse_number(text)
+    except InputError:  # an expression, or a model
+        return
+    if value > 0 or (value == 0 and kind != "r"):
+        return
+    quantity = _QUANTITY[kind]
+    problem = f"is a {quantity} of zero" if value == 0 else f"is a negative {quantity}"
+    if inside:
+        yield f"{line.where}: '{text}' {problem}"
+        return
+    fix = "ngspice takes 1e-3 or 1e-12 Ohm, by version: join the nodes" if value == 0 else "write it as a B source"
+    raise NetlistError(line.where, line.text[:200], f"'{text}' {problem}", fix)
+
+
+def _check_ground(lines: Iterable[Line]) -> None:
+    """Refuse a circuit in which no line names node 0."""
+    for line in lines:
+        if line.text[:1].isalpha() and any(word in ("0", "gnd", "Gnd", "GND") for word in line.text.split()[1:]):
+            return
+    raise NetlistError("deck", "", "has no ground", "call one node 0")
+
+
+def _check_pins(lines: list[Line], included: list[Line]) -> None:
+    """Refuse a subcircuit's call with another number of nodes than the subcircuit has pins."""
+    pins: dict[str, list[str]] = {}
+    often: Counter[str] = Counter()
+    for line in [*lines, *included]:
+        if line.text[:8].lower().startswith(".subckt"):
+            name, *rest = _positional(line.text)[1:] or [""]
+            pins[name.lower()] = rest
+            often[name.lower()] += 1
+    for line in lines:
+        if line.text[:1].lower() != "x":
+            continue
+        instance, *nodes = _positional(line.text)
+        if not nodes:
+            continue
+        name = nodes.pop().lower()
+        if often[name] == 1 and len(nodes) != len(pins[name]):
+            problem = f"{instance} has {len(nodes)} nodes, {name} has {len(pins[name])} pins"
+            raise NetlistError(line.where, line.text[:200], problem, f"give nodes for: {' '.join(pins[name])}")
+
+
+def _positional(text: str) -> list[str]:
+    """Words before the parameters."""
+    words = re.sub(r"\s*=\s*", "=", text).split()
+    for k, word in enumerate(words):
+        if "=" in word or word.lower() == "params:":
+            return words[:k]
+    return words

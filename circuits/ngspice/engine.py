@@ -1,0 +1,538 @@
+"""The ngspice engine: runs decks in a worker process and watches it.
+
+A run's accepted points go into a file that parent and worker both map, so progress is seen without asking, and what
+was computed survives a crash, a kill and Ctrl-C. The worker is started in a session of its own: Ctrl-C reaches the
+parent only, which then ends the worker and keeps the record.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import queue
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import numpy as np
+
+from circuits.ngspice import callbacks
+from circuits.ngspice import messages as ngspice_words
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, last_point, stop_times
+from circuits.ngspice.failures import FailedDeck, short
+from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
+from circuits.ngspice.worker_process import WorkerProcess
+from circuits.signals.transient import Trust
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import (
+    AbsurdValueError,
+    EngineCrashError,
+    EngineError,
+    EngineHangError,
+    InputError,
+    Interrupted,
+    NetlistError,
+    TooManyPointsError,
+)
+
+Progress = Callable[[str, float, float], None]
+"""Called as progress(phase, simulated seconds, wall seconds of this run)."""
+
+
+def tolerances(vntol_V: float = 1e-12, abstol_A: float = 1e-15) -> str:
+    """The options of lock-in circuits, with absolute tolerances of node voltages (V) and of branch currents (A)."""
+    return f".options reltol=1e-9 vntol={vntol_V:g} abstol={abstol_A:g} trtol=7e6 chgtol=1 method=trap"
+
+
+OPTIONS = tolerances()
+"""Tolerances of lock-in circuits. At ngspice's defaults a product of two waveforms lags by dA dB of the step (an error
+of 7.5 % at 20 points a period); tight Newton tolerances remove it, and the raised trtol cancels them in the step
+control, so that the maximum step alone sets the number of points. It does so only with the raised chgtol: wherever a
+capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
+steps were rejected there."""
+
+STARTING_S = 300.0
+"""How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
+
+RUNS_PER_WORKER = 10_000
+"""Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
+
+CHUNK_ROWS = 8192
+"""Rows of the record that are sorted into columns at a time; each chunk's pages are let go after."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transient:
+    """Accepted points of one transient.
+
+    Attributes
+    ----------
+    time_s : ndarray, shape (n,)
+    values : dict of ndarray
+        Saved vectors by name (V or A as ngspice gives them).
+    device_A : ndarray, shape (n, n_terminals)
+        Device currents into the terminals; empty without a device.
+    complete : bool
+        Whether the stop time was reached.
+    statistics : dict
+        points, rejected, iterations, evaluations, source calls, seconds (whole run), device seconds, the largest
+        difference between the terminal voltages the device was told and those the circuit had (V).
+    messages : tuple of str
+        What ngspice said.
+    deck : str
+        The deck as run.
+    trust : Trust
+        What was checked after the run.
+    """
+
+    time_s: FloatArray
+    values: dict[str, FloatArray]
+    device_A: FloatArray
+    complete: bool
+    statistics: dict[str, float]
+    messages: tuple[str, ...]
+    deck: str
+    trust: Trust = field(default_factory=Trust)
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """A saved vector."""
+        return self.values[name.lower()]
+
+
+class Vectors(dict[str, FloatArray]):
+    """Vectors of one analysis by ngspice's own names (``v(b)`` is ``b``), complex ones complex.
+
+    Attributes
+    ----------
+    trust : Trust
+        What was checked after the run.
+    messages : tuple of str
+        What ngspice said.
+    """
+
+    trust: Trust = Trust()
+    messages: tuple[str, ...] = ()
+
+
+class Engine:
+    """One worker with one libngspice; reused for many runs. Use it as a context manager.
+
+    An engine serves one thread at a time; only `abort` may be called from another.
+
+    Parameters
+    ----------
+    timeout_s : float
+        A run is ended when no time-point is accepted for so long.
+
+    Raises
+    ------
+    EngineError
+        If libngspice is not found.
+    InputError
+        If the timeout is no positive time.
+    """
+
+    def __init__(self, *, timeout_s: float = 300.0) -> None:
+        if not timeout_s > 0:
+            raise InputError("timeout_s", timeout_s, "is no patience", "give a positive time in seconds")
+        self.timeout_s = timeout_s
+        find_ngspice_library()
+        self._process: WorkerProcess | None = None
+        self._runs = 0
+        self._aborted = False
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the worker."""
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process number of the worker; None where none runs."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
+
+    def close(self) -> None:
+        """End the worker, whatever it does."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+    def abort(self) -> None:
+        """End the run that another thread waits for, which gets `Interrupted`, and refuse all further ones."""
+        self._aborted = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def about(self) -> dict[str, Any]:
+        """Version, library path and XSPICE of the ngspice in the worker.
+
+        Raises
+        ------
+        EngineError
+            If the worker does not start or crashes.
+        """
+        return dict(self._ask({"op": "about"}, None, None, FailedDeck("")))
+
+    def transient(
+        self,
+        deck: str,
+        *,
+        stop_s: float,
+        max_step_s: float,
+        save: Sequence[str],
+        cosimulation: CoSimulation | None = None,
+        corners_s: Sequence[float] = (),
+        grids_s: Sequence[tuple[float, float, int]] = (),
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Transient:
+        """Run a transient from initial conditions (``uic``) and return its accepted points.
+
+        Parameters
+        ----------
+        deck : str
+            Title line and circuit, without ``.tran``, ``.save`` and ``.end``.
+        stop_s, max_step_s : float
+            Stop time and largest time step, s.
+        save : sequence of str
+            Vectors to keep, e.g. ``"v(out)"`` or ``"i(vin)"``.
+        cosimulation : CoSimulation, optional
+            The device; its terminals' nodes are saved too.
+        corners_s : sequence of float
+            Times at which a time-point must lie, s: corners of the sources' waveforms, which ngspice may miss.
+        grids_s : sequence of (start, stop, steps)
+            Intervals (s) in which the time-points stand evenly, `steps` steps each, by their starts; where two overlap
+            the later one counts.
+        progress : callable, optional
+        folder : Path, optional
+            Where a failing deck is kept; the folder of temporary files by default.
+
+        Raises
+        ------
+        InputError, NetlistError
+            If an argument or the deck is malformed, or ngspice rejects it.
+        NoConvergenceError, SingularMatrixError, TimestepTooSmallError, AbsurdValueError
+            If ngspice finds no solution, or the circuit or the device gives no number (all `ConvergenceError`).
+        EngineCrashError, EngineHangError, EngineExitError, TooManyPointsError
+            If ngspice fails (all `EngineError`).
+        Interrupted
+            On Ctrl-C; ``partial`` is the Transient so far.
+
+        Warns
+        -----
+        TrustWarning
+            For each of the result's ``trust.doubts``.
+        """
+        nodes = [] if cosimulation is None else [f"v({node})" for node in cosimulation.nodes]
+        check_request(stop_s, max_step_s, save, corners_s, grids_s)
+        columns = [v.lower() for v in dict.fromkeys([*save, *nodes])]
+        if not columns:
+            raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
+        check_circuit(deck)
+        body = [deck.rstrip("\n")]
+        if cosimulation is not None:
+            body.append(cosimulation.cards())
+        full = "\n".join(
+            [*body, ".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
+        )
+        notes = check_deck(full, frozenset(f"idevice{k}" for k in range(len(nodes))))
+        failed = FailedDeck(full, folder)
+        with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
+            work = Path(name)
+            (work / "deck.cir").write_text(full, encoding="utf-8")
+            if cosimulation is not None:
+                cosimulation.write(work, 0.25 * max_step_s)
+            capacity = int(8 * stop_s / max_step_s) + 100_000
+            shared = _record(work / "record.bin", capacity * (1 + len(columns) + len(nodes)))
+            request = {
+                "op": "run",
+                "deck": str(work / "deck.cir"),
+                "record": str(work / "record.bin"),
+                "capacity": capacity,
+                "columns": columns,
+                "sense": nodes,
+                "corners": [*(float(t) for t in corners_s if t < stop_s), last_point(stop_s)],
+                "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
+                "device": str(work) if cosimulation is not None else None,
+                "path": [p for p in sys.path if p],
+                "folder": _here(),
+            }
+
+            def collect(reply: dict[str, Any]) -> Transient:
+                time_s, values, device_A = _columns(shared, columns, len(nodes))
+                reached = len(time_s) > 0 and bool(time_s[-1] >= stop_s * (1 - 1e-9))
+                statistics = {
+                    "points": float(shared[callbacks.H_POINTS]),
+                    "evaluations": float(shared[callbacks.H_EVALUATIONS]),
+                    "source_calls": float(shared[callbacks.H_CALLS]),
+                    "device_seconds": float(shared[callbacks.H_DEVICE_SECONDS]),
+                    "prediction_error_V": float(shared[callbacks.H_PREDICTION_ERROR]),
+                    "seconds": float(reply.get("seconds", 0.0)),
+                    **reply.get("statistics", {}),
+                }
+                messages = (*reply.get("loading", ()), *reply.get("running", ()))
+                trust = Trust(
+                    reached=reached,
+                    points=int(statistics["points"]),
+                    rejected=int(statistics.get("rejected", 0)),
+                    notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(messages))),
+                )
+                return Transient(time_s, values, device_A, reached, statistics, messages, full, trust)
+
+            try:
+                reply = self._ask(request, shared, progress, failed)
+            except Interrupted as interruption:
+                interruption.partial = collect({})
+                raise
+            result = collect(reply)
+            if not result.complete:
+                reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
+                failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
+            failed.check_numbers(result.values, result.time_s)
+            result.trust.warn()
+            return result
+
+    def run(self, deck: str, *, progress: Progress | None = None, folder: Path | None = None) -> Vectors:
+        """Run a whole deck (any one analysis) and return the vectors of its last plot.
+
+        Parameters
+        ----------
+        deck : str
+            From the title line to ``.end``. ``.control`` is refused: it could run any command.
+        progress : callable, optional
+        folder : Path, optional
+            Where a failing deck is kept; the folder of temporary files by default.
+
+        Raises
+        ------
+        InputError, NetlistError, ConvergenceError, EngineError, Interrupted
+            As `transient`.
+
+        Warns
+        -----
+        TrustWarning
+            For each of the result's ``trust.doubts``.
+        """
+        notes = check_deck(deck)
+        failed = FailedDeck(deck, folder)
+        with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
+            work = Path(name)
+            (work / "deck.cir").write_text(deck, encoding="utf-8")
+            request = {
+                "op": "run",
+                "deck": str(work / "deck.cir"),
+                "vectors": str(work / "vectors.bin"),
+                "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
+                "folder": _here(),
+            }
+            reply = self._ask(request, None, progress, failed)
+            words = ngspice_words.spoken(reply["running"])
+            if ngspice_words.unfinished(words):
+                failed.explain(reply, "did not finish")
+            if not reply.get("names"):
+                failed.explain(reply, "gave no result")
+            vectors = Vectors()
+            with open(work / "vectors.bin", "rb") as stream:
+                for vector, count, kind in reply["names"]:
+                    vectors[vector] = np.fromfile(stream, dtype=kind, count=count)
+        failed.check_numbers(vectors, vectors.get("time"))
+        counted = reply["statistics"]
+        vectors.messages = (*reply["loading"], *reply["running"])
+        vectors.trust = Trust(
+            operating_point=ngspice_words.operating_point(
+                words, initial_conditions=any("initial conditions" in line for line in words)
+            ),
+            points=int(counted.get("accepted", 0)),
+            rejected=int(counted.get("rejected", 0)),
+            notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(vectors.messages))),
+        )
+        vectors.trust.warn()
+        return vectors
+
+    def _ask(
+        self, request: dict[str, Any], shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
+    ) -> dict[str, Any]:
+        """Send a request and watch it until its reply; whatever happens, the next request finds a sound worker."""
+        try:
+            if self._aborted:
+                raise KeyboardInterrupt
+            if self._process is None or not self._process.alive or self._runs >= RUNS_PER_WORKER:
+                self.close()
+                self._process, self._runs = WorkerProcess(), 0
+            if self._aborted:  # while it started
+                raise KeyboardInterrupt
+            process = self._process
+            self._runs += request["op"] == "run"
+            process.ask(request)
+            reply = self._watch(process, shared, progress, failed)
+        except KeyboardInterrupt as interruption:
+            self.close()
+            if isinstance(interruption, Interrupted):
+                raise
+            raise Interrupted("run", "Ctrl-C", "was stopped", "what was computed so far is kept") from None
+        except BrokenPipeError:
+            self._crashed(process, shared, failed)
+        except BaseException:  # an error of the progress callback too: a worker left running would answer the next run
+            self.close()
+            raise
+        if shared is not None:  # a short run ends before it was looked at
+            self._check_record(shared, failed)
+        if request["op"] == "run":
+            if reply.get("exited") is not None or reply.get("ended"):
+                self.close()
+            if not reply["loaded"]:
+                failed.reject(reply)
+            if reply.get("unserved"):
+                raise NetlistError(
+                    "deck", "an external source in an include", "nobody gives it a value", "remove it from the file"
+                )
+            if reply.get("missing"):
+                raise NetlistError("save", reply["missing"], "is no vector of this circuit", "name a node of the deck")
+        return reply
+
+    def _watch(
+        self, process: WorkerProcess, shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
+    ) -> dict[str, Any]:
+        """Wait for the reply, as long as something moves."""
+        begin = last_change = time.monotonic()
+        points, phase = -1.0, "starting"
+        while True:
+            try:
+                message = process.answer(0.1)
+            except queue.Empty:
+                now = time.monotonic()
+                if shared is not None:
+                    self._check_record(shared, failed)
+                    if shared[callbacks.H_POINTS] != points:
+                        points, last_change = float(shared[callbacks.H_POINTS]), now
+                if progress is not None:
+                    progress(phase, 0.0 if shared is None else float(shared[callbacks.H_TIME]), now - begin)
+                # Imports and compilation take seconds whatever the user expects of a run.
+                patience = self.timeout_s if phase == "running" else max(self.timeout_s, STARTING_S)
+                if now - last_change > patience:
+                    process.kill()
+                    raise failed.error(
+                        EngineHangError,
+                        "ngspice",
+                        f"{patience:g} s",
+                        "accepted no time-point for so long",
+                        words=process.last_words(),
+                        time_s=None if shared is None else float(shared[callbacks.H_TIME]),
+                    ) from None
+                continue
+            if message is None:
+                self._crashed(process, shared, failed)
+            if "status" in message:  # of runs without a record: they move
+                last_change = time.monotonic()
+            elif "event" in message:
+                phase, last_change = message["event"], time.monotonic()
+                if progress is not None:
+                    progress(phase, 0.0, time.monotonic() - begin)
+            elif "failure" in message:
+                if "cannot load library" in message["failure"]:
+                    library = find_ngspice_library()
+                    raise EngineError("libngspice", library, "cannot be loaded as a library", INSTALL_HINT)
+                raise failed.error(EngineError, "ngspice", message["failure"], "the worker failed")
+            else:
+                reply: dict[str, Any] = message["reply"]
+                return reply
+
+    def _crashed(self, process: WorkerProcess, shared: FloatArray | None, failed: FailedDeck) -> NoReturn:
+        """Raise for a worker that is gone."""
+        if self._aborted:
+            raise Interrupted("run", "abort", "was stopped", "what was computed so far is kept")
+        words = process.last_words()
+        ending = process.ending()
+        self.close()
+        at = None if shared is None else float(shared[callbacks.H_TIME])
+        when = "" if at is None else f" at {at:.6g} s"
+        said = f" ({short(words[-1:])})" if words else ""
+        raise failed.error(
+            EngineCrashError, "ngspice", ending, f"ended in the middle of the run{when}{said}", words=words, time_s=at
+        )
+
+    def _check_record(self, shared: FloatArray, failed: FailedDeck) -> None:
+        """End a run whose device gave no number, or whose points do not fit the record."""
+        at = float(shared[callbacks.H_BAD_TIME])
+        if not np.isnan(at):
+            self.close()
+            problem = f"gave no current at {at:.6g} s"
+            raise failed.error(
+                AbsurdValueError, "device", "NaN", problem, fix="check its voltages near then", time_s=at
+            )
+        if shared[callbacks.H_OVERFLOW] > 0:
+            at = float(shared[callbacks.H_TIME])
+            self.close()
+            problem = "ngspice took over eight times the planned points"
+            raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
+
+
+def _here() -> str | None:
+    """The present folder, from which relative includes count; None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _record(path: Path, words: int) -> FloatArray:
+    """Make the file of accepted points and map it; sparse, so that only what is written takes space.
+
+    Raises
+    ------
+    EngineError
+        If the file system refuses a file of that size.
+    """
+    size = 8 * (callbacks.HEADER_WORDS + words)
+    try:
+        with open(path, "wb") as handle:
+            handle.truncate(size)
+        shared = np.memmap(path, dtype=float, mode="r+")
+    except (OSError, ValueError) as error:
+        raise EngineError("max_step_s", f"{size:.3g} bytes", f"no file for the points ({error})", "plan less") from None
+    shared[callbacks.H_BAD_TIME] = np.nan
+    return shared
+
+
+def _columns(
+    shared: FloatArray, names: Sequence[str], terminals: int
+) -> tuple[FloatArray, dict[str, FloatArray], FloatArray]:
+    """Time, saved vectors and device currents of the record, sorted into arrays of their own.
+
+    The record stands row by row. It is sorted in pieces, each of which is let go after: the points are never in memory
+    twice, save for a piece (the file's pages are the system's to drop).
+    """
+    rows = int(shared[callbacks.H_ROWS])
+    width = 1 + len(names) + terminals
+    table = shared[callbacks.HEADER_WORDS : callbacks.HEADER_WORDS + rows * width].reshape(rows, width)
+    time_s = np.empty(rows)
+    values = {name: np.empty(rows) for name in names}
+    device_A = np.empty((rows, terminals))
+    mapped: Any = getattr(shared, "_mmap", None)
+    page = mmap.PAGESIZE
+    for start in range(0, rows, CHUNK_ROWS):
+        piece = table[start : start + CHUNK_ROWS]
+        stop = start + len(piece)
+        time_s[start:stop] = piece[:, 0]
+        for k, column in enumerate(values.values()):
+            column[start:stop] = piece[:, 1 + k]
+        device_A[start:stop] = piece[:, 1 + len(names) :]
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            first = 8 * (callbacks.HEADER_WORDS + start * width) // page * page
+            end = 8 * (callbacks.HEADER_WORDS + stop * width) // page * page
+            if end > first:
+                mapped.madvise(mmap.MADV_DONTNEED, first, end - first)
+    return time_s, values, device_A

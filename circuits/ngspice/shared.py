@@ -1,0 +1,203 @@
+"""PySpice's libngspice wrapper with compiled callbacks.
+
+`SharedNgSpice` is PySpice's `NgSpiceShared` with its own registration: PySpice passes no GetSyncData and Python
+callbacks for the sources and the data, which cost 6-16 us a point; here they are Numba functions that get one control
+block (see `callbacks`). It also reads ngspice's messages itself: PySpice takes every line on stderr that is no
+"Warning:" for an error, which breaks on ngspice 42 and later.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySpice.Spice.NgSpice.Shared import FFI, NgSpiceShared, ffi
+
+from circuits.ngspice import callbacks
+from circuits.ngspice.library import find_ngspice_library
+from circuits.ngspice.messages import doomed
+
+MESSAGES = 4000
+"""Lines of ngspice that are kept, the first and the last half: a source out of range says so at every iteration."""
+
+LINE = 2000
+"""Characters of a line that are kept."""
+
+MIRRORED = 200
+"""Lines of a run that are also written on stderr, where they survive a crash."""
+
+STATUS_S = 1.0
+"""Time between two signs of life of a run."""
+
+
+class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
+    """One libngspice in this process, with compiled callbacks around a control block.
+
+    Only one may live in a process: libngspice keeps its state in globals.
+
+    Attributes
+    ----------
+    control : ndarray of int64
+        The control block of `callbacks`; all zero means no device and no record.
+    messages : list of str
+        What ngspice said since the last `clear`, streams marked ``stdout``/``stderr``.
+    vector_names : list of str
+        Vectors of the analysis that runs, in the order of the data.
+    on_status : callable or None
+        Called about once a second while a run moves.
+    on_doomed : callable or None
+        Called when ngspice begins its last resort on a singular circuit (see `ngspice_words.doomed`).
+    exited : int or None
+        ngspice's exit status once it asked for its end (``ControlledExit``): the library cannot be used again then.
+    """
+
+    def __init__(self) -> None:
+        type(self).LIBRARY_PATH = find_ngspice_library()
+        self.control: NDArray[np.int64] = np.zeros(callbacks.CONTROL_WORDS, dtype=np.int64)
+        self.messages: list[str] = []
+        self.vector_names: list[str] = []
+        self.on_vectors: Any = None
+        self.on_status: Callable[[], None] | None = None
+        self.on_doomed: Callable[[], None] | None = None
+        self._mirrored = 0
+        self._last_status = 0.0
+        self.exited: int | None = None
+        super().__init__(send_data=True)
+
+    def _init_ngspice(self, send_data: bool) -> None:
+        """Register the callbacks, all of them with the control block as user data."""
+        self._send_char_c = ffi.callback("int (char *, int, void *)", self._on_char)
+        self._send_stat_c = ffi.callback("int (char *, int, void *)", self._on_status)
+        self._exit_c = ffi.callback("int (int, bool, bool, int, void *)", self._on_exit)
+        self._send_init_data_c = ffi.callback("int (pvecinfoall, int, void *)", self._on_vectors)
+        self._background_thread_running_c = ffi.callback("int (bool, int, void *)", lambda *_: 0)
+        user = ffi.cast("void *", self.control.ctypes.data)
+        self._ngspice_shared.ngSpice_Init(
+            self._send_char_c,
+            self._send_stat_c,
+            self._exit_c,
+            ffi.cast("SendData *", callbacks.accepted_point.address),
+            self._send_init_data_c,
+            self._background_thread_running_c,
+            user,
+        )
+        self._ident_c = ffi.new("int *", 0)
+        self._ngspice_shared.ngSpice_Init_Sync(
+            ffi.cast("GetVSRCData *", callbacks.voltage_source.address),
+            ffi.cast("GetISRCData *", callbacks.current_source.address),
+            ffi.cast("GetSyncData *", callbacks.next_step.address),
+            self._ident_c,
+            user,
+        )
+        self.command("set nomoremode")
+        self.version_lines = self._ask_version()
+
+    def _ask_version(self) -> list[str]:
+        self.messages.clear()
+        self.command("version -f")
+        lines = [line.partition(" ")[2] for line in self.messages]
+        self.messages.clear()
+        found = re.search(r"ngspice-([\w.+]+)", "\n".join(lines))
+        self.version = found.group(1) if found else "unknown"
+        self._has_xspice = any("XSPICE" in line for line in lines)
+        return lines
+
+    def _on_char(self, text: Any, _ident: int, _user: Any) -> int:
+        line = ffi.string(text, LINE).decode("utf-8", "replace")
+        self.messages.append(line)
+        if len(self.messages) >= MESSAGES:
+            del self.messages[MESSAGES // 2 : MESSAGES // 2 + MESSAGES // 4]
+        if self._mirrored < MIRRORED:
+            self._mirrored += 1
+            with suppress(OSError):
+                os.write(2, (line.partition(" ")[2] + "\n").encode())
+        if self.on_doomed is not None and "ransient op started" in line and doomed(self.messages):
+            self.on_doomed()
+        return 0
+
+    def _on_status(self, _text: Any, _ident: int, _user: Any) -> int:
+        now = time.monotonic()
+        if self.on_status is not None and now - self._last_status > STATUS_S:
+            self._last_status = now
+            self.on_status()
+        return 0
+
+    def begin(self) -> None:
+        """Forget what was said, here and on stderr, before a run."""
+        self.messages.clear()
+        self._mirrored = 0
+        with suppress(OSError):  # stderr is a file, where the engine started this process
+            os.ftruncate(2, 0)
+
+    def _on_exit(self, status: int, _unload: bool, _quit: bool, _ident: int, _user: Any) -> int:
+        self.exited = int(status)
+        return 0
+
+    def _on_vectors(self, data: Any, _ident: int, _user: Any) -> int:
+        self.vector_names = [
+            ffi.string(data.vecs[k].vecname).decode("utf-8", "replace").lower() for k in range(data.veccount)
+        ]
+        if self.on_vectors is not None:
+            self.on_vectors(self.vector_names)
+        return 0
+
+    def command(self, text: str) -> int:
+        """Run one ngspice command; returns ngspice's code (0 is no proof of success)."""
+        return int(self._ngspice_shared.ngSpice_Command(text.encode("utf-8")))
+
+    def load(self, deck: str) -> int:
+        """Load a deck, line by line; returns ngspice's code."""
+        title, *body = deck.replace("\r\n", "\n").split("\n")
+        # The first line is the title, blank or not; dropped, it would make a title of the first component.
+        kept = [title if title.strip() else "*", *(line for line in body if line.strip())]
+        lines = [ffi.new("char[]", line.encode("utf-8")) for line in kept]
+        array = ffi.new("char *[]", [*lines, FFI.NULL])
+        return int(self._ngspice_shared.ngSpice_Circ(array))
+
+    def _vectors(self) -> Iterator[tuple[str, str, Any]]:
+        """Name, numpy type and memory of each vector of the current plot; that of constants has no result."""
+        plot = self._ngspice_shared.ngSpice_CurPlot()
+        title = "const" if plot == FFI.NULL else ffi.string(plot).decode()
+        if title == "const":
+            return
+        names = self._ngspice_shared.ngSpice_AllVecs(plot)
+        k = 0
+        while names != FFI.NULL and names[k] != FFI.NULL:
+            raw = ffi.string(names[k])
+            k += 1
+            info = self._ngspice_shared.ngGet_Vec_Info(title.encode() + b"." + raw)
+            if info == FFI.NULL or info.v_length <= 0:
+                continue
+            name = raw.decode("utf-8", "replace").lower()
+            if info.v_realdata != FFI.NULL:
+                yield name, "float64", ffi.buffer(info.v_realdata, 8 * info.v_length)
+            elif info.v_compdata != FFI.NULL:
+                yield name, "complex128", ffi.buffer(info.v_compdata, 16 * info.v_length)
+
+    def vectors(self) -> dict[str, NDArray[Any]]:
+        """All vectors of the current plot, copied; complex ones complex."""
+        return {name: np.frombuffer(raw, dtype=kind).copy() for name, kind, raw in self._vectors()}
+
+    def write_vectors(self, stream: IO[bytes]) -> list[tuple[str, int, str]]:
+        """Write all vectors of the current plot one after the other, straight from ngspice's memory.
+
+        Returns
+        -------
+        list of (name, count, type)
+        """
+        written = []
+        for name, kind, raw in self._vectors():
+            stream.write(raw)
+            written.append((name, len(raw) // np.dtype(kind).itemsize, kind))
+        return written
+
+    def forget(self) -> None:
+        """Drop all results and the circuit: each run leaks otherwise."""
+        self.command("destroy all")
+        self.command("remcirc")

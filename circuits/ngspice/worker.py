@@ -1,0 +1,247 @@
+"""The worker process: one libngspice, asked over pipes, one JSON line a request and one a reply.
+
+Started as ``python -P -m circuits.ngspice.worker``. A crash of ngspice ends this process and nothing else; the record
+of accepted points lies in a file mapped by both sides, so it survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuits.ngspice import callbacks
+from circuits.ngspice.messages import rejected, spoken
+from circuits.ngspice.shared import SharedNgSpice
+
+
+def _say(stream: Any, **message: Any) -> None:
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
+def load_function(reference: Any) -> Any:
+    """A compiled function from ``module:name``, or from its pickle (functions of a user's script)."""
+    if isinstance(reference, str):
+        return callbacks.imported(reference)
+    return pickle.loads(reference)
+
+
+def vector_name(expression: str) -> str:
+    """ngspice's own name of a saved vector: ``v(a)`` is ``a``, ``i(v1)`` is ``v1#branch``."""
+    text = expression.lower()
+    if text.startswith("v(") and text.endswith(")"):
+        return text[2:-1]
+    if text.startswith("i(") and text.endswith(")"):
+        return f"{text[2:-1]}#branch"
+    return text
+
+
+class Worker:
+    """Serves requests; see `serve`."""
+
+    def __init__(self, out: Any) -> None:
+        self.out = out
+        self.ngspice = SharedNgSpice()
+        self.keep: list[Any] = []
+        self.device: tuple[Any, Any] | None = None
+        self.addresses: tuple[int, ...] = ()
+        self.device_key: Any = None
+        self.missing: list[str] = []
+
+    def _prepare(self, request: dict[str, Any]) -> None:
+        """Fill the control block for a recorded run, with a device if one is asked for."""
+        control = self.ngspice.control
+        control[:] = 0
+        control[callbacks.TIME_INDEX] = -1
+        control[callbacks.CLOCK] = time.CLOCK_MONOTONIC
+        corners = np.unique(np.array(request.get("corners", []), dtype=float))
+        self.keep = [corners]
+        control[callbacks.CORNERS] = corners.ctypes.data
+        control[callbacks.N_CORNERS] = len(corners)
+        record = request.get("record")
+        if record is None:
+            return
+        shared = np.memmap(record, dtype=float, mode="r+")
+        terminals = 0
+        if request.get("device"):
+            terminals = self._prepare_device(Path(request["device"]))
+        names = [vector_name(name) for name in request["columns"]]
+        sense = [vector_name(name) for name in request.get("sense", [])]
+        columns = np.zeros(max(len(names), 1), dtype=np.int64)
+        sensed = np.zeros(max(len(sense), 1), dtype=np.int64)
+        self.keep += [shared, columns, sensed]
+
+        def on_vectors(vectors: list[str]) -> None:
+            index = {vector_name(name): k for k, name in enumerate(vectors)}
+            if "time" not in index:
+                return
+            missing = [name for name in [*names, *sense] if name not in index]
+            if missing:
+                self.missing = missing
+                return
+            columns[: len(names)] = [index[name] for name in names]
+            sensed[: len(sense)] = [index[name] for name in sense]
+            control[callbacks.TIME_INDEX] = index["time"]
+
+        self.ngspice.on_vectors = on_vectors
+        control[callbacks.RECORD] = shared.ctypes.data
+        control[callbacks.CAPACITY] = request["capacity"]
+        control[callbacks.COLUMNS] = columns.ctypes.data
+        control[callbacks.N_COLUMNS] = len(names)
+        control[callbacks.SENSE] = sensed.ctypes.data
+        control[callbacks.TERMINALS] = terminals
+        grids = np.array(request.get("grids", []), dtype=float)
+        self.keep.append(grids)
+        control[callbacks.GRIDS] = grids.ctypes.data
+        control[callbacks.N_GRIDS] = len(grids)
+
+    def _prepare_device(self, path: Path) -> int:
+        control = self.ngspice.control
+        with np.load(path / "device.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        description = pickle.loads((path / "device.pickle").read_bytes())
+        key = (description["evaluate"], description["advance"], description["c_functions"])
+        if self.device is None or self.device_key != key:
+            _say(self.out, event="compiling")
+            if key[2] is not None:
+                self.device = load_function(key[2][0]), load_function(key[2][1])
+            else:
+                self.device = callbacks.device_functions(load_function(key[0]), load_function(key[1]))
+            self.device_key = key
+            self.addresses = tuple(function.address for function in self.device)  # compiles
+            _say(self.out, event="compiled")
+        terminals = len(arrays["start"])
+        params = np.ascontiguousarray(arrays["params"])
+        state = np.append(arrays["state"], float(terminals))  # the word behind the state: see device_functions
+        drive = np.ascontiguousarray(arrays["drive"])
+        work = np.zeros(callbacks.W_SCALARS + 6 * terminals + 2)
+        work[callbacks.W_LAST] = -1.0
+        work[callbacks.W_EVALUATED] = np.nan
+        work[callbacks.W_MIN_STEP] = float(arrays["min_step"])
+        now = np.zeros(terminals)
+        callbacks.drive_voltages(drive, 0.0, now)
+        work[callbacks.W_SCALARS : callbacks.W_SCALARS + terminals] = arrays["start"] - now
+        self.keep += [params, state, drive, work]
+        control[callbacks.EVALUATE], control[callbacks.ADVANCE] = self.addresses
+        control[callbacks.PARAMS] = params.ctypes.data
+        control[callbacks.N_PARAMS] = len(params)
+        control[callbacks.STATE] = state.ctypes.data
+        control[callbacks.N_STATE] = len(state) - 1
+        control[callbacks.WORK] = work.ctypes.data
+        control[callbacks.DRIVE] = drive.ctypes.data
+        control[callbacks.N_DRIVE] = len(drive)
+        return terminals
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load the deck, run it, report."""
+        ngspice = self.ngspice
+        ngspice.begin()
+        ngspice.on_vectors = None
+        self.missing = []
+        reply: dict[str, Any] = {"loaded": False, "loading": [], "running": [], "statistics": {}, "exited": None}
+
+        def give_up() -> None:
+            """End in the middle of the search for an operating point that cannot be used."""
+            _say(self.out, reply={**reply, "running": list(ngspice.messages), "ended": True})
+            os._exit(0)
+
+        try:
+            os.chdir(request.get("folder") or ".")  # where the user's relative includes are
+            self._prepare(request)
+            deck = Path(request["deck"]).read_text(encoding="utf-8")
+            load_code = ngspice.load(deck)
+            reply["loading"] = list(ngspice.messages)
+            reply["loaded"] = load_code == 0 and not rejected(spoken(ngspice.messages))
+            if reply["loaded"] and ngspice.exited is None:
+                ngspice.messages.clear()
+                _say(self.out, event="running")
+                ngspice.on_doomed = give_up
+                if request.get("record") is None:
+                    ngspice.on_status = lambda: _say(self.out, status="moving")
+                begin = time.perf_counter()
+                reply["code"] = ngspice.command("run")
+                reply["seconds"] = time.perf_counter() - begin
+                reply["running"] = list(ngspice.messages)
+                reply["missing"] = self.missing
+                reply["unserved"] = int(ngspice.control[callbacks.UNSERVED])
+                if ngspice.exited is None:
+                    reply["statistics"] = self._statistics()
+                    if request.get("vectors"):
+                        with open(request["vectors"], "wb") as stream:
+                            reply["names"] = ngspice.write_vectors(stream)
+            if ngspice.exited is None:
+                ngspice.forget()
+            reply["exited"] = ngspice.exited
+            return reply
+        finally:
+            ngspice.control[:] = 0
+            ngspice.on_vectors = ngspice.on_doomed = ngspice.on_status = None
+            self.keep = []
+
+    def _statistics(self) -> dict[str, float]:
+        """ngspice's own counters for the last run."""
+        self.ngspice.messages.clear()
+        self.ngspice.command("rusage accept rejected totiter")
+        found = {}
+        for line in self.ngspice.messages:
+            text = line.partition(" ")[2].lower()
+            for key, word in (("accepted", "accepted timepoints"), ("rejected", "rejected timepoints")):
+                if text.startswith(word):
+                    found[key] = float(text.split("=")[1])
+            if text.startswith("total iterations"):
+                found["iterations"] = float(text.split("=")[1])
+        self.ngspice.messages.clear()
+        return found
+
+
+def _leave_with_parent(parent: int) -> None:
+    """End this process when the parent is gone, in the middle of a run too."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def serve() -> None:
+    """Answer requests from stdin until it closes."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever C code prints goes to stderr, not into the protocol
+    _leave_with_parent(os.getppid())
+    worker: Worker | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            sys.path.extend(p for p in request.get("path", []) if p not in sys.path)
+            if worker is None:
+                worker = Worker(out)
+            if request["op"] == "about":
+                _say(
+                    out,
+                    reply={
+                        "version": worker.ngspice.version,
+                        "xspice": bool(worker.ngspice.has_xspice),
+                        "library": str(worker.ngspice.library_path),
+                        "about": worker.ngspice.version_lines,
+                    },
+                )
+                continue
+            _say(out, reply=worker.run(request))
+            if worker.ngspice.exited is not None:
+                os._exit(0)  # ngspice asked for its end: this library cannot be used again
+        except Exception as error:
+            _say(out, failure=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,116 @@
+"""The worker as a process: started, asked line by line, and ended whatever it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+class WorkerProcess:
+    """One ``python -m circuits.ngspice.worker`` with its pipes; a thread collects what it answers.
+
+    It is started in a session of its own: Ctrl-C reaches the parent only.
+    """
+
+    def __init__(self) -> None:
+        environment = dict(os.environ)
+        # The rooms must be found whatever folder the user is in, and never a file of the user's that has their name.
+        root = str(Path(__file__).resolve().parents[2])
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            environment[name] = "1"  # the device's matrices are small: threads only get in each other's way
+        previous = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = root if not previous else os.pathsep.join([root, previous])
+        # What ngspice says is mirrored there, and survives a crash. Appended: both sides share one file position.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "circuits.ngspice.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,
+        )
+        self._pumping = threading.Thread(target=self._pump, daemon=True)
+        self._pumping.start()
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    @property
+    def pid(self) -> int:
+        """The worker's process number."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send one request.
+
+        Raises
+        ------
+        BrokenPipeError
+            If the worker is gone.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the next message; None when the worker has ended.
+
+        Raises
+        ------
+        queue.Empty
+            If none came within the time.
+        """
+        line = self._lines.get(timeout=timeout_s)
+        return None if line is None else json.loads(line)
+
+    def last_words(self) -> list[str]:
+        """Lines written on stderr, and what ngspice said, since the present run began."""
+        self._stderr.seek(0)
+        text = self._stderr.read().decode("utf-8", "replace")
+        return [line for line in text.splitlines() if line.strip()]
+
+    def ending(self) -> str:
+        """How a worker that has ended did: the signal's name, or its exit code."""
+        code = self._process.wait()
+        if code < 0:
+            with suppress(ValueError):
+                return signal.Signals(-code).name
+        return f"exit code {code}"
+
+    def kill(self) -> None:
+        """End the process; may be called from any thread."""
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process and release its pipes."""
+        self.kill()
+        self._process.wait()
+        self._pumping.join()  # it ends with the pipe; the pipe must not be closed under it
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # of a request that was never read
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._stderr.close()

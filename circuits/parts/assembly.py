@@ -1,0 +1,93 @@
+"""A circuit put together from parts: which part stands where, with which values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PySpice.Spice.Netlist import Circuit
+
+from circuits.ngspice.engine import OPTIONS, tolerances
+from circuits.parts.component_errors import with_errors
+from netlists import Part, format_number, library, load_part
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A part at its place.
+
+    Attributes
+    ----------
+    part : Part
+    values : mapping
+        Parameters that are not the part's defaults.
+    """
+
+    part: Part
+    values: Mapping[str, float]
+
+    def figure(self, name: str) -> float:
+        """A parameter's value here; 0 where the part has none of that name, as ideal ones have no errors."""
+        return float(self.values.get(name, self.part.defaults.get(name, 0.0)))
+
+
+class Assembly:
+    """A circuit while it is put together.
+
+    Parameters
+    ----------
+    title : str
+    parts : mapping of str to Part
+        Parts that take the place of the ideal ones, by name.
+    errors : mapping of str to float, optional
+        What components deviate by; see `circuits.parts.component_errors`.
+
+    Attributes
+    ----------
+    circuit : Circuit
+        PySpice's.
+    placed : dict of str to Placement
+        Every part by its reference.
+    """
+
+    def __init__(self, title: str, parts: Mapping[str, Part], errors: Mapping[str, float] | None = None) -> None:
+        self.circuit = Circuit(title)
+        self.placed: dict[str, Placement] = {}
+        self._parts, self._errors = parts, errors or {}
+
+    def part(self, name: str) -> Part:
+        """The part that stands for a name."""
+        return self._parts.get(name) or load_part(name)
+
+    def add(self, name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
+        """Place a part.
+
+        Raises
+        ------
+        InputError
+            For pins and parameters that it does not have.
+        """
+        part = self.part(name)
+        values = with_errors(reference, part, values, self._errors)
+        self.placed[reference] = Placement(part, values)
+        part.instance(reference, nodes, **values)  # checks pins and values
+        order = [nodes[pin.name] for pin in part.pins]
+        self.circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
+
+    def source(self, name: str, value: str | float) -> None:
+        """A voltage source between ground and the node of its own name."""
+        self.circuit.V(name, name, self.circuit.gnd, value if isinstance(value, str) else format_number(value))
+
+    def resistor(self, name: str, one: str, other: str, ohm: float) -> None:
+        """A resistor between two nodes."""
+        self.circuit.R(name, one, other, format_number(ohm))
+
+    def finish(self, initial: str = "") -> Circuit:
+        """The circuit with the parts' library, what else it begins with, and the options that suit the parts."""
+        options, used = OPTIONS, [placement.part for placement in self.placed.values()]
+        if any(part.level == "transistor" for part in used):
+            # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
+            # them above 1e-15 A. Newton's method never ends where less is asked for.
+            options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
+        self.circuit.raw_spice = library(used) + initial + options + "\n"
+        return self.circuit

@@ -1,0 +1,55 @@
+"""How far a run can be trusted: what to look at after each one, carried in its result."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from circuits.ngspice.messages import OperatingPoint
+from inmateria.errors import TrustWarning
+
+MANY_REJECTED = 1 / 3
+"""Rejected points, as a part of all tried, beyond which a run is suspicious: ngspice, not the maximum step, sets the
+points. The decks here have none at `OPTIONS`; diodes switched hard at ngspice's defaults have a tenth."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was checked after a run.
+
+    Attributes
+    ----------
+    reached : bool
+        Whether the stop time was reached; True for an analysis that has none.
+    operating_point : str
+        How it was found: "none" (run from initial conditions), "newton", "gmin stepping", "source stepping" or
+        "transient" (ngspice's last resort: one state of maybe several, or one that had not settled).
+    points, rejected : int
+        Accepted and rejected time-points.
+    notes : tuple of str
+        What is suspicious in the deck, and what ngspice changed or left out of it.
+    """
+
+    reached: bool = True
+    operating_point: OperatingPoint = "none"
+    points: int = 0
+    rejected: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Everything that speaks against the result; empty for a run to be trusted."""
+        found = list(self.notes)
+        if not self.reached:
+            found.append("the stop time was not reached")
+        if self.operating_point == "transient":
+            found.append("the operating point was found by a transient only: one of maybe several, or not settled")
+        tried = self.points + self.rejected
+        if self.rejected > MANY_REJECTED * tried:
+            found.append(f"{self.rejected} of {tried} time-points were rejected")
+        return tuple(found)
+
+    def warn(self, *, stacklevel: int = 3) -> None:
+        """Issue a `TrustWarning` for each doubt."""
+        for doubt in self.doubts:
+            warnings.warn(doubt, TrustWarning, stacklevel=stacklevel)

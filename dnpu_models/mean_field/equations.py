@@ -1,0 +1,145 @@
+"""The mean field's rate equations of one network in reduced units, and their linearisation at a state.
+
+Energies in kT, voltages in kT/e, rates in nu_0, currents in e nu_0; formulas in `mean_field_kernel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from dnpu_models.mean_field import kernel as kernel_module
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.geometry import FloatArray
+from dnpu_models.network.network import DopantNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class Linearisation:
+    """The rate equations to first order at a state (volts, p), with LAPACK's factors of dF/dp.
+
+    Attributes
+    ----------
+    volts : ndarray, shape (n_electrodes,)
+    p : ndarray, shape (n_sites,)
+    rate_p, rate_v, current_p, current_v : ndarray
+        dF/dp, dF/dV, dI/dp and dI/dV.
+    columns : ndarray, shape (n_sites, n_sites)
+        Columns of L and U.
+    pivots : ndarray of int, shape (n_sites,)
+    """
+
+    volts: FloatArray
+    p: FloatArray
+    rate_p: FloatArray
+    rate_v: FloatArray
+    current_p: FloatArray
+    current_v: FloatArray
+    columns: FloatArray
+    pivots: NDArray[np.int32]
+
+    @cached_property
+    def shift(self) -> FloatArray:
+        """How the stationary state follows the voltages: dp/dV = -(dF/dp)^-1 dF/dV, (n_sites, n_electrodes)."""
+        return -np.asarray(lapack.dgetrs(self.columns.T, self.pivots, self.rate_v)[0])
+
+    @property
+    def conductances(self) -> FloatArray:
+        """dI/dV of the stationary state, (n_electrodes, n_electrodes), in e^2 nu_0/kT."""
+        return self.current_v + self.current_p @ self.shift
+
+    @property
+    def adjoint(self) -> FloatArray:
+        """-(dI/dp) (dF/dp)^-1, (n_electrodes, n_sites)."""
+        return -np.asarray(lapack.dgetrs(self.columns.T, self.pivots, self.current_p.T, trans=1)[0].T)
+
+
+@dataclass(frozen=True, eq=False)
+class RateEquations:
+    """dp/dt = F(p, V) and the electrode currents of a network."""
+
+    hops: kernel_module.Hops
+    coulomb: FloatArray
+    fixed: FloatArray
+    phi: FloatArray
+    rate_Hz: float
+    thermal_V: float
+
+    @classmethod
+    def of(cls, network: DopantNetwork) -> Self:
+        """Equations of a network."""
+        kt = network.thermal_energy_eV
+        i, j = np.nonzero(np.triu(network.hop_prefactors_Hz))
+        site, electrode = np.nonzero(network.electrode_prefactors_Hz)
+        coulomb = np.ascontiguousarray(network.coulomb_eV / kt)
+        hops = kernel_module.Hops(
+            np.searchsorted(i, np.arange(network.n_sites + 1)).astype(np.int64),
+            j.astype(np.uint64),
+            network.hop_prefactors_Hz[i, j] / network.attempt_rate_Hz,
+            coulomb[i, j].copy(),
+            site.astype(np.uint64),
+            electrode.astype(np.uint64),
+            network.electrode_prefactors_Hz[site, electrode] / network.attempt_rate_Hz,
+        )
+        return cls(
+            hops,
+            coulomb,
+            network.fixed_energies_eV / kt - coulomb.sum(axis=1),
+            np.array(network.unit_potentials, order="C"),
+            network.attempt_rate_Hz,
+            kt,
+        )
+
+    @cached_property
+    def arrays(self) -> tuple[tuple[FloatArray, ...], FloatArray, FloatArray, FloatArray]:
+        """Plain tuple for `mean_field_kernel.settle`."""
+        return tuple(self.hops), self.coulomb, self.fixed, self.phi
+
+    @cached_property
+    def current_A(self) -> float:
+        """e nu_0."""
+        return ELEMENTARY_CHARGE * self.rate_Hz
+
+    @property
+    def conductance_S(self) -> float:
+        """e^2 nu_0/kT."""
+        return self.current_A / self.thermal_V
+
+    def work(self) -> kernel_module.Work:
+        """Scratch for the kernels."""
+        entries = len(self.hops.pair_j) + len(self.hops.lead_i)
+        floats = np.empty((4, entries))
+        return kernel_module.Work(floats[0], floats[1], np.empty(entries, dtype=np.int64), floats[2], floats[3])
+
+    def bare(self, volts: FloatArray) -> FloatArray:
+        """Energies without the holes' Coulomb term, (n_sites,)."""
+        return np.asarray(self.fixed + self.phi @ volts)
+
+    def balance(
+        self, volts: FloatArray, p: FloatArray, work: kernel_module.Work | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """F (n_sites,) and the particle currents into the device (n_electrodes,)."""
+        rate, current = np.empty(len(p)), np.empty(len(volts))
+        energy = self.bare(volts) + self.coulomb @ p
+        kernel_module.balance(self.hops, energy, volts, p, rate, current, self.work() if work is None else work)
+        return rate, current
+
+    def derivatives(self, volts: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """dF/dp, dF/dV, dI/dp and dI/dV."""
+        work = self.work()
+        self.balance(volts, p, work)
+        result: tuple[FloatArray, ...] = kernel_module.jacobian(self.hops, self.coulomb, self.phi, p, work)
+        return result[0], result[1], result[2], result[3]
+
+    def linearise(self, volts: FloatArray, p: FloatArray) -> Linearisation | None:
+        """First order at a state; None if dF/dp is singular."""
+        derivatives = self.derivatives(volts, p)
+        factors, pivots, info = lapack.dgetrf(derivatives[0])
+        if info != 0 or not np.all(np.isfinite(np.diagonal(factors))):
+            return None
+        return Linearisation(volts.copy(), p.copy(), *derivatives, np.ascontiguousarray(factors.T), pivots)

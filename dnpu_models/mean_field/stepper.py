@@ -1,0 +1,179 @@
+"""The mean field as a device in a circuit: followed along a waveform, without Python.
+
+The stationary state F = 0 is followed by a quasi-Newton iteration with a kept inverse Jacobian; currents are corrected
+by the adjoint of the remaining imbalance, I_k + lambda_k . F, lambda_k = -(dF/dp)^-T dI_k/dp, so that their error is of
+second order in what is left.
+
+Everything a call needs lies in two flat float64 arrays, `params` (constant) and `state`, in the order in which
+`evaluate` takes them apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
+from dnpu_models.mean_field.kernel import (
+    CAREFUL,
+    MAX_CHORD,
+    MAX_RELAXATION,
+    Hops,
+    Work,
+    add_product,
+    balance,
+    broyden,
+    jacobian,
+    relax,
+)
+
+# header of `params`
+N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
+# header of `state`: whether a factorisation is there, counters, then arrays
+READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, STATE_HEADER = range(7)
+
+REFRESH_COST = 60.0
+"""A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
+MAX_REFRESH = 6
+"""Jacobians per solution before the kernel relaxes from where it stands."""
+
+
+@njit(cache=True, nogil=True)
+def state_size(n, electrodes, pairs, leads):
+    """Length of `state` for `evaluate`."""
+    return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def evaluate(t, voltages, params, state, out):
+    """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
+
+    Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
+    fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
+    """
+    n = int(params[N_SITES])
+    electrodes = int(params[N_ELECTRODES])
+    pairs = int(params[N_PAIRS])
+    leads = int(params[N_LEADS])
+    at = HEADER
+    first = params[at : at + n + 1].view(np.int64)
+    at += n + 1
+    pair_j = params[at : at + pairs].view(np.uint64)
+    at += pairs
+    pair_g = params[at : at + pairs]
+    at += pairs
+    pair_c = params[at : at + pairs]
+    at += pairs
+    lead_i = params[at : at + leads].view(np.uint64)
+    at += leads
+    lead_k = params[at : at + leads].view(np.uint64)
+    at += leads
+    lead_g = params[at : at + leads]
+    at += leads
+    hops = Hops(first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g)
+    fixed = params[at : at + n]
+    at += n
+    phi = params[at : at + n * electrodes].reshape(n, electrodes)
+    at += n * electrodes
+    coulomb = params[at : at + n * n].reshape(n, n)
+
+    at = STATE_HEADER
+    p = state[at : at + n]
+    at += n
+    rate = state[at : at + n]
+    at += n
+    energy = state[at : at + n]
+    at += n
+    bare = state[at : at + n]
+    at += n
+    v_last = state[at : at + electrodes]
+    at += electrodes
+    volts = state[at : at + electrodes]
+    at += electrodes
+    current = state[at : at + electrodes]
+    at += electrodes
+    correction = state[at : at + electrodes]
+    at += electrodes
+    inverse = state[at : at + n * n].reshape(n, n)  # (dF/dp)^-1
+    at += n * n
+    shift = state[at : at + n * electrodes].reshape(n, electrodes)  # dp/dV
+    at += n * electrodes
+    adjoint = state[at : at + n * electrodes].reshape(electrodes, n)
+    at += n * electrodes
+    scratch = state[at : at + 5 * (pairs + leads)].reshape(5, pairs + leads)
+    work = Work(scratch[0], scratch[1], scratch[2].view(np.int64), scratch[3], scratch[4])
+    at += 5 * (pairs + leads)
+    steps = state[at : at + MAX_CHORD * n].reshape(MAX_CHORD, n)
+
+    if not np.all(np.isfinite(voltages)):  # linear algebra would raise, and an exception is lost in a callback
+        state[FAILED] += 1.0
+        out[:] = np.nan
+        return
+    for k in range(electrodes):
+        volts[k] = voltages[k] / params[THERMAL_V]
+    bare[:] = fixed + np.dot(phi, volts)
+    if state[READY] > 0.0:  # predict: p + dp/dV (V - V_last)
+        p += np.dot(shift, volts - v_last)
+        for i in range(n):
+            p[i] = min(max(p[i], 0.0), 1.0)
+    v_last[:] = volts
+    state[SOLVES] += 1.0
+    chord = 0
+    refreshes = 0
+    before = np.inf
+    while True:
+        energy[:] = bare
+        add_product(energy, coulomb, p)
+        balance(hops, energy, volts, p, rate, current, work)
+        stale = state[READY] == 0.0 or state[EXCESS] > REFRESH_COST
+        if state[READY] > 0.0:
+            largest = np.max(np.abs(current))
+            correction[:] = np.dot(adjoint, rate)
+            miss = np.max(np.abs(correction))
+            if miss <= params[TOLERANCE] * largest + 1e-16:
+                break
+            stale = stale or chord >= MAX_CHORD or miss > 2.0 * before or not np.isfinite(miss)
+            before = miss
+        if stale:
+            if refreshes >= MAX_REFRESH or not np.isfinite(np.max(np.abs(rate))):
+                if not np.isfinite(np.max(np.abs(rate))):
+                    p[:] = 0.5
+                done = relax(hops, coulomb, bare, volts, p, rate, current, work, CAREFUL, MAX_RELAXATION)
+                if done < 0 or refreshes > MAX_REFRESH:
+                    state[FAILED] += 1.0
+                    state[READY] = 0.0
+                    out[:] = np.nan
+                    return
+            rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
+            inverse[:, :] = np.linalg.inv(rate_p)
+            shift[:, :] = -np.dot(inverse, rate_v)
+            adjoint[:, :] = -np.dot(current_p, inverse)
+            state[READY] = 1.0
+            state[EXCESS] = 0.0
+            state[REFRESHES] += 1.0
+            refreshes += 1
+            chord = 0
+            before = np.inf
+        step = -np.dot(inverse, rate)
+        broyden(steps, chord, step)
+        for i in range(n):
+            p[i] = min(max(p[i] + step[i], 0.0), 1.0)
+        chord += 1
+        state[ITERATIONS] += 1.0
+        if chord > 2:
+            state[EXCESS] += 1.0
+    for k in range(electrodes):
+        out[k] = (current[k] + correction[k]) * params[CURRENT_A]
+
+
+@njit(cache=True, nogil=True)
+def follow(voltages, params, state, out):
+    """`evaluate` for one row of `voltages` after the other, each starting from the one before."""
+    for m in range(voltages.shape[0]):
+        evaluate(0.0, voltages[m], params, state, out[m])
+
+
+@c_function(DEVICE_SIGNATURE)
+def c_evaluate(t, voltages, params, n_params, state, n_state, out):
+    """`evaluate` as a C function; here, and not made where it is used, so that it is compiled once and kept on disk."""
+    evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)

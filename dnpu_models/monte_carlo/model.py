@@ -1,0 +1,670 @@
+"""Kinetic Monte Carlo: exact trajectories of the holes, with their full long-range Coulomb interaction.
+
+The truth at any size, within a stated statistical error; equations in `network`, methods in `row_kernel` and
+`graph_kernel`. Mean currents are estimated in two ways from the same trajectory:
+
+    by counts   holes that come in through an electrode less those that leave, times e, per time;
+    by rates    the time average of the expected current b_k = I_k + sum_i w_ki F_i in the states visited, with I_k the
+                rate of holes in through electrode k less that out, and F_i the rate at which site i gains holes. F_i
+                vanishes in the mean, whatever the weights; the mean field's adjoint, w = -(dF/dp)^-T dI/dp, makes b_k
+                stationary against small fluctuations of the occupations, so nearly constant: a control variate.
+
+Both are right for the mean; neither is the current at an instant, which has a displacement part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo import graph_kernel
+from dnpu_models.monte_carlo import stepper as kmc_steppable
+from dnpu_models.monte_carlo.current_record import CurrentRecord
+from dnpu_models.monte_carlo.estimate import ConductanceEstimate, Estimate
+from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
+from dnpu_models.monte_carlo.reference import DirectTables, direct_tables
+from dnpu_models.monte_carlo.row_kernel import EMPTY
+from dnpu_models.monte_carlo.trajectory import Batch, Energies, Method, Trajectory
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.geometry import FloatArray
+from dnpu_models.network.network import DopantNetwork
+from inmateria.errors import ConvergenceError, InputError
+
+BATCHES = 32
+"""Batches by default: a standard error from 32 is itself good to 13 %."""
+HOPS_PER_SETTING = 200_000
+FIRST_HOPS = 1 << 15
+"""Hops of the first round when an error is asked for; each further round doubles them. With batches of 512 hops errors
+were 10 % too small, with 1024 they are right."""
+
+
+@dataclass(frozen=True, eq=False)
+class KineticMonteCarlo:
+    """Exact stochastic model of a dopant network.
+
+    It holds parameters only; every run brings its own state and seed.
+
+    Parameters
+    ----------
+    network : DopantNetwork
+    """
+
+    network: DopantNetwork
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the electrodes."""
+        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
+        return self.network.limits_V
+
+    @cached_property
+    def _tables(self) -> HopTables:
+        return hop_tables(self.network)
+
+    @cached_property
+    def _mean_field(self) -> MeanField | None:
+        try:
+            return MeanField(self.network, warn=False)  # a guide need not be right
+        except InputError:
+            return None
+
+    def _energies(self, voltages: FloatArray) -> Energies:
+        """Energies at the first of the voltages (n, n_electrodes), in kT.
+
+        Counted from the middle of all that any occupation can reach at any of the voltages.
+        """
+        kt = self.network.thermal_energy_eV
+        v = voltages / kt
+        base = self.network.fixed_energies_eV / kt + v @ self.network.unit_potentials.T
+        low = min(float((base - self.network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
+        high = max(float(base.max()), float(v.max()))
+        if high - low > 0.25 * EMPTY:
+            raise InputError(
+                "temperature_K",
+                self.network.temperature_K,
+                f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo",
+                "raise it",
+            )
+        middle = 0.5 * (low + high)
+        return Energies(base[0] - middle, v[0] - middle)
+
+    def _guide(self, volts: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Weights for the estimate by rates, and occupations to start from, by the mean field where it has a state.
+
+        Without one the weights are the unit potentials: any do, these keep the currents' sum at zero.
+        """
+        if self._mean_field is not None:
+            try:
+                weight, occupations = self._mean_field.adjoint(volts)
+                return np.ascontiguousarray(weight.T), occupations
+            except ConvergenceError:
+                pass
+        return -np.ascontiguousarray(self.network.unit_potentials), None
+
+    def estimate(
+        self,
+        voltages: Any,
+        *,
+        seed: int | np.random.Generator,
+        hops: int | None = None,
+        until: float | None = None,
+        electrode: int | None = None,
+        burn_in: int | None = None,
+        batches: int = BATCHES,
+        initial: Any = None,
+        threads: int = 1,
+        method: Method | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Estimate:
+        r"""Mean electrode currents with their standard errors.
+
+        One trajectory per setting: `burn_in` hops that count for nothing, then `hops` in `batches` batches of
+        equally many hops (within one). With Q_b the charge that came in and T_b the time of batch b,
+
+            I = sum_b Q_b / sum_b T_b,    stderr^2 = sum_b (Q_b - I T_b)^2 / ((B - 1) B (mean T_b)^2),
+
+        the ratio estimator of renewal theory (W. G. Cochran, Sampling Techniques, 1977, ch. 6; batch means:
+        P. W. Glynn and D. L. Iglehart, Math. Oper. Res. 15, 1, 1990); for rates Q_b is the sum of the expected currents
+        over the samples (or their integral over time), and T_b their number (or the time). Student's t with B - 1
+        degrees of freedom applies; the bias falls as 1/hops. The waiting time of each state enters as its mean. To each
+        error that of one hole, e over the time, is added in quadrature: an electrode that a hole visits once in a
+        longer time would else seem to be known.
+
+        The error is honest only if a batch is long compared with the slowest relaxation. At low temperature
+        or strong interaction a device may have states that live for 1e5 hops and more, and a run that never
+        leaves one reports a small error around its current (seen: eight times the mean current, with 12 % error,
+        for one of seven seeds on one device of kmc_dn's thesis set). Compare seeds.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (..., n_electrodes)
+            Electrode voltages, V; each setting of the leading axes gets a trajectory and a random stream of
+            its own.
+        seed : int or numpy.random.Generator
+            Decides everything: the same int gives the same result bit by bit (on the same kind of processor
+            and with the same arguments), whatever `threads`. A Generator advances by one draw.
+        hops : int, optional
+            Hops counted per setting; with `until` the most that are made.
+        until : float, optional
+            Relative standard error of a current to stop at: 0.01 for 1 %. Rounds of batches are doubled until it is
+            reached, or `hops` (1e9 by default). Give `hops`, `until` or both.
+        electrode : int, optional
+            Whose current `until` is about; by default the largest one's.
+        burn_in : int, optional
+            Hops before counting; default ``max(hops // 10, 50 * n_sites)``.
+        batches : int
+            At least 2, and even if `until` is given; the default leaves a standard error that is itself good to 13 %.
+        initial : array_like of 0 and 1, shape (n_sites,), optional
+            Occupation to start from; default: drawn from the mean field's occupations, or, where it has none,
+            n_acceptors - n_donors holes (not below 0) on random sites.
+        threads : int
+            Settings that are followed at the same time.
+        method : {"graph", "rows", "direct"}, optional
+            How trajectories are followed: along known states, by thinning over rows, or by the slow reference. All give
+            the same law. By default the first where there are at most 64 sites and few new states, else the second.
+        progress : callable, optional
+            Called as ``progress(done, total)`` with numbers of hops, after each burn-in and batch; of settings, if
+            `until` is given. With several threads, by any of them, one at a time.
+
+        Returns
+        -------
+        Estimate
+            Currents in A, positive into the device.
+
+        Raises
+        ------
+        InputError
+            For voltages, seed, numbers of hops or an initial occupation that cannot be used.
+        ConvergenceError
+            If no hop is possible any more: a mean current does not exist. If `until` was not reached within `hops`.
+        """
+        volts = self.network.check_voltages(voltages)
+        if hops is None and until is None:
+            raise InputError(
+                "hops", None, "neither hops nor an error to stop at is given", "give hops=... or until=..."
+            )
+        if until is not None and not (isinstance(until, float | int) and 0 < until < 1):
+            raise InputError("until", until, "must be a relative error between 0 and 1", "0.01 is 1 %")
+        hops = _count("hops", hops, 1) if hops is not None else 10**9
+        batches = _count("batches", batches, 2)
+        threads = _count("threads", threads, 1)
+        if hops < batches:
+            raise InputError("hops", hops, f"is less than one for each of {batches} batches", "ask for more hops")
+        if until is not None and batches % 2:
+            raise InputError("batches", batches, "must be even, as pairs are merged", "give an even number")
+        whole = isinstance(electrode, int | np.integer) and not isinstance(electrode, bool)
+        if electrode is not None and not (whole and 0 <= electrode < self.network.n_electrodes):
+            raise InputError("electrode", electrode, "is no electrode", f"give 0 to {self.network.n_electrodes - 1}")
+        self._check_method(method)
+        start = None if initial is None else self._initial(initial)
+        if burn_in is None:
+            planned = hops if until is None else FIRST_HOPS
+            burn_in = max(planned // 10, 50 * self.network.n_sites)
+        burn_in = _count("burn_in", burn_in, 0)
+        settings = volts.reshape(-1, self.network.n_electrodes)
+        streams = _streams(seed, len(settings))
+        plan = _Plan(burn_in, hops, batches, until, electrode, method)
+        total = len(settings) * (1 if until is not None else burn_in + hops)
+        lock, done = Lock(), 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            with lock:
+                done += more
+                if progress is not None:
+                    progress(done, total)
+
+        def one(index: int) -> _Result:
+            result = self._one(settings[index], streams[index], start, plan, count if until is None else _ignore)
+            if until is not None:
+                count(1)
+            return result
+
+        if threads == 1 or len(settings) < 2:
+            results = [one(index) for index in range(len(settings))]
+        else:
+            _ = self._tables, self._mean_field  # made once, not by each thread
+            with ThreadPoolExecutor(min(threads, len(settings))) as pool:
+                try:
+                    results = list(pool.map(one, range(len(settings))))
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        axes, n_sites = volts.shape[:-1], self.network.n_sites
+
+        def stacked(name: str, *shape: int) -> Any:
+            return np.array([getattr(r, name) for r in results]).reshape((*axes, *shape))
+
+        electrodes = self.network.n_electrodes
+        return Estimate(
+            value=stacked("value", electrodes),
+            stderr=stacked("stderr", electrodes),
+            counted=stacked("counted", electrodes),
+            counted_stderr=stacked("counted_stderr", electrodes),
+            batches=batches,
+            hops=stacked("hops"),
+            time_s=stacked("time_s"),
+            occupations=stacked("occupations", n_sites),
+            final=stacked("final", n_sites),
+        )
+
+    def _one(
+        self,
+        volts: FloatArray,
+        stream: np.random.SeedSequence,
+        start: NDArray[np.uint8] | None,
+        plan: _Plan,
+        count: Callable[[int], None],
+    ) -> _Result:
+        """One setting's trajectory and its currents."""
+        burn_in, hops, batches, until, electrode, method = plan
+        trajectory = self._trajectory(volts[None, :], stream, start, method)
+        if not trajectory.settle(burn_in):
+            raise self._stuck(volts, trajectory)
+        count(burn_in)
+        done: list[Batch] = []
+
+        def go_on(length: int) -> None:
+            done.append(trajectory.follow(length))
+            if done[-1].made < length:
+                raise self._stuck(volts, trajectory)
+            count(length)
+
+        if until is None:
+            for length in np.diff(np.arange(batches + 1) * hops // batches).tolist():
+                go_on(length)
+            return self._result(done, trajectory)
+        length = max(min(FIRST_HOPS, hops) // batches, 1)
+        while True:
+            while len(done) < batches:
+                go_on(length)
+            result = self._result(done, trajectory)
+            k = int(np.abs(result.value).argmax()) if electrode is None else electrode
+            if result.stderr[k] <= until * abs(result.value[k]):
+                return result
+            if 2 * length * batches > hops:
+                raise ConvergenceError(
+                    "until",
+                    until,
+                    f"was not reached within {hops} hops: e{k} has {result.value[k]:.3g} +- {result.stderr[k]:.2g} A",
+                    "allow more hops, or ask for a larger error",
+                )
+            done[:] = [_merged(a, b) for a, b in zip(done[::2], done[1::2], strict=True)]
+            length *= 2
+
+    def trajectory(
+        self, voltages: Any, *, seed: int | np.random.Generator, method: Method | None = None, initial: Any = None
+    ) -> Trajectory:
+        """A trajectory at one setting, to be followed hop by hop; arguments as `estimate`.
+
+        Raises
+        ------
+        InputError
+            As `estimate`.
+        """
+        volts = self.network.check_voltages(voltages)
+        if volts.ndim != 1:
+            raise InputError("voltages", volts.shape, "one setting at a time", "use estimate() for many")
+        self._check_method(method)
+        start = None if initial is None else self._initial(initial)
+        return self._trajectory(volts[None, :], _streams(seed, 1)[0], start, method)
+
+    def _trajectory(
+        self, volts: FloatArray, stream: np.random.SeedSequence, start: NDArray[np.uint8] | None, method: Method | None
+    ) -> Trajectory:
+        draw, words = _split(stream)
+        weight, occupations = self._guide(volts[0])
+        occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
+        tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
+        chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
+        return Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+
+    def record(
+        self,
+        voltages: Any,
+        *,
+        seed: int | np.random.Generator,
+        step_s: float,
+        steps: int | None = None,
+        burn_in: int | None = None,
+        initial: Any = None,
+        method: Method | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CurrentRecord:
+        """Electrode currents in time, with their noise and the displacement by all hops, at fixed or changing voltages.
+
+        Exact: waiting times are random, and voltages that change linearly within a step change the rates from moment
+        to moment (`row_kernel`). There is no current by the electrodes' own capacitances.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (n_electrodes,) or (n_steps + 1, n_electrodes)
+            Fixed, with `steps`; or at the edges of the steps and linear in between, V.
+        seed : int or numpy.random.Generator
+            Decides everything, as in `estimate`.
+        step_s : float
+            Length of a step, s.
+        steps : int, optional
+            Their number, if the voltages are fixed.
+        burn_in : int, optional
+            Hops at the first voltages before the record; default ``50 * n_sites``, none from an `initial` occupation.
+        initial : array_like of 0 and 1, shape (n_sites,), optional
+            Occupation to start from; default as in `estimate`.
+        method : {"graph", "rows"}, optional
+            As in `estimate`; changing voltages need rows.
+        progress : callable, optional
+            Called as ``progress(done, total)`` with numbers of steps.
+
+        Returns
+        -------
+        CurrentRecord
+
+        Raises
+        ------
+        InputError
+            As `estimate`, and for steps that are no number or no time.
+        ConvergenceError
+            If no hop is possible at the first voltages.
+        """
+        volts = self.network.check_voltages(voltages)
+        if volts.ndim > 2 or (volts.ndim == 2 and len(volts) < 2):
+            raise InputError(
+                "voltages", volts.shape, "one setting or a table of edges is wanted", "give (n_steps + 1, n)"
+            )
+        changing = volts.ndim == 2
+        if changing == (steps is not None):
+            raise InputError(
+                "steps",
+                steps,
+                "is told by the number of voltages" if changing else "is not given, and the voltages are fixed",
+                "leave it out" if changing else "give a number of steps",
+            )
+        steps = len(volts) - 1 if steps is None else _count("steps", steps, 1)
+        if not (isinstance(step_s, float | int) and 0 < step_s < np.inf):
+            raise InputError("step_s", step_s, "is no positive time", "give seconds, e.g. 1e-10")
+        self._check_method(method)
+        if method == "direct" or (changing and method == "graph"):
+            raise InputError("method", method, "does not record this", "leave it out")
+        if burn_in is None:
+            burn_in = 50 * self.network.n_sites if initial is None else 0
+        burn_in = _count("burn_in", burn_in, 0)
+        start = None if initial is None else self._initial(initial)
+        table = np.atleast_2d(volts)
+        trajectory = self._trajectory(table, _streams(seed, 1)[0], start, "rows" if changing else method)
+        if not trajectory.settle(burn_in, sample=False):
+            raise self._stuck(table[0], trajectory)
+        edges = (table - table[0]) / self.network.thermal_energy_eV + trajectory.energies.v
+        step = step_s * self.network.attempt_rate_Hz
+        entered, mirrored, hops = [], [], 0
+        portion = max(min(steps, -(-steps // 100)), 1)
+        for first in range(0, steps, portion):
+            count = min(portion, steps - first)
+            part = trajectory.record(
+                step, count, self.network.unit_potentials, edges[first : first + count + 1] if changing else None
+            )
+            entered.append(part.entered)
+            mirrored.append(np.diff(part.mirrored, axis=0))
+            hops += part.made
+            if progress is not None:
+                progress(first + count, steps)
+        holes = np.concatenate(entered).astype(float)
+        unit = ELEMENTARY_CHARGE / float(step_s)
+        return CurrentRecord(
+            step_s=float(step_s),
+            voltages_V=volts,
+            currents_A=unit * (holes - np.concatenate(mirrored)),
+            counted_A=unit * holes,
+            hops=hops,
+            final=trajectory.occupied.copy(),
+        )
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)).
+
+        The trajectory follows the voltages from one accepted point to the next, live: 1 us of the circuit is 8e6 hops
+        of the preset. Small-signal conductances, for the check of the loop gain, are the mean field's.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`, and as `MeanField`.
+        """
+        net, volts = self.network, self.network.check_voltages(voltages)
+        trajectory = self.trajectory(volts, seed=seed, method="rows")
+        hops = 50 * net.n_sites
+        if not trajectory.settle(hops):
+            raise self._stuck(volts, trajectory)
+        settled = self._result([trajectory.follow(hops), trajectory.follow(hops)], trajectory)
+        kt = net.thermal_energy_eV
+        middle = float((volts / kt - trajectory.energies.v)[0])
+        state = kmc_steppable.start_state(trajectory.words, volts, settled.value, trajectory.occupied)
+        return SteppableKernel(
+            kmc_steppable.evaluate,
+            kmc_steppable.advance,
+            kmc_steppable.pack(
+                self._tables,
+                net.fixed_energies_eV / kt,
+                net.unit_potentials,
+                kt,
+                middle,
+                net.attempt_rate_Hz,
+                ELEMENTARY_CHARGE,
+            ),
+            state,
+            MeanField(net).conductances(volts),
+            (f"{kmc_steppable.__name__}:c_evaluate", f"{kmc_steppable.__name__}:c_advance"),
+        )
+
+    def _check_method(self, method: str | None) -> None:
+        if method not in (None, "graph", "rows", "direct"):
+            raise InputError("method", method, "is unknown", "choose graph, rows or direct")
+        if method == "graph" and self.network.n_sites > graph_kernel.SITES:
+            raise InputError("method", method, f"takes at most {graph_kernel.SITES} sites", "choose rows")
+
+    def _result(self, done: list[Batch], trajectory: Trajectory) -> _Result:
+        time, unit = np.array([b.time for b in done]), ELEMENTARY_CHARGE * self.network.attempt_rate_Hz
+        # What one hole more would have changed: events too rare to be seen are in no batch, and in no scatter.
+        unseen = (self.network.electrode_prefactors_Hz > 0).any(axis=0) / time.sum()
+        counted, counted_error = _ratio(np.array([b.charge for b in done], dtype=float), time)
+        counted_error = np.hypot(counted_error, unseen)
+        value, error = counted, counted_error
+        samples = np.array([b.samples for b in done])
+        if samples.min() > 0:
+            rates, rates_error = _ratio(np.array([b.drift for b in done]), samples)
+            rates_error = np.hypot(rates_error, unseen)
+            if (rates_error**2).sum() <= (counted_error**2).sum():
+                value, error = rates, rates_error
+        held = np.sum([b.held for b in done], axis=0)
+        return _Result(
+            value=unit * value,
+            stderr=unit * error,
+            counted=unit * counted,
+            counted_stderr=unit * counted_error,
+            hops=sum(b.made for b in done),
+            time_s=float(time.sum()) / self.network.attempt_rate_Hz,
+            occupations=held / time.sum(),
+            final=trajectory.occupied.copy(),
+        )
+
+    def currents(self, voltages: Any, seed: int | np.random.Generator = 0, hops: int = HOPS_PER_SETTING) -> FloatArray:
+        """Mean electrode currents, A, positive into the device: `estimate` without its errors.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (..., n_electrodes)
+            V.
+        seed : int or numpy.random.Generator
+        hops : int
+            Hops counted per setting; by default enough for errors below 1 % of the larger currents at the preset.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`.
+        """
+        return self.estimate(voltages, seed=seed, hops=hops).value
+
+    def conductances(
+        self, voltages: Any, seed: int | np.random.Generator = 0, hops: int = HOPS_PER_SETTING
+    ) -> FloatArray:
+        """Conductances dI_j/dV_k in S, (..., n_electrodes, n_electrodes): `estimate_conductances` without errors.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`.
+        """
+        return self.estimate_conductances(voltages, seed=seed, hops=hops).value
+
+    def estimate_conductances(
+        self,
+        voltages: Any,
+        *,
+        seed: int | np.random.Generator,
+        hops: int = HOPS_PER_SETTING,
+        step_V: float | None = None,
+        threads: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ConductanceEstimate:
+        """Difference quotients (I(V + h) - I(V - h))/(2 h) of the mean currents, with their standard errors.
+
+        The errors fall as 1/h, the bias grows as h^2: rates change by a factor e within kT/e. Twice as many settings as
+        there are electrodes are estimated, independently.
+
+        Parameters
+        ----------
+        voltages : array_like, shape (..., n_electrodes)
+            V.
+        seed : int or numpy.random.Generator
+        hops : int
+            Counted at each of the settings.
+        step_V : float, optional
+            h; by default kT/e, or less where the limit is near.
+        threads, progress
+            As in `estimate`.
+
+        Raises
+        ------
+        InputError, ConvergenceError
+            As `estimate`.
+        """
+        volts = self.network.check_voltages(voltages)
+        step = self.network.thermal_energy_eV if step_V is None else step_V
+        if not (isinstance(step, float | int) and 0 < step < np.inf):
+            raise InputError("step_V", step_V, "is no positive voltage", "give volts, e.g. 0.005")
+        up = np.minimum(volts[..., None, :] + step * np.eye(volts.shape[-1]), self.network.limit_V)
+        down = np.maximum(volts[..., None, :] - step * np.eye(volts.shape[-1]), -self.network.limit_V)
+        found = self.estimate(np.stack([up, down]), seed=seed, hops=hops, threads=threads, progress=progress)
+        apart = (up - down).max(axis=-1)[..., None]
+        return ConductanceEstimate(
+            value=np.swapaxes((found.value[0] - found.value[1]) / apart, -1, -2),
+            stderr=np.swapaxes(np.hypot(found.stderr[0], found.stderr[1]) / apart, -1, -2),
+            step_V=float(step),
+        )
+
+    def follow(self, voltages: Any) -> FloatArray:
+        """`currents` of a table of settings (n, n_electrodes): neighbours are of no help here."""
+        return self.currents(voltages)
+
+    def _stuck(self, volts: FloatArray, trajectory: Trajectory) -> ConvergenceError:
+        occupied = trajectory.occupied
+        return ConvergenceError(
+            "voltages",
+            volts.tolist(),
+            f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0",
+            "raise temperature_K or hop_max_m, or bring electrodes within reach",
+        )
+
+    def _initial(self, initial: Any) -> NDArray[np.uint8]:
+        array = np.asarray(initial)
+        if array.shape != (self.network.n_sites,):
+            raise InputError("initial", array.shape, f"one value for each of {self.network.n_sites} sites", "check it")
+        if array.dtype.kind not in "buif" or not np.all((array == 0) | (array == 1)):
+            raise InputError("initial", array.tolist(), "must hold 0 and 1 only", "say which sites hold a hole")
+        return array.astype(np.uint8)
+
+    def _random_occupation(self, rng: np.random.Generator, occupations: FloatArray | None = None) -> NDArray[np.uint8]:
+        if occupations is not None:
+            return (rng.random(self.network.n_sites) < occupations).astype(np.uint8)
+        holes = max(self.network.n_sites - len(self.network.donors_m), 0)
+        occupied = np.zeros(self.network.n_sites, dtype=np.uint8)
+        occupied[rng.permutation(self.network.n_sites)[:holes]] = 1
+        return occupied
+
+
+class _Plan(NamedTuple):
+    """What `estimate` was asked for."""
+
+    burn_in: int
+    hops: int
+    batches: int
+    until: float | None
+    electrode: int | None
+    method: Method | None
+
+
+def _ignore(_more: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """One setting's share of an `Estimate`."""
+
+    value: FloatArray
+    stderr: FloatArray
+    counted: FloatArray
+    counted_stderr: FloatArray
+    hops: int
+    time_s: float
+    occupations: FloatArray
+    final: NDArray[np.uint8]
+
+
+def _ratio(sums: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Ratio of sums over batches, (n_batches, n) over (n_batches,), and its standard error."""
+    count, whole = len(weights), weights.sum()
+    mean = sums.sum(axis=0) / whole
+    spread = sums - mean * weights[:, None]
+    return mean, np.sqrt((spread**2).sum(axis=0) * count / (count - 1)) / whole
+
+
+def _merged(a: Batch, b: Batch) -> Batch:
+    return Batch(
+        a.made + b.made, a.time + b.time, a.charge + b.charge, a.held + b.held, a.drift + b.drift, a.samples + b.samples
+    )
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(name, value, f"must be a whole number of at least {least}", "give an int")
+    return int(value)
+
+
+def _streams(seed: int | np.random.Generator, count: int) -> list[np.random.SeedSequence]:
+    """Independent streams, one for each setting."""
+    if isinstance(seed, np.random.Generator):
+        entropy = seed.integers(0, 2**32, size=8, dtype=np.uint32).tolist()
+        return np.random.SeedSequence(entropy).spawn(count)
+    return np.random.SeedSequence(_count("seed", seed, 0)).spawn(count)
+
+
+def _split(stream: np.random.SeedSequence) -> tuple[np.random.Generator, NDArray[np.uint64]]:
+    """Return the generator for the start and the words of xoshiro256++ (never all 0, its forbidden state)."""
+    start, hopping = stream.spawn(2)
+    words = hopping.generate_state(4, np.uint64).astype(np.uint64)
+    words[0] |= np.uint64(not words.any())
+    return np.random.Generator(np.random.PCG64(start)), words

@@ -1,0 +1,106 @@
+"""`inmateria bench loop`: the closed loop by its three engines, from the same run of this machine.
+
+`xor` is the main job: XOR on the default device, the circuit in ngspice, restarts until it is learned. The ratios are
+those of one XOR attempt with a network of a chip's size (random weights, as in `bench spice`): wall time of ngspice's
+transient over that of the twin's and of the averaged loop's whole call, the least of some rounds each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from circuits import Engine
+from inmateria.benchmarks.spice import LAYERS, chip_loop
+from inmateria.terminal.output import stderr
+from inmateria.terminal.progress import compilation_told, counted
+from learning import HgeSettings, learn
+from learning.bench.bench import default_bench
+
+LEARNING_TOLERANCE = 1e-5
+"""Of the mean field, as `inmateria learn` sets it."""
+ROUNDS = 3
+FAST_ROUNDS = 10
+"""Rounds of the twin and of the averaged loop to each of ngspice: they are over in a moment."""
+SEQUENCES = 30
+XOR = HgeSettings()
+
+
+def _least_s(run: Callable[[], Any], rounds: int) -> float:
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def _xor(seed: int, settings: HgeSettings) -> dict[str, float]:
+    """The main job: wall seconds of the training, and microseconds a time-point, of which the device."""
+    bench = default_bench(tolerance=LEARNING_TOLERANCE)
+    begin = time.perf_counter()
+    result = learn(bench, bench.task("XOR"), settings, rng=np.random.default_rng(seed))
+    wall_s = time.perf_counter() - begin
+    runs = [attempt.run.statistics for attempt in result.attempts]
+    points = sum(run["points"] for run in runs)
+    return {
+        "wall_s": wall_s,
+        "us_per_point": 1e6 * sum(run["seconds"] for run in runs) / points,
+        "us_per_point_device": 1e6 * sum(run["device_seconds"] for run in runs) / points,
+        "attempts": float(len(runs)),
+        "learned": float(result.success),
+    }
+
+
+def run_bench(
+    *,
+    seed: int,
+    sequences: int = SEQUENCES,
+    rounds: int = ROUNDS,
+    xor: HgeSettings | None = XOR,
+    answer: Console,
+) -> dict[str, Any]:
+    """Measure, tell, and return the figures.
+
+    Parameters
+    ----------
+    seed : int
+        Of the network's weights, and of the starts of XOR.
+    sequences : int
+        Length of the attempt that is timed.
+    rounds : int
+        Of which the least wall times count.
+    xor : HgeSettings, optional
+        Of the main job, which takes a minute; none: without it.
+    answer : Console
+
+    Raises
+    ------
+    EngineError
+        If ngspice does not run.
+    """
+    loop = chip_loop(seed, sequences)
+    content: dict[str, Any] = {"network": list(LAYERS), "sequences": sequences}
+    with compilation_told(stderr), counted(stderr, "rounds", rounds) as tick, Engine() as engine:
+        for run in (loop.twin, loop.averaged):  # compiles
+            run()
+        spice, twin, averaged = [], [], []
+        for _ in range(rounds):
+            spice.append(_least_s(lambda: loop.run(engine), 1))
+            twin.append(_least_s(loop.twin, FAST_ROUNDS))
+            averaged.append(_least_s(loop.averaged, FAST_ROUNDS))
+            tick()
+    content["ngspice"] = {"wall_s": min(spice)}
+    for name, times in (("twin", twin), ("averaged", averaged)):
+        content[name] = {"wall_s": min(times), "speedup": min(spice) / min(times)}
+    if xor is not None:
+        with stderr.status("learning XOR on the default device"):
+            content["xor"] = _xor(seed, xor)
+    for name in ("ngspice", "twin", "averaged", "xor"):
+        if name in content:
+            answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()), highlight=False)
+    return content

@@ -1,0 +1,205 @@
+"""`inmateria device`: what the device is, and where its current flows at one set of voltages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+
+from analysis.datasets import versions
+from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
+from dnpu_models.network.constants import COULOMB_EV_M
+from dnpu_models.network.geometry import FloatArray
+from inmateria.commands.iv import voltages_of
+from inmateria.commands.results import Results
+from inmateria.errors import Interrupted
+from inmateria.terminal.output import stderr
+from inmateria.terminal.progress import compilation_told
+from learning.bench.devices import AnyModel
+
+BIAS_V = 0.5
+"""On the electrode opposite to e0 if nothing else is said: without a bias nothing flows."""
+SHOWN_PATHS = 5
+MOST_PATHS = 200
+
+
+def run_device(
+    device: AnyModel, *, facts: dict[str, Any], at: str | None, folder: Path | None, answer: Console
+) -> dict[str, Any]:
+    """Describe the device, draw it if there is a folder, and return the document.
+
+    Raises
+    ------
+    InputError
+        For voltages that the device does not take.
+    """
+    begin = time.perf_counter()
+    results = Results("device", None, folder, {})
+    try:
+        if isinstance(device, ChipSurrogate):
+            voltages_of(at, device)
+            summary = _chip(device, facts)
+        else:
+            model = MeanField(device.network) if isinstance(device, KineticMonteCarlo) else device
+            volts = voltages_of(at, device)
+            if at is None:
+                volts[len(volts) // 2] = BIAS_V
+            with stderr.status("solving the mean field"), compilation_told(stderr):
+                flow = hop_currents(model, volts)
+                paths = _half(flow)
+            summary = _network(model.network, volts, flow, paths) | {"device": facts}
+            results.write_dataset("device.nc", _dataset(model.network, volts, flow, facts))
+            results.write_figures(lambda _data: {"device.png": _figure(model.network, volts, flow, facts)})
+    except KeyboardInterrupt:
+        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
+    summary["wall_s"] = time.perf_counter() - begin
+    (_tell_chip if isinstance(device, ChipSurrogate) else _tell_network)(summary, answer)
+    if folder is not None:
+        answer.print(f"{'summary is' if isinstance(device, ChipSurrogate) else 'picture and data are'} in {folder}")
+    return results.write_summary(summary)
+
+
+def _half(flow: HopCurrents) -> list[CurrentPath]:
+    """The largest paths, until they carry half of the current, but not more than `MOST_PATHS`."""
+    paths = largest_paths(flow, MOST_PATHS)
+    carried = np.cumsum([path.current_A for path in paths])
+    return paths[: int(np.searchsorted(carried, 0.5 * flow.through_A)) + 1]
+
+
+def _network(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, paths: list[CurrentPath]) -> dict[str, Any]:
+    names = [f"e{k}" for k in range(net.n_electrodes)]
+    through = flow.through_A
+    carried = sum(path.current_A for path in paths)
+    corners = net.shape.boundary_point(np.linspace(0, net.shape.perimeter_m, 4000, endpoint=False))
+    x, y = corners.T
+    area = 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
+    coulomb = COULOMB_EV_M / net.relative_permittivity / net.thermal_energy_eV
+    return {
+        "sites": net.n_sites,
+        "donors": len(net.donors_m),
+        "electrodes": names,
+        "temperature_K": net.temperature_K,
+        "thermal_energy_eV": net.thermal_energy_eV,
+        "localisation_m": net.localisation_m,
+        "relative_permittivity": net.relative_permittivity,
+        "mean_spacing_m": float(np.sqrt(area / net.n_sites)),
+        "coulomb_length_m": coulomb,
+        "attempt_rate_Hz": net.attempt_rate_Hz,
+        "hops": len(flow.current_A),
+        "limit_V": net.limit_V,
+        "voltages_V": dict(zip(names, volts.tolist(), strict=True)),
+        "currents_A": dict(zip(names, flow.electrodes_A.tolist(), strict=True)),
+        "occupation_mean": float(flow.occupations.mean()),
+        "holes": float(flow.occupations.sum()),
+        "sites_mostly_empty": int((flow.occupations < 0.5).sum()),
+        "through_A": through,
+        "imbalance_A": flow.imbalance_A,
+        "paths": [
+            {
+                "via": [names[k - net.n_sites] if k >= net.n_sites else k for k in path.nodes],
+                "current_A": path.current_A,
+                "share": path.current_A / through if through else None,
+            }
+            for path in paths[:SHOWN_PATHS]
+        ],
+        "paths_for_half": len(paths) if through and carried >= 0.5 * through else None,
+    }
+
+
+def _dataset(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, facts: dict[str, Any]) -> xr.Dataset:
+    def known(units: str, text: str, dims: Any, values: Any) -> tuple[Any, ...]:
+        return dims, values, {"units": units, "long_name": text}
+
+    return xr.Dataset(
+        {
+            "site_m": known("m", "position of the acceptor", ("site", "xy"), net.acceptors_m),
+            "site_energy_eV": known("eV", "disorder of the acceptor's level", "site", net.site_energies_eV),
+            "occupation": known("1", "mean occupation by a hole", "site", flow.occupations),
+            "potential_V": known("V", "potential of the electrodes", "site", net.unit_potentials @ volts),
+            "donor_m": known("m", "position of the donor", ("donor", "xy"), net.donors_m.reshape(-1, 2)),
+            "voltage_V": known("V", "voltage", "electrode", volts),
+            "current_A": known("A", "current into the electrode", "electrode", flow.electrodes_A),
+            "hop_tail": known("1", "node the net current leaves; from n sites on electrodes", "hop", flow.tail),
+            "hop_head": known("1", "node the net current enters; from n sites on electrodes", "hop", flow.head),
+            "hop_A": known("A", "net current of the hop", "hop", flow.current_A),
+        },
+        coords={"electrode": [f"e{k}" for k in range(net.n_electrodes)], "xy": ["x", "y"]},
+        attrs={
+            **{f"version_{k}": v for k, v in versions().items()},
+            **{f"device_{k}": v for k, v in facts.items() if v is not None},
+            "temperature_K": net.temperature_K,
+        },
+    )
+
+
+def _figure(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, facts: dict[str, Any]) -> Any:
+    from analysis.plots.device import plot_device
+
+    title = (
+        f"{facts['preset']}, seed {facts['seed']}: {net.n_sites} acceptors, {len(net.donors_m)} donors, "
+        f"{net.temperature_K:g} K, mean field"
+    )
+    return plot_device(net, volts, flow, title=title)
+
+
+def _chip(chip: ChipSurrogate, facts: dict[str, Any]) -> dict[str, Any]:
+    low, high = chip.limits_V[:, 0], chip.limits_V[:, 1]
+    names = chip.terminals
+    return {
+        "device": facts,
+        "terminals": list(names),
+        "output": names[chip.held],
+        "measured": [names[k] for k in chip.measured],
+        "ranges_V": {name: [float(low[k]), float(high[k])] for k, name in enumerate(names) if k != chip.held},
+        "layers": [chip.n_inputs, *(len(bias) for bias in chip.biases)],
+        "weights": int(sum(w.size for w in chip.weights) + sum(b.size for b in chip.biases)),
+        "scale_A": chip.amplification_A,
+    }
+
+
+def _tell_chip(summary: dict[str, Any], answer: Console) -> None:
+    answer.print(f"chip {summary['device']['file']}", highlight=False, markup=False)
+    answer.print(
+        f"output {summary['output']}, held at 0 V; known currents: {', '.join(summary['measured'])}", highlight=False
+    )
+    answer.print("ranges: " + ", ".join(f"{k} {a:.4g} to {b:.4g} V" for k, (a, b) in summary["ranges_V"].items()))
+    answer.print(
+        f"ReLU network {'-'.join(map(str, summary['layers']))} ({summary['weights']} parameters), "
+        f"{1e9 * summary['scale_A']:.4g} nA per unit",
+        highlight=False,
+    )
+
+
+def _tell_network(s: dict[str, Any], answer: Console) -> None:
+    def say(text: str) -> None:
+        answer.print(text, highlight=False)
+
+    say(
+        f"{s['device']['preset']}, seed {s['device']['seed']}: {s['sites']} acceptors, {s['donors']} donors, "
+        f"{len(s['electrodes'])} electrodes, {s['temperature_K']:g} K (kT = {1e3 * s['thermal_energy_eV']:.3g} meV)"
+    )
+    say(
+        f"mean spacing {1e9 * s['mean_spacing_m']:.3g} nm, localisation length {1e9 * s['localisation_m']:.3g} nm, "
+        f"K/kT = {1e9 * s['coulomb_length_m']:.3g} nm, {s['hops']} hops"
+    )
+    say(
+        f"mean occupation {s['occupation_mean']:.3f} ({s['holes']:.1f} holes), "
+        f"{s['sites_mostly_empty']} sites mostly empty"
+    )
+    say("currents (nA): " + ", ".join(f"{k} {1e9 * v:+.3g}" for k, v in s["currents_A"].items()))
+    if s["through_A"] and s["paths"]:
+        best = s["paths"][0]
+        say(
+            f"largest path {'-'.join(map(str, best['via']))}: {100 * best['share']:.1f} % of "
+            f"{1e9 * s['through_A']:.3g} nA through the sites; "
+            + (
+                f"{s['paths_for_half']} paths carry half"
+                if s["paths_for_half"]
+                else f"{MOST_PATHS} carry less than half"
+            )
+        )

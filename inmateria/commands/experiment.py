@@ -1,0 +1,311 @@
+"""From options or a design to an experiment; checked without a device run, so that wrong input ends at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.designs.design import Design
+from analysis.verification.boards import board, parts_of
+from circuits import HomodyneLoop, loop_fields
+from circuits.parts.losses import LossName
+from dnpu_models import KineticMonteCarlo
+from inmateria.errors import InputError
+from inmateria.terminal.output import stderr
+from learning import Bench, HgeSettings, Task, named_task
+from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ
+from learning.bench.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
+from learning.homodyne.training import build_loop
+from lockin import collisions, plan_frequencies
+
+LIVE_SPACING_HZ = 1e6
+"""Tones of 26 to 51 MHz and windows of 1 us, where holes are followed one by one: a window of 0.1 s is 1e12 hops."""
+LIVE_WINDOW_S = 1e-5
+"""Longest window there: some hundred seconds."""
+HOPS_HZ = 8e12
+"""Hops per second of the preset's devices."""
+POINTS_MAX = 5e6
+"""Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """What a command runs.
+
+    Attributes
+    ----------
+    bench : Bench
+    facts : dict
+        On the device, for the summary.
+    task : Task
+        With levels that suit the device.
+    settings : HgeSettings
+    level : str
+        Of the electronics, in a word.
+    frequencies : str or None
+        Tones as they were asked for, for what is said of them.
+    design : Design or None
+        Where it comes from.
+    """
+
+    bench: Bench
+    facts: dict[str, Any]
+    task: Task
+    settings: HgeSettings
+    level: str
+    frequencies: str | None = None
+    design: Design | None = None
+
+    @property
+    def design_facts(self) -> dict[str, Any] | None:
+        """The design for the summary."""
+        return None if self.design is None else {"name": self.design.name, "sha256": self.design.digest}
+
+
+def from_options(
+    options: DeviceOptions,
+    task: str,
+    *,
+    frequencies: str | None,
+    amplitude_V: float,
+    max_step_s: float | None = None,
+    restarts: int = 20,
+    level: str = "ideal",
+    loss: LossName = "squared",
+    tolerance: float = 1e-5,
+) -> Experiment:
+    """The experiment that a command's options describe.
+
+    Raises
+    ------
+    InputError
+        As `make_bench`, for an unknown task, and an amplitude or step that is none.
+    """
+    named = named_task(task)
+    bench, facts = make_bench(options, frequencies, tolerance, named.inputs)
+    check_amplitude(amplitude_V)
+    check_step(max_step_s)
+    fitted = bench.task(named)
+    settings = HgeSettings(
+        amplitude_V=amplitude_V,
+        max_step_s=max_step_s,
+        restarts=restarts,
+        loss=loss,
+        **fitted.training,
+        **loop_fields(level),
+    )
+    return Experiment(bench, facts, fitted, settings, level, frequencies)
+
+
+DESIGN_KEYS = {
+    "gate": "task.name",
+    "device": "device.model",
+    "device_seed": "device.seed",
+    "amplitude": "dither.amplitude",
+    "restarts": "learning.restarts",
+    "level": "electronics.level",
+    "loss": "learning.loss",
+    "seed": "seed",
+}
+"""What a command's options are called in a design."""
+
+
+def read_design(path: str, given: Mapping[str, Any]) -> Design:
+    """A design's file, with the options that stand beside it in place of its own values; another task is told of.
+
+    Raises
+    ------
+    InputError
+        As `Design.from_toml`.
+    """
+    values = {DESIGN_KEYS[name]: value for name, value in given.items() if name in DESIGN_KEYS}
+    if "electrodes" in given:
+        output, _, inputs = str(given["electrodes"]).replace(" ", "").partition(":")
+        values |= {"device.output": output, "device.inputs": inputs.split(",")}
+    design = Design.from_toml(path)
+    if (task := str(given.get("gate", design.task.name))).casefold() != design.task.name.casefold():
+        told = f"the task is {task}, as the command line says, in place of {design.task.name} in {path}"
+        stderr.print(told, highlight=False, markup=False)
+    if (tones := numbers("frequencies", given.get("frequencies"))) is not None:
+        kept = design.model_dump(exclude_unset=True)
+        for name in ("spacing", "base"):
+            kept.get("dither", {}).pop(name, None)
+        design = design.with_values(kept)
+        values["dither.frequencies"] = tones
+    return design.changed(values)
+
+
+def from_design(design: Design, *, max_step_s: float | None = None, tolerance: float = 1e-5) -> Experiment:
+    """The experiment of a design, its components as their parts state them, at its temperature.
+
+    Raises
+    ------
+    InputError
+        As `Design.bench`, `Design.fitted_task` and `Design.settings`.
+    """
+    check_step(max_step_s)
+    bench = design.bench(tolerance=tolerance)
+    task = design.fitted_task(bench)
+    settings = replace(design.settings(task), max_step_s=max_step_s, component_errors=board(design, parts_of(design)))
+    names, model = bench.device.terminals, design.device.model
+    known = model in ("meanfield", "kmc")
+    facts = {
+        "model": model if known else "chip",
+        "preset": DEFAULT_PRESET if known else None,
+        "seed": (design.device.seed or 0) if known else None,
+        "file": None if known else model,
+        "output": names[bench.output],
+        "inputs": [names[k] for k in bench.inputs],
+    }
+    return Experiment(bench, facts, task, settings, design.electronics.level, design=design)
+
+
+def numbers(field: str, text: str | None) -> list[float] | None:
+    """Numbers with commas or blanks between them."""
+    if text is None:
+        return None
+    try:
+        found = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(field, text, "is no list of numbers", "write numbers with commas between them") from None
+    if not found:
+        raise InputError(field, text, "is empty", "write numbers with commas between them")
+    return found
+
+
+def make_bench(
+    options: DeviceOptions, frequencies: str | None, tolerance: float, inputs: int = 2
+) -> tuple[Bench, dict[str, Any]]:
+    """The bench that a command's options describe, for `inputs` inputs, and the facts on its device for the summary.
+
+    Raises
+    ------
+    InputError
+        As `make_device` and `parse_electrodes`, for an output that was not measured, or tones that are no numbers, not
+        positive, too few or colliding.
+    """
+    device, facts = make_device(options, tolerance=tolerance)
+    names = device.terminals
+    output, chosen = default_electrodes(device, inputs)
+    if options.electrodes is not None:
+        output, chosen = parse_electrodes(options.electrodes, names, inputs)
+    live = isinstance(device, KineticMonteCarlo)
+    bench = Bench(
+        device,
+        output,
+        chosen,
+        frequencies_Hz=numbers("frequencies", frequencies),
+        spacing_Hz=LIVE_SPACING_HZ if live else SPACING_HZ,
+    )
+    _check_tones(bench, frequencies)
+    return bench, {**facts, "output": names[output], "inputs": [names[k] for k in chosen]}
+
+
+def _check_tones(bench: Bench, text: str | None) -> None:
+    count = len(bench.trained)
+    example = ",".join(f"{f:g}" for f in plan_frequencies(count, None, bench.spacing_Hz).frequencies_hz)
+    plan = bench.plan(1e-3)
+    fix = f"leave it out, or take for example {example}"
+    try:
+        window = plan.common_period_s
+    except InputError as error:
+        raise InputError("frequencies", text, f"{error.value} {error.problem}", fix) from error
+    if isinstance(bench.device, KineticMonteCarlo) and window > LIVE_WINDOW_S:
+        raise InputError(
+            "frequencies",
+            text,
+            f"makes windows of {window:.3g} s, {HOPS_HZ * window:.0e} hops each, followed one by one",
+            fix,
+        )
+    found = collisions(plan.frequencies_hz, 0.5 / window)
+    if found:
+        shown = ", ".join(f"{c.product} on f{c.tone}" for c in found[:3])
+        raise InputError("frequencies", text, f"{len(found)} mixing products collide with a tone ({shown} ...)", fix)
+
+
+def check_step(max_step_s: float | None) -> None:
+    """Refuse a step that is no time."""
+    if max_step_s is not None and not (np.isfinite(max_step_s) and max_step_s > 0):
+        raise InputError("max_step", max_step_s, "is no positive time", "give seconds, e.g. 1e-4")
+
+
+def check_level(level: str, engine: str) -> None:
+    """Refuse electronics that the engine does not know."""
+    if engine != "ngspice" and level == "transistor":
+        raise InputError(
+            "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
+        )
+
+
+def check_amplitude(amplitude_V: float) -> None:
+    """Refuse a dither that is no voltage."""
+    if not (np.isfinite(amplitude_V) and amplitude_V > 0):
+        raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
+
+
+def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float | None) -> None:
+    """Refuse a run of too many time-points.
+
+    Raises
+    ------
+    InputError
+        About the step if one was given, else about the tones, whose common period sets the length.
+    """
+    points = loop.stop_s / loop.max_step_s
+    if points <= POINTS_MAX:
+        return
+    what = f"makes {points:.2g} time-points of a transient of {loop.stop_s:.3g} s"
+    if max_step_s is not None:
+        raise InputError("max_step", max_step_s, what, f"take at least {loop.stop_s / POINTS_MAX:.1g} s")
+    raise InputError(
+        "frequencies", frequencies, f"{what} (the tones' common period is {loop.sequence.window_s:.3g} s)",
+        "take multiples of one larger spacing",
+    )  # fmt: skip
+
+
+def rehearsal(bench: Bench, task: Task, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
+    """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
+
+    Raises
+    ------
+    InputError
+        As `HomodyneLoop`, and for a run of too many time-points.
+    """
+    outputs = 1e-9 * np.arange(len(task.levels_V), dtype=np.float64)
+    loop = build_loop(bench, task, settings, bench.limits_V.mean(axis=1), 1.0, outputs)
+    check_points(loop, frequencies, settings.max_step_s)
+    return loop
+
+
+def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
+    """A training's loop as it will be, checked: see `rehearsal` and `check_room_for_starts`.
+
+    Raises
+    ------
+    InputError
+        For whatever is wrong, before the device is asked anything.
+    """
+    bench, settings = experiment.bench, experiment.settings
+    check_level(experiment.level, engine)
+    loop = rehearsal(bench, experiment.task, settings, experiment.frequencies)
+    check_room_for_starts(bench, loop, settings)
+    return loop
+
+
+def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSettings) -> None:
+    """Refuse a dither that leaves the controls less room than the starts are drawn from."""
+    low, high = loop.control_limits_V
+    start_low, start_high = bench.start_limits_V(settings.spread)
+    spare = np.minimum(start_low - low, high - start_high)
+    k = int(np.argmin(spare))
+    if spare[k] < 0:
+        raise InputError(
+            "amplitude",
+            max(loop.dither.amplitudes_v),
+            f"leaves less of {loop.range_of(k)} than the starts of {start_low[k]:.3g} to {start_high[k]:.3g} V "
+            "with their logic swing",
+            f"take at most {np.floor(1e4 * (loop.dither.amplitudes_v[k] + spare[k])) / 1e4:g} V",
+        )

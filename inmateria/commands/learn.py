@@ -1,0 +1,275 @@
+"""`inmateria learn`: run, check along the path, report, write files; what exists is kept when the user stops it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from rich.console import Console
+
+from analysis import check_path
+from analysis.gradients.path_check import PathCheck
+from circuits import Engine, HomodyneLoop, Transient
+from dnpu_models.network.geometry import FloatArray
+from inmateria.commands.experiment import Experiment, planned_loop
+from inmateria.commands.results import Results
+from inmateria.errors import InputError, Interrupted
+from inmateria.terminal.output import stderr
+from inmateria.terminal.progress import TrainingBar, compilation_told
+from learning import (
+    Attempt,
+    Bench,
+    BooleanTask,
+    FailedAttempt,
+    HgeSettings,
+    Task,
+    TrainingResult,
+    learn,
+    training_trace,
+)
+from learning.homodyne.training import EngineName
+
+CHECK_DITHER_V = 0.005
+
+
+def train(
+    experiment: Experiment, planned: HomodyneLoop, seed: int, engine: str, results: Results,
+    device_evaluations: int | None = None,
+) -> tuple[TrainingResult, float]:  # fmt: skip
+    """Run the trainer under a progress bar; returns the result and the seconds it took."""
+    begin = time.perf_counter()
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    last: list[Attempt] = []
+    with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
+
+        def done(attempt: Attempt | FailedAttempt) -> None:
+            if isinstance(attempt, FailedAttempt):
+                told = f"{task.name}: attempt {attempt.number + 1} failed, {attempt.reason}"
+                stderr.print(told, highlight=False, markup=False)
+                bar.next_attempt()
+                return
+            last[:] = [attempt]
+            verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
+            stderr.print(
+                f"{task.name}: {verdict}, {attempt.initial.words()} -> {attempt.final.words()}",
+                highlight=False,
+            )
+            bar.next_attempt()
+
+        try:
+            result = learn(
+                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
+                progress=bar.update, on_attempt=done, folder=results.folder, device_evaluations=device_evaluations,
+            )  # fmt: skip
+        except KeyboardInterrupt as interruption:
+            raise _keep(interruption, last, results) from None
+    return result, time.perf_counter() - begin
+
+
+def _keep(interruption: KeyboardInterrupt, last: list[Attempt], results: Results) -> Interrupted:
+    """Write the waveforms of an interrupted run, else of the attempt before it; the error that says so."""
+    partial = getattr(interruption, "partial", None)
+    if partial is not None and len(partial[1].time_s) > 1:
+        loop, run = cast(tuple[HomodyneLoop, Transient], partial)
+        where = f"stopped by Ctrl-C at {run.time_s[-1]:.3g} s of {loop.stop_s:.3g} s"
+    elif last:
+        loop, run, where = last[0].loop, last[0].run, "stopped by Ctrl-C between attempts"
+    else:
+        return Interrupted("run", "Ctrl-C", "stopped by Ctrl-C before the first time-point", "run the command again")
+    if results.folder is None:
+        return Interrupted("run", "Ctrl-C", where, "with --out DIR the waveforms so far are kept")
+    path = results.write_waveforms(loop, run, interrupted=1)
+    error = Interrupted("run", "Ctrl-C", where, f"the waveforms so far are in {path}")
+    results.write_error(error)
+    return error
+
+
+def run_learning(
+    experiment: Experiment,
+    *,
+    seed: int,
+    engine: str,
+    folder: Path | None,
+    answer: Console,
+    device_evaluations: int | None = None,
+) -> dict[str, Any]:
+    """Learn, check the gradient along the path, write files if there is a folder; return the document."""
+    begin = time.perf_counter()
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    planned = planned_loop(experiment, engine)
+    check_budget(task, settings, device_evaluations)
+    results = Results(
+        "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
+    )
+    result, training_s = train(experiment, planned, seed, engine, results, device_evaluations)
+    attempt = result.best
+    results.write_waveforms(attempt.loop, attempt.run)
+    results.write_deck(attempt.loop, attempt.run)
+    about, check = _check(bench, task, attempt, engine, results)
+    held_A = held_out_A(bench, task, attempt.controls_V)
+    summary = _summary(task, bench, result, attempt, check, held_A)
+    summary |= {
+        "device": experiment.facts,
+        "design": experiment.design_facts,
+        "engine": engine,
+        "level": experiment.level,
+        "loss_function": settings.loss,
+        "ngspice": about,
+    }
+    split = _split(result)
+    summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
+    summary["training_s"] = training_s
+    results.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
+    summary["wall_s"] = time.perf_counter() - begin
+    content = results.write_summary(summary)
+    _tell(summary, attempt.final.words(), folder, answer)
+    return content
+
+
+def _check(bench: Bench, task: Task, attempt: Attempt, engine: str, results: Results) -> tuple[str | None, PathCheck]:
+    """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
+    try:
+        with stderr.status("checking the gradient along the path"):
+            if engine != "ngspice":
+                return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+            with Engine() as ngspice:
+                about = str(ngspice.about()["version"])
+                return about, check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
+    except KeyboardInterrupt:
+        said = "stopped by Ctrl-C after the training, at the check of the gradient"
+        kept = "with --out DIR the waveforms are kept"
+        if results.folder is not None:
+            kept = f"the waveforms are in {results.folder / 'waveforms.nc'}"
+        error = Interrupted("run", "Ctrl-C", said, kept)
+        results.write_error(error)
+        raise error from None
+
+
+def _figures(
+    result: TrainingResult, attempt: Attempt, task: Task, check: PathCheck, held_A: FloatArray, dataset: Any
+) -> dict[str, Any]:
+    from analysis.plots import loop as plots
+    from analysis.plots import task as task_plots
+
+    period = attempt.loop.sequence.period_s
+    if isinstance(task, BooleanTask):
+        answer = {"truth_table.png": plots.plot_truth_table(attempt, task.gate)}
+    else:
+        answer = {"task.png": task_plots.plot_task(task, attempt.final_A, held_A)}
+    return {
+        **answer,
+        "trace.png": task_plots.plot_traces({"hge": training_trace(result)}, task.name),
+        "learning.png": plots.plot_learning(attempt),
+        "waveforms.png": plots.plot_waveforms(dataset, start_s=period, stop_s=2 * period),
+        "gradient.png": plots.plot_path_check(check),
+    }
+
+
+def _split(result: TrainingResult) -> dict[str, float]:
+    """Where the training time went: in the device, and in the simulator around it."""
+    device = sum(a.run.statistics.get("device_seconds", 0.0) for a in result.attempts)
+    total = sum(a.run.statistics["seconds"] for a in result.attempts)
+    return {"device": device, "simulator": total - device}
+
+
+def _outputs(task: Task, values: Any) -> dict[str, float]:
+    return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
+
+
+def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:
+    """Static output currents for the task's held-out points, A; empty where there are none."""
+    levels = task.test_levels_V
+    return bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """What the document tells of a task."""
+    return {
+        "gate": task.name if isinstance(task, BooleanTask) else None,
+        "task": task.name,
+        "patterns": len(task.points),
+        "test_points": len(task.test_points),
+    }
+
+
+def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | None) -> None:
+    """Refuse a budget that is too small for one attempt."""
+    least = len(task.points) * (settings.looks + settings.sequences + 2)
+    if device_evaluations is not None and device_evaluations < least:
+        raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
+
+
+def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
+    """The attempts that failed, counted from 1, and why."""
+    return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
+
+
+def _summary(
+    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
+) -> dict[str, Any]:
+    ohm = attempt.loop.stage.transimpedance_ohm
+    polarity = attempt.loop.stage.polarity
+    runs = [a.run for a in result.attempts]
+    return {
+        **task_facts(task),
+        "method": "hge",
+        "success": result.success,
+        "restarts": result.starts,
+        "failed_attempts": failed_facts(result.failed),
+        "initial": {
+            "outputs_V": _outputs(task, attempt.initial_A * ohm),
+            **attempt.initial.facts(),
+            "loss": attempt.loss(1),
+        },
+        "outputs_V": _outputs(task, attempt.final_A * ohm),
+        "currents_A": _outputs(task, attempt.final_A),
+        "polarity": polarity,
+        **attempt.final.facts(),
+        "test": task.test_facts(attempt.final_A, held_A, polarity),
+        "noise_A": bench.noise_A(),
+        "loss": attempt.loss(attempt.loop.sequences),
+        "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
+        "gradient": {
+            "quantity": "d(output current)/dV",
+            "dither_V": check.dither_V,
+            "cosine_median": float(np.median(check.cosines)),
+            "cosine_min": float(np.min(check.cosines)),
+            "samples": len(check.cosines),
+        },
+        "dither": {
+            "frequencies_Hz": list(attempt.loop.dither.frequencies_hz),
+            "amplitudes_V": list(attempt.loop.dither.amplitudes_v),
+            "anneal_to": attempt.loop.anneal_to,
+        },
+        "stability": attempt.loop.stability,
+        "device_evaluations": result.device_evaluations,
+        "physical_s": result.physical_s,
+        "simulated_s": sum(float(r.time_s[-1]) for r in runs),
+        "timepoints": int(sum(r.statistics["points"] for r in runs)),
+        "rejected": int(sum(r.statistics.get("rejected", 0.0) for r in runs)),
+        "prediction_error_V": max(r.statistics.get("prediction_error_V", 0.0) for r in runs),
+    }
+
+
+def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Console) -> None:
+    """The result for people."""
+    g = summary["gradient"]
+    verdict = "learned" if summary["success"] else "not learned"
+    if summary["gate"] is not None:
+        currents = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
+        told = f"outputs (nA): {currents}; margin {summary['margin']:.2f} of the swing"
+    else:
+        held = "".join(f", held-out {name} {value:.2f}" for name, value in summary["test"].items())
+        told = f"{words}{held}"
+    lost = len(summary["failed_attempts"])
+    attempts = f"attempt{'s' if summary['restarts'] > 1 else ''}{f' ({lost} failed)' if lost else ''}"
+    answer.print(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}", highlight=False)
+    answer.print(
+        f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
+        f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",
+        highlight=False,
+    )
+    if folder is not None:
+        answer.print(f"figures, waveforms and deck are in {folder}", highlight=False)

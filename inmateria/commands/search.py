@@ -1,0 +1,166 @@
+"""`inmateria learn --method ...`: baselines beside homodyne gradient extraction; same device, clock and budget."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+
+from inmateria.commands.experiment import Experiment, planned_loop
+from inmateria.commands.learn import failed_facts, held_out_A, task_facts
+from inmateria.commands.results import Results
+from inmateria.errors import InputError
+from inmateria.terminal.output import stderr
+from learning import (
+    Bench,
+    HgeSettings,
+    SearchResult,
+    SearchSettings,
+    Task,
+    Trace,
+    TrainingResult,
+    evaluations_to_first,
+    learn,
+    search,
+    training_trace,
+)
+from learning.homodyne.training import EngineName
+
+METHODS = ("hge", "random", "differences", "spsa", "evolution")
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """Methods from a list with commas.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or one that is named twice.
+    """
+    named = tuple(word.strip().lower() for word in text.split(","))
+    for name in named:
+        if name not in METHODS:
+            raise InputError("method", text, f"{name!r} is no method", f"choose from {', '.join(METHODS)}")
+        if named.count(name) > 1:
+            raise InputError("method", text, f"names {name} twice", "name each once")
+    return named
+
+
+def run_search(
+    experiment: Experiment,
+    methods: tuple[str, ...],
+    *,
+    seed: int,
+    engine: str,
+    device_evaluations: int | None,
+    folder: Path | None,
+    answer: Console,
+) -> dict[str, Any]:
+    """Run the methods one after the other at equal budgets; return the document of the first, the others beside it."""
+    begin = time.perf_counter()
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    planned_loop(experiment, engine)
+    budget = device_evaluations
+    if budget is None:
+        budget = settings.restarts * len(task.points) * (settings.looks + settings.sequences + 2)
+    results = Results("learn", seed, folder, {"task": task.name, "seed": seed})
+    probe = float(np.max(settings.amplitude_V))
+    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=probe)
+    found: dict[str, dict[str, Any]] = {}
+    traces: dict[str, Trace] = {}
+    for name in methods:
+        with stderr.status(f"{task.name}: {name}"):
+            if name == "hge":
+                found[name], traces[name] = _by_hge(bench, task, settings, seed, engine, budget)
+            else:
+                rng = np.random.default_rng(seed)
+                result = search(bench, task, name, device_evaluations=budget, rng=rng, settings=same)
+                found[name], traces[name] = _facts(bench, task, result), result.trace
+        _tell(task, name, found[name], answer)
+    summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]]}
+    summary |= {"device": experiment.facts, "design": experiment.design_facts}
+    summary["methods"] = found
+    results.write_dataset("trace.nc", _dataset(task, traces))
+    from analysis.plots import task as task_plots
+
+    results.write_figures(lambda _: {"trace.png": task_plots.plot_traces(traces, task.name)})
+    summary["wall_s"] = time.perf_counter() - begin
+    content = results.write_summary(summary)
+    if folder is not None:
+        answer.print(f"figure and trace are in {folder}", highlight=False)
+    return content
+
+
+def _by_hge(
+    bench: Bench, task: Task, settings: HgeSettings, seed: int, engine: str, budget: int
+) -> tuple[dict[str, Any], Trace]:
+    result: TrainingResult = learn(
+        bench, task, settings, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
+        device_evaluations=budget,
+    )  # fmt: skip
+    if not result.attempts:
+        raise InputError("evaluations", budget, "is less than one attempt of hge takes", "raise it")
+    attempt, trace = result.best, training_trace(result)
+    polarity = attempt.loop.stage.polarity
+    return {
+        "success": result.success,
+        "restarts": result.starts,
+        "failed_attempts": failed_facts(result.failed),
+        "device_evaluations": result.device_evaluations,
+        "evaluations_to_first": evaluations_to_first(result),
+        "physical_s": result.physical_s,
+        "polarity": polarity,
+        **attempt.final.facts(),
+        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
+        "currents_A": dict(zip(task.patterns, map(float, attempt.final_A), strict=True)),
+        "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
+        "trace": _trace(trace),
+    }, trace
+
+
+def _facts(bench: Bench, task: Task, result: SearchResult) -> dict[str, Any]:
+    return {
+        "success": result.success,
+        "restarts": result.starts,
+        "device_evaluations": result.device_evaluations,
+        "evaluations_to_first": result.device_evaluations if result.success else None,
+        "physical_s": result.physical_s,
+        "polarity": result.polarity,
+        **result.score.facts(),
+        "test": task.test_facts(result.outputs_A, held_out_A(bench, task, result.controls_V), result.polarity),
+        "currents_A": dict(zip(task.patterns, map(float, result.outputs_A), strict=True)),
+        "controls_V": dict(zip(bench.names, map(float, result.controls_V), strict=True)),
+        "trace": _trace(result.trace),
+    }
+
+
+def _trace(trace: Trace) -> dict[str, list[float]]:
+    return {
+        "device_evaluations": [int(n) for n in trace.evaluations],
+        "physical_s": [float(t) for t in trace.time_s],
+        "loss": [float(v) for v in trace.loss],
+    }
+
+
+def _dataset(task: Task, traces: dict[str, Trace]) -> xr.Dataset:
+    parts = {}
+    for name, trace in traces.items():
+        steps = f"step_{name}"
+        parts[f"evaluations_{name}"] = (steps, trace.evaluations, {"units": "1", "long_name": "device evaluations"})
+        parts[f"time_{name}"] = (steps, trace.time_s, {"units": "s", "long_name": "physical time"})
+        parts[f"loss_{name}"] = (steps, trace.loss, {"units": "1", "long_name": "best loss so far"})
+    return xr.Dataset(parts, attrs={"task": task.name})
+
+
+def _tell(task: Task, name: str, facts: dict[str, Any], answer: Console) -> None:
+    verdict = "learned" if facts["success"] else "not learned"
+    shown = ", ".join(f"{k} {v:.2f}" for k, v in facts.items() if k in ("margin", "accuracy", "error"))
+    answer.print(
+        f"{task.name} by {name}: {verdict}, {facts['device_evaluations']} device evaluations "
+        f"({facts['physical_s']:.0f} s), {shown}, {1e9 * facts['separation_A']:.2f} nA",
+        highlight=False,
+    )

@@ -1,0 +1,128 @@
+"""A device by name: a model of a random network, or a measured chip's file; and which electrodes it is used with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from inmateria.errors import InputError
+from learning.bench.bench import (
+    CHIP_INPUTS,
+    CHIP_INPUTS_OTHER,
+    DEFAULT_DEVICE_SEED,
+    DEFAULT_OUTPUT,
+    DEFAULT_PRESET,
+    INPUT_ORDER,
+)
+
+AnyModel = MeanField | KineticMonteCarlo | ChipSurrogate
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What is said of the device.
+
+    Parameters
+    ----------
+    model : str
+        ``meanfield``, ``kmc``, or the path of a chip file.
+    seed : int, optional
+        Seed of a random network.
+    electrodes : str, optional
+        Output and inputs, e.g. ``e0:e2,e6``.
+    temperature_K : float, optional
+        Of a random network, where it is not the preset's.
+    """
+
+    model: str = "meanfield"
+    seed: int | None = None
+    electrodes: str | None = None
+    temperature_K: float | None = None
+
+
+def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[AnyModel, dict[str, Any]]:
+    """The device that the options name, and the facts on it for the summary.
+
+    Parameters
+    ----------
+    options : DeviceOptions
+    tolerance : float
+        Of a mean field followed in a transient.
+
+    Raises
+    ------
+    InputError
+        For an unknown device, a file that is missing or holds no chip, a seed that means nothing.
+    """
+    name = options.model
+    if name in ("meanfield", "kmc"):
+        seed = DEFAULT_DEVICE_SEED if options.seed is None else options.seed
+        changes = {} if options.temperature_K is None else {"temperature_K": options.temperature_K}
+        network = DopantNetwork.random(seed=seed, preset=DEFAULT_PRESET, **changes)
+        facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
+        return (MeanField(network, tolerance=tolerance) if name == "meanfield" else KineticMonteCarlo(network)), facts
+    chip = _chip(name)
+    if options.seed is not None:
+        raise InputError("device_seed", options.seed, "means nothing to a measured chip", "leave it out")
+    if options.temperature_K is not None:
+        raise InputError("temperature", options.temperature_K, "means nothing to a measured chip", "leave it out")
+    return chip, {"model": "chip", "preset": None, "seed": None, "file": name}
+
+
+def default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, ...]]:
+    """Output and inputs where nothing was said; docs/decisions.md tells how they were chosen."""
+    if not isinstance(device, ChipSurrogate):
+        return DEFAULT_OUTPUT, INPUT_ORDER[:inputs]
+    names = device.terminals
+    output = device.measured[0]
+    others = [name for name in names if name != names[output]]
+    first = CHIP_INPUTS_OTHER.get(inputs, CHIP_INPUTS)
+    if set(first) <= set(others):
+        others = [*first, *[name for name in others if name not in first]]
+    else:
+        others = others[-inputs:]
+    if len(others) < inputs:
+        raise InputError("device", len(names), f"has too few terminals for {inputs} inputs", "take another task")
+    return output, tuple(names.index(name) for name in others[:inputs])
+
+
+def parse_electrodes(text: str, terminals: tuple[str, ...], inputs: int = 2) -> tuple[int, tuple[int, ...]]:
+    """Output and inputs from ``OUTPUT:INPUT,INPUT`` (as many inputs as the task has), as numbers of terminals.
+
+    Raises
+    ------
+    InputError
+        For another form, or terminals that do not exist or are named twice.
+    """
+    output, colon, rest = text.replace(" ", "").partition(":")
+    named_inputs = rest.split(",")
+    if not colon or not output or len(named_inputs) != inputs or not all(named_inputs):
+        form = "OUTPUT:" + ",".join(["INPUT"] * inputs)
+        raise InputError(
+            "electrodes", text, f"is not of the form {form}",
+            f"write for example {terminals[0]}:{','.join(terminals[1 : 1 + inputs])}",
+        )  # fmt: skip
+    named = (output, *named_inputs)
+    for name in named:
+        if name not in terminals:
+            raise InputError("electrodes", text, f"the device has no {name!r}", f"choose from {', '.join(terminals)}")
+        if named.count(name) > 1:
+            raise InputError("electrodes", text, f"names {name} twice", "name different ones")
+    return terminals.index(output), tuple(terminals.index(name) for name in named_inputs)
+
+
+def _chip(name: str) -> ChipSurrogate:
+    """A chip's file, whatever saved it."""
+    path = Path(name)
+    if not name.strip() or not path.exists():
+        looks_like_a_file = path.suffix or "/" in name
+        problem = "is no file" if looks_like_a_file else "is no device known here, and no file"
+        raise InputError("device", name, problem, "use meanfield, kmc or the path of a chip file (.npz, .pickle, .pt)")
+    read = ChipSurrogate.from_npz if path.suffix == ".npz" else ChipSurrogate.from_brainspy
+    try:
+        return read(path)
+    except InputError as error:
+        about = "" if error.field == "path" else f"{error.field} = {error.value!r} "
+        raise InputError("device", name, f"{about}{error.problem}", error.fix) from error

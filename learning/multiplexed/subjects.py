@@ -1,0 +1,109 @@
+"""What a run of multiplexed gradient descent trains: a network on its samples, its start, and how it is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from dnpu_models.network.geometry import FloatArray
+from learning.multiplexed.descent import Cost
+from learning.multiplexed.sigmoid_network import SigmoidNetwork, mean_square, share_right
+from learning.samples.images import ImageSet
+from learning.samples.samples import SampleSet
+
+Problem = SampleSet | ImageSet
+"""Samples for a network of sigmoid neurons, or images for a convolutional one (needs torch)."""
+
+
+class Look(NamedTuple):
+    """What all samples say of parameters."""
+
+    cost: float
+    accuracy: float
+    test_accuracy: float
+    """NaN where no samples are held out."""
+
+
+class Subject(Protocol):
+    """A network on its samples."""
+
+    @property
+    def cost(self) -> Cost:
+        """What is minimised."""
+
+    @property
+    def start(self) -> FloatArray:
+        """Parameters to begin with, (P,)."""
+
+    def look(self, theta: FloatArray) -> Look:
+        """See all samples."""
+
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        """Exact gradient of the cost of all samples, or of many, (P,)."""
+
+
+class SigmoidSubject:
+    """A network of sigmoid neurons with its own defects and start.
+
+    Parameters
+    ----------
+    samples : SampleSet
+    seed : int
+    batch : int
+    shuffled : bool
+    defects, start_spread : float
+        As in `MgdTraining`.
+    """
+
+    def __init__(
+        self, samples: SampleSet, seed: int, *, batch: int, shuffled: bool, defects: float, start_spread: float
+    ) -> None:
+        neurons, start = np.random.default_rng([seed, 7]).spawn(2)
+        self._samples = samples
+        self.network = SigmoidNetwork(samples.sizes).with_defects(defects, neurons)
+        self.start = self.network.start(start, start_spread)
+        order = seed if shuffled else None
+        self.cost = self.network.data(samples.inputs, samples.targets, batch=batch, order_seed=order)
+
+    def look(self, theta: FloatArray) -> Look:
+        """See all samples."""
+        net, held = self.network, self._samples
+        test = net.accuracy(theta, held.test_inputs, held.test_targets) if len(held.test_inputs) else float("nan")
+        outputs = net.outputs(theta, held.inputs)
+        return Look(mean_square(outputs, held.targets), share_right(outputs, held.targets), test)
+
+    def gradient(self, theta: FloatArray) -> FloatArray:
+        """Exact gradient of the cost of all samples."""
+        return self.network.gradient(theta, self._samples.inputs, self._samples.targets)
+
+
+def layout(problem: Problem) -> str:
+    """The network in a few letters: 2-2-1, or 1x28x28-16-32-32-10."""
+    if isinstance(problem, SampleSet):
+        return "-".join(map(str, problem.sizes))
+    from learning.multiplexed.image_network import CHANNELS
+
+    pixels = "x".join(map(str, problem.images.shape[1:]))
+    return "-".join(map(str, (pixels, *CHANNELS[problem.name], 10)))
+
+
+def parameters_of(problem: Problem) -> int:
+    """Number of parameters, P."""
+    if isinstance(problem, SampleSet):
+        return SigmoidNetwork(problem.sizes).parameters
+    from learning.multiplexed.image_network import parameter_count
+
+    return parameter_count(problem)
+
+
+def fingerprint(problem: Problem) -> str:
+    """The samples in a few letters, so that checkpoints are not taken for those of others."""
+    held = (
+        (problem.inputs, problem.targets) if isinstance(problem, SampleSet) else (problem.images, problem.labels)
+    )  # fmt: skip
+    digest = hashlib.sha256()
+    for array in held:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

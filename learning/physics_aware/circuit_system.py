@@ -1,0 +1,138 @@
+"""Circuits as physical systems: waveforms through ngspice, or through the compiled twin of our own board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from circuits import Engine, EnginePool, FailedSample, RlcLayer, WaveformCircuit
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from learning.physics_aware.systems import checked_values, with_noise
+
+
+class CircuitSystem:
+    """Any circuit of waveforms in ngspice, with the noise of what drives and reads it.
+
+    Parameters
+    ----------
+    circuit : WaveformCircuit
+    engines : Engine or EnginePool
+        What runs it.
+    limits_V : tuple of float
+        Lowest and highest voltage of every input.
+    input_noise_V, output_noise_V : float
+        Standard deviations of white noise on the values that go in (the circuit answers to it) and on those read, V.
+    skip : bool
+        Go on without a sample at which ngspice fails: its row is NaN, and `failed` says why. Else the error is raised.
+
+    Attributes
+    ----------
+    failed : list of FailedSample
+        Of the last batch.
+
+    Raises
+    ------
+    InputError
+        For limits without a range between them, or noise that is none.
+    """
+
+    failed: list[FailedSample]
+
+    def __init__(
+        self,
+        circuit: WaveformCircuit,
+        engines: Engine | EnginePool,
+        limits_V: tuple[float, float],
+        *,
+        input_noise_V: float = 0.0,
+        output_noise_V: float = 0.0,
+        skip: bool = False,
+    ) -> None:
+        def in_ngspice(values: FloatArray) -> FloatArray:
+            answers, self.failed = circuit.respond(values, engines, skip=skip)
+            return answers
+
+        self._prepare(circuit, in_ngspice, limits_V, input_noise_V, output_noise_V)
+
+    def _prepare(
+        self,
+        circuit: WaveformCircuit,
+        answer: Callable[[FloatArray], FloatArray],
+        limits_V: tuple[float, float],
+        input_noise_V: float,
+        output_noise_V: float,
+    ) -> None:
+        low, high = limits_V
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise InputError("limits_V", limits_V, "is no range", "give a lowest and a highest voltage")
+        for name, value in (("input_noise_V", input_noise_V), ("output_noise_V", output_noise_V)):
+            if not (np.isfinite(value) and value >= 0):
+                raise InputError(name, value, "is no standard deviation", "give volts, 0 or more")
+        self.circuit = circuit
+        self.input_limits_V = np.full(circuit.width, float(low)), np.full(circuit.width, float(high))
+        self.failed = []
+        self._answer, self._noise_V = answer, (input_noise_V, output_noise_V)
+
+    @property
+    def inputs(self) -> int:
+        """Values of a sample."""
+        return self.circuit.width
+
+    @property
+    def outputs(self) -> int:
+        """Readings of a sample."""
+        return self.circuit.answers
+
+    def respond(self, values: FloatArray, rng: np.random.Generator | None = None) -> FloatArray:
+        """Readings (V, (batch, outputs)) for values (V, (batch, inputs)); see `PhysicalSystem`.
+
+        Raises
+        ------
+        InputError
+            For another shape or values beyond the limits.
+        ConvergenceError, EngineError, NetlistError, Interrupted
+            As `WaveformCircuit.respond`.
+        """
+        fed = with_noise(checked_values(self, values), self._noise_V[0], rng)
+        return with_noise(self._answer(fed), self._noise_V[1], rng)
+
+
+class RlcSystem(CircuitSystem):
+    """The electronic layer: ngspice or the twin answers, the twin knows the exact derivative.
+
+    Parameters
+    ----------
+    board : RlcLayer
+    engines : Engine or EnginePool, optional
+        Without them the compiled twin answers: the same time steps, some ten times faster.
+    input_noise_V, output_noise_V, skip
+        As `CircuitSystem`.
+    """
+
+    def __init__(
+        self,
+        board: RlcLayer,
+        engines: Engine | EnginePool | None = None,
+        *,
+        input_noise_V: float = 0.0,
+        output_noise_V: float = 0.0,
+        skip: bool = False,
+    ) -> None:
+        self.board = board
+        if engines is None:
+            self._prepare(board.circuit, board.twin, board.limits_V, input_noise_V, output_noise_V)
+        else:
+            super().__init__(
+                board.circuit,
+                engines,
+                board.limits_V,
+                input_noise_V=input_noise_V,
+                output_noise_V=output_noise_V,
+                skip=skip,
+            )
+
+    def vector_jacobian(self, values: FloatArray, cotangents: FloatArray) -> FloatArray:
+        """Exact J' c without noise, (batch, inputs), for cotangents (batch, outputs)."""
+        return self.board.vector_jacobian(checked_values(self, values), cotangents)

@@ -1,0 +1,15 @@
+"""Random search: settings drawn as the trainer draws its starts, each looked at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learning.searches.search import Meter
+
+BATCH = 16
+
+
+def random_search(meter: Meter, rng: np.random.Generator) -> None:
+    """Draw settings from the middle of the ranges until the meter ends it."""
+    while True:
+        meter.measure_many(np.stack([meter.bench.random_controls(meter.settings.spread, rng) for _ in range(BATCH)]))

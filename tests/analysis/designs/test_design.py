@@ -1,0 +1,189 @@
+"""Designs as files: what is read, what is refused and how, and the bench and loop they describe."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.designs.design import Design
+from circuits import loop_fields
+from dnpu_models import NoisyDevice
+from inmateria.errors import InputError
+from learning import Bench, BooleanTask, default_bench
+from learning.homodyne.training import HgeSettings, build_loop
+from netlists import load_part
+
+TOML = """
+name = "mine"
+[device]
+seed = 3
+temperature = "80 K"
+output = "e1"
+inputs = ["e3", "e5"]
+[task]
+name = "NAND"
+swing = "0.3 V"
+[dither]
+amplitude = "5 mV"
+spacing = "20 Hz"
+base = "1 kHz"
+[learning]
+rate = 0.2
+step = "20 mV"
+[noise]
+density = "1e-5 nA^2/Hz"
+"""
+
+
+def test_a_file_becomes_bench_task_and_settings(tmp_path: Path) -> None:
+    path = tmp_path / "design.toml"
+    path.write_text(TOML)
+    design = Design.from_toml(path)
+    bench = design.bench()
+    assert isinstance(bench.device, NoisyDevice)
+    network = bench.device.device.network  # type: ignore[attr-defined]
+    assert (network.seed, network.temperature_K) == (3, 80.0)
+    assert (bench.output, bench.inputs) == (1, (3, 5))
+    task = design.fitted_task(bench)
+    assert isinstance(task, BooleanTask)
+    assert (task.gate, task.swings_V) == ("NAND", (0.3, 0.3))
+    settings = design.settings(task)
+    assert (settings.amplitude_V, settings.learning_rate, settings.step_V) == (5e-3, 0.2, 0.02)
+    tones = np.array(bench.plan(settings.amplitude_V).frequencies_hz)
+    assert tones.min() >= 1000.0
+    np.testing.assert_allclose(tones / 20.0, np.round(tones / 20.0))
+
+
+def test_nothing_said_is_the_default_experiment() -> None:
+    design = Design.from_values({})
+    bench = design.bench()
+    ours: Bench = default_bench()
+    np.testing.assert_array_equal(bench.currents_A(np.zeros(7)), ours.currents_A(np.zeros(7)))
+    assert (bench.output, bench.inputs, bench.plan(0.01)) == (ours.output, ours.inputs, ours.plan(0.01))
+    settings = design.settings(design.fitted_task(bench))
+    assert settings == HgeSettings(**loop_fields("ideal"))
+
+
+def test_amplitudes_may_differ() -> None:
+    peaks = [1e-3 * k for k in range(1, 8)]
+    design = Design.from_values({"dither": {"amplitude": peaks}})
+    bench = design.bench()
+    task = design.fitted_task(bench)
+    loop = build_loop(bench, task, design.settings(task), np.zeros(7), 1.0, 1e-9 * np.arange(4))
+    assert loop.dither.amplitudes_v == tuple(peaks)
+    with pytest.raises(InputError, match="7 trained electrodes want one or 7"):
+        bench.plan(peaks[:3])
+
+
+def test_figures_levels_and_supply_reach_the_parts() -> None:
+    design = Design.from_values(
+        {"electronics": {"level": "macro", "supply": "12 V", "values": {"mixer": {"offset": 1e-4}}}}
+    )
+    settings = design.settings(BooleanTask("XOR"))
+    assert settings.multiplier_V == 10.0
+    mixer = settings.parts["mixer"].defaults
+    assert (mixer["offset"], mixer["vswing"]) == (1e-4, load_part("mixer", "macro").defaults["vswing"] - 3.0)
+    assert settings.parts["lowpass"].defaults == load_part("lowpass", "macro").defaults
+    own = Design.from_values({"electronics": {"parts": {"mixer": "transistor"}, "supply": "14 V"}})
+    assert own.settings(BooleanTask("XOR")).parts["mixer"].defaults["vsupply"] == 14.0
+
+
+def test_a_part_of_ones_own_lies_beside_the_design(tmp_path: Path) -> None:
+    (tmp_path / "mine.lib").write_text(
+        ".subckt mine in out params: tau=1\nR1 in out {tau/1e-6}\nC1 out 0 1e-6\n.ends mine\n"
+    )
+    (tmp_path / "d.toml").write_text('[electronics.parts]\nlowpass = { file = "mine.lib" }\n')
+    design = Design.from_toml(tmp_path / "d.toml")
+    assert design.settings(BooleanTask("AND")).parts["lowpass"].subckt == "mine_as_lowpass"
+    before = design.digest
+    (tmp_path / "mine.lib").write_text(
+        ".subckt mine in out params: tau=1\nR1 in out {tau/2e-6}\nC1 out 0 2e-6\n.ends mine\n"
+    )
+    assert Design.from_toml(tmp_path / "d.toml").digest != before
+
+
+def test_changes_are_checked_like_a_file() -> None:
+    design = Design.from_values({})
+    louder = design.changed({"dither.amplitude": "20 mV", "device.seed": 4})
+    assert (louder.dither.amplitude, louder.device.seed) == ((0.02,), 4)
+    assert louder.digest != design.digest
+    assert (
+        louder.changed({"dither.amplitude": 0.01, "device.seed": 4}).dither
+        == Design.from_values({"dither": {"amplitude": "10 mV"}}).dither
+    )
+    assert pickle.loads(pickle.dumps(louder)) == louder
+    with pytest.raises(InputError, match=r"did you mean dither\.amplitude"):
+        design.changed({"dither.amplitud": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("key", "unit"), [("dither.amplitude", "V"), ("noise.density", "A^2/Hz"), ("device.seed", ""), ("task.name", "")]
+)
+def test_units_of_keys(key: str, unit: str) -> None:
+    assert Design.unit_of(key) == unit
+
+
+@pytest.mark.parametrize("key", ["dither", "dither.amplitude.x", "amplitude", "foo.bar"])
+def test_keys_without_a_value_are_refused(key: str) -> None:
+    with pytest.raises(InputError):
+        Design.unit_of(key)
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "told"),
+    [
+        ({"dither": {"amplitud": 1}}, "dither.amplitud", "did you mean dither.amplitude?"),
+        ({"amplitude": 1}, "amplitude", "did you mean dither.amplitude?"),
+        ({"devices": {}}, "devices", "did you mean device?"),
+        ({"dither": {"amplitude": "5 mA"}}, "dither.amplitude[0]", "is in mA, V is wanted"),
+        ({"dither": {"amplitude": "-5 mV"}}, "dither.amplitude[0]", "must be above 0 V"),
+        ({"dither": {"amplitude": []}}, "dither.amplitude", "at least 1 item"),
+        ({"dither": {"frequencies": [1, 2], "spacing": "9 Hz"}}, "dither", "both say where the tones are"),
+        ({"learning": {"loss": "cubic"}}, "learning.loss", "'squared', 'absolute' or 'hinge'"),
+        ({"learning": {"restarts": 0}}, "learning.restarts", "greater than or equal to 1"),
+        ({"learning": {"restarts": 2.5}}, "learning.restarts", "integer"),
+        ({"device": 3}, "device", "is a table of keys"),
+        ({"electronics": {"parts": {"mixer": {"file": "x", "foo": 1}}}}, "electronics.parts.mixer.foo", "no key"),
+        ({"tolerances": {"resistor": "200 %"}}, "tolerances.resistor", "at most 1"),
+        ({"name": " "}, "name", "is empty"),
+        ({"name": "a", "seed": -1, "device": {"seed": "x"}}, "seed", "and 1 more wrong value"),
+    ],
+)
+def test_wrong_values_are_named(content: dict[str, Any], field: str, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        Design.from_values(content)
+    assert raised.value.field == field
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"device": {"model": "nochip.npz"}}, "device"),
+        ({"device": {"output": "e9"}}, "device.output"),
+        ({"device": {"inputs": ["e1", "x"]}}, "device.inputs"),
+        ({"task": {"name": "XAND"}}, "task.name"),
+        ({"electronics": {"parts": {"mixr": "macro"}}}, "electronics.parts.mixr"),
+        ({"electronics": {"parts": {"mixer": "big"}}}, "electronics.parts.mixer"),
+        ({"electronics": {"values": {"mixr": {"offset": 1.0}}}}, "electronics.values.mixr"),
+        ({"electronics": {"level": "macro", "supply": "2 V"}}, "electronics.supply"),
+    ],
+)
+def test_what_does_not_exist_is_named_when_it_is_built(content: dict[str, Any], field: str) -> None:
+    design = Design.from_values(content)
+    with pytest.raises(InputError) as raised:
+        design.settings(design.fitted_task(design.bench()))
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(("text", "told"), [("a = ", "is no TOML"), (None, "is no file"), (b"\xff", "is no TOML")])
+def test_files_that_hold_no_design(tmp_path: Path, text: str | bytes | None, told: str) -> None:
+    path = tmp_path / "d.toml"
+    if text is not None:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(InputError, match=told):
+        Design.from_toml(path)

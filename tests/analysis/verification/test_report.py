@@ -1,0 +1,137 @@
+"""What a verification found stands in its report: a verification of a small random network, put together by hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis import check_path
+from analysis.designs.design import Design
+from analysis.report.page import Criterion, render_report
+from analysis.verification.nominal import NominalRun
+from analysis.verification.report import last_budget, verification_report
+from analysis.verification.verify import Confirmation, Verification
+from analysis.verification.yields import Sensitivity, yield_of
+from inmateria.errors import ConvergenceError
+from learning import Attempt, Bench, FailedAttempt, HgeSettings, TrainingResult
+
+PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
+
+
+@pytest.fixture(scope="module")
+def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
+    bench, attempt, task = small_bench, small_attempt, small_bench.task("AND")
+    lost = FailedAttempt(1, ConvergenceError("device", "NaN", "gave no current", "check it"), 20, None)
+    design = Design.from_values(
+        {
+            "name": "small <b>",
+            "dither": {"amplitude": "10 mV"},
+            "criteria": {"margin_min": 0.2, "yield_min": "80 %"},
+            "electronics": {"temperature": "30 degC", "values": {"mixer": {"vscale": 0.5}}},
+            "noise": {"density": "1e-5 nA^2/Hz"},
+            "tolerances": {"resistor": "1 %"},
+            "verify": {"samples": 12},
+        }
+    )
+
+    def outcomes(dim: str, labels: list[object], good: np.ndarray) -> xr.Dataset:
+        count = len(labels)
+        columns = {
+            "learned": good.astype(float),
+            "quality": np.where(good, 0.5, -0.25),
+            "separation": np.where(good, 2e-9, -1e-9),
+            "attempts": np.full(count, 2.0),
+            "attempts_failed": np.eye(1, count)[0],
+            "status": np.ones(count, dtype=int),
+            "reason": np.array([""] * count, dtype=object),
+        }
+        return xr.Dataset({name: (dim, values) for name, values in columns.items()}, {dim: labels})
+
+    criteria = (
+        Criterion("learned", "the task", "margin 0.50", True, "nominal"),
+        Criterion("learned", "the task", "margin -0.25", False, "supply of 12 V"),
+    )
+    return Verification(
+        design=design,
+        quick=False,
+        nominal=NominalRun.of(
+            TrainingResult(task, bench, HgeSettings(), "twin", (attempt,), (lost,)),
+            check_path(bench, task, attempt.loop, attempt.run, None, dither_V=0.01, samples=2),
+        ),
+        corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
+        samples=outcomes("sample", list(range(len(PASSED))), PASSED),
+        criteria=criteria,
+        yields=yield_of(PASSED),
+        sensitivities=(Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)),
+        confirmations=(Confirmation(2, False, True, -0.25, 0.3),),
+        worst=2,
+        worst_attempt=attempt,
+    )
+
+
+def test_it_says_what_was_found(found: Verification) -> None:
+    report = verification_report(found, commands=["inmateria verify small.toml"], facts={"design": "small.toml"})
+    page = re.sub(r"<(style|script)>.*?</\1>", "", render_report(report), flags=re.DOTALL)
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
+    assert report.passed is False
+    assert "1 of 2 criteria are met. Not met: task learned (supply of 12 V)." in report.summary
+    low, high = (100 * v for v in (found.yields.low, found.yields.high))  # type: ignore[union-attr]
+    assert f"Yield 83.3 % ({low:.3g} to {high:.3g} %) of 12 samples." in report.summary
+    assert "What matters most: mixer.offset." in report.summary
+    for words in (
+        "supply of 12 V fail −0.25 −1.00 nA 2 (1 failed)",
+        "supply of 18 V pass 0.50 2.00 nA 2",
+        "10 of 12 samples pass: 83.3 %",
+        "What decides: mixer.offset (p = 0.001).",
+        "2 fail pass -0.250 0.300",
+        "amplitude 10 mV",
+        "margin_min 0.2",
+        "resistor 1 % capacitor 0 % default",
+        "resistor_drift 50 ppm/K default",
+        "offset_drift 1 %/K default",
+        "values mixer vscale 500 mV temperature 30 degC",
+        "density 1e-5 nA^2/Hz",
+        "yield_min 80 %",
+        "confidence 95 % default",
+        "inmateria verify small.toml",
+        f"sha256 {found.design.digest[:16]}",
+        "Worst sample, 2:",
+        "Attempt 2 failed: device = 'NaN': gave no current; check it.",
+    ):
+        assert words in text
+    titles = [section.title for section in report.sections if section.blocks]
+    assert titles == [
+        "Truth table", "Corners", "Learning", "Waveforms", "Gradient", "Error budget", "Yield", "Loop", "Parameters",
+        "Reproduce",
+    ]  # fmt: skip
+
+
+def test_few_samples_tell_of_no_component(found: Verification) -> None:
+    few = replace(found, samples=found.samples.isel(sample=slice(4)), yields=yield_of(PASSED[:4]))
+    report = verification_report(few, commands=["x"])
+    assert "matters" not in report.summary
+    assert "too few samples to tell" in render_report(report)
+
+
+def test_predicted_deviation_is_the_measured_one(found: Verification) -> None:
+    """The budget is that of the last reading: what it predicts, the reading shows, within 5 % of the deviation."""
+    budget, measured = last_budget(found)
+    assert np.linalg.norm(budget.systematic - measured) < 0.05 * np.linalg.norm(measured)
+
+
+def test_a_bare_verification_has_a_report(found: Verification) -> None:
+    bare = replace(
+        found, quick=True, corners=xr.Dataset(), samples=xr.Dataset(), criteria=found.criteria[:1], yields=None,
+        sensitivities=(), confirmations=(), worst=None, worst_attempt=None,
+    )  # fmt: skip
+    report = verification_report(bare, commands=["x"])
+    assert report.passed is True
+    assert report.summary.startswith("The criterion is met.")
+    titles = [section.title for section in report.sections if section.blocks]
+    assert "Yield" not in titles
+    assert "Corners" not in titles

@@ -1,0 +1,111 @@
+"""What a verification runs and asks: boards, corners, criteria, and designs whose verification makes no sense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.designs.design import Design
+from analysis.verification.boards import board, corners, parts_of, sample_design
+from analysis.verification.criteria import corner_criteria, passes, yield_criterion
+from analysis.verification.verify import check_design
+from analysis.verification.yields import yield_of
+from inmateria.errors import InputError
+
+MACRO: dict[str, Any] = {
+    "electronics": {"level": "macro"},
+    "tolerances": {"resistor": "1 %", "capacitor": "5 %", "offset": 1.0},
+}
+
+
+def test_a_board_is_drawn_from_its_number_alone() -> None:
+    design = Design.from_values(MACRO)
+    parts = parts_of(design)
+    assert board(design, parts) == {}  # the nominal one is what the parts state
+    first, again, other = (board(design, parts, k) for k in (3, 3, 4))
+    assert first == again
+    assert first != other
+    assert board(design.changed({"seed": 1}), parts, 3) != first
+    kinds = {part.name: part.kind for part in parts}
+    assert all(abs(e) <= 0.01 for name, e in first.items() if kinds[name] == "resistor")
+    assert max(abs(e) for name, e in first.items() if kinds[name] == "capacitor") > 0.01
+    warm = board(design.changed({"electronics.temperature": "50 degC"}), parts, 3)
+    assert warm["tia.rf"] == pytest.approx(first["tia.rf"] + 25 * 50e-6)
+    assert warm["mix0.offset"] == pytest.approx(1.25 * first["mix0.offset"])
+
+
+def test_samples_go_through_the_device_seeds_in_turn() -> None:
+    design = Design.from_values({"device": {"seed": 5}, "verify": {"devices": 3}})
+    assert [sample_design(design, k).device.seed for k in range(4)] == [5, 6, 7, 5]
+    one = Design.from_values({})
+    assert sample_design(one, 7) is one
+
+
+def test_corners_are_taken_one_at_a_time() -> None:
+    found = corners(
+        Design.from_values(
+            {"corners": {"device_temperature": ["76 K"], "temperature": ["0 degC", "50 degC"], "supply": ["13.5 V"]}}
+        )
+    )
+    assert list(found) == ["device at 76 K", "electronics at 0 degC", "electronics at 50 degC", "supply of 13.5 V"]
+    assert found["device at 76 K"].device.temperature == 76.0
+    assert found["device at 76 K"].electronics.temperature == 298.15
+    assert found["electronics at 0 degC"].electronics.temperature == 273.15
+    assert found["supply of 13.5 V"].electronics.supply == 13.5
+
+
+def test_what_every_board_has_to_meet() -> None:
+    design = Design.from_values({"criteria": {"margin_min": 0.3, "separation_min": "1 nA", "attempts_max": 5}})
+    learned, quality = np.array([1, 1, 1, 1, 0, np.nan]), np.array([0.3, 0.2, 0.5, 0.5, 0.9, np.nan])
+    separation, attempts = np.array([1e-9, 2e-9, 0.9e-9, 2e-9, 2e-9, np.nan]), np.array([5, 1, 1, 6, 1, np.nan])
+    good = passes(design, learned, quality, separation, attempts)
+    assert good.tolist() == [True, False, False, False, False, False]
+    one = xr.Dataset({
+        "learned": ("corner", learned[[0, 3, 5]]), "quality": ("corner", quality[[0, 3, 5]]),
+        "separation": ("corner", separation[[0, 3, 5]]), "attempts": ("corner", attempts[[0, 3, 5]]),
+        "attempts_failed": ("corner", [2.0, 0.0, np.nan]),
+        "status": ("corner", [1, 1, 2]), "reason": ("corner", ["", "", "device = 'NaN': gave no current"]),
+    }, coords={"corner": ["a", "b", "c"]})  # fmt: skip
+    criteria = corner_criteria(design, one)
+    assert [(d.where, d.passed) for d in criteria] == [("a", True), ("b", False), ("c", False)]
+    assert "gave no current" in criteria[2].found
+    assert [d.found.endswith("5 attempts (2 failed)") for d in criteria] == [True, False, False]
+
+
+def test_a_yield_is_shown_by_the_low_end_and_excluded_by_the_high_one() -> None:
+    design = Design.from_values({"criteria": {"yield_min": "80 %"}})
+    few, many = yield_of([True] * 14 + [False]), yield_of([True] * 95 + [False] * 5)
+    assert not yield_criterion(design, few, quick=False).passed
+    assert yield_criterion(design, few, quick=True).passed
+    assert yield_criterion(design, many, quick=False).passed
+    assert not yield_criterion(design, yield_of([True, False] * 20), quick=True).passed
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "told"),
+    [
+        ({"criteria": {"yield_min": 0.99}}, "criteria.yield_min", "take at least 368"),
+        ({"criteria": {"yield_min": 1.0}}, "criteria.yield_min", "ask for less"),
+        ({"criteria": {"yield_min": 0.9}, "verify": {"samples": 0}}, "criteria.yield_min", "asked of no samples"),
+        ({"criteria": {"attempts_max": 30}}, "criteria.attempts_max", "learning.restarts = 20"),
+        (
+            {"criteria": {"gradient_cosine_min": 0.5, "gradient_error_max": 0.1}},
+            "criteria.gradient_cosine_min",
+            "0.995",
+        ),
+        ({"task": {"name": "ring"}, "criteria": {"margin_min": 0.3}}, "criteria.margin_min", "is no gate"),
+        ({"noise": {"density": "1e-5 nA^2/Hz"}}, "verify.engine", "knows no noise"),
+        ({"electronics": {"level": "transistor"}}, "verify.engine", "choose ngspice"),
+        ({"electronics": {"leads": True}}, "verify.engine", "leads"),
+        ({"device": {"model": "chip.npz"}, "verify": {"devices": 2}}, "verify.devices", "one measured chip"),
+        ({"device": {"model": "kmc"}}, "device.model", "no exact gradient"),
+    ],
+)
+def test_verifications_that_make_no_sense_are_refused(content: dict[str, Any], field: str, told: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_design(Design.from_values(content))
+    assert raised.value.field == field
+    assert told in str(raised.value)

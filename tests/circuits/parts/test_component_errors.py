@@ -1,0 +1,130 @@
+"""Components that are not alike: how they are drawn, what reaches the deck, and that the twin reads as ngspice does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from circuits import Engine, HomodyneLoop, loop_fields
+from circuits.parts.component_errors import Drift, Tolerances, components, draw_errors
+from dnpu_models import DopantNetwork, MeanField
+from inmateria.errors import InputError
+from learning import Bench, HgeSettings
+from learning.homodyne.training import build_loop
+from netlists import load_part
+
+AMPLITUDE_V = 0.02
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def loop() -> HomodyneLoop:
+    """A gate's loop of real parts, its multipliers trimmed, on a small device."""
+    bench = Bench(MeanField(DopantNetwork.random(seed=0, acceptors=40)))
+    task = bench.task("AND")
+    controls = bench.random_controls(0.6, np.random.default_rng(5))
+    settings = HgeSettings(amplitude_V=AMPLITUDE_V, sequences=3)
+    ideal = build_loop(bench, task, settings, controls, 1.0, bench.outputs_A(controls, task))
+    return replace(ideal, **loop_fields("macro", trimmed={"mixer": {"offset": 2e-4}}))
+
+
+def test_errors_are_drawn_within_their_tolerance_and_offsets_normal(loop: HomodyneLoop) -> None:
+    parts = components(loop)
+    rng = np.random.default_rng(0)
+    for distribution in ("uniform", "normal"):
+        tolerances = Tolerances(0.01, 0.05, 2.0, distribution)  # type: ignore[arg-type]
+        drawn = [draw_errors(parts, tolerances, rng) for _ in range(40)]
+        for kind, size in (("resistor", 0.01), ("capacitor", 0.05)):
+            errors = np.array([one[c.name] for one in drawn for c in parts if c.kind == kind])
+            assert np.abs(errors).max() <= size
+            spread = size / np.sqrt(3.0) if distribution == "uniform" else size / 3.0
+            # some thousand values: the spread's own deviation is below 2 %, five of them 1e-6 of the cases
+            assert errors.std() == pytest.approx(spread, rel=0.1)
+        offsets = np.array([one[c.name] for one in drawn for c in parts if c.kind == "offset"])
+        assert offsets.std() == pytest.approx(2.0, rel=0.1)
+        assert abs(offsets.mean()) < 5 * 2.0 / np.sqrt(offsets.size)
+
+
+def test_no_tolerance_leaves_what_the_parts_state(loop: HomodyneLoop) -> None:
+    rng, parts = np.random.default_rng(0), components(loop)
+    assert draw_errors(parts, Tolerances(), rng) == {}
+    warm = draw_errors(parts, Tolerances(), rng, drift=Drift(0.0, 0.0, 0.01), temperature_K=298.15 + 20.0)
+    assert replace(loop, component_errors=warm).placements["mix0"].figure("offset") == pytest.approx(1.2 * 2e-4)
+    cold = draw_errors(parts, Tolerances(), rng, drift=Drift(1e-3, 0.0, 0.0), temperature_K=288.15)
+    assert replace(loop, component_errors=cold).placements["tia"].figure("rf") == pytest.approx(0.99e7)
+
+
+def test_effects_of_resistors_and_capacitors(loop: HomodyneLoop) -> None:
+    nominal = loop.placements["w0"].figure("rate")
+    real = replace(loop, component_errors={"lp0_0.tau": 0.1, "w0.rate": 0.25, "w0.ctol": -0.05}).placements
+    assert real["lp0_0"].figure("tau") == pytest.approx(1.1 * loop.filter_s)
+    assert (real["w0"].figure("rate"), real["w0"].figure("ctol")) == (pytest.approx(nominal / 1.25), -0.05)
+    assert real["lp1_0"].values == loop.placements["lp1_0"].values
+    ideal = replace(loop, parts={}, component_errors={"lp0_0.tau": 0.1, "lp0_0.ctol": -0.1}).placements
+    assert ideal["lp0_0"].figure("tau") == pytest.approx(loop.filter_s * 1.1 * 0.9)  # both are in its time constant
+
+
+def test_the_opened_loop_keeps_its_components(loop: HomodyneLoop) -> None:
+    errors = {"w0.rate": 0.25, "avg0.tau": 0.1, "lim3.vos": 2.0, "mix1.offset": 3.0}
+    opened = [replace(loop, component_errors=e).opened(loop.start_V, 0.01, "loss") for e in ({}, errors)]
+    before, after = (one.placements["w0"].figure("rate") for one in opened)
+    assert after == pytest.approx(before / 1.25)
+    assert opened[1].placements["mix1"].figure("offset") == pytest.approx(3 * 2e-4)
+
+
+def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> None:
+    for level in ("ideal", "macro"):
+        whole = replace(loop, **loop_fields(level))
+        names = [component.name for component in components(whole)]
+        assert len(set(names)) == len(names)
+        for component in components(whole):
+            assert component.parameter in load_part(component.part, level).defaults
+    whole = replace(loop, **loop_fields("macro"))
+    references = {c.name.partition(".")[0] for c in components(whole)}
+    assert {"tia", "mix6", "lp0_0", "avg3", "w6", "sum2", "lim5", "ac", "loss", "vga"} <= references
+
+
+def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
+    deck = replace(loop, component_errors={"mix3.offset": 6.25}).deck().lower()
+    lines = {line.split()[0]: line for line in deck.splitlines() if line.startswith("xmix")}
+    assert float(lines["xmix3"].partition("offset=")[2].split()[0]) == pytest.approx(1.25e-3)
+    assert "offset" not in lines["xmix2"]
+
+
+def test_wrong_errors_and_tolerances(loop: HomodyneLoop) -> None:
+    with pytest.raises(InputError, match="is no component of the circuit; choose from mix"):
+        replace(loop, component_errors={"mixer3.offset": 1.0}).deck()
+    for wrong in ({"resistor": -0.1}, {"capacitor": 1.0}, {"offset": np.nan}, {"distribution": "round"}):
+        with pytest.raises(InputError):
+            Tolerances(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["output", "loss"])
+def test_twin_reads_the_gradient_of_real_parts_as_ngspice_does(loop: HomodyneLoop, engine: Engine, mode: str) -> None:
+    """Of what real parts that are not alike add to the ideal reading, the twin knows all but a twentieth."""
+    errors = draw_errors(components(loop), Tolerances(0.05, 0.1, 1.0), np.random.default_rng(3))
+    real = replace(loop, component_errors=errors).opened(loop.start_V, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
+    ideal = replace(real, component_errors={}, parts={}, multiplier_V=1.0)
+    measured = real.gradient(real.run(engine))
+    error = np.linalg.norm(real.gradient(real.twin()) - measured)
+    added = np.linalg.norm(ideal.gradient(ideal.twin()) - measured)
+    assert added > 0.1 * np.linalg.norm(measured)  # they do matter
+    assert error < 0.07 * added
+
+
+def test_twin_of_real_parts_learns_as_ngspice_does(loop: HomodyneLoop, engine: Engine) -> None:
+    """Of what real parts change about the way of the controls, it knows nine tenths."""
+    errors = draw_errors(components(loop), Tolerances(0.05, 0.1, 1.0), np.random.default_rng(4))
+    real = replace(loop, component_errors=errors)
+    run, twin, ideal = real.run(engine), real.twin(), replace(loop, parts={}, multiplier_V=1.0).twin()
+    end, fast, without = (real.controls_V(one)[-1] for one in (run, twin, ideal))
+    assert np.linalg.norm(fast - end) < 0.1 * np.linalg.norm(without - end)
+    np.testing.assert_allclose(real.outputs_V(twin, 4), real.outputs_V(run, 4), rtol=0.01, atol=2e-3)

@@ -1,0 +1,124 @@
+"""The loop with real parts: it reads the same gradient, and what their offsets add is known before the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from circuits import Engine, HomodyneLoop, loop_fields, offset_bias, parts_at
+from dnpu_models.network.geometry import FloatArray
+from inmateria.errors import InputError
+from learning import HgeSettings, default_bench
+from learning.homodyne.training import as_measured, build_loop
+from netlists import load_part
+
+AMPLITUDE_V = 0.02
+NO_OFFSETS = {"mixer": {"offset": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0}, "integrator": {"vos": 0.0}}
+
+
+def start() -> tuple[HomodyneLoop, FloatArray]:
+    bench = default_bench(0)
+    task = bench.task("XOR")
+    controls = bench.random_controls(0.6, np.random.default_rng(5))
+    return build_loop(bench, task, HgeSettings(), controls, 1.0, bench.outputs_A(controls, task)), controls
+
+
+def opened(mode: str, trimmed: dict[str, dict[str, float]] | None = None, level: str = "macro") -> HomodyneLoop:
+    loop, controls = start()
+    return replace(loop, **loop_fields(level, trimmed=trimmed)).opened(controls, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    with Engine() as ours:
+        yield ours
+
+
+@pytest.fixture(scope="module")
+def slopes(engine: Engine) -> dict[str, FloatArray]:
+    """Slopes of the output, V/V: ideal, with real parts, and with their offsets trimmed away."""
+    loops = {
+        "ideal": opened("output", level="ideal"),
+        "macro": opened("output"),
+        "trimmed": opened("output", NO_OFFSETS),
+    }
+    return {name: loop.gradient(loop.run(engine)) for name, loop in loops.items()}
+
+
+def test_offsets_add_what_the_data_sheets_say(slopes: dict[str, FloatArray]) -> None:
+    expected = offset_bias(opened("output"))
+    assert np.all(expected > 0.2 * np.abs(slopes["ideal"]).max())  # it is no small thing
+    np.testing.assert_allclose(slopes["macro"] - slopes["trimmed"], expected, rtol=0.005)
+    np.testing.assert_array_equal(offset_bias(opened("output", level="ideal")), 0.0)
+    np.testing.assert_array_equal(offset_bias(opened("output", NO_OFFSETS)), 0.0)
+
+
+def test_without_offsets_real_parts_read_the_ideal_gradient(slopes: dict[str, FloatArray]) -> None:
+    ideal, real = slopes["ideal"], slopes["trimmed"]
+    cosine = ideal @ real / np.linalg.norm(ideal) / np.linalg.norm(real)
+    # Not all is offset: 3 mV of the transimpedance amplifier stand at the device, which has another slope there.
+    assert cosine > 0.998
+    assert np.linalg.norm(real) == pytest.approx(np.linalg.norm(ideal), rel=0.05)
+
+
+def test_a_mean_that_feeds_through_is_an_offset(engine: Engine) -> None:
+    bare = {**NO_OFFSETS, "mixer": {"offset": 0.0, "xfeed": 0.0}}
+    readings = []
+    for trimmed in (NO_OFFSETS, bare):
+        loop = opened("loss", trimmed)
+        run = loop.run(engine)
+        readings.append(loop.gradient(run))
+    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0)))
+    expected = offset_bias(opened("loss", NO_OFFSETS), heard)
+    np.testing.assert_allclose(readings[0] - readings[1], expected, rtol=0.02)
+
+
+def test_the_operator_sees_the_amplifiers_offset(engine: Engine) -> None:
+    loop, _ = start()
+    ideal, real = (
+        as_measured(loop, "ngspice", engine),
+        as_measured(replace(loop, **loop_fields("macro")), "ngspice", engine),
+    )
+    assert ideal.stage.baseline_V == pytest.approx(loop.stage.baseline_V, rel=0.05)
+    assert abs(real.stage.baseline_V - ideal.stage.baseline_V) > 1e-3  # 3 mV, and what they do to the device
+
+
+def test_multipliers_of_any_scale_are_the_same_circuit(engine: Engine) -> None:
+    loop, controls = start()
+    for mode in ("output", "loss"):
+        read = [
+            scaled.gradient(scaled.run(engine))
+            for scaled in (
+                replace(loop, multiplier_V=scale).opened(controls, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
+                for scale in (1.0, 10.0)
+            )
+        ]
+        np.testing.assert_allclose(read[1], read[0], rtol=1e-6, atol=1e-6 * np.abs(read[0]).max())
+
+
+def test_levels_are_chosen_per_part() -> None:
+    parts = parts_at("macro", mixer="transistor", lowpass="ideal")
+    assert (parts["mixer"].level, parts["integrator"].level) == ("transistor", "macro")
+    assert "lowpass" not in parts  # nothing takes the ideal one's place
+    assert parts_at("ideal") == {}
+    assert parts_at("transistor")["dither_sum"].level == "macro"  # there is none of transistors
+    assert loop_fields("macro")["multiplier_V"] == 10.0
+    assert loop_fields("macro", mixer="ideal")["multiplier_V"] == 1.0
+
+
+def test_bad_levels() -> None:
+    loop, _ = start()
+    with pytest.raises(InputError, match="use one of: ideal, macro"):
+        parts_at("makro")
+    with pytest.raises(InputError, match="is no part of the loop"):
+        parts_at("macro", trimmed={"mixers": {"offset": 0.0}})
+    with pytest.raises(InputError, match="is unknown"):
+        parts_at("macro", trimmed={"mixer": {"ofset": 0.0}})
+    with pytest.raises(InputError, match="multiplier_V"):
+        replace(loop, multiplier_V=0.0)
+    with pytest.raises(InputError, match="open it first"):
+        offset_bias(loop)
+    with pytest.raises(InputError, match="no equation the twin knows"):
+        replace(loop, parts={"mixer": load_part("mixer", "transistor")}).twin()

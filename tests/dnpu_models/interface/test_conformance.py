@@ -1,0 +1,198 @@
+"""Every device keeps what all devices must; and the checks see a device that does not.
+
+To add a device: one line in `DEVICES`. The statistical checks (kinetic Monte Carlo only, fixed seed) would fail for
+another seed with a probability of at most 1e-6 each if the code were right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dnpu_models import (
+    ChipSurrogate,
+    DopantNetwork,
+    Electrode,
+    KineticMonteCarlo,
+    MasterEquation,
+    MeanField,
+    Rectangle,
+    SteppableKernel,
+)
+from dnpu_models.interface.conformance import CHECKS, Examination, check_device
+from inmateria.errors import InputError
+
+Find = Callable[[str], Path]
+SIDE = 60e-9
+
+
+@cache
+def few_sites() -> DopantNetwork:
+    """Seven sites in a square, three electrodes, biases small enough that all currents are seen."""
+    rng = np.random.default_rng(2)
+    points = rng.uniform(0.1 * SIDE, 0.9 * SIDE, (7, 2))
+    x, y = points.T / SIDE
+    return DopantNetwork(
+        acceptors_m=points,
+        donors_m=rng.uniform(0, SIDE, (1, 2)),
+        site_energies_eV=rng.normal(0, 0.02, 7),
+        electrodes=(Electrode(0, SIDE / 2), Electrode(SIDE, SIDE / 2), Electrode(SIDE / 2, SIDE)),
+        shape=Rectangle(SIDE, SIDE),
+        temperature_K=77.0,
+        localisation_m=20e-9,
+        relative_permittivity=10.0,
+        attempt_rate_Hz=1e12,
+        limit_V=0.1,
+        unit_potentials=np.stack([(1 - x) * (1 - y), x * (1 - y), y], axis=1),
+    )
+
+
+@cache
+def disc() -> DopantNetwork:
+    return DopantNetwork.random(seed=0, acceptors=40)
+
+
+def made_up_chip() -> ChipSurrogate:
+    rng = np.random.default_rng(7)
+    sizes = (4, 12, 9, 1)
+    weights = [rng.normal(0, 1 / np.sqrt(a), (b, a)) for a, b in pairwise(sizes)]
+    biases = [rng.normal(0, 0.3, b) for b in sizes[1:]]
+    return ChipSurrogate(tuple(weights), tuple(biases), [-1.2, -0.7, 0.1, -0.4], [0.6, 0.3, 0.9, -0.1], 2e-8)
+
+
+# name: how it is made from data, what it claims beyond what it offers
+DEVICES: dict[str, tuple[Callable[[Find], Any], dict[str, Any]]] = {
+    "mean field": (lambda _: MeanField(disc()), {}),
+    "kinetic Monte Carlo": (lambda _: KineticMonteCarlo(few_sites()), {"exact": True}),
+    "kinetic Monte Carlo, disc": (lambda _: KineticMonteCarlo(disc()), {"exact": True}),
+    "master equation": (lambda _: MasterEquation(few_sites()), {"exact": True}),
+    "made-up chip": (lambda _: made_up_chip(), {}),
+    "chip (npz)": (lambda find: ChipSurrogate.from_npz(find("dnpu_chip.npz")), {}),
+    "chip (brains-py)": (lambda find: ChipSurrogate.from_brainspy(find("brainspy_training_data.pickle")), {}),
+}
+
+
+@pytest.fixture(scope="module", params=list(DEVICES))
+def exam(request: pytest.FixtureRequest) -> Examination:
+    make, claims = DEVICES[request.param]
+    # Data are asked for by the devices that need them only: the fixture skips where they are absent.
+    return Examination(make(lambda name: request.getfixturevalue("data_file")(name)), **claims)
+
+
+@pytest.mark.parametrize("check", list(CHECKS))
+def test_every_device_conforms(exam: Examination, check: str) -> None:
+    finding = CHECKS[check](exam)
+    if finding is None:
+        assert_it_may_be_left_out(exam, check)
+        return
+    print(finding)
+    assert finding.passed, str(finding)
+
+
+def assert_it_may_be_left_out(exam: Examination, check: str) -> None:
+    """A check is not left out but where the device claims nothing that it could check."""
+    device = exam.device
+    claimed = {
+        "Kirchhoff": not hasattr(device, "measured"),
+        "equal voltages": exam.exact,
+        "power": exam.exact,
+        "equilibrium": exam.exact and exam.derives,
+        "conductances": exam.derives,
+        "kernel": hasattr(device, "kernel"),
+    }
+    assert claimed[check] is False
+
+
+# -- the checks see what is wrong ---------------------------------------------------------------------------------
+
+
+class Resistors:
+    """Three terminals, a resistor of 1 GOhm between any two; one thing can be made wrong."""
+
+    terminals = ("a", "b", "c")
+    limits_V = np.array([[-1.0, 1.0], [-0.5, 0.2], [-0.1, 0.9]])
+    matrix = 1e-9 * np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]])
+
+    def __init__(self, wrong: str = "") -> None:
+        self.wrong = wrong
+        self.asked = 0
+        if wrong == "Kirchhoff":
+            self.matrix = self.matrix + 1e-13
+        if wrong == "equilibrium":
+            self.matrix = self.matrix + 1e-13 * np.array([[0, 1, -1], [-1, 0, 1], [1, -1, 0]])
+        if wrong == "power":
+            self.matrix = -self.matrix
+
+    def _checked(self, voltages: Any) -> Any:
+        volts = np.asarray(voltages, dtype=float)
+        if volts.ndim == 0 or volts.shape[-1] != 3:
+            raise InputError("voltages", volts.shape, "three are wanted", "check it")
+        low, high = self.limits_V.T
+        beyond = (volts < low - 1e-9) | (volts > high + 1e-9)
+        if self.wrong == "refusals":
+            beyond[..., 1] = False
+        if not np.all(np.isfinite(volts)) or np.any(beyond):
+            raise InputError("voltages", "these", "are beyond the limits", "lower them")
+        return volts
+
+    def currents(self, voltages: Any) -> Any:
+        volts = self._checked(voltages)
+        self.asked += 1
+        currents = volts @ self.matrix.T
+        if self.wrong == "equal voltages":
+            currents += 1e-15 * np.array([1.0, -1.0, 0.0])
+        if self.wrong == "repetition":
+            currents *= 1 + 1e-12 * self.asked
+        if self.wrong == "leading axes" and volts.ndim > 1:
+            currents[..., 1, :] = currents[..., 0, :]
+        return currents
+
+    def conductances(self, voltages: Any) -> Any:
+        factor = 1.01 if self.wrong == "conductances" else 1.0
+        return np.broadcast_to(factor * self.matrix, (*self._checked(voltages).shape, 3))
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        volts = self._checked(voltages)
+        factor = 1.001 if self.wrong == "kernel" else 1.0
+
+        def evaluate(t: float, v: Any, params: Any, state: Any, out: Any) -> None:
+            out[:] = factor * (params.reshape(3, 3) @ v)
+
+        def advance(dt: float, v: Any, params: Any, state: Any) -> None:
+            pass
+
+        return SteppableKernel(evaluate, advance, self.matrix.ravel(), np.zeros(1), self.conductances(volts))
+
+
+def test_resistors_conform() -> None:
+    findings = check_device(Resistors(), exact=True)
+    assert [finding.check for finding in findings] == list(CHECKS)
+    assert all(finding.passed for finding in findings), "\n".join(map(str, findings))
+    assert {finding.check for finding in check_device(Resistors())} == set(CHECKS) - {
+        "equal voltages", "power", "equilibrium"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", list(CHECKS))
+def test_what_is_wrong_is_found(wrong: str) -> None:
+    findings = check_device(Resistors(wrong), exact=True)
+    failed = {finding.check for finding in findings if not finding.passed}
+    assert wrong in failed
+    print(next(str(finding) for finding in findings if finding.check == wrong))
+
+
+def test_an_estimate_that_is_off_is_found() -> None:
+    class Off(KineticMonteCarlo):
+        def estimate(self, voltages: Any, **settings: Any) -> Any:
+            found = super().estimate(voltages, **settings)
+            object.__setattr__(found, "value", found.value + 12 * found.stderr)
+            return found
+
+    failed = {f.check for f in check_device(Off(few_sites()), exact=True, seed=1) if not f.passed}
+    assert failed >= {"equal voltages"}

@@ -1,0 +1,354 @@
+"""The compiled trajectories: vector arithmetic, rates and bounds against what is written out plainly.
+
+Statistical tests have fixed seeds and say how often they would fail for another seed if the code were right.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.typing import NDArray
+from scipy import stats
+
+from dnpu_models import DopantNetwork, KineticMonteCarlo, MasterEquation
+from dnpu_models.monte_carlo import graph_kernel, row_kernel, vector_rates
+from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
+from dnpu_models.monte_carlo.reference import direct_rates
+from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
+from inmateria.errors import ConvergenceError
+from inmateria.random_words import next_word, uniform
+
+FALSE_ALARM = 1e-4
+WIDTH, LANES, BLOCKS = vector_rates.WIDTH, vector_rates.LANES, vector_rates.BLOCKS
+
+Array = NDArray[np.float64]
+
+
+def random_state(network: DopantNetwork, seed: int, holes: float = 0.6) -> tuple[Array, NDArray[np.uint8]]:
+    rng = np.random.default_rng(seed)
+    volts = rng.uniform(-0.6, 0.6, network.n_electrodes) * min(network.limit_V, 1.0)
+    return volts, (rng.random(network.n_sites) < holes).astype(np.uint8)
+
+
+def energies(network: DopantNetwork, volts: Array) -> Energies:
+    return KineticMonteCarlo(network)._energies(volts[None, :])
+
+
+# --------------------------------------------------------------------------------------------- random words, vectors
+
+
+def test_random_words_are_those_of_the_published_generator() -> None:
+    # First outputs of xoshiro256++ from the state 1, 2, 3, 4: the authors' C code.
+    words = np.array([1, 2, 3, 4], dtype=np.uint64)
+    expected = [
+        41943041,
+        58720359,
+        3588806011781223,
+        3591011842654386,
+        9228616714210784205,
+        9973669472204895162,
+    ]
+    assert [int(next_word(words)) for _ in expected] == expected
+    draws = np.array([uniform(words) for _ in range(1000)])
+    assert draws.min() >= 0
+    assert draws.max() < 1
+
+
+@njit
+def _into(g: Any, k: Any, source: Any, energy: Any, own: Any, out: Any) -> Any:
+    total = 0.0
+    for at in range(0, g.size, 8):
+        total += vector_rates.rates_into(g, k, source, energy, at, own, out, at)  # type: ignore[call-arg]
+    return total
+
+
+@njit
+def _from(g: Any, k: Any, source: Any, energy: Any, own: Any, out: Any) -> Any:
+    total = 0.0
+    for at in range(0, g.size, 8):
+        total += vector_rates.rates_from(g, k, source, energy, at, own, out, at)  # type: ignore[call-arg]
+    return total
+
+
+def test_eight_rates_at_a_time_are_the_formula() -> None:
+    rng = np.random.default_rng(0)
+    count = 8000
+    energy = np.concatenate([rng.normal(0, 200, 60), [0.0, -row_kernel.EMPTY, 1e-9, -1e-9]])
+    source = rng.integers(0, len(energy), count).astype(np.uint32)
+    g, k = rng.uniform(0, 1, count), rng.uniform(0, 30, count)
+    for own in (0.0, 3.3, -170.0):
+        out = np.empty(count)
+        for function, barrier in ((_into, own - energy[source] - k), (_from, energy[source] - own - k)):
+            total = function(g, k, source, energy, own, out)
+            exact = g * np.exp(-np.clip(barrier, 0.0, vector_rates.LARGEST))
+            np.testing.assert_allclose(out, exact, rtol=1e-13)
+            assert total == pytest.approx(exact.sum(), rel=1e-13)
+
+
+@njit
+def _grow(bounds: Any, codes: Any, event: Any, caps: Any) -> None:
+    vector_rates.fetch_codes(codes, event)
+    vector_rates.grow_bounds(bounds, codes, event, caps)
+
+
+@njit
+def _pick(bounds: Any, sums: Any, target: Any) -> Any:
+    vector_rates.sum_lanes(bounds, 0, sums, 0)
+    return vector_rates.pick_lane(sums, 0, target)  # type: ignore[call-arg]
+
+
+def test_bounds_grow_by_their_codes_and_never_beyond_the_caps() -> None:
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 256, (3, 256)).astype(np.uint8)
+    codes[1] = np.arange(256)
+    caps = rng.uniform(0.5, 100, 256).astype(np.float32)
+    for event in range(3):
+        bounds = rng.uniform(0, 1, 256).astype(np.float32)
+        bounds[::7] = 0.0
+        growth = 1 + (1 + (codes[event] % 8) / 8) * 2.0 ** (codes[event] // 8 - 11.0) - 2.0**-11
+        growth[codes[event] == 255] = 2.0**64
+        expected = np.minimum(bounds.astype(float) * growth, caps)
+        _grow(bounds, codes, event, caps)
+        np.testing.assert_allclose(bounds, expected, rtol=1e-7)
+
+
+def test_lanes_are_summed_and_picked_in_proportion() -> None:
+    rng = np.random.default_rng(2)
+    bounds = rng.exponential(1.0, LANES * BLOCKS).astype(np.float32)
+    bounds[3::LANES] = 0.0  # a lane without anything is never picked
+    lanes = bounds.reshape(BLOCKS, LANES).astype(float).sum(axis=0)
+    sums = np.empty(LANES)
+    for target in np.linspace(0, lanes.sum() * (1 - 1e-12), 1001):
+        lane, rest = _pick(bounds, sums, target)
+        assert lane != 3
+        assert lanes[:lane].sum() + rest == pytest.approx(target, rel=1e-12, abs=1e-12)
+        assert -1e-12 <= rest <= lanes[lane]
+    np.testing.assert_allclose(sums, lanes, rtol=1e-14)
+
+
+# ---------------------------------------------------------------------------------------------------- rates, bounds
+
+
+def row_events(tables: HopTables, row: int) -> list[tuple[int, int]]:
+    """The events (from, to) of a row, electrodes after sites; (-1, -1) pads."""
+    n = tables.sites
+    if row < tables.leaving:
+        j = row % tables.padded
+        if j >= n:
+            return []
+        first = tables.near[j] if row < tables.padded else tables.far[j]
+        last = tables.far[j] if row < tables.padded else tables.near[j + 1]
+        sources = tables.source[first * WIDTH : last * WIDTH].astype(int)
+        return [(int(i), j) if i < n else (-1, -1) for i in sources]
+    leaves = row < tables.entering
+    c = row - (tables.leaving if leaves else tables.entering)
+    if c >= len(tables.contact_site):
+        return []
+    k = int(tables.contact_site[c])
+    electrodes = tables.contact_electrode[tables.contact_start[c] : tables.contact_start[c + 1]].astype(int)
+    return [(k, n + int(e)) if leaves else (n + int(e), k) for e in electrodes]
+
+
+CASES = [
+    ("tertilt2022", {"acceptors": 60}),
+    ("tertilt2022", {"acceptors": 60, "temperature_K": 20.0}),
+    ("tertilt2022", {"acceptors": 9, "donors": 1}),
+    ("kmc_dn", {}),
+]
+
+
+@pytest.mark.parametrize(("preset", "changes"), CASES)
+def test_rows_hold_every_rate_once(preset: str, changes: dict[str, Any]) -> None:
+    network = DopantNetwork.random(seed=5, preset=preset, **changes)
+    tables = hop_tables(network)
+    for seed, holes in enumerate((0.1, 0.5, 0.9)):
+        volts, occupied = random_state(network, seed, holes)
+        expected = direct_rates(network, volts, occupied) / network.attempt_rate_Hz
+        base, v = energies(network, volts)
+        work = row_kernel.workspace(tables, occupied, len(v))
+        row_kernel.site_energies(tables, base, work.occupied, work.energy)
+        found = np.zeros_like(expected)
+        for row in range(tables.rows):
+            total = row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates)
+            events = row_events(tables, row)
+            if total > 0:
+                for rate, (a, b) in zip(work.rates, events, strict=False):
+                    if a >= 0:
+                        found[a, b] += rate
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-290)
+        if network.n_sites <= graph_kernel.SITES:
+            key = np.uint64(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
+            rates = np.zeros(len(tables.source) + len(tables.contact_rate))
+            total = graph_kernel.state_rates(tables, base, v, key, occupied.copy(), np.zeros(tables.padded), rates)
+            assert total == pytest.approx(expected.sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("ramped", [False, True])
+@pytest.mark.parametrize(("preset", "changes"), CASES)
+def test_no_rate_ever_exceeds_its_bound(preset: str, changes: dict[str, Any], ramped: bool) -> None:
+    # What makes the thinning exact. A run begins with true rates as bounds, so after 1 to 400 hops they have been grown
+    # and tightened as in any other; the energies are compared too. Ramps move the voltages by 0.02 kT a hop or so.
+    network = DopantNetwork.random(seed=6, preset=preset, **changes)
+    tables = hop_tables(network)
+    volts, occupied = random_state(network, 3)
+    base, v = (a.copy() for a in energies(network, volts))
+    work = row_kernel.workspace(tables, occupied, len(v))
+    words = np.array([1, 2, 3, 4], dtype=np.uint64)
+    rng = np.random.default_rng(4)
+    weight = np.zeros((tables.sites, len(v)))
+    per_hop = 1 / (direct_rates(network, volts, occupied).sum() / network.attempt_rate_Hz)
+    tight = 0.0
+    for stretch, hops in enumerate(rng.integers(1, 400, 40).tolist()):
+        tally = row_kernel.Tally(
+            np.zeros(row_kernel.CLOCK_WORDS), np.zeros(len(v), dtype=np.int64), np.zeros(tables.sites), np.zeros(len(v))
+        )
+        tally.clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
+        slope = (-1) ** stretch * rng.uniform(0, 0.02, len(v)) / per_hop if ramped else np.empty(0)
+        base_slope = network.unit_potentials @ slope if ramped else np.empty(0)
+        made = row_kernel.run_rows(tables, base, v, base_slope, slope, work, words, hops, ramped, weight, tally)
+        assert made == hops
+        if ramped:
+            base += base_slope * tally.clock[row_kernel.TIME]
+        rates = np.array(
+            [row_kernel.row_rates(tables, row, work.occupied, work.energy, v, work.rates) for row in range(tables.rows)]
+        )
+        assert np.all(work.bound >= rates)
+        tight = max(tight, rates.sum() / work.bound.sum(dtype=float))
+        followed = work.energy.copy()
+        row_kernel.site_energies(tables, base, work.occupied, work.energy)
+        np.testing.assert_allclose(followed[: tables.sites], work.energy[: tables.sites], atol=1e-7)
+    assert tight > 0.01  # and the bounds are of use
+
+
+def test_without_room_for_growth_all_bounds_are_computed_anew() -> None:
+    network = DopantNetwork.random(seed=6, acceptors=60)
+    tables = hop_tables(network, growth=False)
+    assert tables.growth.shape[0] == 0
+    volts, occupied = random_state(network, 3)
+    words = np.array([1, 2, 3, 4], dtype=np.uint64)
+    setting = energies(network, volts)
+    trajectory = Trajectory(tables, setting, occupied, words, np.zeros((60, 8)), "rows")
+    batch = trajectory.follow(500)
+    assert batch.made == 500
+    assert trajectory._clock[row_kernel.TRIES] == 500  # nothing is ever drawn in vain
+    with_growth = Trajectory(
+        hop_tables(network), setting, occupied, np.array([1, 2, 3, 4], dtype=np.uint64), np.zeros((60, 8)), "rows"
+    )
+    with_growth.follow(500)
+    assert with_growth._clock[row_kernel.TRIES] > 600
+
+
+def test_expected_currents_are_those_of_the_rates_written_out() -> None:
+    network = DopantNetwork.random(seed=8, acceptors=50)
+    tables, n, electrodes = hop_tables(network), 50, 8
+    volts, occupied = random_state(network, 1)
+    base, v = energies(network, volts)
+    rates = direct_rates(network, volts, occupied) / network.attempt_rate_Hz
+    inflow = rates[:, :n].sum(axis=0) - rates[:n, :].sum(axis=1)
+    current = rates[n:, :].sum(axis=1) - rates[:, n:].sum(axis=0)
+    weight = np.random.default_rng(2).normal(size=(n, electrodes))
+    expected = current + inflow @ weight
+    work = row_kernel.workspace(tables, occupied, electrodes)
+    row_kernel.site_energies(tables, base, work.occupied, work.energy)
+    drift = np.zeros(electrodes)
+    row_kernel.sample(tables, v, work, weight, drift)
+    np.testing.assert_allclose(drift, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+    graph = graph_kernel.graph(tables, electrodes)
+    key = np.uint64(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
+    state = graph_kernel._state(graph, tables, base, v, key, weight)
+    np.testing.assert_allclose(graph.drift[state], expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+# ----------------------------------------------------------------------------------------------------- distributions
+
+
+def small() -> DopantNetwork:
+    return DopantNetwork.random(seed=11, acceptors=8, donors=1, temperature_K=200.0)
+
+
+@pytest.mark.parametrize("method", ["graph", "rows", "direct"])
+def test_states_after_a_few_hops_are_those_of_the_jump_chain(method: Method) -> None:
+    """4,000 runs of 12 hops from one state against the powers of the exact jump matrix: chi-square, false alarm 1e-4.
+
+    Twelve hops in one run, so that bounds grow, are exceeded and tightened, and states are found again.
+    """
+    network, runs, hops = small(), 4000, 12
+    volts, occupied = random_state(network, 5)
+    transitions = MasterEquation(network).transitions(volts)
+    jump = np.zeros((256, 256))
+    np.add.at(jump, (transitions.start, transitions.end), transitions.rates_Hz)
+    jump /= jump.sum(axis=1, keepdims=True)
+    begin = int(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
+    expected = np.linalg.matrix_power(jump, hops)[begin] * runs
+    model = KineticMonteCarlo(network)
+    from dnpu_models.monte_carlo.reference import direct_tables
+
+    tables: Any = direct_tables(network) if method == "direct" else model._tables
+    words = np.array([7, 8, 9, 10], dtype=np.uint64)
+    weight = np.zeros((8, 8))
+    counts = np.zeros(256)
+    trajectory = Trajectory(tables, model._energies(volts[None, :]), occupied, words, weight, method, keep=True)
+    for _ in range(runs):
+        trajectory.occupied[:] = occupied
+        assert trajectory.follow(hops).made == hops
+        counts[int(trajectory.occupied @ (1 << np.arange(8)))] += 1
+    order = np.argsort(-expected)
+    large = order[expected[order] >= 5]
+    rest = order[expected[order] < 5]
+    observed = np.append(counts[large], counts[rest].sum())
+    wanted = np.append(expected[large], expected[rest].sum())
+    keep = wanted > 0
+    assert len(large) > 10
+    assert counts[expected == 0].sum() == 0
+    p = stats.chisquare(observed[keep], wanted[keep] * observed.sum() / wanted[keep].sum()).pvalue
+    assert p > FALSE_ALARM
+
+
+@pytest.mark.parametrize("method", ["graph", "rows"])
+def test_errors_cover_at_the_stated_rate(method: Method) -> None:
+    # Rates as well as counts: of 120 runs each, how many 95 % t intervals hold the exact current is binomial; over two
+    # electrodes and two estimates 1e-4 in all.
+    network, runs = small(), 120
+    volts, _ = random_state(network, 5)
+    truth = MasterEquation(network).currents(volts)
+    result = KineticMonteCarlo(network).estimate(np.tile(volts, (runs, 1)), seed=3, hops=40_000, method=method)
+    strong = np.argsort(-np.abs(truth))[:2]
+    limit = stats.t.ppf(0.975, result.batches - 1)
+    low, high = stats.binom.ppf([FALSE_ALARM / 8, 1 - FALSE_ALARM / 8], runs, 0.95)
+    for value, stderr in ((result.value, result.stderr), (result.counted, result.counted_stderr)):
+        for k in strong:
+            covered = int((np.abs(value[:, k] - truth[k]) < limit * stderr[:, k]).sum())
+            assert low <= covered <= high
+
+
+def test_rates_are_the_better_estimate_on_a_large_network() -> None:
+    network = DopantNetwork.random(seed=0)
+    volts = np.random.default_rng(5).uniform(-0.6, 0.6, 8)
+    result = KineticMonteCarlo(network).estimate(volts, seed=1, hops=100_000)
+    gain = (result.counted_stderr**2).sum() / (result.stderr**2).sum()
+    print(f"variance of counts over that of rates: {gain:.0f}")
+    assert gain > 10
+    assert abs(result.value.sum()) < 1e-9 * np.abs(result.value).max()  # their sum vanishes in every state
+    apart = np.abs(result.value - result.counted) / result.counted_stderr
+    assert stats.t.sf(apart.max(), 31) > FALSE_ALARM / 16
+
+
+def test_until_stops_at_the_error_asked_for() -> None:
+    network = DopantNetwork.random(seed=0)
+    model = KineticMonteCarlo(network)
+    volts = np.random.default_rng(5).uniform(-0.6, 0.6, (2, 8))
+    result = model.estimate(volts, seed=1, until=0.004)
+    largest = np.abs(result.value).argmax(axis=1)
+    for k in range(2):
+        assert result.stderr[k, largest[k]] <= 0.004 * abs(result.value[k, largest[k]])
+    again = model.estimate(volts, seed=1, until=0.004, threads=2)
+    np.testing.assert_array_equal(result.value, again.value)
+    weak = np.abs(result.value[0])
+    k = int(np.where(weak > 2e-9, weak, np.inf).argmin())
+    sharper = model.estimate(volts[0], seed=1, until=0.01, electrode=k)
+    assert sharper.stderr[k] <= 0.01 * abs(sharper.value[k])
+    with pytest.raises(ConvergenceError, match=f"e{k} has .* more hops"):
+        model.estimate(volts[0], seed=1, until=1e-4, electrode=k, hops=100_000)

@@ -1,0 +1,28 @@
+"""A short learning run: the whole path of the command, in seconds instead of a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from analysis import check_path
+from inmateria.commands import experiment
+from inmateria.commands import learn as learning_run
+from learning import HgeSettings, RegressionTask
+from learning.tasks.task import Task
+
+from .command import Result, in_process
+
+Short = Callable[..., Result]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Short:
+    """Run a command whose attempts have one sequence of tiny steps: nothing is learned in it."""
+    monkeypatch.setattr(experiment, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
+    monkeypatch.setattr(Task, "training", {"spread": 0.45})
+    monkeypatch.setattr(RegressionTask, "training", {})
+    monkeypatch.setattr(learning_run, "check_path", partial(check_path, samples=5))
+    return partial(in_process, capsys)

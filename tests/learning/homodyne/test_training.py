@@ -1,0 +1,372 @@
+"""Training: starts, counts, restarts, reproducibility, and the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import circuits.homodyne.twin
+import learning.homodyne.training as hge
+from circuits import HomodyneLoop, Transient
+from dnpu_models import ChipSurrogate, SteppableKernel
+from dnpu_models.surrogate import kernel as chip_surrogate_kernel
+from inmateria.errors import ConvergenceError, InputError, Interrupted
+from learning import (
+    Bench,
+    BooleanTask,
+    HgeSettings,
+    TrainingResult,
+    adjoint,
+    central_difference,
+    default_bench,
+    digital_lock_in,
+    evaluations_to_first,
+    learn,
+    spice_lock_in,
+    training_trace,
+)
+from learning.homodyne.training import choose_start
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return default_bench(tolerance=1e-5)
+
+
+@pytest.fixture(scope="module")
+def learned(bench: Bench) -> TrainingResult:
+    return learn(bench, BooleanTask("AND"), rng=np.random.default_rng(0), engine="twin")
+
+
+class Fixed:
+    """A device with eight terminals that is asked for static currents only: out of the first, `slope` times V."""
+
+    def __init__(self, slope: Any) -> None:
+        self.slope = np.asarray(slope, dtype=float)
+        self.asked = 0
+
+    terminals = tuple(f"e{k}" for k in range(8))
+    limits_V = np.tile([-1.0, 1.0], (8, 1))
+
+    def currents(self, voltages: Any) -> Any:
+        volts = np.asarray(voltages, dtype=float)
+        self.asked += int(np.prod(volts.shape[:-1]))
+        currents = np.zeros_like(volts)
+        currents[..., 0] = -(volts @ self.slope)
+        return currents
+
+    follow = currents
+
+
+AND_EVERYWHERE = [0, 0, 2e-9, 0, 0, 0, 2e-9, 0]  # linear in both inputs: AND with margin 0.5 wherever one looks
+
+
+def test_and_is_learned_on_the_default_device(bench: Bench, learned: TrainingResult) -> None:
+    assert learned.success
+    assert 1 <= len(learned.attempts) <= 5
+    last = learned.attempts[-1]
+    assert last.final.learned
+    assert not last.initial.learned
+    assert last.final.margin >= 0.2
+    assert last.final.separation_A >= 0.5e-9
+    assert all(not attempt.final.learned for attempt in learned.attempts[:-1])
+    assert learned.best is last
+    # What the circuit measured is what the device gives at these controls.
+    outputs = bench.outputs_A(last.controls_V, learned.task)
+    np.testing.assert_allclose(last.final_A, outputs, atol=2e-3 * np.ptp(outputs))
+    again = learned.task.score(outputs, last.loop.stage.polarity, bench.noise_A())
+    assert again.learned
+    low, high = last.loop.control_limits_V
+    assert np.all((last.controls_V >= low) & (last.controls_V <= high))
+
+
+def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None:
+    settings = learned.settings
+    for attempt in learned.attempts:
+        looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
+        assert looked >= 4 * settings.looks
+        assert looked % 4 == 0
+        assert len(attempt.loop.sequence.windows()) == 4
+
+
+def test_the_same_seed_gives_the_same_run_bit_by_bit(bench: Bench) -> None:
+    settings = HgeSettings(sequences=2, restarts=2, looks=3)
+    first, second, other = (
+        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(seed), engine="twin") for seed in (5, 5, 6)
+    )
+    assert len(first.attempts) == len(second.attempts) == 2
+    for a, b in zip(first.attempts, second.attempts, strict=True):
+        np.testing.assert_array_equal(a.loop.start_V, b.loop.start_V)
+        np.testing.assert_array_equal(a.run.time_s, b.run.time_s)
+        np.testing.assert_array_equal(a.run.device_A, b.run.device_A)
+        for name in a.run.values:
+            np.testing.assert_array_equal(a.run[name], b.run[name])
+    assert not np.array_equal(first.attempts[0].loop.start_V, other.attempts[0].loop.start_V)
+    assert not np.array_equal(first.attempts[0].loop.start_V, first.attempts[1].loop.start_V)
+
+
+def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
+    settings = HgeSettings(looks=6)
+    task, skipped = BooleanTask("AND"), 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        start = choose_start(bench, task, settings, rng)
+        controls, polarity, outputs, used = start.controls_V, start.polarity, start.outputs_A, start.looked
+        assert used >= 4 * settings.looks
+        np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), atol=1e-12)  # 1e-5 of the largest current
+        for sign in (1.0, -1.0):
+            assert not task.score(outputs, sign, bench.noise_A()).learned
+        assert polarity * task.score(outputs).correlation >= 0
+        assert np.all(np.abs(controls) <= settings.spread)
+        # The same draws hold settings that fulfil it, or nothing was left out.
+        again = np.random.default_rng(seed)
+        drawn = [bench.outputs_A(again.uniform(-0.6, 0.6, 7), task) for _ in range(used // 4)]
+        there = [any(task.score(row, sign, bench.noise_A()).learned for sign in (1.0, -1.0)) for row in drawn]
+        skipped += sum(there)
+        assert start.found == (4 * (there.index(True) + 1) if any(there) else None)
+    assert skipped > 0
+
+
+def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> None:
+    bench = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="nothing to learn"):
+        choose_start(bench, BooleanTask("AND"), HgeSettings(looks=2), np.random.default_rng(0))
+    start = choose_start(bench, BooleanTask("XOR"), HgeSettings(looks=2), np.random.default_rng(0))
+    assert start.polarity in (1.0, -1.0)
+    assert start.found is None
+
+
+def test_a_budget_ends_the_restarts(bench: Bench) -> None:
+    settings = HgeSettings(sequences=1, restarts=5, looks=2, step_V=1e-6)  # learns nothing
+    one = 4 * (2 + 1 + 2)
+    for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
+        result = learn(
+            bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin", device_evaluations=budget
+        )
+        assert len(result.attempts) == attempts
+        assert result.device_evaluations == attempts * one
+        assert result.physical_s == pytest.approx(attempts * one * bench.slot_s)
+
+
+def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult) -> None:
+    trace = training_trace(learned)
+    assert trace.evaluations[-1] == learned.device_evaluations
+    assert trace.time_s[-1] == pytest.approx(learned.physical_s)
+    assert np.all(np.diff(trace.loss) <= 0)
+    assert np.all(np.diff(trace.evaluations) > 0)
+    # A correlation c leaves the loss 2 (1 - c) where the outputs move enough.
+    last = learned.attempts[-1]
+    assert trace.loss[-1] <= 2 * (1 - last.final.correlation) + 1e-9
+    first = evaluations_to_first(learned)
+    assert first is not None
+    assert first <= learned.device_evaluations
+
+
+def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, calls = circuits.homodyne.twin._window, []
+
+    def stop_at_the_sixth(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return window(*arguments)
+
+    monkeypatch.setattr(circuits.homodyne.twin, "_window", stop_at_the_sixth)
+    settings = HgeSettings(sequences=2, restarts=1, looks=1)
+    with pytest.raises(Interrupted) as caught:
+        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+    loop, run = caught.value.partial
+    assert isinstance(loop, HomodyneLoop)
+    assert isinstance(run, Transient)
+    assert not run.complete
+    # Five windows of six patterns' time: a whole sequence and one pattern more.
+    assert loop.sequence.period_s < run.time_s[-1] < 1.5 * loop.sequence.period_s
+    assert np.all(np.isfinite(loop.outputs_V(run, 0)))
+
+
+def test_progress_and_attempts_are_told(bench: Bench) -> None:
+    told: list[tuple[int, float]] = []
+    attempts: list[hge.Attempt | hge.FailedAttempt] = []
+    settings = HgeSettings(sequences=1, restarts=2, looks=1)
+    result = learn(
+        bench,
+        BooleanTask("XOR"),
+        settings,
+        rng=np.random.default_rng(3),
+        engine="twin",
+        progress=lambda number, phase, fraction, wall: told.append((number, fraction)),
+        on_attempt=attempts.append,
+    )
+    assert attempts == list(result.attempts)
+    assert {number for number, _ in told} == {0, 1}
+    assert all(0 <= fraction <= 1 for _, fraction in told)
+
+
+class Flaky(ChipSurrogate):
+    """A chip whose first kernels, as many as `broken` says, give no number."""
+
+    broken: ClassVar[int] = 0
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        made = super().kernel(voltages, seed=seed)
+        if Flaky.broken > 0:
+            Flaky.broken -= 1
+            made.params[chip_surrogate_kernel.AMPLIFICATION_A] = np.nan
+        return made
+
+
+def flaky_bench(broken: int) -> Bench:
+    Flaky.broken = broken
+    weights = (np.random.default_rng(0).normal(0, 1, (6, 4)), np.ones((1, 6)))
+    return Bench(Flaky(weights, (np.zeros(6), np.zeros(1)), [-1.0] * 4, [1.0] * 4, 1e-9), 0, (1, 2))
+
+
+@pytest.mark.parametrize("engine", ["ngspice", "twin", "averaged"])
+def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: hge.EngineName) -> None:
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
+    told: list[hge.Attempt | hge.FailedAttempt] = []
+    bench = flaky_bench(1)
+    task = bench.task("XOR")
+    rng = np.random.default_rng(0)
+    result = learn(bench, task, settings, rng=rng, engine=engine, on_attempt=told.append)
+    (failure,), (attempt,) = result.failed, result.attempts
+    assert told == list(result.in_order) == [failure, attempt]
+    assert (failure.number, result.starts, result.success) == (0, 2, False)
+    assert result.best is attempt
+    assert "gave no current" in failure.reason
+    one = 4 * (2 + 1 + 2)
+    assert failure.device_evaluations == one  # as if it had gone to its end
+    assert result.device_evaluations == 2 * one
+    assert training_trace(result).evaluations.tolist() == [one + 4 * looked for looked in (3, 4, 5)]
+    # the second attempt is the one that would have been made anyhow
+    again = learn(flaky_bench(0), task, settings, rng=np.random.default_rng(0), engine="twin").attempts[1]
+    np.testing.assert_array_equal(attempt.start.controls_V, again.start.controls_V)
+
+
+def test_where_every_attempt_fails_so_does_the_training() -> None:
+    settings = HgeSettings(sequences=1, restarts=3, looks=2)
+    for restarts, said in (
+        (3, "in the last of 3 attempts, all of which failed; check"),
+        (1, r"current near \S+ s; check"),
+    ):
+        bench = flaky_bench(restarts)
+        with pytest.raises(ConvergenceError, match=said):
+            learn(
+                bench, bench.task("XOR"), replace(settings, restarts=restarts), rng=np.random.default_rng(0),
+                engine="averaged",
+            )  # fmt: skip
+
+
+def test_a_device_that_fails_at_the_looks_has_shown_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, calls = hge.choose_start, []
+
+    def fails_first(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConvergenceError("voltages", [0.1], "no stationary state found", "try a nearby setting")
+        return look(*arguments)
+
+    monkeypatch.setattr(hge, "choose_start", fails_first)
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)
+    result = learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+    (failure,) = result.failed
+    assert failure.start is None
+    assert failure.device_evaluations == 4 * 2
+    assert failure.reason == "voltages = [0.1]: no stationary state found; try a nearby setting"
+    assert training_trace(result).evaluations[0] == 4 * 2 + 4 * 3
+
+
+def test_gradient_sources_agree(bench: Bench) -> None:
+    controls = np.random.default_rng(4).uniform(-0.5, 0.5, 7)
+    levels = (-0.25, 0.25)
+    exact = adjoint(bench, controls, levels)
+    assert exact.dims == ("control",)
+    assert list(exact["control"].values) == [f"e{k}" for k in range(1, 8)]
+    assert exact.attrs["units"] == "S"
+    scale = float(np.abs(exact).max())
+    numeric = central_difference(bench, controls, levels, step_V=1e-6)
+    np.testing.assert_allclose(numeric, exact, atol=1e-5 * scale)
+    digital = digital_lock_in(bench, controls, 1e-4, levels)
+    np.testing.assert_allclose(digital, exact, atol=0.01 * scale)
+    circuit, recorded, run, loop = spice_lock_in(bench, None, controls, 1e-3, levels)
+    np.testing.assert_allclose(circuit, recorded, atol=0.01 * scale)
+    np.testing.assert_allclose(circuit, digital_lock_in(bench, controls, 1e-3, levels), atol=0.01 * scale)
+    assert loop.mode == "output"
+    assert run.complete
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amplitude_V": 0.0},
+        {"amplitude_V": np.nan},
+        {"learning_rate": -1.0},
+        {"step_V": 0.0},
+        {"spread": np.inf},
+        {"sequences": 0},
+        {"looks": 0},
+        {"restarts": 0},
+        {"anneal_to": 0.0},
+        {"anneal_to": 1.1},
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        HgeSettings(**changes)
+    assert caught.value.field == next(iter(changes))
+
+
+def test_other_bad_input_is_refused(bench: Bench) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="choose ngspice, twin or averaged"):
+        learn(bench, BooleanTask("AND"), rng=rng, engine="hspice")  # type: ignore[arg-type]
+    for step in (0.0, -1e-4):
+        with pytest.raises(InputError, match="max_step_s"):
+            learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1), rng=rng, engine="twin")
+    with pytest.raises(InputError, match="too coarse"):
+        learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1), rng=rng, engine="twin")
+    with pytest.raises(InputError, match=r"no room|leaves"):
+        learn(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1), rng=rng, engine="twin")
+    for wiring in ({"output": 2}, {"inputs": (6, 6)}, {"inputs": (2, 8)}, {"output": -1}):
+        with pytest.raises(InputError, match="must differ"):
+            Bench(bench.device, **wiring)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="7 trained electrodes"):
+        Bench(bench.device, frequencies_Hz=(100.0, 120.0))
+
+
+def chip() -> ChipSurrogate:
+    """Linear in four electrodes whose ranges differ and are not symmetric, 1 nA/V."""
+    return ChipSurrogate((np.ones((1, 4)),), (np.zeros(1),), [-1.2, -0.7, 0.1, -0.4], [0.6, 0.3, 0.9, 0.0], 1e-9)
+
+
+def test_settings_and_levels_follow_each_range() -> None:
+    bench = Bench(chip(), 0, (1, 4))
+    low, high = bench.start_limits_V(0.5)
+    np.testing.assert_allclose(low, [-0.75, -0.45, 0.3, -0.3])
+    np.testing.assert_allclose(high, [0.15, 0.05, 0.7, -0.1])
+    drawn = np.array([bench.random_controls(0.5, np.random.default_rng(seed)) for seed in range(50)])
+    assert np.all((drawn >= low) & (drawn <= high))
+    assert np.all(np.ptp(drawn, axis=0) > 0.8 * (high - low))
+    np.testing.assert_allclose(bench.task("AND").swings_V, [0.25 * 1.8, 0.25 * 0.4])
+    assert default_bench().task("AND") == BooleanTask("AND", (0.5, 0.5))
+    with pytest.raises(InputError, match="not measured; take the output from out"):
+        Bench(chip(), 1, (2, 3))
+    endless = Fixed(np.zeros(8))
+    endless.limits_V = np.tile([-np.inf, np.inf], (8, 1))
+    with pytest.raises(InputError, match="give the device limits"):
+        Bench(endless).start_limits_V(0.6)  # type: ignore[arg-type]
+
+
+def test_the_gain_ends_at_the_least_swing_that_counts() -> None:
+    bench = Bench(chip(), 0, (1, 4))
+    settings = HgeSettings(least_rms_A=0.2e-9)
+    middle = bench.limits_V.mean(axis=1)
+    for rms, expected in ((1e-9, 1.0), (0.2e-9, 1.0), (0.05e-9, 0.25)):
+        outputs = rms * np.array([1.0, -1.0, 1.0, -1.0])
+        stage = hge.build_loop(bench, bench.task("XOR"), settings, middle, 1.0, outputs).stage
+        y = np.exp(stage.gain_log) * (stage.transimpedance_ohm * outputs - stage.baseline_V)
+        assert np.sqrt(np.mean(y**2)) == pytest.approx(expected)
+        assert stage.gain_log <= stage.gain_limits[1]
