@@ -10,7 +10,7 @@ import xarray as xr
 
 from circuits import Engine, LockInBank
 from dnpu_models import NoiseSpectrum, NoisyDevice
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import ErrorBudget, error_budget
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,7 @@ import xarray as xr
 
 from circuits import HomodyneLoop, Transient
 from inmateria.errors import InputError
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of what its numbers depend on."""
-    found = {}
-    for name in ("inmateria", "PySpice", "numpy", "scipy", "numba", "xarray"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
+from inmateria.versions import versions
 
 _WAVES = {
     "transimpedance_V": ("tia", "V", "output of the transimpedance amplifier"),

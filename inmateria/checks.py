@@ -1,4 +1,4 @@
-"""Checks of arguments that several modules of the room share."""
+"""Checks of arguments that all rooms share; each raises `InputError` with the field, the value and the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inmateria.errors import InputError
 
-Array = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 def positive(field: str, value: Any, unit: str) -> float:
@@ -44,7 +44,7 @@ def count(field: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
+def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return time and signal as contiguous float arrays: one length, time increasing, all finite."""
     try:
         time = np.ascontiguousarray(time_s, dtype=np.float64)
@@ -90,3 +90,8 @@ def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
             "sort the record and drop repeated times",
         )
     return time, values
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a real number, NaN and infinity included; bool is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

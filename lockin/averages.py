@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, count
+from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
 
-Response = Callable[[Array], ArrayLike]
+Response = Callable[[FloatArray], ArrayLike]
 BATCH = 1 << 15  # voltage settings handed to the function at once
 _SCRAMBLES = 16
 
@@ -36,12 +36,12 @@ class DitherAverage:
         How many settings the function was asked for.
     """
 
-    gradient: Array
-    stderr: Array
+    gradient: FloatArray
+    stderr: FloatArray
     evaluations: int
 
 
-def sobol(dimensions: int, rng: np.random.Generator, count: int) -> Array:
+def sobol(dimensions: int, rng: np.random.Generator, count: int) -> FloatArray:
     """Scrambled Sobol points in the unit cube, (count, dimensions)."""
     from scipy.stats import qmc  # late: a second of every start
 
@@ -177,7 +177,7 @@ def common_period_average(
     plan: DitherPlan,
     points_per_period: int = 16,
     terminals: Sequence[int] | None = None,
-) -> Array:
+) -> FloatArray:
     """Average over one common period of the tones, as a circuit with an ideal device and filter does.
 
     g_k = (2 / alpha_k) mean of f(V + dither(t)) sin(2 pi f_k t + phase_k) over uniform t: exact up to
@@ -213,8 +213,8 @@ def common_period_average(
 
 
 def over_common_period(
-    function: Response, point: Array, places: np.ndarray, plan: DitherPlan, points_per_period: int
-) -> Iterator[tuple[Array, Array]]:
+    function: Response, point: FloatArray, places: np.ndarray, plan: DitherPlan, points_per_period: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Values (m,) and unit tones (m, n) at even times over the tones' common period, in batches one after the other."""
     multiples = np.asarray(plan.multiples)
     total = count("points_per_period", points_per_period, 3) * int(multiples.max())
@@ -227,7 +227,7 @@ def over_common_period(
         yield evaluate(function, settings), sines
 
 
-def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[Array, np.ndarray]:
+def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None) -> tuple[FloatArray, np.ndarray]:
     """The point as an array, and the terminal of each tone; checked."""
     point = np.asarray(voltages, dtype=np.float64)
     if point.ndim != 1 or not np.all(np.isfinite(point)):
@@ -251,7 +251,7 @@ def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None
     return point, places
 
 
-def evaluate(function: Response, settings: Array) -> Array:
+def evaluate(function: Response, settings: FloatArray) -> FloatArray:
     """Ask the function, and check what it returns."""
     values = np.asarray(function(settings), dtype=np.float64)
     if values.shape != (settings.shape[0],):

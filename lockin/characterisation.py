@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from inmateria.checks import Array, positive
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.demodulate import demodulate_trace
 from lockin.settings import LockInSettings
@@ -92,10 +92,10 @@ class Characterisation:
     settings: LockInSettings
     frequency_hz: float
     full_scale: float
-    offset_hz: Array
-    transfer: Array
-    step_time_s: Array
-    step: Array
+    offset_hz: FloatArray
+    transfer: FloatArray
+    step_time_s: FloatArray
+    step: FloatArray
     enbw_hz: float
     settle99_s: float
     rolloff_db_per_octave: float
@@ -137,10 +137,10 @@ class Realisation(Protocol):
     def name(self) -> str:
         """What it is called in the result."""
 
-    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
+    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
         """Offsets from the reference (Hz, increasing; those above 0 evenly spaced in their logarithm) and |H|^2."""
 
-    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
+    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
         """Times (s) and readings after a signal was switched on; long enough to settle."""
 
     def traces(
@@ -150,7 +150,7 @@ class Realisation(Protocol):
         signals: Sequence[Signal],
         duration_s: float,
         arms: str = "xy",
-    ) -> list[tuple[Array, Array]]:
+    ) -> list[tuple[FloatArray, FloatArray]]:
         """x and y (rms) of each signal over the last `CYCLES` cycles of the reference.
 
         On even time-points, the same for all signals, the last one left out: sums over them are means over whole
@@ -167,7 +167,7 @@ class Digital:
     name = "digital"
     points_per_cycle = 64
 
-    def _time(self, frequency_hz: float, duration_s: float, highest_hz: float) -> tuple[Array, int]:
+    def _time(self, frequency_hz: float, duration_s: float, highest_hz: float) -> tuple[FloatArray, int]:
         """Times of whole cycles, and points per cycle: 16 per cycle of the highest product at least."""
         per_cycle = max(self.points_per_cycle, 16 * math.ceil((highest_hz + frequency_hz) / frequency_hz))
         points = math.ceil(duration_s * frequency_hz * (1 - 1e-12)) * per_cycle
@@ -175,7 +175,7 @@ class Digital:
 
     def _read(
         self, settings: LockInSettings, frequency_hz: float, signal: Signal, duration_s: float
-    ) -> tuple[Array, Array, int]:
+    ) -> tuple[FloatArray, FloatArray, int]:
         highest = max((f for _, f, _ in signal), default=frequency_hz)
         time, per_cycle = self._time(frequency_hz, duration_s, highest)
         values = np.zeros(time.size)
@@ -184,7 +184,7 @@ class Digital:
         x, y = demodulate_trace(settings, frequency_hz, time, values)
         return time, x + 1j * y, per_cycle
 
-    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
+    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: a signal at each offset, its phasor found by least squares.
 
         With a sine mixer whatever the setting: the filter behind it is the same, and a square wave only adds ripple.
@@ -210,7 +210,7 @@ class Digital:
         known = np.stack([np.exp(offset_hz * turns), np.exp(-(2.0 * frequency_hz + offset_hz) * turns)], axis=1)
         return complex(np.linalg.lstsq(known, z[last], rcond=None)[0][0])
 
-    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[Array, Array]:
+    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: mean over a cycle (the ripple at 2 f taken out), at the cycle's middle."""
         settings = replace(settings, mixer="sine")
         duration = SETTLED * settings.time_constant
@@ -225,7 +225,7 @@ class Digital:
         signals: Sequence[Signal],
         duration_s: float,
         arms: str = "xy",
-    ) -> list[tuple[Array, Array]]:
+    ) -> list[tuple[FloatArray, FloatArray]]:
         """As `Realisation`."""
         found = []
         for signal in signals:
@@ -350,7 +350,7 @@ def _reserve(
     return last[0], False
 
 
-def bandwidth_hz(offset_hz: Array, transfer: Array) -> float:
+def bandwidth_hz(offset_hz: FloatArray, transfer: FloatArray) -> float:
     """ENBW of a measured transfer, Hz: int_0^inf |H|^2 df / |H(0)|^2.
 
     By a cubic spline of lg |H|^2 over lg f; below the first offset |H|^2 is constant, above the last one it goes
@@ -370,14 +370,14 @@ def bandwidth_hz(offset_hz: Array, transfer: Array) -> float:
     return float(f[0] + np.trapezoid(density, fine) + tail)
 
 
-def rolloff_db_per_octave(offset_hz: Array, transfer: Array) -> float:
+def rolloff_db_per_octave(offset_hz: FloatArray, transfer: FloatArray) -> float:
     """Slope of a measured transfer over its last octave, dB/octave, positive where it falls."""
     last = offset_hz >= 0.5 * offset_hz[-1] * (1 - 1e-9)
     slope = np.polyfit(np.log2(offset_hz[last]), 10.0 * np.log10(transfer[last]), 1)[0]
     return float(-slope)
 
 
-def settling_s(time_s: Array, step: Array, within: float = 0.01) -> float:
+def settling_s(time_s: FloatArray, step: FloatArray, within: float = 0.01) -> float:
     """Time after which a measured step response stays within a fraction of its final value, s."""
     away = np.abs(step / step[-1] - 1.0)
     outside = int(np.flatnonzero(away > within)[-1])
@@ -386,7 +386,7 @@ def settling_s(time_s: Array, step: Array, within: float = 0.01) -> float:
     return float(time_s[outside] + part * (time_s[outside + 1] - time_s[outside]))
 
 
-def _curvature(levels: Array, readings: Array) -> float:
+def _curvature(levels: FloatArray, readings: FloatArray) -> float:
     """Largest deviation from the best straight line (least largest deviation, found exactly by Chebyshev's rule).
 
     The best line leaves three points alternately above, below and above by the same: try all triples.

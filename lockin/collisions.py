@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inmateria.checks import Array, finite
+from inmateria.checks import FloatArray, finite
 from inmateria.errors import InputError
 
 ROUNDING = 1e-12  # of the highest product: sums of floats that should be equal differ by less
@@ -103,7 +103,7 @@ def collisions(frequencies: ArrayLike, bandwidth: float) -> list[Collision]:
     return sorted(found, key=lambda c: (c.tone, c.order, c.distance_hz, c.product))
 
 
-def _products(tones: Array) -> Iterator[tuple[Array, tuple[int, ...], tuple[Index, ...]]]:
+def _products(tones: FloatArray) -> Iterator[tuple[FloatArray, tuple[int, ...], tuple[Index, ...]]]:
     """Yield the products in groups: values, the integer factors of the tones, the indices of the tones."""
     every = np.arange(tones.size, dtype=np.int64)
     yield tones, (1,), (every,)
@@ -132,7 +132,7 @@ def _name(factors: tuple[int, ...], members: list[int]) -> str:
     return "".join(terms).removeprefix("+")
 
 
-def smallest_distance(frequencies: Array) -> float:
+def smallest_distance(frequencies: FloatArray) -> float:
     """Return the smallest distance between two tones, Hz; infinite for a single tone."""
     ordered = np.sort(frequencies)
     return min((float(b - a) for a, b in pairwise(ordered)), default=float("inf"))

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, finite, positive, record
+from inmateria.checks import FloatArray, finite, positive, record
 from inmateria.errors import InputError
 from lockin.filters import rc_means, window_means
 from lockin.plan import DitherPlan
@@ -75,7 +75,7 @@ def demodulate_trace(
     time_s: ArrayLike,
     signal: ArrayLike,
     reference_phase: float = 0.0,
-) -> tuple[Array, Array]:
+) -> tuple[FloatArray, FloatArray]:
     """Read a lock-in at every sample; parameters and errors as for `demodulate`.
 
     Returns
@@ -93,7 +93,7 @@ def gradient(
     signal: ArrayLike,
     settings: LockInSettings,
     phase: ArrayLike | None = None,
-) -> Array:
+) -> FloatArray:
     """Estimate dy/dV_k for all tones of a plan at once, at the end of a record.
 
     g_k = (2 / alpha_k) LPF[y(t) sin(2 pi f_k t + phase_k + phase)]: alpha_k is the peak amplitude, so no
@@ -201,7 +201,7 @@ def _pair(
     signal: ArrayLike,
     reference_phase: float,
     trace: bool,
-) -> Array:
+) -> FloatArray:
     """X and y, RMS: the means of the signal times sin and cos of the reference, times sqrt(2)."""
     omega = 2.0 * np.pi * settings.harmonic * positive("frequency_hz", frequency_hz, "Hz")
     start = settings.harmonic * finite("reference_phase", reference_phase, "rad") + math.radians(settings.phase)
@@ -210,7 +210,9 @@ def _pair(
     return math.sqrt(2.0) * _means(settings, time, values, np.array([omega, omega]), phases, trace)
 
 
-def _means(settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool) -> Array:
+def _means(
+    settings: LockInSettings, time: FloatArray, values: FloatArray, omega: FloatArray, phase: FloatArray, trace: bool
+) -> FloatArray:
     """Filter values * reference for each tone, the reference sin(omega t + phase) or a square wave in its place.
 
     A square wave is taken as far as the record can know it: pi/4 sgn(sin v) = sum sin(k v) / k over odd k below
@@ -227,7 +229,9 @@ def _means(settings: LockInSettings, time: Array, values: Array, omega: Array, p
     return _filtered(settings, time, values, omega, phase, trace)
 
 
-def _filtered(settings: LockInSettings, time: Array, values: Array, omega: Array, phase: Array, trace: bool) -> Array:
+def _filtered(
+    settings: LockInSettings, time: FloatArray, values: FloatArray, omega: FloatArray, phase: FloatArray, trace: bool
+) -> FloatArray:
     if settings.window == "rc":
         return rc_means(time, values, omega, phase, settings.time_constant, settings.poles, trace)
     return window_means(time, values, omega, phase, settings.time_constant, settings.window == "hann", trace)

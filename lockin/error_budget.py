@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, finite
+from inmateria.checks import FloatArray, finite
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
 from lockin.demodulate import gradient as read_gradient
@@ -49,7 +49,7 @@ _PER_CYCLE = 32
 """Points in a cycle of the highest tone where the operating point moves: 0.3 % for what is straight between them."""
 
 
-def unity(frequency_hz: Array) -> ComplexArray:
+def unity(frequency_hz: FloatArray) -> ComplexArray:
     """The transfer of a perfect front end."""
     return np.ones(np.shape(frequency_hz), dtype=np.complex128)
 
@@ -72,7 +72,7 @@ class FrontEnd:
         One-sided density of noise that arises behind the mixer, at low frequency, unit^2/Hz.
     """
 
-    transfer: Callable[[Array], ComplexArray] = unity
+    transfer: Callable[[FloatArray], ComplexArray] = unity
     stray_f: float | Sequence[float] = 0.0
     offset: float = 0.0
     passed: float = 0.0
@@ -103,24 +103,24 @@ class ErrorBudget:
         What the filter has reached of a constant signal.
     """
 
-    exact: Array
-    terms: dict[str, Array]
-    noise: Array
-    amplitude_stderr: Array
+    exact: FloatArray
+    terms: dict[str, FloatArray]
+    noise: FloatArray
+    amplitude_stderr: FloatArray
     settled: float
 
     @property
-    def systematic(self) -> Array:
+    def systematic(self) -> FloatArray:
         """Sum of the systematic terms, (n,)."""
         return np.asarray(sum(self.terms.values(), np.zeros_like(self.exact)))
 
     @property
-    def reading(self) -> Array:
+    def reading(self) -> FloatArray:
         """Expected reading, (n,): exact gradient and all systematic terms."""
         return np.asarray(self.exact + self.systematic)
 
     @property
-    def total(self) -> Array:
+    def total(self) -> FloatArray:
         """Root mean square deviation from the exact gradient, (n,)."""
         return np.hypot(self.systematic, self.noise)
 
@@ -211,7 +211,7 @@ def error_budget(
     # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
     displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
 
-    def moved(times: Array, offsets: Array) -> Array:
+    def moved(times: FloatArray, offsets: FloatArray) -> FloatArray:
         """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
         steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
         grid = np.linspace(0.0, time_s, steps + 1)
@@ -259,7 +259,9 @@ def error_budget(
     return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
 
 
-def _fourier_series(function: Response, point: Array, places: Any, plan: DitherPlan, per_period: int) -> ComplexArray:
+def _fourier_series(
+    function: Response, point: FloatArray, places: Any, plan: DitherPlan, per_period: int
+) -> ComplexArray:
     """Z_m of the output over the tones' common period; sampled at `per_period` points of the highest tone's."""
     values = np.concatenate([part for part, _ in over_common_period(function, point, places, plan, per_period)])
     series = 2.0 * np.fft.rfft(values) / values.size
@@ -267,7 +269,7 @@ def _fourier_series(function: Response, point: Array, places: Any, plan: DitherP
     return np.asarray(series[: (values.size + 1) // 2])
 
 
-def _transfer(electronics: FrontEnd, frequencies: Array) -> ComplexArray:
+def _transfer(electronics: FrontEnd, frequencies: FloatArray) -> ComplexArray:
     """H at the frequencies, checked."""
     transfer = np.asarray(electronics.transfer(frequencies), dtype=np.complex128)
     if transfer.shape != frequencies.shape or not np.all(np.isfinite(transfer)):
@@ -278,7 +280,7 @@ def _transfer(electronics: FrontEnd, frequencies: Array) -> ComplexArray:
     return transfer
 
 
-def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> tuple[Array, Array]:
+def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> tuple[FloatArray, FloatArray]:
     """A path of offsets, checked."""
     when, where = np.asarray(times, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
     fits = when.ndim == 1 and when.size > 0 and where.shape == (when.size, terminals)
@@ -290,7 +292,7 @@ def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> t
     return when, where
 
 
-def _each(field: str, value: ArrayLike, n: int) -> Array:
+def _each(field: str, value: ArrayLike, n: int) -> FloatArray:
     """One finite number for each tone."""
     try:
         numbers = np.broadcast_to(np.asarray(value, dtype=np.float64), (n,))

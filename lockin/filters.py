@@ -16,14 +16,14 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, count, positive, record
+from inmateria.checks import FloatArray, count, positive, record
 from inmateria.errors import InputError
 
 _STEP_RATIO = 8.0
 _UNIFORM = 1e-6  # relative variation of the steps, beyond the rounding of t, up to which a grid is uniform
 
 
-def is_uniform(time: Array) -> bool:
+def is_uniform(time: FloatArray) -> bool:
     """Say whether all steps are equal, up to the rounding of the times."""
     steps = np.diff(time)
     mean = (time[-1] - time[0]) / steps.size
@@ -31,7 +31,7 @@ def is_uniform(time: Array) -> bool:
     return bool(np.max(np.abs(steps - mean)) <= _UNIFORM * mean + rounding)
 
 
-def side_slopes(time: Array, signal: Array) -> tuple[Array, Array]:
+def side_slopes(time: FloatArray, signal: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Slopes of the signal at the begin and at the end of each interval, shape (m - 1,) each."""
     steps = np.diff(time)
     secant = np.diff(signal) / steps
@@ -49,7 +49,7 @@ def side_slopes(time: Array, signal: Array) -> tuple[Array, Array]:
 
 
 @numba.njit(cache=True)
-def _hold_weights(r: float, poles: int, weights: Array, carry: Array) -> None:
+def _hold_weights(r: float, poles: int, weights: FloatArray, carry: FloatArray) -> None:
     """Fill weights[k, p] = int_0^r gamma_{k+1}(v) (1 - v/r)^p dv and carry[j] = exp(-r) r^j / j!.
 
     With gamma_k(v) = v^(k-1) exp(-v) / (k-1)! the impulse response of k poles: what a step of length r (in
@@ -92,18 +92,18 @@ def _hold_weights(r: float, poles: int, weights: Array, carry: Array) -> None:
 
 @numba.njit(cache=True)
 def _rc_bank(
-    time: Array,
-    signal: Array,
-    begin: Array,
-    end: Array,
+    time: FloatArray,
+    signal: FloatArray,
+    begin: FloatArray,
+    end: FloatArray,
     cubic: bool,
     step: float,
-    omega: Array,
-    phase: Array,
+    omega: FloatArray,
+    phase: FloatArray,
     tau: float,
     poles: int,
     trace: bool,
-) -> Array:
+) -> FloatArray:
     """Filter signal * sin(omega t + phase) for each tone: last pole's output, (tones, samples or 1)."""
     tones, samples = omega.size, time.size
     out = np.zeros((tones, samples if trace else 1))
@@ -148,8 +148,14 @@ def _rc_bank(
 
 
 def rc_means(
-    time: Array, signal: Array, omega: Array, phase: Array, tau: float, poles: int, trace: bool = False
-) -> Array:
+    time: FloatArray,
+    signal: FloatArray,
+    omega: FloatArray,
+    phase: FloatArray,
+    tau: float,
+    poles: int,
+    trace: bool = False,
+) -> FloatArray:
     """Low-pass signal * sin(omega t + phase) with equal RC poles, empty at the first sample.
 
     Between samples as in the module's head; the poles are then integrated exactly. Shapes: time, signal (m,);
@@ -161,7 +167,7 @@ def rc_means(
     return np.asarray(_rc_bank(time, signal, begin, end, not uniform, step, omega, phase, tau, poles, trace))
 
 
-def rc_filter(time_s: ArrayLike, signal: ArrayLike, time_constant: float, poles: int) -> Array:
+def rc_filter(time_s: ArrayLike, signal: ArrayLike, time_constant: float, poles: int) -> FloatArray:
     """Pass a signal through equal, buffered RC poles, empty at the first sample: H(s) = 1 / (1 + s tau)^n.
 
     Exact for signals that are straight lines between the samples of a uniform grid; on other grids the signal
@@ -197,8 +203,14 @@ def rc_filter(time_s: ArrayLike, signal: ArrayLike, time_constant: float, poles:
 
 
 def window_means(
-    time: Array, signal: Array, omega: Array, phase: Array, length: float, hann: bool, trace: bool = False
-) -> Array:
+    time: FloatArray,
+    signal: FloatArray,
+    omega: FloatArray,
+    phase: FloatArray,
+    length: float,
+    hann: bool,
+    trace: bool = False,
+) -> FloatArray:
     """Mean of signal * sin(omega t + phase) over the last `length` seconds, plain or with a Hann weight.
 
     Shapes as in `rc_means`; NaN where not yet a whole window has passed. On a uniform grid with a whole
@@ -239,7 +251,9 @@ def window_means(
         product = signal * sine
         d0, d1 = begin * sine[:-1] + signal[:-1] * cosine[:-1], end * sine[1:] + signal[1:] * cosine[1:]
 
-        def integral(weight: Array, slope: Array, u: Array = product, a: Array = d0, b: Array = d1) -> Array:
+        def integral(
+            weight: FloatArray, slope: FloatArray, u: FloatArray = product, a: FloatArray = d0, b: FloatArray = d1
+        ) -> FloatArray:
             left, right = a * weight[:-1] + u[:-1] * slope[:-1], b * weight[1:] + u[1:] * slope[1:]
             if landing:
                 running = _running(time, u * weight, left, right, cubic=False)
@@ -262,7 +276,9 @@ def window_means(
     return out
 
 
-def _periodic_means(time: Array, signal: Array, omega: Array, phase: Array, hann: bool, trace: bool) -> Array:
+def _periodic_means(
+    time: FloatArray, signal: FloatArray, omega: FloatArray, phase: FloatArray, hann: bool, trace: bool
+) -> FloatArray:
     """Means over the one whole window of a periodic record whose closing sample was left out."""
     inner = time[:-1]
     weight = 1.0 - np.cos(2.0 * np.pi * (inner - time[0]) / (time[-1] - time[0])) if hann else np.ones(inner.size)
@@ -272,7 +288,7 @@ def _periodic_means(time: Array, signal: Array, omega: Array, phase: Array, hann
     return out
 
 
-def _running(time: Array, u: Array, d0: Array, d1: Array, cubic: bool) -> Array:
+def _running(time: FloatArray, u: FloatArray, d0: FloatArray, d1: FloatArray, cubic: bool) -> FloatArray:
     """Integrate u from the first sample to each: trapezoids, if cubic with h^2 (d0 - d1) / 12 added."""
     h = np.diff(time)
     pieces = 0.5 * h * (u[:-1] + u[1:])
@@ -281,7 +297,9 @@ def _running(time: Array, u: Array, d0: Array, d1: Array, cubic: bool) -> Array:
     return np.concatenate([np.zeros(1), np.cumsum(pieces)])
 
 
-def _running_at(at: Array, time: Array, u: Array, d0: Array, d1: Array, running: Array) -> Array:
+def _running_at(
+    at: FloatArray, time: FloatArray, u: FloatArray, d0: FloatArray, d1: FloatArray, running: FloatArray
+) -> FloatArray:
     """Look up the running integral at any times in the record: exact for the Hermite cubic."""
     i = np.clip(np.searchsorted(time, at, side="right") - 1, 0, time.size - 2)
     h = time[i + 1] - time[i]

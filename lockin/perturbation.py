@@ -34,7 +34,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, count, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from lockin.counter_words import key_of
 from lockin.perturbation_kernel import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
@@ -106,7 +106,7 @@ class Perturbation:
         return _NUMBER[self.code]
 
     @cached_property
-    def table(self) -> Array:
+    def table(self) -> FloatArray:
         """A period of the slowest tone, for compiled code; empty for the other codes."""
         size = 4 * self.parameters * self.hold if self.code == "sine" else 0
         return np.sin(2.0 * np.pi * np.arange(size) / max(size, 1))
@@ -116,7 +116,7 @@ class Perturbation:
         """Key of the random signs, for compiled code."""
         return key_of(self.seed, _SIGNS)
 
-    def at(self, first: int, steps: int = 1) -> Array:
+    def at(self, first: int, steps: int = 1) -> FloatArray:
         """Perturbations at the steps first, first + 1, ...
 
         Returns
@@ -132,7 +132,7 @@ class Perturbation:
         perturb_many(self.number, count("first", first, 0), self.hold, self.peak, self.table, self.key, out)
         return out
 
-    def waveform(self, time_s: ArrayLike, step_s: float) -> Array:
+    def waveform(self, time_s: ArrayLike, step_s: float) -> FloatArray:
         """Perturbations as a circuit would make them: tones for the sine code, values that stand for the others.
 
         Parameters

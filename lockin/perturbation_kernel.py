@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from inmateria.checks import Array
+from inmateria.checks import FloatArray
 from lockin.counter_words import word
 
 SINE, SEQUENTIAL, WALSH, RANDOM = range(4)
@@ -17,7 +17,7 @@ _WORD = 64
 
 
 @numba.njit(cache=True, inline="always")
-def perturb(code: int, moment: int, peak: float, table: Array, key: np.uint64, out: Array) -> None:
+def perturb(code: int, moment: int, peak: float, table: FloatArray, key: np.uint64, out: FloatArray) -> None:
     """Write the perturbation of all parameters.
 
     Parameters
@@ -47,7 +47,7 @@ def perturb(code: int, moment: int, peak: float, table: Array, key: np.uint64, o
 
 
 @numba.njit(cache=True, inline="always")
-def _sine(step: int, peak: float, table: Array, out: Array) -> None:
+def _sine(step: int, peak: float, table: FloatArray, out: FloatArray) -> None:
     """peak sin(2 pi (2k + 1) n / N), k = 0..P-1."""
     period = table.size
     place = step % period
@@ -60,7 +60,7 @@ def _sine(step: int, peak: float, table: Array, out: Array) -> None:
 
 
 @numba.njit(cache=True, inline="always")
-def _walsh(column: np.uint64, peak: float, out: Array) -> None:
+def _walsh(column: np.uint64, peak: float, out: FloatArray) -> None:
     """peak (-1)^(number of ones in (k + 1) & column): row k + 1 of a Hadamard matrix, so never the constant row 0."""
     bits = out.view(np.uint64)
     out[0] = peak
@@ -77,7 +77,7 @@ def _walsh(column: np.uint64, peak: float, out: Array) -> None:
 
 
 @numba.njit(cache=True, inline="always")
-def _random(pattern: np.uint64, peak: float, key: np.uint64, out: Array) -> None:
+def _random(pattern: np.uint64, peak: float, key: np.uint64, out: FloatArray) -> None:
     """+-peak: bit k of the pattern's own words is the sign bit of float k, which lets the loop be vectorised."""
     bits = out.view(np.uint64)
     out[0] = peak
@@ -92,7 +92,7 @@ def _random(pattern: np.uint64, peak: float, key: np.uint64, out: Array) -> None
 
 @numba.njit(cache=True)
 def perturb_many(
-    code: int, first: int, hold: int, peak: float, table: Array, key: np.uint64, out: NDArray[np.float64]
+    code: int, first: int, hold: int, peak: float, table: FloatArray, key: np.uint64, out: NDArray[np.float64]
 ) -> None:
     """`perturb` for the steps first, first + 1, ...; out has the shape (steps, P)."""
     for n in range(out.shape[0]):

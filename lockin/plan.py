@@ -11,7 +11,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import Array, count, finite, positive
+from inmateria.checks import FloatArray, count, finite, positive
 from inmateria.errors import InputError
 from lockin.collisions import collisions, smallest_distance
 from lockin.rulers import golomb_ruler
@@ -129,7 +129,7 @@ class DitherPlan:
         multiples = self.multiples
         return max(multiples) / max(self.frequencies_hz)
 
-    def waveform(self, t: ArrayLike) -> Array:
+    def waveform(self, t: ArrayLike) -> FloatArray:
         """Return the perturbations alpha_k sin(2 pi f_k t + phase_k).
 
         Parameters

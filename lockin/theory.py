@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
-from inmateria.checks import Array, count, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from lockin.settings import LockInSettings
 
@@ -77,7 +77,7 @@ def settling_time(settings: LockInSettings, fraction: float = 0.99) -> float:
     return settings.time_constant * float(turns)
 
 
-def noise_variance(settings: LockInSettings, psd: ArrayLike, amplitude: ArrayLike) -> Array:
+def noise_variance(settings: LockInSettings, psd: ArrayLike, amplitude: ArrayLike) -> FloatArray:
     """Variance of the gradient estimate from white noise: 2 S ENBW / alpha^2 (boxcar: S / (T alpha^2)).
 
     Parameters

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from circuits import Engine, HomodyneLoop, LockInBank, offset_bias
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from inmateria.checks import FloatArray
 from learning import Bench
 from lockin import ErrorBudget, FrontEnd, LockInSettings, error_budget
 

@@ -11,7 +11,7 @@ import xarray as xr
 from analysis.gradients.compare import Comparison, compare
 from circuits import Engine, HomodyneLoop, Transient
 from circuits.homodyne.loop import Peaks
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning import Bench, Task, adjoint, spice_lock_in
 from learning.homodyne.gradients import label
 

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
 from circuits.lockin.design import safe_loop_gain
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import (
     DitherPlan,

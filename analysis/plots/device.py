@@ -10,7 +10,8 @@ import xarray as xr
 from analysis.plots.loop import _figure
 from dnpu_models import DopantNetwork, unit_potentials
 from dnpu_models.mean_field.current_paths import HopCurrents
-from dnpu_models.network.geometry import Disc, Electrode, FloatArray
+from dnpu_models.network.geometry import Disc, Electrode
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from analysis.plots.loop import _figure
 from analysis.verification.yields import Yield
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning import SOLVED_COST
 
 if TYPE_CHECKING:

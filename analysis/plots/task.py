@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.plots.loop import _figure
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning import ClassificationTask, RegressionTask, Task, Trace
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from analysis.sweeps.store import Variable
 from circuits import Engine, HomodyneLoop
 from circuits.parts.component_errors import NOMINAL_K
 from dnpu_models import NoiseSpectrum, NoisyDevice
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning import Bench, HgeSettings, Task, adjoint, learn, spice_lock_in
 from learning.homodyne.training import as_measured, build_loop

@@ -13,7 +13,7 @@ from analysis.designs.design import Design
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan_in
 from analysis.sweeps.axes import SEED, Axis
 from analysis.sweeps.measures import GradientMeasure, bench_of, design_at, random_setting
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 
 def equal_noise_V(plan: GradientPlan) -> float:

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.datasets import versions
 from analysis.sweeps.axes import SEED, Axis, Value
 from analysis.sweeps.cluster import SweepCluster, open_cluster
 from analysis.sweeps.store import FAILED, TODO, Layout, Outcome, SweepStore, Variable
 from inmateria.errors import EngineError, InMateriaError, InputError, Interrupted
 from inmateria.threads import one_blas_thread
+from inmateria.versions import versions
 
 Measure = Callable[[dict[str, Value]], Mapping[str, Any]]
 """A point's coordinates by key to values by name."""

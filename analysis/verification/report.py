@@ -14,7 +14,6 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel
 
-from analysis.datasets import versions
 from analysis.designs.design import Design
 from analysis.designs.sections import OwnPart
 from analysis.designs.units import written
@@ -32,7 +31,8 @@ from analysis.report.sections import (
     yield_section,
 )
 from circuits import HomodyneLoop
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
+from inmateria.versions import versions
 from learning import Attempt
 from learning.homodyne.gradients import probe_loop
 from lockin import ErrorBudget

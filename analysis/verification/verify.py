@@ -48,7 +48,7 @@ from analysis.verification.nominal import (
 from analysis.verification.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
 from circuits import Engine
 from circuits.parts.component_errors import Component
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning import Attempt, BooleanTask
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuits.homodyne.export import head_facts
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.surrogate.fit import triangle_path
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists import format_number
 

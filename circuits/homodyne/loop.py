@@ -40,7 +40,7 @@ from circuits.ngspice.engine import Engine, Progress, Transient
 from circuits.parts.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, gradient, stability_limit
 from netlists import Part, load_part

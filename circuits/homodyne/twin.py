@@ -28,7 +28,7 @@ from circuits.ngspice.callbacks import c_functions, imported
 from circuits.ngspice.engine import Transient
 from circuits.parts.losses import SQUARED, loss_value
 from dnpu_models.interface.pointers import call_device
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, Interrupted
 from inmateria.threads import one_blas_thread
 

@@ -19,7 +19,7 @@ from circuits.homodyne.loop import LoopDevice
 from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.cosimulation import CoSimulation, Drive, Sine, Table
 from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings
 from lockin.error_budget import FrontEnd

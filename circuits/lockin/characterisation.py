@@ -15,7 +15,7 @@ import numpy as np
 
 from circuits.lockin.netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
 from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from lockin import LockInSettings
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise
 from netlists import Part, library

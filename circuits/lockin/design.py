@@ -27,7 +27,7 @@ from scipy.special import gammaincc
 
 from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_margin
 from netlists import Part, format_number, library, load_part

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import LockInReading, LockInSettings, settled_fraction, settling_time
 from netlists import Part, available, library, load_part

@@ -27,7 +27,7 @@ from circuits.homodyne.loop import LoopDevice
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 if TYPE_CHECKING:

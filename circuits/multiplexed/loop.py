@@ -34,7 +34,7 @@ from circuits.ngspice.engine import Engine, Progress, Transient
 from circuits.signals.patterns import PatternSequence
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import Perturbation
 from netlists import Part

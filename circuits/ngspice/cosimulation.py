@@ -18,7 +18,7 @@ from numba.core.serialize import dumps as numba_dumps
 
 from circuits.ngspice import callbacks
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 LOOP_GAIN_LIMIT = 0.1

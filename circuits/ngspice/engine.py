@@ -29,7 +29,7 @@ from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Trust
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import (
     AbsurdValueError,
     EngineCrashError,

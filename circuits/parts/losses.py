@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists import Part
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from netlists import format_number, library, load_part
 

@@ -27,7 +27,7 @@ from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import waveform_kernel
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, EngineCrashError, EngineHangError, InputError, TooManyPointsError
 
 OPTIONS = tolerances(vntol_V=1e-6, abstol_A=1e-9).replace("reltol=1e-9", "reltol=1e-4")

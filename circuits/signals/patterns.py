@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits.ngspice.cosimulation import Table
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 

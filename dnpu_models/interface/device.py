@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,8 +46,8 @@ from scipy.sparse.csgraph import connected_components
 from dnpu_models.master_equation.gth_elimination import SMALLEST, Elimination, underflow
 from dnpu_models.master_equation.transitions import Transitions
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 

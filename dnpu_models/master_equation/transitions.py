@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 IntArray = NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from scipy.linalg import lapack
 
 from dnpu_models.mean_field import kernel as kernel_module
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

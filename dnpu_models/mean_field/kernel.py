@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 MAX_CHORD = 16
 """Iterations with a kept Jacobian before it is computed anew."""

@@ -26,8 +26,8 @@ from dnpu_models.mean_field.states import search as search_states
 from dnpu_models.mean_field.transient import MeanFieldTransient
 from dnpu_models.mean_field.transient import run as run_transient
 from dnpu_models.mean_field.trust import MeanFieldTrust, half_range_V, trust, warn_if_outside
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 

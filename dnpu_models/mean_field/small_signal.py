@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnpu_models.mean_field.equations import Linearisation, RateEquations
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 ComplexArray = NDArray[np.complex128]
 

@@ -14,7 +14,7 @@ import numpy as np
 from dnpu_models.mean_field import kernel as kernel_module
 from dnpu_models.mean_field.equations import RateEquations
 from dnpu_models.mean_field.small_signal import relaxation_rates
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 SAME = 1e-6
 """States whose occupations differ by less are one."""

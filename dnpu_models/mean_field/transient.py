@@ -17,7 +17,7 @@ import numpy as np
 from scipy.integrate import Radau
 
 from dnpu_models.mean_field.equations import RateEquations
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError
 
 

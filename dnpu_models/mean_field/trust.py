@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnpu_models.network.constants import COULOMB_EV_M
-from dnpu_models.network.geometry import Disc, FloatArray
+from dnpu_models.network.geometry import Disc
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 
 SCALE, POWER = 0.16, 0.54
 LIMIT = 0.25

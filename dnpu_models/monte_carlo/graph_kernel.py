@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dnpu_models.monte_carlo.hop_tables import HopTables
 from dnpu_models.monte_carlo.row_kernel import EMPTY, SAMPLES, STOP_AT, TIME, TRIES, site_energies
 from dnpu_models.monte_carlo.vector_rates import WIDTH, rates_into
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 
 SITES = 64

@@ -27,8 +27,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dnpu_models.monte_carlo.vector_rates import BLOCKS, LANES, LARGEST_CODE, WIDTH
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 
 GROWTH_BYTES = 1 << 29
 """Bounds on growth take a byte an event and row; above this limit there are none (about 900 sites)."""

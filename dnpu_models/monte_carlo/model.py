@@ -35,8 +35,8 @@ from dnpu_models.monte_carlo.reference import DirectTables, direct_tables
 from dnpu_models.monte_carlo.row_kernel import EMPTY
 from dnpu_models.monte_carlo.trajectory import Batch, Energies, Method, Trajectory
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 
 BATCHES = 32

@@ -15,8 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dnpu_models.monte_carlo.row_kernel import TIME, TRIES
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.network.network import DopantNetwork
+from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 
 

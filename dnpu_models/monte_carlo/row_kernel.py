@@ -43,7 +43,7 @@ from dnpu_models.monte_carlo.vector_rates import (
     rates_into,
     sum_lanes,
 )
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 
 RENEW = 1 << 16

@@ -35,7 +35,7 @@ from dnpu_models.monte_carlo.row_kernel import (
     run_rows,
 )
 from dnpu_models.monte_carlo.vector_rates import LANES, WIDTH
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 (
     N_SITES,

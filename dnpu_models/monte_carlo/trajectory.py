@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dnpu_models.monte_carlo import graph_kernel, recording, reference, row_kernel
 from dnpu_models.monte_carlo.hop_tables import HopTables
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 
 GRAPH_MISSES = 0.2

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.network.geometry import Disc, Electrode, FloatArray, Shape
+from dnpu_models.network.geometry import Disc, Electrode, Shape
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 _FORMAT = 1  # raise when the mesh or the elements change, so that old cache files are not read

@@ -6,19 +6,12 @@ A shape knows its boundary only; the potential inside is solved in `electrostati
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inmateria.checks import FloatArray, is_number
 from inmateria.errors import InputError
-
-FloatArray = NDArray[np.float64]
-
-
-def is_number(value: Any) -> bool:
-    """Whether the value is a real number, NaN and infinity included; bool is none."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _positive(field: str, value: float) -> None:

@@ -23,7 +23,8 @@ import numpy as np
 
 from dnpu_models.network.constants import BOLTZMANN_EV, COULOMB_EV_M
 from dnpu_models.network.electrostatics import unit_potentials
-from dnpu_models.network.geometry import Disc, Electrode, FloatArray, Rectangle, Shape, is_number
+from dnpu_models.network.geometry import Disc, Electrode, Rectangle, Shape
+from inmateria.checks import FloatArray, is_number
 from inmateria.errors import InputError
 
 COLDEST_K = 1e-3

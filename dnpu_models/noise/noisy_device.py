@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from dnpu_models.interface.device import Steppable, SteppableKernel
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.noise import kernel as noise_kernel
 from dnpu_models.noise.spectrum import NoiseSpectrum
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.noise import kernel as noise_kernel
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 PUBLISHED_A2_PER_HZ = 1e-23

@@ -16,10 +16,10 @@ import numpy as np
 
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.surrogate import kernel as kernel_module
 from dnpu_models.surrogate import many as many_module
 from dnpu_models.surrogate.brainspy_file import read_network, read_npz
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 VIRTUAL_GROUND_V = 10e-3

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from dnpu_models.interface.device import Device
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.samples import export_io_dat
 from dnpu_models.surrogate.training import TrainedNetwork, train_network
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 
 STEP = 0.05

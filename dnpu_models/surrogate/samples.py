@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 _NA = 1e-9

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.threads import one_blas_thread
 
 LEARNING_RATE = 3e-3

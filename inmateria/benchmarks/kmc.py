@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dnpu_models import DopantNetwork, KineticMonteCarlo, MeanField
 from dnpu_models.monte_carlo.trajectory import Method
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 
 from circuits import Engine, EnginePool, RlcLayer, WaveformCircuit
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import EngineError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted

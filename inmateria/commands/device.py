@@ -10,16 +10,16 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis.datasets import versions
 from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
 from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
 from dnpu_models.network.constants import COULOMB_EV_M
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.commands.iv import voltages_of
 from inmateria.commands.results import Results
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
+from inmateria.versions import versions
 from learning.bench.devices import AnyModel
 
 BIAS_V = 0.5

@@ -15,7 +15,7 @@ from rich.console import Console
 from analysis import compare, loss_gradients, predict_loop
 from circuits import Engine, HomodyneLoop, Transient, offset_bias
 from dnpu_models import KineticMonteCarlo
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.commands.experiment import Experiment, check_level, check_points, rehearsal
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted

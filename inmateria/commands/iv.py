@@ -13,14 +13,14 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis.datasets import versions
 from dnpu_models import ChipSurrogate, KineticMonteCarlo, MeanField
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.surrogate.chip import RANGE_SLACK_V
+from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
+from inmateria.versions import versions
 from learning.bench.devices import AnyModel
 
 MOST_POINTS = 1_000_000

@@ -12,7 +12,7 @@ from rich.console import Console
 from analysis import check_path
 from analysis.gradients.path_check import PathCheck
 from circuits import Engine, HomodyneLoop, Transient
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.commands.experiment import Experiment, planned_loop
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted

@@ -12,13 +12,13 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from analysis.datasets import versions
 from circuits import Engine, characterise_lockin
 from circuits.lockin.characterisation import SLOPES
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
+from inmateria.versions import versions
 from lockin import Characterisation, LockInSettings, characterise, enbw_hz, settling_time
 from lockin.characterisation import at_slope
 from lockin.settings import Mixer

@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis.datasets import versions
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
 from dnpu_models import KineticMonteCarlo
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
+from inmateria.versions import versions
 from learning import Bench, HgeSettings
 
 

@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """Versions of this package and of what its numbers depend on; of this package only if a room is shadowed."""
     try:
-        from analysis.datasets import versions as all_versions
+        from inmateria.versions import versions as all_versions
     except ImportError:
         return {"inmateria": __version__}
     return all_versions()

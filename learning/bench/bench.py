@@ -11,8 +11,8 @@ import numpy as np
 from circuits import PatternSequence
 from circuits.homodyne.loop import LoopDevice, Peaks
 from dnpu_models import DopantNetwork, MeanField
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing

@@ -16,7 +16,7 @@ import xarray as xr
 from circuits import Engine, HomodyneLoop, OutputStage, Transient
 from circuits.homodyne.loop import Peaks, opened_errors
 from dnpu_models import KineticMonteCarlo
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from lockin import DitherAverage, common_period_average, dither_average

@@ -20,7 +20,7 @@ from circuits import Engine, HomodyneLoop, OutputStage, Transient
 from circuits.homodyne.loop import Peaks
 from circuits.ngspice.engine import Progress
 from circuits.parts.losses import LossName
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.bench.bench import Bench
 from learning.searches.search import Trace, settled_loss

@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.multiplexed import kernel
 from learning.multiplexed.sigmoid_kernel import NetworkData, network_steps

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from learning.multiplexed.sigmoid_network import SigmoidNetwork

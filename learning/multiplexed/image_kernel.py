@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 
 Single = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.multiplexed.image_kernel import CompiledBatchCost
 from learning.multiplexed.subjects import Look

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError, Interrupted
 from learning.multiplexed.descent import MgdSettings
 from learning.multiplexed.subjects import Problem, SigmoidSubject

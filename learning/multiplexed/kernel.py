@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from lockin.counter_words import gaussian
 from lockin.perturbation_kernel import SINE, perturb
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning.multiplexed.descent import MgdSettings
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
 

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning.multiplexed.kernel import Knobs, State, run_steps
 from lockin.counter_words import word
 

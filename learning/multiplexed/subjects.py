@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning.multiplexed.descent import Cost
 from learning.multiplexed.sigmoid_network import SigmoidNetwork, mean_square, share_right
 from learning.samples.images import ImageSet

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from circuits import Engine, EnginePool, FailedSample, RlcLayer, WaveformCircuit
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.physics_aware.systems import checked_values, with_noise
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from dnpu_models.interface.device import Device
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.physics_aware.systems import checked_values, with_noise
 

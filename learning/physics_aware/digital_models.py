@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.pytorch import Tensor, pytorch
 

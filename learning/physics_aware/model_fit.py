@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.physics_aware.digital_models import DigitalModel
 from learning.physics_aware.systems import PhysicalSystem

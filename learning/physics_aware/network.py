@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.physics_aware.layer import system_function
 from learning.physics_aware.layout import PassLayout

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.checkpoint_folder import claim
 from learning.multiplexed.subjects import fingerprint

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from learning.multiplexed.training import angle_deg
 from learning.physics_aware.layout import PassLayout

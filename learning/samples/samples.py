@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 LETTERS = "NIST"

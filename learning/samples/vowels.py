@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.samples.data_folder import data_folder
 from learning.samples.samples import SampleSet

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning.searches.search import Meter
 
 Slope = Callable[[Meter, FloatArray, float, float], FloatArray]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from learning.searches.descent import descend
 from learning.searches.search import Meter
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.tasks.task import Points, Task, as_points, as_values, enough_A, random_points
 

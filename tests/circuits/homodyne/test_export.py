@@ -17,8 +17,8 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine, Transient
 from circuits.signals.patterns import PatternSequence
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.network.geometry import FloatArray
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import plan_frequencies
 from netlists import load_part

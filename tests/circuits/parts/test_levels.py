@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circuits import Engine, HomodyneLoop, loop_fields, offset_bias, parts_at
-from dnpu_models.network.geometry import FloatArray
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning import HgeSettings, default_bench
 from learning.homodyne.training import as_measured, build_loop
