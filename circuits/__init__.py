@@ -38,15 +38,11 @@ if TYPE_CHECKING:
     from circuits.multiplexed.device_network import layered_wires as layered_wires
     from circuits.multiplexed.device_network import measured_network as measured_network
     from circuits.multiplexed.loop import MultiplexedLoop as MultiplexedLoop
-    from circuits.multiplexed.loop import MultiplexedRun as MultiplexedRun
+    from circuits.multiplexed.run import MultiplexedRun as MultiplexedRun
     from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit as SigmoidNetworkCircuit
     from circuits.ngspice.cosimulation import CoSimulation as CoSimulation
-    from circuits.ngspice.cosimulation import Drive as Drive
-    from circuits.ngspice.cosimulation import Sine as Sine
-    from circuits.ngspice.cosimulation import Table as Table
     from circuits.ngspice.engine import OPTIONS as OPTIONS
     from circuits.ngspice.engine import Engine as Engine
-    from circuits.ngspice.engine import Transient as Transient
     from circuits.ngspice.engine import Vectors as Vectors
     from circuits.ngspice.library import find_ngspice_library as find_ngspice_library
     from circuits.ngspice.noise import noise_currents as noise_currents
@@ -59,12 +55,18 @@ if TYPE_CHECKING:
     from circuits.physics_aware.waveform_circuit import FailedSample as FailedSample
     from circuits.physics_aware.waveform_circuit import WaveformCircuit as WaveformCircuit
     from circuits.signals.patterns import PatternSequence as PatternSequence
+    from circuits.signals.sources import Drive as Drive
+    from circuits.signals.sources import Sine as Sine
+    from circuits.signals.sources import Table as Table
+    from circuits.signals.transient import Transient as Transient
     from circuits.signals.transient import Trust as Trust
 
 _HOME = {
-    "circuits.ngspice.cosimulation": ["CoSimulation", "Drive", "Sine", "Table"],
+    "circuits.ngspice.cosimulation": ["CoSimulation"],
+    "circuits.signals.sources": ["Drive", "Sine", "Table"],
     "circuits.multiplexed.device_network": ["DeviceNetwork", "Wire", "layered_wires", "measured_network"],
-    "circuits.ngspice.engine": ["OPTIONS", "Engine", "Transient", "Vectors"],
+    "circuits.ngspice.engine": ["OPTIONS", "Engine", "Vectors"],
+    "circuits.signals.transient": ["Transient", "Trust"],
     "circuits.homodyne.loop": ["HomodyneLoop", "OutputStage"],
     "circuits.parts.levels": ["loop_fields", "multiplexed_parts", "parts_at"],
     "circuits.ngspice.library": ["find_ngspice_library"],
@@ -72,14 +74,14 @@ _HOME = {
     "circuits.lockin.characterisation": ["characterise_lockin"],
     "circuits.lockin.design": ["LockInDesign", "LockInRequirements", "design_lockin", "measure_design"],
     "circuits.lockin.netlist": ["LockInBlock", "lockin_block"],
-    "circuits.multiplexed.loop": ["MultiplexedLoop", "MultiplexedRun"],
+    "circuits.multiplexed.loop": ["MultiplexedLoop"],
+    "circuits.multiplexed.run": ["MultiplexedRun"],
     "circuits.ngspice.noise": ["noise_currents"],
     "circuits.homodyne.offsets": ["offset_bias"],
     "circuits.signals.patterns": ["PatternSequence"],
     "circuits.ngspice.pool": ["EnginePool", "Outcome"],
     "circuits.physics_aware.rlc_layer": ["RlcLayer"],
     "circuits.multiplexed.sigmoid_network": ["SigmoidNetworkCircuit"],
-    "circuits.signals.transient": ["Trust"],
     "circuits.physics_aware.waveform_circuit": ["FailedSample", "WaveformCircuit"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

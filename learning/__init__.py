@@ -33,15 +33,9 @@ from learning.homodyne.gradients import (
     monte_carlo_difference,
     spice_lock_in,
 )
-from learning.homodyne.training import (
-    Attempt,
-    FailedAttempt,
-    HgeSettings,
-    TrainingResult,
-    evaluations_to_first,
-    learn,
-    training_trace,
-)
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, evaluations_to_first, training_trace
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.training import learn
 from learning.multiplexed.backpropagation import backpropagate, softmax_accuracy
 from learning.multiplexed.descent import CompiledCost, MgdSettings, MultiplexedDescent
 from learning.multiplexed.gradient_angles import gradient_angles
@@ -54,7 +48,8 @@ from learning.physics_aware.settings import PatTraining
 from learning.physics_aware.systems import DifferentiableSystem, IdentitySystem, PhysicalSystem
 from learning.samples.samples import SampleSet, digits, letters, parity
 from learning.samples.vowels import vowels
-from learning.searches.search import SearchResult, SearchSettings, Trace, search, settled_loss
+from learning.searches.meter import SearchResult, SearchSettings, Trace, settled_loss
+from learning.searches.search import search
 from learning.tasks.boolean import GATES, BooleanTask
 from learning.tasks.classification import ClassificationTask, ring, sphere
 from learning.tasks.files import own_task, read_task

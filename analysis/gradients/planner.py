@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from circuits.lockin.design import safe_loop_gain
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import (
@@ -42,6 +41,7 @@ from lockin import (
     plan_frequencies,
 )
 from lockin.averages import sobol
+from lockin.planning import safe_loop_gain
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")

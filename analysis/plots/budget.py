@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.plots.device import COLOURS
-from analysis.plots.loop import _figure
+from analysis.plots.figure import COLOURS, new_figure
 from lockin import ErrorBudget
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def plot_budget(
         Of the vertical axis: deviations are multiplied by `scale`.
     title : str, optional
     """
-    figure, _ = _figure(figsize=(8, 4.2))
+    figure, _ = new_figure(figsize=(8, 4.2))
     axes = figure.subplots()
     where = np.arange(len(names))
     above, below = np.zeros(len(names)), np.zeros(len(names))

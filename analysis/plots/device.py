@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from analysis.plots.loop import _figure
+from analysis.plots.figure import COLOURS, new_figure
 from dnpu_models import DopantNetwork, unit_potentials
 from dnpu_models.mean_field.current_paths import HopCurrents
 from dnpu_models.network.geometry import Disc, Electrode
@@ -17,8 +17,6 @@ from inmateria.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C8C00")
-"""Okabe and Ito's colours, distinct with any colour vision; the yellow darkened to be seen on white."""
 ARROW = "#A6004B"
 _NM = 1e9
 
@@ -38,7 +36,7 @@ def plot_device(network: DopantNetwork, voltages_V: FloatArray, flow: HopCurrent
         At these voltages.
     title : str
     """
-    figure, _ = _figure(figsize=(9.2, 7.2))
+    figure, _ = new_figure(figsize=(9.2, 7.2))
     axes = figure.subplots()
     scale, unit = (_NM, "nm") if network.shape.perimeter_m < 1e-3 else (1.0, "m")
     shown = _potential(axes, network, voltages_V, scale)
@@ -239,7 +237,7 @@ def _held(dataset: xr.Dataset) -> str:
 
 def _curves(dataset: xr.Dataset, swept: str) -> Figure:
     """Currents as they are on the left, their magnitudes on a logarithmic scale on the right."""
-    figure, _ = _figure(figsize=(11, 4.8))
+    figure, _ = new_figure(figsize=(11, 4.8))
     left, right = figure.subplots(1, 2, sharex=True)
     factor, unit = _prefix(float(np.nanmax(np.abs(dataset["current_A"]), initial=0.0)))
     x = dataset[swept].values
@@ -275,7 +273,7 @@ def _maps(dataset: xr.Dataset, across: str, up: str) -> Figure:
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
     wide = 6.0 if len(names) == 1 else 3.4 * columns
-    figure, _ = _figure(figsize=(wide, (4.8 if len(names) == 1 else 2.9 * rows) + 0.3))
+    figure, _ = new_figure(figsize=(wide, (4.8 if len(names) == 1 else 2.9 * rows) + 0.3))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for k, axes in enumerate(grid.ravel()):
         if k >= len(names):

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammainc
 
-from analysis.plots.device import COLOURS
-from analysis.plots.loop import _figure
+from analysis.plots.figure import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +23,7 @@ def plot_lockin(data: xr.Dataset) -> Figure:
         As `inmateria lockin` writes it: ``transfer`` (slope, offset_Hz), ``step`` (slope, step_s), attributes
         ``time_constant_s``, ``frequency_Hz``, ``realisation``.
     """
-    figure, _ = _figure(figsize=(10, 4.6))
+    figure, _ = new_figure(figsize=(10, 4.6))
     left, right = figure.subplots(1, 2)
     tau = float(data.attrs["time_constant_s"])
     offset, time = data["offset_Hz"].values, data["step_s"].values

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+
+from analysis.plots.figure import PATTERNS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from analysis.gradients.path_check import PathCheck
-    from learning.homodyne.training import Attempt
-
-PATTERNS = ("00", "01", "10", "11")
-
-
-def _figure(**options: Any) -> tuple[Figure, Any]:
-    """A figure that belongs to no window system."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained", **options)
-    FigureCanvasAgg(figure)
-    return figure, figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG and return its path."""
-    figure.savefig(path, dpi=130)
-    return path
+    from learning.homodyne.results import Attempt
 
 
 def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Figure:
     """Electrode voltages, output and loss over a stretch of the run."""
-    figure, _ = _figure(figsize=(9, 6))
+    figure, _ = new_figure(figsize=(9, 6))
     axes = figure.subplots(3, 1, sharex=True)
     part = dataset.sel(time=slice(start_s, stop_s))
     for name in part["terminal"].values:
@@ -55,7 +38,7 @@ def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Fig
 def plot_learning(attempt: Attempt) -> Figure:
     """Control voltages, loss per sequence and the four outputs over a learning run."""
     loop, run = attempt.loop, attempt.run
-    figure, _ = _figure(figsize=(9, 8))
+    figure, _ = new_figure(figsize=(9, 8))
     axes = figure.subplots(3, 1, sharex=True)
     controls = loop.controls_V(run)
     for k, terminal in enumerate(loop.trained):
@@ -86,7 +69,7 @@ def plot_learning(attempt: Attempt) -> Figure:
 def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
     """The four outputs as measured before and after learning, with the threshold."""
     wanted = np.array(attempt.loop.sequence.targets_V) > 0
-    figure, _ = _figure(figsize=(7, 3.5))
+    figure, _ = new_figure(figsize=(7, 3.5))
     axes = figure.subplots(1, 2)
     for axis, title, values in zip(axes, ("before", "after"), (attempt.initial_A, attempt.final_A), strict=True):
         nano = np.asarray(values) * 1e9
@@ -113,7 +96,7 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
 
 def plot_gradients(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], title: str) -> Figure:
     """Measured against ideal components, and side by side for the last pair."""
-    figure, _ = _figure(figsize=(9, 4))
+    figure, _ = new_figure(figsize=(9, 4))
     left, right = figure.subplots(1, 2)
     units = measured[0].attrs.get("units", "")
     scale, shown = (1e9, "nS") if units == "S" else (1.0, units)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.gradients.planner import GradientPlan
-from analysis.plots.device import COLOURS
-from analysis.plots.loop import _figure
+from analysis.plots.figure import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ def plot_plan(plan: GradientPlan) -> Figure:
     ----------
     plan : GradientPlan
     """
-    figure, _ = _figure(figsize=(9.6, 4.2))
+    figure, _ = new_figure(figsize=(9.6, 4.2))
     left, right = figure.subplots(1, 2)
     alpha, error, noise, amplitude = plan.amplitude_curve.T
     chosen = 1e3 * float(np.mean(plan.dither.amplitudes_v))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from analysis.plots.device import COLOURS
-from analysis.plots.loop import _figure
+from analysis.plots.figure import COLOURS, new_figure
 from inmateria.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def plot_curve(
     data: xr.Dataset, name: str, *, planned: Mapping[float, float] | None = None, mean: bool = False
 ) -> Figure:
     """A quantity over one axis: median (or mean) over the seeds, and the quartiles."""
-    figure, _ = _figure(figsize=(6.4, 4.2))
+    figure, _ = new_figure(figsize=(6.4, 4.2))
     axes = figure.subplots()
     dims = axes_of(data, name)
     middle = over_seeds(data, name, mean=mean)
@@ -104,7 +103,7 @@ def plot_map(
     for dim in dims[2:]:
         middle = middle.median(dim, keep_attrs=True)
     first, second = data[dims[0]], data[dims[1]]
-    figure, _ = _figure(figsize=(6.8, 5.0))
+    figure, _ = new_figure(figsize=(6.8, 5.0))
     axes = figure.subplots()
     (x, x_ticks), (y, y_ticks) = _positions(first), _positions(second)
     values = middle.transpose(dims[0], dims[1]).values

@@ -30,7 +30,8 @@ from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning import Bench, HgeSettings, Task, adjoint, learn, spice_lock_in
-from learning.homodyne.training import as_measured, build_loop
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import as_measured
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")

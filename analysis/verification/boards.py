@@ -13,9 +13,11 @@ from analysis.designs.design import Design
 from analysis.designs.units import written
 from analysis.sweeps.measures import bench_of, with_noise
 from analysis.sweeps.store import Variable
-from circuits.parts.component_errors import Component, Drift, Tolerances, components, draw_errors
+from circuits.homodyne.netlist import components
+from circuits.parts.component_errors import Component, Drift, Tolerances, draw_errors
 from learning import Attempt, Bench, FailedAttempt, HgeSettings, Task, TrainingResult, learn
-from learning.homodyne.training import TrainingProgress, build_loop
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import TrainingProgress
 
 
 def parts_of(design: Design) -> tuple[Component, ...]:

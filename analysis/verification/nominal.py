@@ -26,7 +26,9 @@ from circuits import OutputStage
 from inmateria.errors import ConvergenceError, InputError
 from learning import Attempt, Bench, FailedAttempt, Task, TrainingResult
 from learning.homodyne.gradients import label
-from learning.homodyne.training import Start, build_loop, judge
+from learning.homodyne.results import Start
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import judge
 
 NOMINAL, NOMINAL_QUICK = "nominal", "nominal-quick"
 """Names of the files, without ``.nc`` and ``.cir``."""

@@ -38,9 +38,9 @@ from circuits.homodyne import averaged_kernel as compiled
 from circuits.homodyne.figures import check_known, loop_figures
 from circuits.homodyne.loop import AVERAGED, READING_V, HomodyneLoop
 from circuits.homodyne.twin import channel_words, loop_words
-from circuits.ngspice.callbacks import c_functions, imported
-from circuits.ngspice.engine import Transient
+from circuits.signals.transient import Transient
 from dnpu_models import KineticMonteCarlo, NoisyDevice
+from dnpu_models.interface.pointers import c_functions, imported
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 

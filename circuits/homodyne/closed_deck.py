@@ -26,7 +26,7 @@ from netlists import format_number
 
 if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop
-    from circuits.ngspice.engine import Transient
+    from circuits.signals.transient import Transient
 
 RECORDED = 6000
 AROUND = 6000

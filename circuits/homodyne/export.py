@@ -33,7 +33,7 @@ from inmateria.errors import InputError
 
 if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop
-    from circuits.ngspice.engine import Transient
+    from circuits.signals.transient import Transient
 
 POINTS_PER_SOURCE = 5000
 REFINEMENT = 3

@@ -31,15 +31,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from circuits.ngspice.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.ngspice.engine import Engine, Progress, Transient
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
 from circuits.signals.patterns import PatternSequence
-from dnpu_models.interface.device import SteppableKernel
+from circuits.signals.sources import Drive, Sine, Table
+from circuits.signals.transient import Transient
+from dnpu_models.interface.device import LoopDevice
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, gradient, stability_limit
@@ -63,24 +65,6 @@ AVERAGED = "averaged"
 def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
     """The component errors of a closed loop that an opened one has, too: it has no averagers and no limiters."""
     return {name: error for name, error in errors.items() if not name.startswith(("avg", "lim"))}
-
-
-class LoopDevice(Protocol):
-    """What the loop asks of a device: terminals with limits, static currents, and a compiled kernel."""
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the terminals."""
-
-    @property
-    def limits_V(self) -> FloatArray:
-        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
-
-    def currents(self, voltages: Any) -> FloatArray:
-        """Static currents into the terminals, A."""
-
-    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
-        """Compiled form for co-simulation."""
 
 
 @dataclass(frozen=True)

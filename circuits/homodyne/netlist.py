@@ -10,7 +10,7 @@ from PySpice.Spice.Netlist import Circuit
 
 from circuits.homodyne.loop import READING_V, HomodyneLoop
 from circuits.parts.assembly import Assembly, Placement
-from circuits.parts.component_errors import components_of
+from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
 from inmateria.errors import InputError
 from netlists import format_number
@@ -101,3 +101,15 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
             close = ", ".join(difflib.get_close_matches(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
     return assembly.finish(initial), placed
+
+
+def components(loop: HomodyneLoop) -> tuple[Component, ...]:
+    """All components of a loop whose deviations its parts know, instance by instance.
+
+    Raises
+    ------
+    InputError
+        As `HomodyneLoop.circuit`.
+    """
+    nominal = replace(loop, component_errors={}).placements
+    return tuple(c for name, placed in nominal.items() for c in components_of(name, placed.part, placed.values))

@@ -24,10 +24,9 @@ from numba import njit
 
 from circuits.homodyne.figures import LoopFigures, check_known, loop_figures
 from circuits.homodyne.loop import READING_V, HomodyneLoop
-from circuits.ngspice.callbacks import c_functions, imported
-from circuits.ngspice.engine import Transient
 from circuits.parts.losses import SQUARED, loss_value
-from dnpu_models.interface.pointers import call_device
+from circuits.signals.transient import Transient
+from dnpu_models.interface.pointers import c_functions, call_device, imported
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, Interrupted
 from inmateria.threads import one_blas_thread

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from circuits.homodyne.loop import LoopDevice
 from circuits.lockin.netlist import LockInBlock, lockin_block
-from circuits.ngspice.cosimulation import CoSimulation, Drive, Sine, Table
-from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.signals.sources import Drive, Sine, Table
+from circuits.signals.transient import Transient
+from dnpu_models.interface.device import LoopDevice
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from circuits.lockin.netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
-from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
+from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from lockin import LockInSettings
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise

@@ -29,7 +29,8 @@ from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies, stability_margin
+from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies
+from lockin.planning import _floor_digits, safe_loop_gain
 from netlists import Part, format_number, library, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
@@ -43,10 +44,6 @@ COMFORTABLE_OHM, COMFORTABLE_F = (5e3, 500e3), 1e-6
 are film: taken if possible."""
 SIGNAL_V = 5.0
 """The gain before the mixers brings the largest signal here: half of what they take."""
-LOOP_MARGIN = 3.0
-"""Gain margin of the loop around the integrators."""
-DAMPED = 0.25
-"""Loop gain times tau with a single pole, which is never unstable: critical damping."""
 MOST = 1e4
 """Requirements are relaxed by at most so much when looking for what would do."""
 POINTS_PER_CYCLE = 24
@@ -461,12 +458,6 @@ def _widest(need: LockInRequirements) -> tuple[float, ...]:
     raise refused
 
 
-def _floor_digits(value: float, digits: int) -> float:
-    """A positive number rounded down to so many digits."""
-    exponent = math.floor(math.log10(value)) - digits + 1
-    return float(f"{math.floor(value / 10.0**exponent * (1 + 1e-12))}e{exponent}")
-
-
 def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
     """Slope, time constant and amplitude of the smallest error: a grid, and a finer one around its best point."""
     best: _Found | None = None
@@ -587,12 +578,6 @@ def _integrator(need: LockInRequirements, settings: LockInSettings, alpha: float
     if need.curvature is None:
         return None
     return nearest_rc(alpha * need.curvature / (2.0 * safe_loop_gain(settings)))
-
-
-def safe_loop_gain(settings: LockInSettings) -> float:
-    """Loop gain (learning rate times largest curvature, 1/s) with a margin of `LOOP_MARGIN`; one pole is `DAMPED`."""
-    largest = stability_margin(settings, 1.0)
-    return largest / LOOP_MARGIN if math.isfinite(largest) else DAMPED / settings.time_constant
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuits.ngspice.engine import OPTIONS, Engine, Progress, Transient
+from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin import LockInReading, LockInSettings, settled_fraction, settling_time

@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from circuits.homodyne.loop import LoopDevice
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
-from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.interface.device import LoopDevice, SteppableKernel
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 

@@ -19,7 +19,7 @@ import math
 import numpy as np
 from numba import njit
 
-from circuits.ngspice.callbacks import drive_voltages
+from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 from lockin.perturbation_kernel import perturb
 

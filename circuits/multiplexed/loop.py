@@ -29,9 +29,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from circuits.multiplexed import kernel as multiplexed_kernel
-from circuits.ngspice.cosimulation import CoSimulation, Drive, Table
-from circuits.ngspice.engine import Engine, Progress, Transient
+from circuits.multiplexed.run import MultiplexedRun
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import Engine, Progress
 from circuits.signals.patterns import PatternSequence
+from circuits.signals.sources import Drive, Table
+from circuits.signals.transient import Transient
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.checks import FloatArray
@@ -77,28 +80,6 @@ class CircuitNetwork(Protocol):
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
         """What the network needs from outside the netlist, beside the loop's own sources."""
-
-
-@dataclass(frozen=True, eq=False)
-class MultiplexedRun:
-    """What a run of `MultiplexedLoop` recorded.
-
-    Attributes
-    ----------
-    time_s : ndarray, shape (n,)
-    parameters : ndarray, shape (n, P)
-        Without their perturbation.
-    cost : ndarray, shape (n,)
-    outputs : ndarray, shape (n, n_outputs)
-    transient : Transient
-        The run as the engine returned it.
-    """
-
-    time_s: FloatArray
-    parameters: FloatArray
-    cost: FloatArray
-    outputs: FloatArray
-    transient: Transient
 
 
 @dataclass(frozen=True, eq=False)
@@ -442,3 +423,7 @@ class MultiplexedLoop:
             "code": code.code, "norm": code.norm, "tau_p": code.hold, "seed": code.seed,
             **{name: getattr(self, name) for name in names},
         }  # fmt: skip
+
+
+SUM_OHM = 1e4
+"""Resistors of the neurons' sums: what a multiplier drives with ease."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuits.multiplexed.sigmoid_network import SUM_OHM
-from circuits.ngspice.cosimulation import Table
+from circuits.multiplexed.loop import SUM_OHM
 from circuits.parts.assembly import Assembly
+from circuits.signals.sources import Table
 
 USUAL_STEP_S = 1e-3
 """Step that the time constants of the integrators' rails suit; they are scaled with it."""

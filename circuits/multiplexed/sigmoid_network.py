@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from circuits.multiplexed.loop import SUM_OHM
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from circuits.multiplexed.loop import MultiplexedLoop
     from circuits.ngspice.cosimulation import CoSimulation
     from circuits.parts.assembly import Assembly
-
-SUM_OHM = 1e4
-"""Resistors of the neurons' sums: what a multiplier drives with ease."""
 
 
 @dataclass(frozen=True, eq=False)

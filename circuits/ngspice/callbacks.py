@@ -16,20 +16,16 @@ All addresses and sizes come through the one `void*`: an int64 array laid out as
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from importlib import import_module
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, njit, types
 
+from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import (
-    DEVICE_SIGNATURE,
-    advance_at,
     as_float_pointer,
     as_int_pointer,
     c_function,
     call_device,
-    evaluate_at,
     load_byte,
     load_float,
     load_int,
@@ -84,56 +80,8 @@ W_LAST, W_ANCHOR, W_EVALUATED, W_MIN_STEP, W_SCALARS = range(5)
 GRID_WORDS = 3
 AFTER_CORNER = 1e-3  # the step after a corner, as a fraction of a grid's
 
-# rows of the packed drive: see `cosimulation.Drive.pack`
-D_SINES, D_WAVES, D_TABLES, DRIVE_HEADER = range(4)
-SINE_WORDS, WAVE_WORDS, TABLE_WORDS = 5, 3, 3
 
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
-
-
-@njit(cache=True)
-def table_value(drive, table, t):
-    """Piecewise-linear table number `table` at time t; repeats with its period, holds its ends otherwise."""
-    head = DRIVE_HEADER + SINE_WORDS * int(drive[D_SINES]) + WAVE_WORDS * int(drive[D_WAVES]) + TABLE_WORDS * table
-    start = int(drive[head])
-    count = int(drive[head + 1])
-    period = drive[head + 2]
-    if period > 0.0:
-        t = t - period * math.floor(t / period)
-    times = drive[start : start + count]
-    values = drive[start + count : start + 2 * count]
-    if t <= times[0]:
-        return values[0]
-    if t >= times[count - 1]:
-        return values[count - 1]
-    low = 0
-    high = count - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if times[middle] <= t:
-            low = middle
-        else:
-            high = middle
-    return values[low] + (values[high] - values[low]) * (t - times[low]) / (times[high] - times[low])
-
-
-@njit(cache=True)
-def drive_voltages(drive, t, out):
-    """Known part of every terminal's voltage at time t, V."""
-    out[:] = 0.0
-    if drive.size == 0:
-        return
-    sines = int(drive[D_SINES])
-    for m in range(sines):
-        at = DRIVE_HEADER + SINE_WORDS * m
-        value = drive[at + 1] * math.sin(drive[at + 2] * t + drive[at + 3])
-        envelope = int(drive[at + 4])
-        if envelope >= 0:
-            value *= table_value(drive, envelope, t)
-        out[int(drive[at])] += value
-    for m in range(int(drive[D_WAVES])):
-        at = DRIVE_HEADER + SINE_WORDS * sines + WAVE_WORDS * m
-        out[int(drive[at])] += drive[at + 1] * table_value(drive, int(drive[at + 2]), t)
 
 
 @njit(cache=True)
@@ -351,36 +299,3 @@ def next_step(t, delta, old, redo, _ident, location, user):
         step = corner - t
     store_float(delta, step)
     return 0
-
-
-@lru_cache(maxsize=32)
-def device_functions(evaluate, advance):
-    """C functions around a device's two compiled functions; keep them alive as long as they may be called.
-
-    Those of the devices last used are kept, so that another run of the same device compiles nothing.
-    """
-
-    @cfunc(DEVICE_SIGNATURE)
-    def c_evaluate(t, voltages, params, n_params, state, n_state, out):
-        evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
-
-    @cfunc(DEVICE_SIGNATURE)
-    def c_advance(dt, voltages, params, n_params, state, n_state, out):
-        advance_at(advance, dt, voltages, params, n_params, state, n_state)
-
-    return c_evaluate, c_advance
-
-
-def imported(reference):
-    """What ``module:name`` refers to; ``module:name(reference)`` is what that function makes of it."""
-    place, _, inner = reference.removesuffix(")").partition("(")
-    module, _, name = place.partition(":")
-    found = getattr(import_module(module), name)
-    return found(imported(inner)) if inner else found
-
-
-def c_functions(kernel):
-    """C functions of a device: its own, or made from its compiled ones; keep them alive while they may be called."""
-    if kernel.c_functions is None:
-        return device_functions(kernel.evaluate, kernel.advance)
-    return tuple(imported(reference) for reference in kernel.c_functions)

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -28,7 +27,7 @@ from circuits.ngspice.deck_checks import check_circuit, check_deck, check_reques
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.worker_process import WorkerProcess
-from circuits.signals.transient import Trust
+from circuits.signals.transient import Transient, Trust
 from inmateria.checks import FloatArray
 from inmateria.errors import (
     AbsurdValueError,
@@ -65,44 +64,6 @@ RUNS_PER_WORKER = 10_000
 
 CHUNK_ROWS = 8192
 """Rows of the record that are sorted into columns at a time; each chunk's pages are let go after."""
-
-
-@dataclass(frozen=True, eq=False)
-class Transient:
-    """Accepted points of one transient.
-
-    Attributes
-    ----------
-    time_s : ndarray, shape (n,)
-    values : dict of ndarray
-        Saved vectors by name (V or A as ngspice gives them).
-    device_A : ndarray, shape (n, n_terminals)
-        Device currents into the terminals; empty without a device.
-    complete : bool
-        Whether the stop time was reached.
-    statistics : dict
-        points, rejected, iterations, evaluations, source calls, seconds (whole run), device seconds, the largest
-        difference between the terminal voltages the device was told and those the circuit had (V).
-    messages : tuple of str
-        What ngspice said.
-    deck : str
-        The deck as run.
-    trust : Trust
-        What was checked after the run.
-    """
-
-    time_s: FloatArray
-    values: dict[str, FloatArray]
-    device_A: FloatArray
-    complete: bool
-    statistics: dict[str, float]
-    messages: tuple[str, ...]
-    deck: str
-    trust: Trust = field(default_factory=Trust)
-
-    def __getitem__(self, name: str) -> FloatArray:
-        """A saved vector."""
-        return self.values[name.lower()]
 
 
 class Vectors(dict[str, FloatArray]):

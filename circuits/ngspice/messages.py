@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from circuits.signals.transient import OperatingPoint
 from inmateria.errors import (
     AbsurdValueError,
     ConvergenceError,
@@ -18,9 +18,6 @@ from inmateria.errors import (
     SingularMatrixError,
     TimestepTooSmallError,
 )
-
-OperatingPoint = Literal["none", "newton", "gmin stepping", "source stepping", "transient"]
-"""How the operating point was found; "none" where a run starts from initial conditions."""
 
 _TELLING = re.compile(
     r"error|singular matrix|time ?step too small|no convergence|aborted|unknown|can't|cannot|no such|no job|too few"

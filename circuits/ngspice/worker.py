@@ -20,6 +20,8 @@ import numpy as np
 from circuits.ngspice import callbacks
 from circuits.ngspice.messages import rejected, spoken
 from circuits.ngspice.shared import SharedNgSpice
+from circuits.signals import sources_kernel
+from dnpu_models.interface import pointers
 
 
 def _say(stream: Any, **message: Any) -> None:
@@ -30,7 +32,7 @@ def _say(stream: Any, **message: Any) -> None:
 def load_function(reference: Any) -> Any:
     """A compiled function from ``module:name``, or from its pickle (functions of a user's script)."""
     if isinstance(reference, str):
-        return callbacks.imported(reference)
+        return pointers.imported(reference)
     return pickle.loads(reference)
 
 
@@ -114,7 +116,7 @@ class Worker:
             if key[2] is not None:
                 self.device = load_function(key[2][0]), load_function(key[2][1])
             else:
-                self.device = callbacks.device_functions(load_function(key[0]), load_function(key[1]))
+                self.device = pointers.device_functions(load_function(key[0]), load_function(key[1]))
             self.device_key = key
             self.addresses = tuple(function.address for function in self.device)  # compiles
             _say(self.out, event="compiled")
@@ -127,7 +129,7 @@ class Worker:
         work[callbacks.W_EVALUATED] = np.nan
         work[callbacks.W_MIN_STEP] = float(arrays["min_step"])
         now = np.zeros(terminals)
-        callbacks.drive_voltages(drive, 0.0, now)
+        sources_kernel.drive_voltages(drive, 0.0, now)
         work[callbacks.W_SCALARS : callbacks.W_SCALARS + terminals] = arrays["start"] - now
         self.keep += [params, state, drive, work]
         control[callbacks.EVALUATE], control[callbacks.ADVANCE] = self.addresses

@@ -14,7 +14,7 @@ offsets by that share of themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from inmateria.errors import InputError
 from netlists import Part
 
 if TYPE_CHECKING:
-    from circuits.homodyne.loop import HomodyneLoop
+    pass
 
 Kind = Literal["resistor", "capacitor", "offset"]
 Effect = Literal["scales", "divides", "is", "typical"]
@@ -133,18 +133,6 @@ def with_errors(
             before = changed.get(component.parameter, component.nominal)
             changed[component.parameter] = component.moved(before, float(errors[component.name]))
     return changed
-
-
-def components(loop: HomodyneLoop) -> tuple[Component, ...]:
-    """All components of a loop whose deviations its parts know, instance by instance.
-
-    Raises
-    ------
-    InputError
-        As `HomodyneLoop.circuit`.
-    """
-    nominal = replace(loop, component_errors={}).placements
-    return tuple(c for name, placed in nominal.items() for c in components_of(name, placed.part, placed.values))
 
 
 @dataclass(frozen=True)

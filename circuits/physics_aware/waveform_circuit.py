@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine, Transient, tolerances
+from circuits.ngspice.engine import Engine, tolerances
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import waveform_kernel
+from circuits.signals.transient import Transient
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.checks import FloatArray

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuits.ngspice.cosimulation import Table
+from circuits.signals.sources import Table
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 

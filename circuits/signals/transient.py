@@ -1,13 +1,18 @@
-"""How far a run can be trusted: what to look at after each one, carried in its result."""
+"""The result of a transient, whatever engine made it, and how far it can be trusted."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from circuits.ngspice.messages import OperatingPoint
-from inmateria.errors import TrustWarning
+from inmateria.checks import FloatArray
+from inmateria.errors import (
+    TrustWarning,
+)
 
+OperatingPoint = Literal["none", "newton", "gmin stepping", "source stepping", "transient"]
+"""How the operating point was found; "none" where a run starts from initial conditions."""
 MANY_REJECTED = 1 / 3
 """Rejected points, as a part of all tried, beyond which a run is suspicious: ngspice, not the maximum step, sets the
 points. The decks here have none at `OPTIONS`; diodes switched hard at ngspice's defaults have a tenth."""
@@ -53,3 +58,41 @@ class Trust:
         """Issue a `TrustWarning` for each doubt."""
         for doubt in self.doubts:
             warnings.warn(doubt, TrustWarning, stacklevel=stacklevel)
+
+
+@dataclass(frozen=True, eq=False)
+class Transient:
+    """Accepted points of one transient.
+
+    Attributes
+    ----------
+    time_s : ndarray, shape (n,)
+    values : dict of ndarray
+        Saved vectors by name (V or A as ngspice gives them).
+    device_A : ndarray, shape (n, n_terminals)
+        Device currents into the terminals; empty without a device.
+    complete : bool
+        Whether the stop time was reached.
+    statistics : dict
+        points, rejected, iterations, evaluations, source calls, seconds (whole run), device seconds, the largest
+        difference between the terminal voltages the device was told and those the circuit had (V).
+    messages : tuple of str
+        What ngspice said.
+    deck : str
+        The deck as run.
+    trust : Trust
+        What was checked after the run.
+    """
+
+    time_s: FloatArray
+    values: dict[str, FloatArray]
+    device_A: FloatArray
+    complete: bool
+    statistics: dict[str, float]
+    messages: tuple[str, ...]
+    deck: str
+    trust: Trust = field(default_factory=Trust)
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """A saved vector."""
+        return self.values[name.lower()]

@@ -83,3 +83,31 @@ class Steppable(Device, Protocol):
 
     def kernel(self, voltages: FloatArray, *, seed: int) -> SteppableKernel:
         """Compiled form, settled at `voltages` (V, (n_terminals,))."""
+
+
+class LoopDevice(Protocol):
+    """What the loop asks of a device: terminals with limits, static currents, and a compiled kernel."""
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the terminals."""
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
+
+    def currents(self, voltages: Any) -> FloatArray:
+        """Static currents into the terminals, A."""
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        """Compiled form for co-simulation."""
+
+
+class TrainableDevice(LoopDevice, Protocol):
+    """A device with exact conductances beside what the loop asks."""
+
+    def conductances(self, voltages: Any) -> FloatArray:
+        """dI_j/dV_k, S."""
+
+    def follow(self, voltages: Any) -> FloatArray:
+        """Currents along a path of neighbouring settings, A."""

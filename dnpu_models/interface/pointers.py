@@ -7,7 +7,8 @@ keeps the value a global had, and could then not be cached on disk either.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib import import_module
 from typing import Any
 
 from llvmlite import ir
@@ -148,3 +149,36 @@ def advance_at(advance, dt, voltages, params, n_params, state, n_state):
         carray(as_float_pointer(params), n_params),
         carray(as_float_pointer(state), n_state),
     )
+
+
+@lru_cache(maxsize=32)
+def device_functions(evaluate, advance):
+    """C functions around a device's two compiled functions; keep them alive as long as they may be called.
+
+    Those of the devices last used are kept, so that another run of the same device compiles nothing.
+    """
+
+    @cfunc(DEVICE_SIGNATURE)
+    def c_evaluate(t, voltages, params, n_params, state, n_state, out):
+        evaluate_at(evaluate, t, voltages, params, n_params, state, n_state, out)
+
+    @cfunc(DEVICE_SIGNATURE)
+    def c_advance(dt, voltages, params, n_params, state, n_state, out):
+        advance_at(advance, dt, voltages, params, n_params, state, n_state)
+
+    return c_evaluate, c_advance
+
+
+def imported(reference):
+    """What ``module:name`` refers to; ``module:name(reference)`` is what that function makes of it."""
+    place, _, inner = reference.removesuffix(")").partition("(")
+    module, _, name = place.partition(":")
+    found = getattr(import_module(module), name)
+    return found(imported(inner)) if inner else found
+
+
+def c_functions(kernel):
+    """C functions of a device: its own, or made from its compiled ones; keep them alive while they may be called."""
+    if kernel.c_functions is None:
+        return device_functions(kernel.evaluate, kernel.advance)
+    return tuple(imported(reference) for reference in kernel.c_functions)

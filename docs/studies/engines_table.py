@@ -22,7 +22,8 @@ import numpy as np
 from circuits import Engine, HomodyneLoop, Transient
 from dnpu_models import ChipSurrogate
 from learning import GATES, Bench, HgeSettings
-from learning.homodyne.training import build_loop, choose_start
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import choose_start
 
 STABLE = 0.01
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.plots.loop import _figure, save
+from analysis.plots.figure import new_figure, save
 from analysis.plots.mgd import plot_descent, plot_gradient_angle, plot_shares
 from analysis.verification.yields import Yield, yield_of
 from learning import SigmoidNetwork, backpropagate, digits, letters, parity, softmax_accuracy, train_many
@@ -159,7 +159,7 @@ def fashion(run: Path, data: Path | None, folder: Path, exact: int | None) -> No
     image_curves(run, data, int(step[-1]) if exact is None else min(exact, int(step[-1])))
     with np.load(run / "backpropagation.npz") as held:
         tests = held["tests"][:, : len(seen) - 1]
-    figure, _ = _figure(figsize=(6, 4))
+    figure, _ = new_figure(figsize=(6, 4))
     axis = figure.subplots()
     axis.plot(step, seen[:, 2], label="multiplexed, random signs")
     print("| steps | multiplexed | " + " | ".join(image_rates(training["settings"])) + " |\n|---|---|---|---|")

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import beta
 
 from analysis.plots import task as task_plots
-from analysis.plots.loop import save
+from analysis.plots.figure import save
 from dnpu_models import ChipSurrogate
 from inmateria import Bench, HgeSettings, SearchSettings, learn, search
 from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER

@@ -27,7 +27,7 @@ from inmateria.errors import EngineError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from learning import Bench, HgeSettings
-from learning.homodyne.training import build_loop
+from learning.homodyne.settings import build_loop
 
 POINTS = 50_000
 STEP_S = 1e-6

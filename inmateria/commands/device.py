@@ -14,8 +14,8 @@ from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanFie
 from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
 from dnpu_models.network.constants import COULOMB_EV_M
 from inmateria.checks import FloatArray
-from inmateria.commands.iv import voltages_of
 from inmateria.commands.results import Results
+from inmateria.commands.voltages import voltages_of
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told

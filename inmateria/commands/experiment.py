@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from inmateria.terminal.output import stderr
 from learning import Bench, HgeSettings, Task, named_task
 from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ
 from learning.bench.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
-from learning.homodyne.training import build_loop
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.settings import build_loop
 from lockin import collisions, plan_frequencies
 
 LIVE_SPACING_HZ = 1e6
@@ -29,40 +30,6 @@ HOPS_HZ = 8e12
 """Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """What a command runs.
-
-    Attributes
-    ----------
-    bench : Bench
-    facts : dict
-        On the device, for the summary.
-    task : Task
-        With levels that suit the device.
-    settings : HgeSettings
-    level : str
-        Of the electronics, in a word.
-    frequencies : str or None
-        Tones as they were asked for, for what is said of them.
-    design : Design or None
-        Where it comes from.
-    """
-
-    bench: Bench
-    facts: dict[str, Any]
-    task: Task
-    settings: HgeSettings
-    level: str
-    frequencies: str | None = None
-    design: Design | None = None
-
-    @property
-    def design_facts(self) -> dict[str, Any] | None:
-        """The design for the summary."""
-        return None if self.design is None else {"name": self.design.name, "sha256": self.design.digest}
 
 
 def from_options(

@@ -9,10 +9,12 @@ from typing import Any
 from rich.console import Console
 
 from circuits.homodyne.closed_deck import closed_deck, fit_to_run
-from inmateria.commands.experiment import Experiment, planned_loop
-from inmateria.commands.learn import failed_facts, train
+from inmateria.commands.experiment import planned_loop
+from inmateria.commands.facts import failed_facts
+from inmateria.commands.learn import train
 from inmateria.commands.results import Results
 from inmateria.terminal.output import document, stderr, writing
+from learning.homodyne.experiment import Experiment
 
 
 def run_export(

@@ -16,13 +16,15 @@ from analysis import compare, loss_gradients, predict_loop
 from circuits import Engine, HomodyneLoop, Transient, offset_bias
 from dnpu_models import KineticMonteCarlo
 from inmateria.checks import FloatArray
-from inmateria.commands.experiment import Experiment, check_level, check_points, rehearsal
+from inmateria.commands.experiment import check_level, check_points, rehearsal
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
 from learning import Bench, HgeSettings, Task, adjoint, monte_carlo_difference, spice_lock_in
-from learning.homodyne.training import as_measured, build_loop
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import as_measured
 from lockin import ErrorBudget
 
 POINTS_PER_CYCLE = 24.0

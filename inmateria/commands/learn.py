@@ -13,9 +13,10 @@ from analysis import check_path
 from analysis.gradients.path_check import PathCheck
 from circuits import Engine, HomodyneLoop, Transient
 from inmateria.checks import FloatArray
-from inmateria.commands.experiment import Experiment, planned_loop
+from inmateria.commands.experiment import planned_loop
+from inmateria.commands.facts import check_budget, failed_facts, held_out_A, task_facts
 from inmateria.commands.results import Results
-from inmateria.errors import InputError, Interrupted
+from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
 from learning import (
@@ -23,12 +24,12 @@ from learning import (
     Bench,
     BooleanTask,
     FailedAttempt,
-    HgeSettings,
     Task,
     TrainingResult,
     learn,
     training_trace,
 )
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.training import EngineName
 
 CHECK_DITHER_V = 0.005
@@ -176,34 +177,6 @@ def _split(result: TrainingResult) -> dict[str, float]:
 
 def _outputs(task: Task, values: Any) -> dict[str, float]:
     return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
-
-
-def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:
-    """Static output currents for the task's held-out points, A; empty where there are none."""
-    levels = task.test_levels_V
-    return bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
-
-
-def task_facts(task: Task) -> dict[str, Any]:
-    """What the document tells of a task."""
-    return {
-        "gate": task.name if isinstance(task, BooleanTask) else None,
-        "task": task.name,
-        "patterns": len(task.points),
-        "test_points": len(task.test_points),
-    }
-
-
-def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | None) -> None:
-    """Refuse a budget that is too small for one attempt."""
-    least = len(task.points) * (settings.looks + settings.sequences + 2)
-    if device_evaluations is not None and device_evaluations < least:
-        raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
-
-
-def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
-    """The attempts that failed, counted from 1, and why."""
-    return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
 
 
 def _summary(

@@ -33,8 +33,8 @@ from learning import (
 )
 from learning.multiplexed.defaults import suited_training
 from learning.multiplexed.in_ngspice import circuit_training, train_in_ngspice
-from learning.multiplexed.subjects import Problem
 from learning.samples.images import read_images
+from learning.samples.problem import Problem
 
 TASKS = "XOR, parity-3 to parity-10, letters, digits, mnist, fashion-mnist, cifar-10"
 IMAGES = ("mnist", "fashion-mnist", "cifar-10")

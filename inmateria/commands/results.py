@@ -85,11 +85,11 @@ class Results:
         """Write the figures that `draw` makes of the waveforms, by file name."""
         if self.folder is None or self._dataset is None:
             return
-        from analysis.plots import loop as plots
+        from analysis.plots.figure import save
 
         with writing("out", self.folder):
             for name, figure in draw(self._dataset).items():
-                plots.save(figure, self._place(self.folder, name))
+                save(figure, self._place(self.folder, name))
 
     def write_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
         """The command's document with all files named, written as summary.json; returned in any case."""

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from inmateria.commands.experiment import Experiment, planned_loop
-from inmateria.commands.learn import failed_facts, held_out_A, task_facts
+from inmateria.commands.experiment import planned_loop
+from inmateria.commands.facts import failed_facts, held_out_A, task_facts
 from inmateria.commands.results import Results
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
@@ -28,6 +28,7 @@ from learning import (
     search,
     training_trace,
 )
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.training import EngineName
 
 METHODS = ("hge", "random", "differences", "spsa", "evolution")

@@ -17,14 +17,12 @@ from analysis.plots.sweep import axes_of, over_seeds, plot_sweep
 from analysis.sweeps.axes import SEED, Axis
 from analysis.sweeps.design_sweep import design_axes, points_of, sweep_design
 from analysis.sweeps.store import FAILED
+from inmateria.commands.facts import SHOWN, STORE
 from inmateria.commands.results import Results
 from inmateria.errors import InMateriaError
 from inmateria.terminal.output import stderr, writing
 from inmateria.terminal.progress import sweep_bar
 
-STORE = "sweep.zarr"
-SHOWN = {"gradient": "relative_error", "loss-gradient": "relative_error", "learn": "learned"}
-"""The quantity that is drawn, and told of."""
 _PLANNED_SEEDS = 4
 """Settings that the planner looks at; each takes a few seconds."""
 
@@ -82,13 +80,13 @@ def run_sweep_command(
     }
     results = Results("sweep", design.seed, folder, {})
     if folder is not None and found.failed < points:
-        from analysis.plots import loop as plots
+        from analysis.plots.figure import save
 
         amplitudes = None if planned is None else {row["spacing_Hz"]: row["amplitude_V"] for row in planned}
         picture = "map.png" if len(axes_of(data, name)) > 1 else "curve.png"
         with writing("out", folder):
             figure = plot_sweep(data, name, planned=amplitudes, mean=measure == "learn")
-            plots.save(figure, results._place(folder, picture))
+            save(figure, results._place(folder, picture))
     summary["store"] = None if store is None else str(store)
     summary["wall_s"] = time.perf_counter() - begin
     _tell(summary, answer)

@@ -17,7 +17,7 @@ from analysis.verification.criteria import all_passing
 from analysis.verification.nominal import NOMINAL, NOMINAL_QUICK
 from analysis.verification.verify import RUNS, STORES, Verification, verify
 from circuits import Engine
-from inmateria.commands.learn import failed_facts
+from inmateria.commands.facts import failed_facts
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import as_text, document, stderr, writing
 from inmateria.terminal.progress import compilation_told, stages
@@ -170,7 +170,7 @@ def _maps(design: Design, folder: Path) -> list[tuple[xr.DataArray, dict[str, An
     """What `inmateria sweep` left of this design in the same folder, where it has two axes."""
     from analysis.plots.sweep import axes_of, over_seeds
     from analysis.sweeps.store import read_store
-    from inmateria.commands.sweep import SHOWN, STORE
+    from inmateria.commands.facts import SHOWN, STORE
 
     if not (folder / STORE).exists():
         return []

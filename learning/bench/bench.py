@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
 from circuits import PatternSequence
-from circuits.homodyne.loop import LoopDevice, Peaks
+from circuits.homodyne.loop import Peaks
 from dnpu_models import DopantNetwork, MeanField
+from dnpu_models.interface.device import TrainableDevice
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -29,16 +29,6 @@ CHIP_INPUTS = ("e1", "e3")
 CHIP_INPUTS_OTHER = {1: ("e7",), 3: ("e3", "e5", "e7")}
 """The same for tasks of one and three inputs."""
 SPACING_HZ = 10.0
-
-
-class TrainableDevice(LoopDevice, Protocol):
-    """A device with exact conductances beside what the loop asks."""
-
-    def conductances(self, voltages: Any) -> FloatArray:
-        """dI_j/dV_k, S."""
-
-    def follow(self, voltages: Any) -> FloatArray:
-        """Currents along a path of neighbouring settings, A."""
 
 
 @dataclass(frozen=True, eq=False)

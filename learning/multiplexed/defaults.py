@@ -8,8 +8,9 @@ from typing import Any
 
 from inmateria.errors import InputError
 from learning.multiplexed.descent import MgdSettings
-from learning.multiplexed.subjects import Problem, parameters_of
+from learning.multiplexed.subjects import parameters_of
 from learning.multiplexed.training import MgdTraining
+from learning.samples.problem import Problem
 from learning.samples.samples import SampleSet
 
 _PERIODS_OF_A_SAMPLE = 4

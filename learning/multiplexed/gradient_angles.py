@@ -9,9 +9,9 @@ import xarray as xr
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.angles import angle_deg
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
-from learning.multiplexed.training import angle_deg
 from learning.samples.samples import SampleSet
 from lockin import CODES
 from lockin.perturbation import Code

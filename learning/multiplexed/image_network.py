@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.multiplexed.image_kernel import CompiledBatchCost
-from learning.multiplexed.subjects import Look
+from learning.multiplexed.subject import Look
 from learning.pytorch import pytorch
 from learning.samples.images import ImageSet
 

@@ -12,9 +12,11 @@ import xarray as xr
 from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError, Interrupted
+from learning.angles import angle_deg
 from learning.multiplexed.descent import MgdSettings
-from learning.multiplexed.subjects import Problem, SigmoidSubject
-from learning.multiplexed.training import MgdTraining, SeedProgress, angle_deg, curves
+from learning.multiplexed.subjects import SigmoidSubject
+from learning.multiplexed.training import MgdTraining, SeedProgress, curves
+from learning.samples.problem import Problem
 from learning.samples.samples import SampleSet
 
 _SUITED = {"eta": 2.0, "norm": 1.0, "tau_x": 10, "tau_theta": 40, "tau_hp": 5.0, "mode": "analog"}

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import NamedTuple, Protocol
-
 import numpy as np
 
 from inmateria.checks import FloatArray
-from learning.multiplexed.descent import Cost
 from learning.multiplexed.sigmoid_network import SigmoidNetwork, mean_square, share_right
-from learning.samples.images import ImageSet
+from learning.multiplexed.subject import Look
+from learning.samples.problem import Problem
 from learning.samples.samples import SampleSet
-
-Problem = SampleSet | ImageSet
-"""Samples for a network of sigmoid neurons, or images for a convolutional one (needs torch)."""
-
-
-class Look(NamedTuple):
-    """What all samples say of parameters."""
-
-    cost: float
-    accuracy: float
-    test_accuracy: float
-    """NaN where no samples are held out."""
-
-
-class Subject(Protocol):
-    """A network on its samples."""
-
-    @property
-    def cost(self) -> Cost:
-        """What is minimised."""
-
-    @property
-    def start(self) -> FloatArray:
-        """Parameters to begin with, (P,)."""
-
-    def look(self, theta: FloatArray) -> Look:
-        """See all samples."""
-
-    def gradient(self, theta: FloatArray) -> FloatArray:
-        """Exact gradient of the cost of all samples, or of many, (P,)."""
 
 
 class SigmoidSubject:
@@ -96,14 +63,3 @@ def parameters_of(problem: Problem) -> int:
     from learning.multiplexed.image_network import parameter_count
 
     return parameter_count(problem)
-
-
-def fingerprint(problem: Problem) -> str:
-    """The samples in a few letters, so that checkpoints are not taken for those of others."""
-    held = (
-        (problem.inputs, problem.targets) if isinstance(problem, SampleSet) else (problem.images, problem.labels)
-    )  # fmt: skip
-    digest = hashlib.sha256()
-    for array in held:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]

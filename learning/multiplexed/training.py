@@ -17,9 +17,12 @@ import xarray as xr
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.angles import angle_deg
 from learning.checkpoint_folder import claim
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
-from learning.multiplexed.subjects import Problem, SigmoidSubject, Subject, fingerprint, layout
+from learning.multiplexed.subject import Subject
+from learning.multiplexed.subjects import SigmoidSubject, layout
+from learning.samples.problem import Problem, fingerprint
 from learning.samples.samples import SampleSet
 
 SOLVED_COST = 0.04
@@ -182,16 +185,6 @@ class _Run:
 def solved(cost: Any, accuracy: Any) -> Any:
     """Whether a look at all samples finds the task solved; numbers, or arrays of one shape."""
     return (cost < SOLVED_COST) & (accuracy == 1.0)
-
-
-def angle_deg(a: FloatArray, b: FloatArray) -> float:
-    """Angle between two directions, in degrees; NaN where one has none."""
-    largest = float(np.max(np.abs(a))), float(np.max(np.abs(b)))
-    if 0.0 in largest or not np.all(np.isfinite(largest)):
-        return float("nan")
-    u, v = (way / size / np.linalg.norm(way / size) for way, size in zip((a, b), largest, strict=True))
-    # by the half angle: the cosine says nothing of angles below 1e-6 degrees
-    return float(np.degrees(2.0 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
 
 
 def train_many(

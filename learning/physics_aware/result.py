@@ -13,11 +13,11 @@ import xarray as xr
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.checkpoint_folder import claim
-from learning.multiplexed.subjects import fingerprint
 from learning.physics_aware.layout import PassLayout
 from learning.physics_aware.network import PhysicalNetwork
 from learning.physics_aware.settings import PatTraining
 from learning.pytorch import pytorch
+from learning.samples.problem import fingerprint
 from learning.samples.samples import SampleSet
 
 torch: Any = pytorch()

@@ -14,7 +14,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError, Interrupted
-from learning.multiplexed.training import angle_deg
+from learning.angles import angle_deg
 from learning.physics_aware.layout import PassLayout
 from learning.physics_aware.model_fit import refit
 from learning.physics_aware.network import NetworkRun, PhysicalNetwork

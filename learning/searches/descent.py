@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inmateria.checks import FloatArray
-from learning.searches.search import Meter
+from learning.searches.meter import Meter
 
 Slope = Callable[[Meter, FloatArray, float, float], FloatArray]
 """slope(meter, controls, polarity, probe_V) -> dL/dV of every control."""

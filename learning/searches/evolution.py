@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from learning.searches.search import Meter
+from learning.searches.meter import Meter
 
 
 def differential_evolution(meter: Meter, rng: np.random.Generator) -> None:

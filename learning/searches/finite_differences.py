@@ -6,7 +6,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from learning.searches.descent import descend
-from learning.searches.search import Meter
+from learning.searches.meter import Meter
 
 
 def finite_differences(meter: Meter, rng: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learning.searches.search import Meter
+from learning.searches.meter import Meter
 
 BATCH = 16
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from learning.searches.descent import descend
-from learning.searches.search import Meter
+from learning.searches.meter import Meter
 
 
 def spsa(meter: Meter, rng: np.random.Generator) -> None:

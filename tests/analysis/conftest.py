@@ -9,7 +9,9 @@ import pytest
 
 from dnpu_models import ChipSurrogate
 from learning import Bench
-from learning.homodyne.training import Attempt, HgeSettings, Start, build_loop, judge
+from learning.homodyne.results import Attempt, Start
+from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.training import judge
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
 """Where the attempt starts, V."""

@@ -10,11 +10,14 @@ import pytest
 import xarray as xr
 
 from analysis import check_path, compare, loop_dataset, loss_gradients, save_dataset
-from analysis.plots.loop import plot_gradients, plot_learning, plot_path_check, plot_truth_table, plot_waveforms, save
+from analysis.plots.figure import save
+from analysis.plots.loop import plot_gradients, plot_learning, plot_path_check, plot_truth_table, plot_waveforms
 from dnpu_models import DopantNetwork, MeanField
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask
-from learning.homodyne.training import Attempt, HgeSettings, Start, build_loop, judge
+from learning.homodyne.results import Attempt, Start
+from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.training import judge
 
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])
 TASK = BooleanTask("AND")

@@ -14,7 +14,7 @@ from circuits import loop_fields
 from dnpu_models import NoisyDevice
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, default_bench
-from learning.homodyne.training import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings, build_loop
 from netlists import load_part
 
 TOML = """

@@ -32,7 +32,8 @@ from analysis.report.sections import (
 from circuits import loop_fields
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, adjoint
-from learning.homodyne.training import Attempt, HgeSettings, build_loop
+from learning.homodyne.results import Attempt
+from learning.homodyne.settings import HgeSettings, build_loop
 from lockin import LockInSettings, error_budget
 
 from ..conftest import START

@@ -432,7 +432,7 @@ def swept(*axes: Axis) -> xr.Dataset:
 
 
 def test_figures_have_the_axes_of_the_sweep(tmp_path: Path) -> None:
-    from analysis.plots.loop import save
+    from analysis.plots.figure import save
     from analysis.plots.sweep import plot_sweep
 
     amplitude, spacing = ranged("dither.amplitude", 1e-3, 0.1, "log", 4, "V"), ranged("dither.spacing", 1, 9, "lin", 3)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from circuits import HomodyneLoop, OutputStage, PatternSequence, Transient, loop_fields
 from circuits.homodyne.averaged_kernel import lattice
-from circuits.parts.component_errors import Tolerances, components, draw_errors
+from circuits.homodyne.netlist import components
+from circuits.parts.component_errors import Tolerances, draw_errors
 from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, NoiseSpectrum, NoisyDevice, SteppableKernel
 from dnpu_models.surrogate.many import ROOM, ROWS, pieces, scratch_size
 from inmateria.errors import InputError

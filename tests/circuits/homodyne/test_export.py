@@ -14,8 +14,9 @@ from numba import njit
 from circuits.homodyne.closed_deck import closed_deck, fit_to_run, network_cards
 from circuits.homodyne.export import POINTS_PER_SOURCE, interpolated, recorded_source, refined, standalone_deck
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.ngspice.engine import Engine, Transient
+from circuits.ngspice.engine import Engine
 from circuits.signals.patterns import PatternSequence
+from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray

@@ -13,8 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient
-from circuits.ngspice import callbacks
 from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, SteppableKernel
+from dnpu_models.interface import pointers
 from inmateria.errors import InputError
 from lockin import DitherPlan, dither_average, plan_frequencies
 from lockin.filters import rc_filter
@@ -642,6 +642,6 @@ def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: Homodyn
 
 
 def test_a_device_run_again_is_not_compiled_again() -> None:
-    first, again = (callbacks.c_functions(Linear().kernel(np.zeros(3))) for _ in range(2))
+    first, again = (pointers.c_functions(Linear().kernel(np.zeros(3))) for _ in range(2))
     assert first[0] is again[0]
     assert first[1] is again[1]

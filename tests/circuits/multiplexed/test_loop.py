@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit, multiplexed_parts
-from circuits.multiplexed.loop import MultiplexedRun
+from circuits.multiplexed.run import MultiplexedRun
 from circuits.parts.assembly import Assembly
 from inmateria.errors import InputError
 from learning import MgdSettings, MultiplexedDescent, SigmoidNetwork

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from circuits.ngspice import callbacks
-from circuits.ngspice.cosimulation import LOOP_GAIN_LIMIT, CoSimulation, Drive, Sine, Table
+from circuits.ngspice.cosimulation import LOOP_GAIN_LIMIT, CoSimulation
 from circuits.ngspice.engine import OPTIONS, Engine
+from circuits.signals import sources_kernel
+from circuits.signals.sources import Drive, Sine, Table
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.errors import ConvergenceError, EngineError, InputError, NetlistError
 
@@ -279,7 +280,7 @@ def test_the_compiled_drive_is_the_formula(
         waves={1: [(scale, table)], 2: [(1.0, table), (scale, envelope)]},
     )
     out = np.empty(4)
-    callbacks.drive_voltages(drive.pack(), t, out)
+    sources_kernel.drive_voltages(drive.pack(), t, out)
     at = np.array(t)
     sine = amplitude * math.sin(2 * math.pi * frequency * t + phase)
     expected = [
@@ -293,5 +294,5 @@ def test_the_compiled_drive_is_the_formula(
 
 def test_an_empty_drive_is_zero() -> None:
     out = np.ones(3)
-    callbacks.drive_voltages(Drive().pack(), 0.3, out)
+    sources_kernel.drive_voltages(Drive().pack(), 0.3, out)
     np.testing.assert_array_equal(out, 0.0)

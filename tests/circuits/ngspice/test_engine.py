@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from circuits.ngspice import callbacks
-from circuits.ngspice.engine import OPTIONS, Engine, Transient, _columns, _record
+from circuits.ngspice.engine import OPTIONS, Engine, _columns, _record
 from circuits.ngspice.library import find_ngspice_library
 from circuits.ngspice.messages import operating_point
-from circuits.signals.transient import Trust
+from circuits.signals.transient import Transient, Trust
 from inmateria.errors import (
     AbsurdValueError,
     ConvergenceError,

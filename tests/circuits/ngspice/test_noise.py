@@ -26,7 +26,6 @@ from circuits import (
     Transient,
     noise_currents,
 )
-from circuits.ngspice.callbacks import c_functions
 from dnpu_models import (
     ChipSurrogate,
     DopantNetwork,
@@ -36,6 +35,7 @@ from dnpu_models import (
     OpenCircuit,
     SteppableKernel,
 )
+from dnpu_models.interface.pointers import c_functions
 from inmateria.errors import InputError
 from lockin import DitherPlan, LockInSettings, demodulate_trace, gradient, noise_variance, plan_frequencies
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from circuits import Engine, HomodyneLoop, loop_fields
-from circuits.parts.component_errors import Drift, Tolerances, components, draw_errors
+from circuits.homodyne.netlist import components
+from circuits.parts.component_errors import Drift, Tolerances, draw_errors
 from dnpu_models import DopantNetwork, MeanField
 from inmateria.errors import InputError
 from learning import Bench, HgeSettings
-from learning.homodyne.training import build_loop
+from learning.homodyne.settings import build_loop
 from netlists import load_part
 
 AMPLITUDE_V = 0.02

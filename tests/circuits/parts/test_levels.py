@@ -11,7 +11,8 @@ from circuits import Engine, HomodyneLoop, loop_fields, offset_bias, parts_at
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning import HgeSettings, default_bench
-from learning.homodyne.training import as_measured, build_loop
+from learning.homodyne.settings import build_loop
+from learning.homodyne.training import as_measured
 from netlists import load_part
 
 AMPLITUDE_V = 0.02

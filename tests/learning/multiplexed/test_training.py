@@ -20,9 +20,10 @@ from learning import (
     parity,
     train_many,
 )
+from learning.angles import angle_deg
 from learning.multiplexed.defaults import suited_training
 from learning.multiplexed.in_ngspice import circuit_training, train_in_ngspice
-from learning.multiplexed.training import angle_deg, solved
+from learning.multiplexed.training import solved
 from lockin import CODES
 
 XOR = parity(2)

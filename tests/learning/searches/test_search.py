@@ -10,7 +10,7 @@ import pytest
 from inmateria.errors import InputError
 from learning import Bench, BooleanTask, SearchSettings, default_bench, search, settled_loss
 from learning.searches.finite_differences import forward_difference
-from learning.searches.search import Meter, SearchOver
+from learning.searches.meter import Meter, SearchOver
 
 METHODS = ("random", "differences", "spsa", "evolution")
 

@@ -1,0 +1,52 @@
+"""What several commands say of a result in the same words: the facts of a task, of failed attempts, of the budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from inmateria.checks import FloatArray
+from inmateria.errors import InputError
+from learning import (
+    Bench,
+    BooleanTask,
+    FailedAttempt,
+    HgeSettings,
+    Task,
+)
+
+
+def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:
+    """Static output currents for the task's held-out points, A; empty where there are none."""
+    levels = task.test_levels_V
+    return bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """What the document tells of a task."""
+    return {
+        "gate": task.name if isinstance(task, BooleanTask) else None,
+        "task": task.name,
+        "patterns": len(task.points),
+        "test_points": len(task.test_points),
+    }
+
+
+def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | None) -> None:
+    """Refuse a budget that is too small for one attempt."""
+    least = len(task.points) * (settings.looks + settings.sequences + 2)
+    if device_evaluations is not None and device_evaluations < least:
+        raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
+
+
+def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
+    """The attempts that failed, counted from 1, and why."""
+    return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
+
+
+STORE = "sweep.zarr"
+
+
+SHOWN = {"gradient": "relative_error", "loss-gradient": "relative_error", "learn": "learned"}
+"""The quantity that is drawn, and told of."""
