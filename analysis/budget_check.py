@@ -113,7 +113,7 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         raise InputError("device", type(device).__name__, "knows no exact gradient", "take a mean field or surrogate")
     dithered, place = list(bank.dithered), bank.output
     spectrum: NoiseSpectrum | None = device.spectrum if isinstance(device, NoisyDevice) else None
-    tones = np.array(bank.dither.frequencies_hz)
+    tones = np.array(bank.dither.frequencies_Hz)
 
     def response(volts: FloatArray) -> FloatArray:
         return np.asarray(-device.follow(volts)[:, place] - bank.baseline_A)
@@ -128,7 +128,7 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         time_s=duration_s,
         front_end=bank.front_end(engine, background),
         psd=0.0 if spectrum is None else spectrum.density(tones),
-        drift_v_per_s=bank.drift_V_per_s,
+        drift_V_per_s=bank.drift_V_per_s,
         patterns=_patterns(bank),
         terminals=dithered,
         samples=samples,

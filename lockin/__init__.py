@@ -4,7 +4,7 @@ A `DitherPlan` says which tone is applied to which terminal; `plan_frequencies` 
 to third order meets, `collisions` lists those that one does. `LockInSettings` describes an instrument in its
 own words; `demodulate` reads a recorded signal with it (`LockInReading`, rms), `gradient` turns a record into
 dy/dV for all tones at once, `calibrate_phase` finds the phase to project on. The theory computes what to
-expect before a run: `enbw_hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
+expect before a run: `enbw_Hz`, `settling_time`, `noise_variance`, `stability_limit`, and the exact finite-
 amplitude gradient by `dither_average` or `common_period_average`; `error_budget` sorts all causes of
 a wrong gradient (`ErrorBudget`, `FrontEnd`). `characterise` measures a realisation's data
 sheet (`Characterisation`): transfer, settling, rejections, offset, linearity, dynamic reserve. `Perturbation`
@@ -19,14 +19,14 @@ from lockin.characterisation import Characterisation, characterise
 from lockin.collisions import Collision, collisions
 from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
 from lockin.error_budget import TERMS, ErrorBudget, FrontEnd, error_budget
-from lockin.filter_response import filtered_tone, noise_bandwidth_hz
+from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
 from lockin.filters import rc_filter
 from lockin.perturbation import CODES, Perturbation
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.rulers import golomb_ruler, is_golomb
 from lockin.settings import LockInReading, LockInSettings
 from lockin.theory import (
-    enbw_hz,
+    enbw_Hz,
     noise_variance,
     settled_fraction,
     settling_time,
@@ -54,13 +54,13 @@ __all__ = [
     "demodulate_trace",
     "dither_average",
     "dither_bias",
-    "enbw_hz",
+    "enbw_Hz",
     "error_budget",
     "filtered_tone",
     "golomb_ruler",
     "gradient",
     "is_golomb",
-    "noise_bandwidth_hz",
+    "noise_bandwidth_Hz",
     "noise_variance",
     "plan_frequencies",
     "rc_filter",

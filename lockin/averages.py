@@ -92,7 +92,7 @@ def dither_average(
     """
     point, places = place(voltages, plan, terminals)
     order, samples = count("order", order, 2), count("samples", samples, 1)
-    peaks, n = np.asarray(plan.amplitudes_v), plan.n
+    peaks, n = np.asarray(plan.amplitudes_V), plan.n
     nodes = np.cos((2.0 * np.arange(order) + 1.0) * np.pi / (2.0 * order))
     each = 1 << max(0, math.ceil(math.log2(samples / _SCRAMBLES)))
     if n == 1:
@@ -154,7 +154,7 @@ def dither_bias(
         As for `dither_average`.
     """
     point, places = place(voltages, plan, terminals)
-    peaks, slopes = np.asarray(plan.amplitudes_v), np.asarray(exact, dtype=np.float64)
+    peaks, slopes = np.asarray(plan.amplitudes_V), np.asarray(exact, dtype=np.float64)
     if slopes.shape != (plan.n,) or not np.all(np.isfinite(slopes)):
         raise InputError("exact", exact, f"are not {plan.n} finite numbers", "give the gradient, one for each tone")
     each = 1 << max(0, math.ceil(math.log2(count("samples", samples, 1) / (2 * _SCRAMBLES))))
@@ -209,7 +209,7 @@ def common_period_average(
     for values, sines in over_common_period(function, point, places, plan, points_per_period):
         total += values.size
         sums += values @ sines
-    return np.asarray(2.0 / np.asarray(plan.amplitudes_v) * sums / total)
+    return np.asarray(2.0 / np.asarray(plan.amplitudes_V) * sums / total)
 
 
 def over_common_period(
@@ -223,7 +223,7 @@ def over_common_period(
         turns = (part[:, None] * multiples[None, :] % total) / total
         sines = np.sin(2.0 * np.pi * turns + np.asarray(plan.phases_rad))
         settings = np.tile(point, (part.size, 1))
-        settings[:, places] += np.asarray(plan.amplitudes_v) * sines
+        settings[:, places] += np.asarray(plan.amplitudes_V) * sines
         yield evaluate(function, settings), sines
 
 

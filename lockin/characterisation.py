@@ -54,19 +54,19 @@ class Characterisation:
     realisation : str
         Which one: ``'digital'``, or the level of the netlist.
     settings : LockInSettings
-    frequency_hz : float
+    frequency_Hz : float
         Reference, Hz.
     full_scale : float
         Largest signal applied, rms.
-    offset_hz, transfer : ndarray, shape (n,)
+    offset_Hz, transfer : ndarray, shape (n,)
         |H|^2 of a signal so far from the reference (of the filter after the mixer), 1 at 0 Hz; increasing.
     step_time_s, step : ndarray, shape (m,)
         Reading after a signal was switched on, relative to the final one.
-    enbw_hz : float
+    enbw_Hz : float
         Equivalent noise bandwidth, int_0^inf |H|^2 df, Hz.
     settle99_s : float
         Time after which the reading stays within 1 % of the final one, s.
-    rolloff_db_per_octave : float
+    rolloff_dB_per_octave : float
         Over the last octave of the transfer.
     gain_error, phase_error_deg : float
         Largest deviation of magnitude (relative) and theta (degrees) at full scale, at four phases.
@@ -79,40 +79,40 @@ class Characterisation:
         Magnitude that is shown without a signal, rms.
     linearity : float
         Largest deviation of x from the best straight line, 0 to full scale, in full scales.
-    reserve_db : float
+    reserve_dB : float
         Dynamic reserve: largest sine at 1.375 times the reference, against full scale, that moves the reading of
         half a full scale by less than 1 % of full scale at any time.
     reserve_reached : bool
-        Whether anything larger was found to be too much; if not, `reserve_db` is only the largest tried.
+        Whether anything larger was found to be too much; if not, `reserve_dB` is only the largest tried.
     overloads : tuple of str
         Stages that came to their swing limit at full scale.
     """
 
     realisation: str
     settings: LockInSettings
-    frequency_hz: float
+    frequency_Hz: float
     full_scale: float
-    offset_hz: FloatArray
+    offset_Hz: FloatArray
     transfer: FloatArray
     step_time_s: FloatArray
     step: FloatArray
-    enbw_hz: float
+    enbw_Hz: float
     settle99_s: float
-    rolloff_db_per_octave: float
+    rolloff_dB_per_octave: float
     gain_error: float
     phase_error_deg: float
     harmonic_response: dict[int, float]
     image_response: float
     zero: float
     linearity: float
-    reserve_db: float
+    reserve_dB: float
     reserve_reached: bool
     overloads: tuple[str, ...] = ()
 
     @property
     def enbw_times_tau(self) -> float:
         """ENBW times the time constant: 1/4, 1/8, 3/32, 5/64 for one to four equal poles."""
-        return self.enbw_hz * self.settings.time_constant
+        return self.enbw_Hz * self.settings.time_constant
 
     @property
     def settle99_over_tau(self) -> float:
@@ -120,14 +120,14 @@ class Characterisation:
         return self.settle99_s / self.settings.time_constant
 
     @property
-    def harmonic_rejection_db(self) -> dict[int, float]:
+    def harmonic_rejection_dB(self) -> dict[int, float]:
         """Harmonic response as a rejection, dB: 20 lg of its inverse."""
-        return {n: _rejection_db(response) for n, response in self.harmonic_response.items()}
+        return {n: _rejection_dB(response) for n, response in self.harmonic_response.items()}
 
     @property
-    def image_rejection_db(self) -> float:
+    def image_rejection_dB(self) -> float:
         """Image response as a rejection, dB."""
-        return _rejection_db(self.image_response)
+        return _rejection_dB(self.image_response)
 
 
 class Realisation(Protocol):
@@ -137,16 +137,16 @@ class Realisation(Protocol):
     def name(self) -> str:
         """What it is called in the result."""
 
-    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def transfer(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """Offsets from the reference (Hz, increasing; those above 0 evenly spaced in their logarithm) and |H|^2."""
 
-    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def step(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """Times (s) and readings after a signal was switched on; long enough to settle."""
 
     def traces(
         self,
         settings: LockInSettings,
-        frequency_hz: float,
+        frequency_Hz: float,
         signals: Sequence[Signal],
         duration_s: float,
         arms: str = "xy",
@@ -157,7 +157,7 @@ class Realisation(Protocol):
         cycles. With ``arms='x'`` nobody looks at y.
         """
 
-    def overloads(self, settings: LockInSettings, frequency_hz: float, signal: Signal) -> tuple[str, ...]:
+    def overloads(self, settings: LockInSettings, frequency_Hz: float, signal: Signal) -> tuple[str, ...]:
         """Stages that a signal (one of those given to `traces`) drove to their swing limit."""
 
 
@@ -167,24 +167,24 @@ class Digital:
     name = "digital"
     points_per_cycle = 64
 
-    def _time(self, frequency_hz: float, duration_s: float, highest_hz: float) -> tuple[FloatArray, int]:
+    def _time(self, frequency_Hz: float, duration_s: float, highest_Hz: float) -> tuple[FloatArray, int]:
         """Times of whole cycles, and points per cycle: 16 per cycle of the highest product at least."""
-        per_cycle = max(self.points_per_cycle, 16 * math.ceil((highest_hz + frequency_hz) / frequency_hz))
-        points = math.ceil(duration_s * frequency_hz * (1 - 1e-12)) * per_cycle
-        return np.arange(points + 1) / (frequency_hz * per_cycle), per_cycle
+        per_cycle = max(self.points_per_cycle, 16 * math.ceil((highest_Hz + frequency_Hz) / frequency_Hz))
+        points = math.ceil(duration_s * frequency_Hz * (1 - 1e-12)) * per_cycle
+        return np.arange(points + 1) / (frequency_Hz * per_cycle), per_cycle
 
     def _read(
-        self, settings: LockInSettings, frequency_hz: float, signal: Signal, duration_s: float
+        self, settings: LockInSettings, frequency_Hz: float, signal: Signal, duration_s: float
     ) -> tuple[FloatArray, FloatArray, int]:
-        highest = max((f for _, f, _ in signal), default=frequency_hz)
-        time, per_cycle = self._time(frequency_hz, duration_s, highest)
+        highest = max((f for _, f, _ in signal), default=frequency_Hz)
+        time, per_cycle = self._time(frequency_Hz, duration_s, highest)
         values = np.zeros(time.size)
         for peak, f, degrees in signal:
             values += peak * np.sin(2.0 * np.pi * f * time + math.radians(degrees))
-        x, y = demodulate_trace(settings, frequency_hz, time, values)
+        x, y = demodulate_trace(settings, frequency_Hz, time, values)
         return time, x + 1j * y, per_cycle
 
-    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def transfer(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: a signal at each offset, its phasor found by least squares.
 
         With a sine mixer whatever the setting: the filter behind it is the same, and a square wave only adds ripple.
@@ -192,36 +192,36 @@ class Digital:
         settings = replace(settings, mixer="sine")
         corner = 1.0 / (2.0 * math.pi * settings.time_constant)
         above = corner * np.geomspace(0.05, 64.0, 53)
-        below = -above[(above < 0.9 * frequency_hz) & (above > 0.1 * corner)][::-2]
+        below = -above[(above < 0.9 * frequency_Hz) & (above > 0.1 * corner)][::-2]
         powers = {0.0: 1.0}
-        duration = 1.6 * SETTLED * settings.time_constant + CYCLES / frequency_hz
-        reference = self._phasor(settings, frequency_hz, 0.0, duration)
+        duration = 1.6 * SETTLED * settings.time_constant + CYCLES / frequency_Hz
+        reference = self._phasor(settings, frequency_Hz, 0.0, duration)
         for offset in np.concatenate([below, above]).tolist():
-            powers[offset] = abs(self._phasor(settings, frequency_hz, offset, duration) / reference) ** 2
+            powers[offset] = abs(self._phasor(settings, frequency_Hz, offset, duration) / reference) ** 2
         offsets = np.array(sorted(powers))
         return offsets, np.array([powers[offset] for offset in offsets.tolist()])
 
-    def _phasor(self, settings: LockInSettings, frequency_hz: float, offset_hz: float, duration_s: float) -> complex:
+    def _phasor(self, settings: LockInSettings, frequency_Hz: float, offset_Hz: float, duration_s: float) -> complex:
         """Phasor a of x + i y = a exp(i delta t) + b exp(-i (2 omega + delta) t), fitted over the last cycles."""
-        signal = ((math.sqrt(2.0), frequency_hz + offset_hz, 0.0),)
-        time, z, per_cycle = self._read(settings, frequency_hz, signal, duration_s)
+        signal = ((math.sqrt(2.0), frequency_Hz + offset_Hz, 0.0),)
+        time, z, per_cycle = self._read(settings, frequency_Hz, signal, duration_s)
         last = slice(-CYCLES * per_cycle - 1, None)
         turns = 2.0j * np.pi * time[last]
-        known = np.stack([np.exp(offset_hz * turns), np.exp(-(2.0 * frequency_hz + offset_hz) * turns)], axis=1)
+        known = np.stack([np.exp(offset_Hz * turns), np.exp(-(2.0 * frequency_Hz + offset_Hz) * turns)], axis=1)
         return complex(np.linalg.lstsq(known, z[last], rcond=None)[0][0])
 
-    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def step(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: mean over a cycle (the ripple at 2 f taken out), at the cycle's middle."""
         settings = replace(settings, mixer="sine")
         duration = SETTLED * settings.time_constant
-        time, z, per_cycle = self._read(settings, frequency_hz, ((math.sqrt(2.0), frequency_hz, 0.0),), duration)
+        time, z, per_cycle = self._read(settings, frequency_Hz, ((math.sqrt(2.0), frequency_Hz, 0.0),), duration)
         total = np.concatenate([[0.0], np.cumsum(0.5 * (z[1:].real + z[:-1].real))]) / per_cycle
         return (time[per_cycle:] + time[:-per_cycle]) / 2.0, total[per_cycle:] - total[:-per_cycle]
 
     def traces(
         self,
         settings: LockInSettings,
-        frequency_hz: float,
+        frequency_Hz: float,
         signals: Sequence[Signal],
         duration_s: float,
         arms: str = "xy",
@@ -229,19 +229,19 @@ class Digital:
         """As `Realisation`."""
         found = []
         for signal in signals:
-            _, z, per_cycle = self._read(settings, frequency_hz, signal, duration_s)
+            _, z, per_cycle = self._read(settings, frequency_Hz, signal, duration_s)
             last = z[-CYCLES * per_cycle - 1 : -1]
             found.append((np.asarray(last.real), np.asarray(last.imag)))
         return found
 
-    def overloads(self, settings: LockInSettings, frequency_hz: float, signal: Signal) -> tuple[str, ...]:
+    def overloads(self, settings: LockInSettings, frequency_Hz: float, signal: Signal) -> tuple[str, ...]:
         """Nothing: numbers have no swing limit."""
         return ()
 
 
 def characterise(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     realisation: Realisation | None = None,
     full_scale: float = 1.0,
 ) -> Characterisation:
@@ -251,7 +251,7 @@ def characterise(
     ----------
     settings : LockInSettings
         RC filter, harmonic 1, phase 0.
-    frequency_hz : float
+    frequency_Hz : float
         Reference, Hz; the time constant must last 2 to 200 of its cycles.
     realisation : Realisation, optional
         What is measured; the digital one if left out.
@@ -268,7 +268,7 @@ def characterise(
     InputError
         For other settings than the above.
     """
-    f, scale = positive("frequency_hz", frequency_hz, "Hz"), positive("full_scale", full_scale, "the signal's unit")
+    f, scale = positive("frequency_Hz", frequency_Hz, "Hz"), positive("full_scale", full_scale, "the signal's unit")
     if settings.window != "rc" or settings.harmonic != 1 or settings.phase != 0.0:
         raise InputError(
             "settings", settings, "is no setting that is characterised", "take window 'rc', harmonic 1 and phase 0"
@@ -282,7 +282,7 @@ def characterise(
         )
     device = Digital() if realisation is None else realisation
     peak = math.sqrt(2.0) * scale
-    offset_hz, transfer = device.transfer(settings, f)
+    offset_Hz, transfer = device.transfer(settings, f)
     time, step = device.step(settings, f)
     side = f * (1.0 + 1.0 / CYCLES)
     signals: dict[tuple[str, float], Signal] = {
@@ -299,26 +299,26 @@ def characterise(
     x, y = read["image", 0]
     turns = np.exp(2j * np.pi * np.arange(x.size) / x.size)  # one turn of the offset, in the window
     right, wrong = np.mean((x + 1j * y) / turns), np.mean((x + 1j * y) * turns)
-    reserve_db, reached = _reserve(device, settings, f, scale, duration)
+    reserve_dB, reached = _reserve(device, settings, f, scale, duration)
     return Characterisation(
         realisation=device.name,
         settings=settings,
-        frequency_hz=f,
+        frequency_Hz=f,
         full_scale=scale,
-        offset_hz=offset_hz,
+        offset_Hz=offset_Hz,
         transfer=transfer,
         step_time_s=time,
         step=step / step[-1],
-        enbw_hz=bandwidth_hz(offset_hz, transfer),
+        enbw_Hz=bandwidth_Hz(offset_Hz, transfer),
         settle99_s=settling_s(time, step),
-        rolloff_db_per_octave=rolloff_db_per_octave(offset_hz, transfer),
+        rolloff_dB_per_octave=rolloff_dB_per_octave(offset_Hz, transfer),
         gain_error=float(np.max(np.abs(np.abs(turned) / scale - 1.0))),
         phase_error_deg=float(np.max(np.abs(np.degrees(np.angle(turned))))),
         harmonic_response={n: abs(mean["harmonic", n] - mean["level", 0.0]) / abs(whole) for n in HARMONICS},
         image_response=float(abs(wrong) / abs(right)),
         zero=abs(mean["level", 0.0]),
         linearity=_curvature(np.array(LEVELS), np.array([mean["level", level].real for level in LEVELS]) / scale),
-        reserve_db=reserve_db,
+        reserve_dB=reserve_dB,
         reserve_reached=reached,
         overloads=device.overloads(settings, f, signals["level", 1.0]),
     )
@@ -350,7 +350,7 @@ def _reserve(
     return last[0], False
 
 
-def bandwidth_hz(offset_hz: FloatArray, transfer: FloatArray) -> float:
+def bandwidth_Hz(offset_Hz: FloatArray, transfer: FloatArray) -> float:
     """ENBW of a measured transfer, Hz: int_0^inf |H|^2 df / |H(0)|^2.
 
     By a cubic spline of lg |H|^2 over lg f; below the first offset |H|^2 is constant, above the last one it goes
@@ -358,22 +358,22 @@ def bandwidth_hz(offset_hz: FloatArray, transfer: FloatArray) -> float:
 
     Parameters
     ----------
-    offset_hz, transfer : ndarray, shape (n,)
+    offset_Hz, transfer : ndarray, shape (n,)
         Increasing offsets; those above 0 count. |H|^2, 1 at 0 Hz.
     """
-    above = offset_hz > 0.0
-    f, power = offset_hz[above], transfer[above]
+    above = offset_Hz > 0.0
+    f, power = offset_Hz[above], transfer[above]
     fine = np.linspace(math.log(f[0]), math.log(f[-1]), 20001)
     density = np.exp(CubicSpline(np.log(f), np.log(power))(fine) + fine)
-    falls = rolloff_db_per_octave(offset_hz, transfer) / (10.0 * math.log10(2.0))  # |H|^2 ~ f^-falls
+    falls = rolloff_dB_per_octave(offset_Hz, transfer) / (10.0 * math.log10(2.0))  # |H|^2 ~ f^-falls
     tail = power[-1] * f[-1] / (falls - 1.0)
     return float(f[0] + np.trapezoid(density, fine) + tail)
 
 
-def rolloff_db_per_octave(offset_hz: FloatArray, transfer: FloatArray) -> float:
+def rolloff_dB_per_octave(offset_Hz: FloatArray, transfer: FloatArray) -> float:
     """Slope of a measured transfer over its last octave, dB/octave, positive where it falls."""
-    last = offset_hz >= 0.5 * offset_hz[-1] * (1 - 1e-9)
-    slope = np.polyfit(np.log2(offset_hz[last]), 10.0 * np.log10(transfer[last]), 1)[0]
+    last = offset_Hz >= 0.5 * offset_Hz[-1] * (1 - 1e-9)
+    slope = np.polyfit(np.log2(offset_Hz[last]), 10.0 * np.log10(transfer[last]), 1)[0]
     return float(-slope)
 
 
@@ -400,7 +400,7 @@ def _curvature(levels: FloatArray, readings: FloatArray) -> float:
     return best
 
 
-def _rejection_db(response: float) -> float:
+def _rejection_dB(response: float) -> float:
     return -20.0 * math.log10(response) if response > 0.0 else math.inf
 
 

@@ -27,7 +27,7 @@ class Collision:
         Index of the tone that is spoilt.
     product : str
         The product in terms of the tones' indices, such as ``2*f0-f3`` (its absolute frequency counts).
-    distance_hz : float
+    distance_Hz : float
         Distance of the product from the tone, Hz.
     order : int
         1 for another tone, 2 and 3 for products of nonlinearity of that order.
@@ -35,7 +35,7 @@ class Collision:
 
     tone: int
     product: str
-    distance_hz: float
+    distance_Hz: float
     order: int
 
 
@@ -100,7 +100,7 @@ def collisions(frequencies: ArrayLike, bandwidth: float) -> list[Collision]:
                         sum(abs(f) for f in factors),
                     )
                 )
-    return sorted(found, key=lambda c: (c.tone, c.order, c.distance_hz, c.product))
+    return sorted(found, key=lambda c: (c.tone, c.order, c.distance_Hz, c.product))
 
 
 def _products(tones: FloatArray) -> Iterator[tuple[FloatArray, tuple[int, ...], tuple[Index, ...]]]:

@@ -24,7 +24,7 @@ from lockin.theory import settled_fraction
 
 def demodulate(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     time_s: ArrayLike,
     signal: ArrayLike,
     reference_phase: float = 0.0,
@@ -43,7 +43,7 @@ def demodulate(
     ----------
     settings : LockInSettings
         The instrument's setting; its phase is in degrees.
-    frequency_hz : float
+    frequency_Hz : float
         Reference frequency, Hz (the fundamental).
     time_s : array_like, shape (m,)
         Increasing times, s.
@@ -62,7 +62,7 @@ def demodulate(
     InputError
         When the record cannot be used or is shorter than the window.
     """
-    pair = _pair(settings, frequency_hz, time_s, signal, reference_phase, trace=False)
+    pair = _pair(settings, frequency_Hz, time_s, signal, reference_phase, trace=False)
     time = np.asarray(time_s, dtype=np.float64)
     x, y = float(pair[0, 0]), float(pair[1, 0])
     settled = settled_fraction(settings, float(time[-1] - time[0])) if settings.window == "rc" else 1.0
@@ -71,7 +71,7 @@ def demodulate(
 
 def demodulate_trace(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     time_s: ArrayLike,
     signal: ArrayLike,
     reference_phase: float = 0.0,
@@ -83,7 +83,7 @@ def demodulate_trace(
     x, y : ndarray, shape (m,)
         RMS values in the signal's unit. For the windows NaN until a whole window has passed.
     """
-    pair = _pair(settings, frequency_hz, time_s, signal, reference_phase, trace=True)
+    pair = _pair(settings, frequency_Hz, time_s, signal, reference_phase, trace=True)
     return pair[0], pair[1]
 
 
@@ -133,14 +133,14 @@ def gradient(
             f"is not one finite number nor {plan.n} of them",
             "give the calibrated phase in degrees, for all tones or for each",
         )
-    omega = 2.0 * np.pi * np.asarray(plan.frequencies_hz)
+    omega = 2.0 * np.pi * np.asarray(plan.frequencies_Hz)
     mean = _means(settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False)
-    return np.asarray(2.0 / np.asarray(plan.amplitudes_v) * mean[:, 0])
+    return np.asarray(2.0 / np.asarray(plan.amplitudes_V) * mean[:, 0])
 
 
 def calibrate_phase(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     time_s: ArrayLike,
     signal: ArrayLike,
     reference_phase: float = 0.0,
@@ -157,7 +157,7 @@ def calibrate_phase(
 
     Parameters
     ----------
-    settings, frequency_hz, time_s, signal, reference_phase
+    settings, frequency_Hz, time_s, signal, reference_phase
         As for `demodulate`: the record of the known response.
     expected : complex, optional
         The known response relative to the dither, in any unit: only its angle counts (-1: inverting).
@@ -182,7 +182,7 @@ def calibrate_phase(
     if background is not None:
         _, without = record(time_s, background)
         values = values - without
-    reading = demodulate(settings, frequency_hz, time, values, reference_phase)
+    reading = demodulate(settings, frequency_Hz, time, values, reference_phase)
     if reading.magnitude <= 1e-12 * scale:
         raise InputError(
             "signal",
@@ -196,14 +196,14 @@ def calibrate_phase(
 
 def _pair(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     time_s: ArrayLike,
     signal: ArrayLike,
     reference_phase: float,
     trace: bool,
 ) -> FloatArray:
     """X and y, RMS: the means of the signal times sin and cos of the reference, times sqrt(2)."""
-    omega = 2.0 * np.pi * settings.harmonic * positive("frequency_hz", frequency_hz, "Hz")
+    omega = 2.0 * np.pi * settings.harmonic * positive("frequency_Hz", frequency_Hz, "Hz")
     start = settings.harmonic * finite("reference_phase", reference_phase, "rad") + math.radians(settings.phase)
     time, values = record(time_s, signal)
     phases = np.array([start, start + 0.5 * np.pi])

@@ -37,7 +37,7 @@ from inmateria.checks import FloatArray, finite
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
 from lockin.demodulate import gradient as read_gradient
-from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_hz
+from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_Hz
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
 
@@ -49,9 +49,9 @@ _PER_CYCLE = 32
 """Points in a cycle of the highest tone where the operating point moves: 0.3 % for what is straight between them."""
 
 
-def unity(frequency_hz: FloatArray) -> ComplexArray:
+def unity(frequency_Hz: FloatArray) -> ComplexArray:
     """The transfer of a perfect front end."""
-    return np.ones(np.shape(frequency_hz), dtype=np.complex128)
+    return np.ones(np.shape(frequency_Hz), dtype=np.complex128)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class FrontEnd:
     ----------
     transfer : callable, optional
         H(f): frequencies (m,), Hz, from 0 up, to complex numbers (m,). Amplifier, leads and the multiplier's gain.
-    stray_f : float or sequence of float, optional
+    stray_F : float or sequence of float, optional
         Capacitance between each dithered terminal and the output, F, for an output in A: i omega C alpha.
     offset : float, optional
         Constant at the filter's input, unit.
@@ -73,7 +73,7 @@ class FrontEnd:
     """
 
     transfer: Callable[[FloatArray], ComplexArray] = unity
-    stray_f: float | Sequence[float] = 0.0
+    stray_F: float | Sequence[float] = 0.0
     offset: float = 0.0
     passed: float = 0.0
     noise_psd: float = 0.0
@@ -146,7 +146,7 @@ def error_budget(
     front_end: FrontEnd | None = None,
     phase: ArrayLike | None = None,
     psd: ArrayLike = 0.0,
-    drift_v_per_s: ArrayLike = 0.0,
+    drift_V_per_s: ArrayLike = 0.0,
     patterns: tuple[ArrayLike, ArrayLike] | None = None,
     terminals: Sequence[int] | None = None,
     points_per_period: int = 16,
@@ -175,7 +175,7 @@ def error_budget(
         Calibrated phases in degrees, in place of ``settings.phase``.
     psd : array_like, scalar or shape (n,), optional
         One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together.
-    drift_v_per_s : array_like, scalar or shape (n,), optional
+    drift_V_per_s : array_like, scalar or shape (n,), optional
         How fast each control moves, V/s; at `time_s` it is at `voltages`.
     patterns : tuple of array_like, shapes (m,) and (m, n_terminals), optional
         Times (s) and what was added to the voltages then (V), straight lines between: 0 at `time_s`.
@@ -198,11 +198,11 @@ def error_budget(
     """
     point, places = place(voltages, plan, terminals)
     electronics = FrontEnd() if front_end is None else front_end
-    n, peaks, phases = plan.n, np.asarray(plan.amplitudes_v), np.asarray(plan.phases_rad)
+    n, peaks, phases = plan.n, np.asarray(plan.amplitudes_V), np.asarray(plan.phases_rad)
     ideal, density = _each("exact", exact, n), _each("psd", psd, n)
-    drift, stray = _each("drift_v_per_s", drift_v_per_s, n), _each("stray_f", electronics.stray_f, n)
+    drift, stray = _each("drift_V_per_s", drift_V_per_s, n), _each("stray_F", electronics.stray_F, n)
     degrees = _each("phase", settings.phase if phase is None else phase, n)
-    tones, multiples = np.asarray(plan.frequencies_hz), np.asarray(plan.multiples)
+    tones, multiples = np.asarray(plan.frequencies_Hz), np.asarray(plan.multiples)
     settled = float(filtered_tone(settings, 0.0, time_s).real)
 
     series = _fourier_series(function, point, places, plan, points_per_period)
@@ -213,7 +213,7 @@ def error_budget(
 
     def moved(times: FloatArray, offsets: FloatArray) -> FloatArray:
         """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
-        steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_hz) * time_s))
+        steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_Hz) * time_s))
         grid = np.linspace(0.0, time_s, steps + 1)
         away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
         added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
@@ -255,7 +255,7 @@ def error_budget(
         ramp[0, places] = -drift * time_s
         terms["drift"] = moved(np.array([0.0, time_s]), ramp)
     heard = density * np.abs(transfer[multiples]) ** 2 + 2.0 * electronics.noise_psd
-    noise = np.sqrt(2.0 * heard * noise_bandwidth_hz(settings, time_s)) / peaks
+    noise = np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)) / peaks
     return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
 
 

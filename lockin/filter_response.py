@@ -11,12 +11,12 @@ from scipy.special import gammainc
 from inmateria.checks import positive
 from inmateria.errors import InputError
 from lockin.settings import LockInSettings
-from lockin.theory import enbw_hz
+from lockin.theory import enbw_Hz
 
 ComplexArray = NDArray[np.complex128]
 
 
-def filtered_tone(settings: LockInSettings, frequency_hz: ArrayLike, time_s: float) -> ComplexArray:
+def filtered_tone(settings: LockInSettings, frequency_Hz: ArrayLike, time_s: float) -> ComplexArray:
     """Output of the filter at a time t for the input exp(i 2 pi f s), switched on at s = 0.
 
     exp(i omega t) int_0^t h(u) exp(-i omega u) du, with the weights h: for n RC poles, z = t (1/tau + i omega),
@@ -30,7 +30,7 @@ def filtered_tone(settings: LockInSettings, frequency_hz: ArrayLike, time_s: flo
     ----------
     settings : LockInSettings
         The filter.
-    frequency_hz : array_like
+    frequency_Hz : array_like
         f of either sign, Hz.
     time_s : float
         t, s: for the windows at least their length.
@@ -38,7 +38,7 @@ def filtered_tone(settings: LockInSettings, frequency_hz: ArrayLike, time_s: flo
     Returns
     -------
     ndarray of complex
-        As `frequency_hz`. At f = 0 it is `settled_fraction(settings, t)`.
+        As `frequency_Hz`. At f = 0 it is `settled_fraction(settings, t)`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def filtered_tone(settings: LockInSettings, frequency_hz: ArrayLike, time_s: flo
         When the time is not positive, or shorter than the window.
     """
     time, length = positive("time_s", time_s, "s"), settings.time_constant
-    omega = 2.0 * np.pi * np.asarray(frequency_hz, dtype=np.float64)
+    omega = 2.0 * np.pi * np.asarray(frequency_Hz, dtype=np.float64)
     if settings.window == "rc":
         z = time * (1.0 / length + 1j * omega)
         left = sum(z**j / math.factorial(j) for j in range(settings.poles)) * np.exp(-z)
@@ -64,10 +64,10 @@ def filtered_tone(settings: LockInSettings, frequency_hz: ArrayLike, time_s: flo
     return np.asarray(np.exp(1j * omega * time) * weight)
 
 
-def noise_bandwidth_hz(settings: LockInSettings, time_s: float) -> float:
+def noise_bandwidth_Hz(settings: LockInSettings, time_s: float) -> float:
     """Noise bandwidth of the filter a time t after it was empty: half the integral of h(u)^2 up to t, Hz.
 
-    For RC poles `enbw_hz(settings)` times the regularised incomplete gamma function P(2 n - 1, 2 t / tau); the windows
+    For RC poles `enbw_Hz(settings)` times the regularised incomplete gamma function P(2 n - 1, 2 t / tau); the windows
     have all of theirs.
 
     Raises
@@ -76,7 +76,7 @@ def noise_bandwidth_hz(settings: LockInSettings, time_s: float) -> float:
         When the time is not positive.
     """
     time = positive("time_s", time_s, "s")
-    whole = enbw_hz(settings)
+    whole = enbw_Hz(settings)
     if settings.window != "rc":
         return whole
     return whole * float(gammainc(2 * settings.poles - 1, 2.0 * time / settings.time_constant))

@@ -28,9 +28,9 @@ class DitherPlan:
 
     Attributes
     ----------
-    frequencies_hz : tuple of float, n
+    frequencies_Hz : tuple of float, n
         Tones f_k, Hz: positive, finite, distinct.
-    amplitudes_v : tuple of float, n
+    amplitudes_V : tuple of float, n
         PEAK amplitudes alpha_k, V (rms is peak / sqrt 2): positive, finite.
     phases_rad : tuple of float, n, optional
         Phases, rad; left out: all zero.
@@ -41,18 +41,18 @@ class DitherPlan:
         When built with values that do not hold to the above.
     """
 
-    frequencies_hz: tuple[float, ...]
-    amplitudes_v: tuple[float, ...]
+    frequencies_Hz: tuple[float, ...]
+    amplitudes_V: tuple[float, ...]
     phases_rad: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Turn the fields into tuples of floats and check them."""
-        tones = _floats("frequencies_hz", self.frequencies_hz, "Hz")
-        peaks = _floats("amplitudes_v", self.amplitudes_v, "V")
+        tones = _floats("frequencies_Hz", self.frequencies_Hz, "Hz")
+        peaks = _floats("amplitudes_V", self.amplitudes_V, "V")
         phases = _floats("phases_rad", self.phases_rad, "rad") or (0.0,) * len(tones)
         if not tones:
-            raise InputError("frequencies_hz", tones, "is empty", "give at least one tone, in Hz")
-        for field, values in (("amplitudes_v", peaks), ("phases_rad", phases)):
+            raise InputError("frequencies_Hz", tones, "is empty", "give at least one tone, in Hz")
+        for field, values in (("amplitudes_V", peaks), ("phases_rad", phases)):
             if len(values) != len(tones):
                 raise InputError(
                     field,
@@ -61,25 +61,25 @@ class DitherPlan:
                     "give one for each frequency",
                 )
         for index, tone in enumerate(tones):
-            positive(f"frequencies_hz[{index}]", tone, "Hz")
-            positive(f"amplitudes_v[{index}]", peaks[index], "V")
+            positive(f"frequencies_Hz[{index}]", tone, "Hz")
+            positive(f"amplitudes_V[{index}]", peaks[index], "V")
             finite(f"phases_rad[{index}]", phases[index], "rad")
         if len(set(tones)) != len(tones):
             twice = next(tone for tone in tones if tones.count(tone) > 1)
-            raise InputError("frequencies_hz", twice, "is there twice", "give each terminal a tone of its own")
-        object.__setattr__(self, "frequencies_hz", tones)
-        object.__setattr__(self, "amplitudes_v", peaks)
+            raise InputError("frequencies_Hz", twice, "is there twice", "give each terminal a tone of its own")
+        object.__setattr__(self, "frequencies_Hz", tones)
+        object.__setattr__(self, "amplitudes_V", peaks)
         object.__setattr__(self, "phases_rad", phases)
 
     @property
     def n(self) -> int:
         """Number of tones."""
-        return len(self.frequencies_hz)
+        return len(self.frequencies_Hz)
 
     @property
-    def spacing_hz(self) -> float:
+    def spacing_Hz(self) -> float:
         """Smallest distance between two tones, Hz; infinite for a single tone."""
-        return smallest_distance(np.asarray(self.frequencies_hz))
+        return smallest_distance(np.asarray(self.frequencies_Hz))
 
     @property
     def multiples(self) -> tuple[int, ...]:
@@ -90,13 +90,13 @@ class DitherPlan:
         InputError
             When the tones have no common base (up to a million times it, to 15 digits).
         """
-        first = self.frequencies_hz[0]
+        first = self.frequencies_Hz[0]
         ratios = []
-        for tone in self.frequencies_hz:
+        for tone in self.frequencies_Hz:
             ratio = Fraction(tone / first).limit_denominator(_LARGEST_MULTIPLE)
             if abs(float(ratio) - tone / first) > _SAME_RATIO * (tone / first):
                 raise InputError(
-                    "frequencies_hz",
+                    "frequencies_Hz",
                     (first, tone),
                     "have no common period",
                     "take whole multiples of one spacing, as plan_frequencies does",
@@ -108,8 +108,8 @@ class DitherPlan:
         multiples = tuple(w // common for w in whole)
         if max(multiples) > _LARGEST_MULTIPLE:
             raise InputError(
-                "frequencies_hz",
-                self.frequencies_hz,
+                "frequencies_Hz",
+                self.frequencies_Hz,
                 "have no common period of practical length",
                 "take whole multiples of one spacing, as plan_frequencies does",
             )
@@ -127,7 +127,7 @@ class DitherPlan:
             When the tones have no common base.
         """
         multiples = self.multiples
-        return max(multiples) / max(self.frequencies_hz)
+        return max(multiples) / max(self.frequencies_Hz)
 
     def waveform(self, t: ArrayLike) -> FloatArray:
         """Return the perturbations alpha_k sin(2 pi f_k t + phase_k).
@@ -143,20 +143,20 @@ class DitherPlan:
             Voltages, V.
         """
         time = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        angle = 2.0 * np.pi * np.outer(self.frequencies_hz, time) + np.asarray(self.phases_rad)[:, None]
-        return np.asarray(np.asarray(self.amplitudes_v)[:, None] * np.sin(angle), dtype=np.float64)
+        angle = 2.0 * np.pi * np.outer(self.frequencies_Hz, time) + np.asarray(self.phases_rad)[:, None]
+        return np.asarray(np.asarray(self.amplitudes_V)[:, None] * np.sin(angle), dtype=np.float64)
 
     def scaled(self, factor: float) -> DitherPlan:
         """Return the plan with all amplitudes times `factor` (above 0), for annealing."""
         factor = positive("factor", factor, "1 (a ratio)")
-        return replace(self, amplitudes_v=tuple(factor * peak for peak in self.amplitudes_v))
+        return replace(self, amplitudes_V=tuple(factor * peak for peak in self.amplitudes_V))
 
-    def check(self, bandwidth_hz: float) -> None:
-        """Raise unless all products up to third order keep at least `bandwidth_hz` off the tones.
+    def check(self, bandwidth_Hz: float) -> None:
+        """Raise unless all products up to third order keep at least `bandwidth_Hz` off the tones.
 
         Parameters
         ----------
-        bandwidth_hz : float
+        bandwidth_Hz : float
             Half width of the lock-in's filter, Hz; 1/T for a boxcar of length T.
 
         Raises
@@ -164,25 +164,25 @@ class DitherPlan:
         InputError
             Names the products that collide (see `lockin.collisions`).
         """
-        found = collisions(self.frequencies_hz, bandwidth_hz)
+        found = collisions(self.frequencies_Hz, bandwidth_Hz)
         if found:
-            shown = ", ".join(f"{c.product} on f{c.tone} (off by {c.distance_hz:.4g} Hz)" for c in found[:8])
+            shown = ", ".join(f"{c.product} on f{c.tone} (off by {c.distance_Hz:.4g} Hz)" for c in found[:8])
             more = f" and {len(found) - 8} more" if len(found) > 8 else ""
             raise InputError(
-                "frequencies_hz",
-                self.frequencies_hz,
-                f"{len(found)} products within {bandwidth_hz:g} Hz of a tone: {shown}{more}",
-                f"take plan_frequencies({self.n}, None, spacing_hz={bandwidth_hz or 1.0:g}) or a narrower filter",
+                "frequencies_Hz",
+                self.frequencies_Hz,
+                f"{len(found)} products within {bandwidth_Hz:g} Hz of a tone: {shown}{more}",
+                f"take plan_frequencies({self.n}, None, spacing_Hz={bandwidth_Hz or 1.0:g}) or a narrower filter",
             )
 
 
 def plan_frequencies(
     n: int,
     band: tuple[float, float] | None,
-    spacing_hz: float,
-    amplitude_v: float | Sequence[float] = 0.01,
+    spacing_Hz: float,
+    amplitude_V: float | Sequence[float] = 0.01,
     avoid: Sequence[float] = (),
-    avoid_within_hz: float | None = None,
+    avoid_within_Hz: float | None = None,
 ) -> DitherPlan:
     """Plan `n` tones that no product up to third order of any two or three of them meets.
 
@@ -190,8 +190,8 @@ def plan_frequencies(
     2 f_min > f_max), differences (at most f_max - f_min < f_min), 3 f and 2 f_i + f_j lie outside the band,
     and 2 f_i - f_j or f_i + f_j - f_k equals a tone only where the Sidon property allows: f_k + f_j - f_j.
 
-    All tones are whole multiples of `spacing_hz` (so `band`'s low edge is in effect rounded up), hence a
-    window of 1 / spacing_hz makes all tones and all products of whatever order orthogonal: what does not fall
+    All tones are whole multiples of `spacing_Hz` (so `band`'s low edge is in effect rounded up), hence a
+    window of 1 / spacing_Hz makes all tones and all products of whatever order orthogonal: what does not fall
     on a tone exactly, is not seen at all. Without a band the lowest octave is taken: f_min = (L + 1) spacing
     and f_max = (2 L + 1) spacing, with L the length of the ruler (1, 3, 6, 11, 17, 25, 34, 44, 55, 72, 85,
     106 for n = 2 to 13; optimal up to 16, below n^2 above). With one, the lowest place within it.
@@ -207,16 +207,16 @@ def plan_frequencies(
         Number of tones.
     band : tuple of float or None
         Lowest and highest frequency allowed, Hz; None: from 0 up.
-    spacing_hz : float
+    spacing_Hz : float
         Smallest distance of a product from a tone it does not belong to, and the common divisor of the tones,
         Hz.
-    amplitude_v : float or sequence of float, optional
+    amplitude_V : float or sequence of float, optional
         Peak amplitude of all tones or of each, V.
     avoid : sequence of float, optional
         Frequencies that the tones keep off, with all their harmonics (mains, pattern rate), Hz. Marks that
         fall on them are left out of a longer ruler, so the band grows; the search takes 1 s at n = 30,
         10 s at n = 100.
-    avoid_within_hz : float, optional
+    avoid_within_Hz : float, optional
         Smallest distance from those harmonics, Hz; left out: half the spacing.
 
     Returns
@@ -235,10 +235,10 @@ def plan_frequencies(
     W. C. Babcock, "Intermodulation interference in radio systems", Bell Syst. Tech. J. 32 (1953) 63.
     """
     n = count("n", n)
-    spacing = positive("spacing_hz", spacing_hz, "Hz")
+    spacing = positive("spacing_Hz", spacing_Hz, "Hz")
     off = tuple(positive(f"avoid[{i}]", a, "Hz") for i, a in enumerate(avoid))
-    clearance = spacing / 2.0 if avoid_within_hz is None else positive("avoid_within_hz", avoid_within_hz, "Hz")
-    peaks = _amplitudes(amplitude_v, n)
+    clearance = spacing / 2.0 if avoid_within_Hz is None else positive("avoid_within_Hz", avoid_within_Hz, "Hz")
+    peaks = _amplitudes(amplitude_V, n)
     low, high = (0.0, math.inf) if band is None else _band(band)
     multiples = _place(n, low, high, spacing, off, clearance)
     if multiples is None:
@@ -318,7 +318,7 @@ def _refusal(
             "avoid",
             off,
             f"no {n} tones on multiples of {spacing:g} Hz keep {clearance:g} Hz off them",
-            "take a smaller avoid_within_hz or another spacing",
+            "take a smaller avoid_within_Hz or another spacing",
         )
     return InputError(
         "band",
@@ -352,10 +352,10 @@ def _band(band: tuple[float, float]) -> tuple[float, float]:
 def _amplitudes(amplitude: float | Sequence[float], n: int) -> tuple[float, ...]:
     peaks = np.asarray(amplitude, dtype=np.float64)
     if peaks.ndim == 0:
-        return (positive("amplitude_v", amplitude, "V"),) * n
+        return (positive("amplitude_V", amplitude, "V"),) * n
     if peaks.shape != (n,):
-        raise InputError("amplitude_v", amplitude, f"has shape {peaks.shape} for {n} tones", "give one or n of them")
-    return tuple(positive(f"amplitude_v[{i}]", peak, "V") for i, peak in enumerate(peaks))
+        raise InputError("amplitude_V", amplitude, f"has shape {peaks.shape} for {n} tones", "give one or n of them")
+    return tuple(positive(f"amplitude_V[{i}]", peak, "V") for i, peak in enumerate(peaks))
 
 
 def _floats(field: str, values: Sequence[float], unit: str) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from inmateria.errors import InputError
 from lockin.settings import LockInSettings
 
 
-def enbw_hz(settings: LockInSettings) -> float:
+def enbw_Hz(settings: LockInSettings) -> float:
     """Equivalent noise bandwidth of the low-pass filter, int_0^inf |H(f)|^2 df, Hz.
 
     n equal RC poles: Gamma(n - 1/2) / (4 sqrt(pi) Gamma(n) tau) = 1/(4 tau), 1/(8 tau), 3/(32 tau), 5/(64
@@ -104,7 +104,7 @@ def noise_variance(settings: LockInSettings, psd: ArrayLike, amplitude: ArrayLik
         raise InputError("psd", psd, "is negative or not finite", "give the one-sided density in unit^2/Hz")
     if not np.all(np.isfinite(peak) & (peak > 0.0)):
         raise InputError("amplitude", amplitude, "is not positive and finite", "give peak amplitudes in V")
-    return np.asarray(2.0 * density * enbw_hz(settings) / peak**2, dtype=np.float64)
+    return np.asarray(2.0 * density * enbw_Hz(settings) / peak**2, dtype=np.float64)
 
 
 def stability_limit(poles: int) -> float:

@@ -72,7 +72,7 @@ def predict_loop(
         heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
     front_end = FrontEnd()
     if loop.parts:
-        constant = 0.5 * plan.amplitudes_v[0] * float(offset_bias(loop, heard)[0]) / per_unit
+        constant = 0.5 * plan.amplitudes_V[0] * float(offset_bias(loop, heard)[0]) / per_unit
         front_end = FrontEnd(offset=constant)
         if loop.mode == "output" and engine is not None:
             front_end = FrontEnd(_bank(bench, loop).front_end(engine, rest[0], gated=True).transfer, offset=constant)

@@ -37,7 +37,7 @@ from lockin import (
     common_period_average,
     filtered_tone,
     golomb_ruler,
-    noise_bandwidth_hz,
+    noise_bandwidth_Hz,
     plan_frequencies,
 )
 from lockin.averages import sobol
@@ -73,9 +73,9 @@ class GradientRequirements:
         Wanted |reading - gradient| / |gradient|, rms.
     psd : float or callable
         One-sided noise of the output, unit^2/Hz; or its density at frequencies (m,), Hz.
-    amplitude_limit_v : float or sequence of float
+    amplitude_limit_V : float or sequence of float
         Largest peak dither the device leaves room for, V.
-    band_hz : tuple of float, optional
+    band_Hz : tuple of float, optional
         Lowest and highest tone, Hz; left out: any.
     longest_s : float, optional
         Longest reading, s.
@@ -105,8 +105,8 @@ class GradientRequirements:
     terminals: Sequence[int]
     error: float
     psd: float | Callable[[FloatArray], FloatArray]
-    amplitude_limit_v: float | Sequence[float]
-    band_hz: tuple[float, float] | None = None
+    amplitude_limit_V: float | Sequence[float]
+    band_Hz: tuple[float, float] | None = None
     longest_s: float = 1e3
     background: float = 0.0
     front_end: FrontEnd = field(default_factory=FrontEnd)
@@ -127,26 +127,26 @@ class GradientRequirements:
         for name, value in (("error", self.error), ("longest_s", self.longest_s)):
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(name, value, "is not a finite positive number", "give a value above 0")
-        limits = np.asarray(self.amplitude_limit_v, dtype=float)
+        limits = np.asarray(self.amplitude_limit_V, dtype=float)
         if limits.shape not in ((), (self.n,)) or not np.all(np.isfinite(limits) & (limits > 0.0)):
-            raise InputError("amplitude_limit_v", self.amplitude_limit_v, "is not positive", "give V, one or each")
+            raise InputError("amplitude_limit_V", self.amplitude_limit_V, "is not positive", "give V, one or each")
         if self.curvature is not None and not (math.isfinite(self.curvature) and self.curvature > 0.0):
             raise InputError("curvature", self.curvature, "is not a finite positive number", "leave it out, or measure")
         unknown = [f for f in self.filters if f not in FILTERS]
         if unknown or not self.filters:
             raise InputError("filters", unknown or None, "is no filter", f"choose from {', '.join(FILTERS)}")
-        if self.band_hz is not None and not 0.0 <= self.band_hz[0] < self.band_hz[1] < math.inf:
-            raise InputError("band_hz", self.band_hz, "is no band", "give (lowest, highest) tone in Hz")
+        if self.band_Hz is not None and not 0.0 <= self.band_Hz[0] < self.band_Hz[1] < math.inf:
+            raise InputError("band_Hz", self.band_Hz, "is no band", "give (lowest, highest) tone in Hz")
 
     @property
     def n(self) -> int:
         """Number of controls."""
         return len(self.terminals)
 
-    def density(self, tones_hz: FloatArray) -> FloatArray:
+    def density(self, tones_Hz: FloatArray) -> FloatArray:
         """Noise density at the tones, unit^2/Hz."""
-        values = self.psd(tones_hz) if callable(self.psd) else np.full(tones_hz.size, float(self.psd))
-        if np.shape(values) != tones_hz.shape or not np.all(np.isfinite(values) & (np.asarray(values) >= 0.0)):
+        values = self.psd(tones_Hz) if callable(self.psd) else np.full(tones_Hz.size, float(self.psd))
+        if np.shape(values) != tones_Hz.shape or not np.all(np.isfinite(values) & (np.asarray(values) >= 0.0)):
             raise InputError("psd", self.psd, "is no density of 0 or more", "give unit^2/Hz, one-sided")
         return np.asarray(values, dtype=float)
 
@@ -193,9 +193,9 @@ class GradientPlan:
     time_curve: FloatArray
 
     @property
-    def band_hz(self) -> tuple[float, float]:
+    def band_Hz(self) -> tuple[float, float]:
         """Lowest and highest tone, Hz."""
-        return min(self.dither.frequencies_hz), max(self.dither.frequencies_hz)
+        return min(self.dither.frequencies_Hz), max(self.dither.frequencies_Hz)
 
 
 def plan(requirements: GradientRequirements) -> GradientPlan:
@@ -220,7 +220,7 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
         best = search.best(requirements.longest_s)
         if best is None:
             raise InputError(
-                "band_hz", requirements.band_hz, f"has no room for {requirements.n} tones",
+                "band_Hz", requirements.band_Hz, f"has no room for {requirements.n} tones",
                 f"widen it, or allow more than {requirements.longest_s:g} s",
             )  # fmt: skip
         worst = max(best.shares, key=lambda name: best.shares[name])
@@ -284,7 +284,7 @@ def plan_in(requirements: GradientRequirements, times_s: Sequence[float]) -> lis
     for time_s in times_s:
         best = search.best(float(time_s))
         if best is None:
-            raise InputError("band_hz", requirements.band_hz, f"has no tones for {time_s:g} s", "widen it")
+            raise InputError("band_Hz", requirements.band_Hz, f"has no tones for {time_s:g} s", "widen it")
         plans.append(_planned(search, best))
     return plans
 
@@ -306,7 +306,7 @@ class _Search:
 
     def __init__(self, need: GradientRequirements) -> None:
         self.need = need
-        self.limits = np.broadcast_to(np.asarray(need.amplitude_limit_v, dtype=float), (need.n,))
+        self.limits = np.broadcast_to(np.asarray(need.amplitude_limit_V, dtype=float), (need.n,))
         self.points = np.asarray(need.voltages, dtype=float)
         self.slopes = self._gradients(self.points)
         self.sizes = np.linalg.norm(self.slopes, axis=1)
@@ -386,7 +386,7 @@ class _Search:
         front_end = self.need.front_end
         passed = np.abs(np.asarray(front_end.transfer(tones))) ** 2
         heard = self.need.density(tones) * passed + 2.0 * front_end.noise_psd
-        return np.asarray(np.sqrt(2.0 * heard * noise_bandwidth_hz(settings, time_s)))
+        return np.asarray(np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)))
 
     def judged(
         self, tones: FloatArray, settings: LockInSettings, time_s: float, alphas: FloatArray, biases: FloatArray
@@ -404,7 +404,7 @@ class _Search:
             image, at_tone = np.diag(together), np.abs(filtered_tone(settings, tones, time_s)) ** 2
         each = alphas[:, None, :]
         constant = 2.0 * (front_end.offset + front_end.passed * self.need.background) * settled
-        stray = 2.0 * np.pi * tones * np.asarray(front_end.stray_f) * -transfer.imag
+        stray = 2.0 * np.pi * tones * np.asarray(front_end.stray_F) * -transfer.imag
         systematic = {
             "amplitude": biases,
             "settling": (settled - 1.0) * slopes,
@@ -447,24 +447,24 @@ class _Search:
 
     # -- all readings --------------------------------------------------------------------------------------------------
 
-    def _tones(self, spacing_hz: float) -> FloatArray | None:
+    def _tones(self, spacing_Hz: float) -> FloatArray | None:
         """Tones on a Golomb ruler of the spacing within the band, as low as may be."""
-        if self.need.band_hz is None:
-            return spacing_hz * self._unit_tones
+        if self.need.band_Hz is None:
+            return spacing_Hz * self._unit_tones
         try:
-            return np.array(plan_frequencies(self.need.n, self.need.band_hz, spacing_hz).frequencies_hz)
+            return np.array(plan_frequencies(self.need.n, self.need.band_Hz, spacing_Hz).frequencies_Hz)
         except InputError:
             return None
 
     @cached_property
     def _unit_tones(self) -> FloatArray:
-        return np.array(plan_frequencies(self.need.n, None, 1.0).frequencies_hz)
+        return np.array(plan_frequencies(self.need.n, None, 1.0).frequencies_Hz)
 
     @cached_property
     def _widest_spacing(self) -> float:
         """Largest spacing with which tones fit the band, Hz; 0 where none does."""
-        assert self.need.band_hz is not None
-        low, high = self.need.band_hz
+        assert self.need.band_Hz is not None
+        low, high = self.need.band_Hz
         length = golomb_ruler(self.need.n)[-1]
         spacing = min(high / (2 * length + 1), (high - low) / length if length else high)
         for _ in range(60):
@@ -479,7 +479,7 @@ class _Search:
         for name in self.need.filters:
             if name == "boxcar":
                 factors = [1.0, 10.0, 100.0]
-                if self.need.band_hz is not None:  # as far apart as the band allows, in whole multiples of 1/T
+                if self.need.band_Hz is not None:  # as far apart as the band allows, in whole multiples of 1/T
                     factors = [max(1.0, math.floor(self._widest_spacing * time_s))]
                 for factor in factors:
                     tones = self._tones(factor / time_s)
@@ -488,7 +488,7 @@ class _Search:
                 continue
             for ratio in np.geomspace(2.5, 22.0, 10 if few else 6):
                 settings = LockInSettings(time_s / float(ratio), int(name))
-                if self.need.band_hz is not None:
+                if self.need.band_Hz is not None:
                     tones = self._tones(self._widest_spacing) if self._widest_spacing else None
                     if tones is not None:
                         yield tones, settings
@@ -540,15 +540,15 @@ class _Search:
         """By how much (relative) the error falls for each requirement a tenth less strict, largest first."""
         need, psd, changes = self.need, self.need.psd, {}
         changes["psd"] = self.relaxed(psd=(lambda f: np.asarray(psd(f)) / 1.1) if callable(psd) else psd / 1.1)
-        if need.band_hz is not None:
-            changes["band_hz"] = self.relaxed(band_hz=(need.band_hz[0] / 1.1, 1.1 * need.band_hz[1]))
-        for name in ("offset", "stray_f"):
+        if need.band_Hz is not None:
+            changes["band_Hz"] = self.relaxed(band_Hz=(need.band_Hz[0] / 1.1, 1.1 * need.band_Hz[1]))
+        for name in ("offset", "stray_F"):
             if np.any(getattr(need.front_end, name)):
                 less = (np.asarray(getattr(need.front_end, name)) / 1.1).tolist()
                 changes[name] = self.relaxed(front_end=replace(need.front_end, **{name: less}))
-        gains = {"amplitude_limit_v": 0.0}
+        gains = {"amplitude_limit_V": 0.0}
         if np.any(found.alpha > 0.9 * self.limits):
-            changes["amplitude_limit_v"] = wider = self.relaxed()
+            changes["amplitude_limit_V"] = wider = self.relaxed()
             wider.shape = 1.1 * self.shape
             wider._tabulate()
         for name, search in changes.items():

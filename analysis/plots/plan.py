@@ -23,7 +23,7 @@ def plot_plan(plan: GradientPlan) -> Figure:
     figure, _ = new_figure(figsize=(9.6, 4.2))
     left, right = figure.subplots(1, 2)
     alpha, error, noise, amplitude = plan.amplitude_curve.T
-    chosen = 1e3 * float(np.mean(plan.dither.amplitudes_v))
+    chosen = 1e3 * float(np.mean(plan.dither.amplitudes_V))
     left.loglog(1e3 * alpha, error, "k-", lw=1.8, label="all")
     left.loglog(1e3 * alpha, noise, "--", color=COLOURS[0], label="noise")
     left.loglog(1e3 * alpha, amplitude, "--", color=COLOURS[1], label="amplitude")
@@ -39,6 +39,6 @@ def plot_plan(plan: GradientPlan) -> Figure:
     right.set_xlabel("time of reading (s)")
     right.set_ylabel("smallest error")
     kind = plan.settings.window if plan.settings.window != "rc" else f"{plan.settings.filter_slope} dB/octave"
-    low, high = plan.band_hz
+    low, high = plan.band_Hz
     right.set_title(f"{plan.dither.n} tones, {low:.4g}-{high:.4g} Hz, {kind}")
     return figure

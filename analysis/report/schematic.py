@@ -66,7 +66,7 @@ def stages(loop: HomodyneLoop) -> list[Stage]:
 
     loss = {"squared": "squared_error", "absolute": "absolute_error"}.get(loop.loss)
     found = [
-        Stage("control + dither", [_range(loop.dither.amplitudes_v, "V") + " peak"], level("dither_sum"), n),
+        Stage("control + dither", [_range(loop.dither.amplitudes_V, "V") + " peak"], level("dither_sum"), n),
         Stage("device", [type(loop.device).__name__, f"{len(loop.device.terminals)} terminals"]),
         Stage("transimpedance", [quantity(stage.transimpedance_ohm, "ohm")], level("transimpedance")),
         Stage("less baseline", [f"rate {stage.baseline_rate:g} a pass"], level("difference")),
@@ -89,7 +89,7 @@ def stages(loop: HomodyneLoop) -> list[Stage]:
 def loop_schematic(loop: HomodyneLoop) -> tuple[Markup, Markup]:
     """Drawings of a loop for wide and for narrow screens."""
     ring = stages(loop)
-    tones = Stage("oscillators", [_range(loop.dither.frequencies_hz, "Hz")], "", loop.dither.n)
+    tones = Stage("oscillators", [_range(loop.dither.frequencies_Hz, "Hz")], "", loop.dither.n)
     return _wide(ring, tones), _narrow(ring, tones)
 
 

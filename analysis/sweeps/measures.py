@@ -123,7 +123,7 @@ def settings_at(design: Design, task: Task) -> HgeSettings:
 
 def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray:
     """The setting that belongs to a seed: controls, V, (n,); the dither's room is kept free."""
-    peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_v)
+    peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_V)
     low, high = bench.limits_V.T
     return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
 
@@ -221,7 +221,7 @@ class GradientMeasure:
         )
         exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
         window = loop.sequence.window_s
-        noise = np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_v)  # boxcar of length T: S/(T alpha^2)
+        noise = np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_V)  # boxcar of length T: S/(T alpha^2)
         return Reading(measured, exact, noise, window)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
@@ -291,7 +291,7 @@ class LossGradientMeasure(GradientMeasure):
         ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence
         outputs_V = ohm * bench.outputs_A(controls, task) + exact.attrs["output_offset_V"]
         slope = ohm * np.sqrt(np.mean(loop.loss_slopes(outputs_V) ** 2) / sequence.patterns)
-        noise = slope * np.sqrt(density / sequence.window_s) / np.asarray(loop.dither.amplitudes_v)
+        noise = slope * np.sqrt(density / sequence.window_s) / np.asarray(loop.dither.amplitudes_V)
         return Reading(measured, exact, noise, sequence.period_s)
 
 

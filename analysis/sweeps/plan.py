@@ -18,7 +18,7 @@ from inmateria.checks import FloatArray
 
 def equal_noise_V(plan: GradientPlan) -> float:
     """The one amplitude for all controls that has the noise of a plan's own for each: n / a^2 = sum 1 / a_k^2, V."""
-    return float(np.mean(np.asarray(plan.dither.amplitudes_v) ** -2.0) ** -0.5)
+    return float(np.mean(np.asarray(plan.dither.amplitudes_V) ** -2.0) ** -0.5)
 
 
 def planned_amplitudes(

@@ -218,7 +218,7 @@ def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     low, high = loop.control_limits_V
     row = min(int(np.searchsorted(run.time_s, (loop.sequences + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
     at = np.clip(loop.controls_V(run)[row], low, high)
-    probe = probe_loop(bench, at, loop.dither.amplitudes_v, task.levels_V[check.patterns[-1]])
+    probe = probe_loop(bench, at, loop.dither.amplitudes_V, task.levels_V[check.patterns[-1]])
     probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
     exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
     return predict_loop(bench, probe, exact, None), measured - exact

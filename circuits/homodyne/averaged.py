@@ -99,7 +99,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(sequences)[:, None]).ravel()
     middles = starts + 0.5 * sequence.window_s
     rates, scales = loop.learning.at(middles) / sequence.period_s, loop.envelope.at(middles)
-    tones, phases = 2 * np.pi * np.array(plan.frequencies_hz), np.array(plan.phases_rad)
+    tones, phases = 2 * np.pi * np.array(plan.frequencies_Hz), np.array(plan.phases_rad)
     trained = np.array(loop.trained, dtype=np.int64)
     levels = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
     for which, terminal in enumerate(loop.inputs):
@@ -108,7 +108,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     if closed:
         levels[:, trained] -= loop.start_V
         control, (low, high) = loop.start_V.copy(), loop.control_limits_V
-        nodes = NODES_PER_CYCLE * max(plan.frequencies_hz) * sequence.window_s + 1
+        nodes = NODES_PER_CYCLE * max(plan.frequencies_Hz) * sequence.window_s + 1
         points = 0 if wanted is None and many is not None else lattice_points(n, wanted)
         vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
     else:  # the controls stand still; the integrators read

@@ -176,8 +176,8 @@ def head_facts(loop: HomodyneLoop, recorded: Transient, provenance: Mapping[str,
         "device": f"{type(loop.device).__name__}, terminals {', '.join(loop.device.terminals)}",
         "mode": f"{loop.mode}, {'complete' if recorded.complete else 'interrupted'}, "
         f"{len(recorded.time_s)} points to {recorded.time_s[-1]:.6g} s",
-        "tones": " ".join(f"{f:g}" for f in plan.frequencies_hz) + " Hz",
-        "amplitudes": " ".join(f"{a:g}" for a in plan.amplitudes_v) + " V",
+        "tones": " ".join(f"{f:g}" for f in plan.frequencies_Hz) + " Hz",
+        "amplitudes": " ".join(f"{a:g}" for a in plan.amplitudes_V) + " V",
         "controls at the start": " ".join(f"{v:.9g}" for v in loop.start_V) + " V",
         **provenance,
     }

@@ -228,15 +228,15 @@ class HomodyneLoop:
             raise InputError(
                 "max_step_s",
                 self.max_step_s,
-                f"is too coarse for the highest tone of {max(self.dither.frequencies_hz):g} Hz "
+                f"is too coarse for the highest tone of {max(self.dither.frequencies_Hz):g} Hz "
                 f"({self.points_per_cycle:.3g} points a cycle)",
-                f"take at most {1 / (POINTS_PER_CYCLE_MIN * max(self.dither.frequencies_hz)):.3g} s",
+                f"take at most {1 / (POINTS_PER_CYCLE_MIN * max(self.dither.frequencies_Hz)):.3g} s",
             )
         low, high = self.control_limits_V
         if np.any(low >= high):
             raise InputError(
                 "amplitude",
-                max(self.dither.amplitudes_v),
+                max(self.dither.amplitudes_V),
                 f"dither and logic swing leave no room within {self.range_of(int(np.argmax(low - high)))}",
                 "lower the amplitude or the swing",
             )
@@ -250,7 +250,7 @@ class HomodyneLoop:
                 f"stay within {low[k]:.4g} to {high[k]:.4g} V",
             )
         self.dither.check(0.5 / self.sequence.window_s)
-        cycles = np.array(self.dither.frequencies_hz) * self.sequence.window_s
+        cycles = np.array(self.dither.frequencies_Hz) * self.sequence.window_s
         if np.max(np.abs(cycles - np.round(cycles))) > 1e-6:
             raise InputError(
                 "window_s",
@@ -262,7 +262,7 @@ class HomodyneLoop:
     @property
     def max_step_s(self) -> float:
         """Largest time step, s."""
-        return 1.0 / (self.points_per_cycle * max(self.dither.frequencies_hz))
+        return 1.0 / (self.points_per_cycle * max(self.dither.frequencies_Hz))
 
     @property
     def stop_s(self) -> float:
@@ -280,7 +280,7 @@ class HomodyneLoop:
         """
         lowest, highest = np.asarray(self.device.limits_V)[list(self.trained)].T
         ahead = 2 * self.step_V * self.max_step_s / self.sequence.period_s if self.mode == "learn" else 0.0
-        kept_free = np.array(self.dither.amplitudes_v) + ahead
+        kept_free = np.array(self.dither.amplitudes_V) + ahead
         low, high = lowest + kept_free, highest - kept_free
         for position, terminal in enumerate(self.trained):
             if terminal in self.inputs:
@@ -318,7 +318,7 @@ class HomodyneLoop:
     ) -> HomodyneLoop:
         """The same circuit with frozen controls and the stated dither amplitude (or amplitudes), reading slopes."""
         peaks = tuple(float(peak) for peak in np.broadcast_to(amplitude_V, self.dither.n))
-        plan = DitherPlan(self.dither.frequencies_hz, peaks, self.dither.phases_rad)
+        plan = DitherPlan(self.dither.frequencies_Hz, peaks, self.dither.phases_rad)
         return replace(
             self,
             start_V=np.asarray(controls_V, dtype=float),
@@ -394,7 +394,7 @@ class HomodyneLoop:
         """The known part of the terminal voltages."""
         plan = self.dither
         sines = {
-            terminal: [Sine(plan.amplitudes_v[k], plan.frequencies_hz[k], plan.phases_rad[k], self.envelope)]
+            terminal: [Sine(plan.amplitudes_V[k], plan.frequencies_Hz[k], plan.phases_rad[k], self.envelope)]
             for k, terminal in enumerate(self.trained)
         }
         waves = {terminal: [(1.0, self.sequence.level_table(w))] for w, terminal in enumerate(self.inputs)}
@@ -436,7 +436,7 @@ class HomodyneLoop:
     @property
     def window_steps(self) -> int:
         """Steps in one window: even, so that the references stay orthogonal on the points."""
-        cycles = max(self.dither.frequencies_hz) * self.sequence.window_s
+        cycles = max(self.dither.frequencies_Hz) * self.sequence.window_s
         return int(np.ceil(cycles * self.points_per_cycle * (1 - 1e-12)))
 
     @property
@@ -463,7 +463,7 @@ class HomodyneLoop:
         The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
         """
         duty = self.sequence.listening_s
-        per_slope = 2.0 / np.array(self.dither.amplitudes_v) / duty
+        per_slope = 2.0 / np.array(self.dither.amplitudes_V) / duty
         return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 
     @property

@@ -38,14 +38,14 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     low, high = loop.control_limits_V
     for k, terminal in enumerate(loop.trained):
         degrees = np.degrees(plan.phases_rad[k])
-        source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_hz[k]!r} 0 0 {float(degrees)!r})")
+        source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_Hz[k]!r} 0 0 {float(degrees)!r})")
         signal = f"level{loop.inputs.index(terminal)}" if terminal in loop.inputs else "0"
         bias = f"w{k}"
         if loop.mode != "learn":
             bias = f"bias{k}"
             source(bias, float(loop.start_V[k]))
         nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
-        add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_v[k] / scale)
+        add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_V[k] / scale)
     add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
     add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
     gains = {"in": "u", "control": "gainlog", "out": "y"}

@@ -339,7 +339,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     slow = np.array([stage.baseline_V, stage.gain_log])
     filters, averages = np.zeros((n, loop.filter_poles)), np.zeros(n)
     trained = np.array(loop.trained, dtype=np.int64)
-    tones, phases = 2 * np.pi * np.array(plan.frequencies_hz), np.array(plan.phases_rad)
+    tones, phases = 2 * np.pi * np.array(plan.frequencies_Hz), np.array(plan.phases_rad)
     many = None if kernel.many is None else imported(kernel.many[0])
     block = 1 if many is None else _BLOCK
     room = np.zeros((2, terminals * block))

@@ -135,7 +135,7 @@ class LockInBank:
                 gain=self.gain,
                 parts=self.parts,
             )
-            for k, (f, phase) in enumerate(zip(plan.frequencies_hz, plan.phases_rad, strict=True))
+            for k, (f, phase) in enumerate(zip(plan.frequencies_Hz, plan.phases_rad, strict=True))
         )
 
     @property
@@ -189,7 +189,7 @@ class LockInBank:
                 continue
             k = self.dithered.index(terminal)
             degrees = float(np.degrees(plan.phases_rad[k]))
-            sine = f"SIN(0 {plan.amplitudes_v[k]!r} {plan.frequencies_hz[k]!r} 0 0 {degrees!r})"
+            sine = f"SIN(0 {plan.amplitudes_V[k]!r} {plan.frequencies_Hz[k]!r} 0 0 {degrees!r})"
             lines.append(f"Vbias{terminal} bias{terminal} {below} {biases[terminal].source()}")
             lines.append(f"Vdither{terminal} el{terminal} bias{terminal} {sine}")
         for terminal, stray in zip(self.dithered, self._each(self.stray_F), strict=True):
@@ -209,7 +209,7 @@ class LockInBank:
         for terminal, table in self.waves.items():
             start[terminal] += table.values[0]
         sines = {
-            terminal: [Sine(plan.amplitudes_v[k], plan.frequencies_hz[k], plan.phases_rad[k])]
+            terminal: [Sine(plan.amplitudes_V[k], plan.frequencies_Hz[k], plan.phases_rad[k])]
             for k, terminal in enumerate(self.dithered)
         }
         nodes = ["electrode" if t == self.output else f"el{t}" for t in range(len(self.device.terminals))]
@@ -236,7 +236,7 @@ class LockInBank:
         """
         if not (np.isfinite(duration_s) and duration_s > 0.0):
             raise InputError("duration_s", duration_s, "is not a finite positive number", "give a time in s")
-        steps = int(np.ceil(duration_s * max(self.dither.frequencies_hz) * self.points_per_cycle * (1.0 - 1e-12)))
+        steps = int(np.ceil(duration_s * max(self.dither.frequencies_Hz) * self.points_per_cycle * (1.0 - 1e-12)))
         corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
         return engine.transient(
             self.deck(duration_s),
@@ -252,7 +252,7 @@ class LockInBank:
     def gradient(self, run: Transient) -> FloatArray:
         """What the lock-ins read at the end of a run, S, (n,)."""
         x = np.array([run[f"v({block.node('x')})"][-1] for block in self.blocks])
-        return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_v) * self.gain * self.transimpedance_ohm))
+        return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_V) * self.gain * self.transimpedance_ohm))
 
     def front_end(self, engine: Engine, background_A: float = 0.0, *, gated: bool = False) -> FrontEnd:
         """What the electronics before the filter do, by ``.ac`` and ``.op`` at fixed references: no transient.
@@ -286,13 +286,13 @@ class LockInBank:
         signal = "signal"
         if gated:
             signal, mixer = "heard", block.part("mixer")
-            scale = {"vscale": block.reference_v} if "vscale" in mixer.defaults else {}
-            lines.append(f"Vgate gate 0 {format_number(block.reference_v)}")
+            scale = {"vscale": block.reference_V} if "vscale" in mixer.defaults else {}
+            lines.append(f"Vgate gate 0 {format_number(block.reference_V)}")
             lines.append(mixer.instance("gate", {"a": "signal", "b": "gate", "out": signal}, **scale))
         for j, (probe, cosine) in enumerate(zip(probes, cosines, strict=True)):
-            lines.append(f"Vreference{j} reference{j} 0 {format_number(float(cosine) * block.reference_v)}")
+            lines.append(f"Vreference{j} reference{j} 0 {format_number(float(cosine) * block.reference_V)}")
             lines.append(probe.cards(signal, "x", (f"reference{j}", "0")))
-        low, high = min(self.dither.frequencies_hz) / 100.0, _BEYOND * max(self.dither.frequencies_hz)
+        low, high = min(self.dither.frequencies_Hz) / 100.0, _BEYOND * max(self.dither.frequencies_Hz)
         head = "\n".join([*lines, OPTIONS])
         per_ampere = self.gain * self.transimpedance_ohm
         mixed, filtered = ([probe.node(what) for probe in probes] for what in ("mixer_x", "x"))
@@ -308,8 +308,8 @@ class LockInBank:
         each = np.stack([np.asarray(response[name]) for name in mixed])
         transfer = 2.0 * np.mean(each * cosines[:, None], axis=0) / per_ampere
 
-        def interpolated(frequency_hz: FloatArray) -> Any:
-            where = np.log(np.clip(frequency_hz, at[0], at[-1]))
+        def interpolated(frequency_Hz: FloatArray) -> Any:
+            where = np.log(np.clip(frequency_Hz, at[0], at[-1]))
             real, imaginary = (np.interp(where, np.log(at), part) for part in (transfer.real, transfer.imag))
             return real + 1j * imaginary
 

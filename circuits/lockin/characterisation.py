@@ -70,10 +70,10 @@ class NetlistLockIn:
         """The level."""
         return self.level
 
-    def _block(self, settings: LockInSettings, frequency_hz: float, name: str = "c0") -> LockInBlock:
+    def _block(self, settings: LockInSettings, frequency_Hz: float, name: str = "c0") -> LockInBlock:
         """A channel with all four poles."""
         whole = replace(settings, filter_slope=SLOPES[-1])
-        return lockin_block(whole, frequency_hz, self.level, name=name, gain=self.gain, parts=self.replaced)
+        return lockin_block(whole, frequency_Hz, self.level, name=name, gain=self.gain, parts=self.replaced)
 
     def _chain(self, settings: LockInSettings, source: str) -> str:
         """Deck of the low-pass chain alone, behind a source; its taps are p1 to p4."""
@@ -84,7 +84,7 @@ class NetlistLockIn:
             lines.append(pole.instance(f"lp{k}", nodes, tau=settings.time_constant))
         return "\n".join([*lines, OPTIONS])
 
-    def transfer(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def transfer(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: ``.ac`` of the chain; offset from the reference is frequency after the mixer."""
         corner = 1.0 / (2.0 * math.pi * settings.time_constant)
         key = (settings.time_constant,)
@@ -96,14 +96,14 @@ class NetlistLockIn:
         power = np.abs(vectors[f"p{settings.poles}"]) ** 2
         return offset, power / power[0]
 
-    def step(self, settings: LockInSettings, frequency_hz: float) -> tuple[FloatArray, FloatArray]:
+    def step(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: the chain, empty, behind a constant; its offset is taken out."""
         key = ("step", settings.time_constant)
         if key not in self._runs:
             self._runs[key] = run_evenly(
                 self.engine,
                 self._chain(settings, "1"),
-                frequency_hz=1.0 / settings.time_constant,
+                frequency_Hz=1.0 / settings.time_constant,
                 duration_s=SETTLED * settings.time_constant,
                 points_per_cycle=STEP_POINTS,
                 save=[f"v(p{k})" for k in range(1, len(SLOPES) + 1)],
@@ -114,16 +114,16 @@ class NetlistLockIn:
         return run.time_s, values - values[0]
 
     def _run(
-        self, settings: LockInSettings, frequency_hz: float, signals: Sequence[Signal], duration_s: float, arms: str
+        self, settings: LockInSettings, frequency_Hz: float, signals: Sequence[Signal], duration_s: float, arms: str
     ) -> Transient:
         """All signals side by side, each into a lock-in of its own."""
-        key = (settings.time_constant, settings.mixer, frequency_hz, tuple(signals), duration_s, arms)
+        key = (settings.time_constant, settings.mixer, frequency_Hz, tuple(signals), duration_s, arms)
         if key not in self._runs:
             lines, save = [], []
-            first = self._block(settings, frequency_hz)
+            first = self._block(settings, frequency_Hz)
             shared = (first.node("reference_x"), first.node("reference_y"))
             for number, signal in enumerate(signals):
-                block = self._block(settings, frequency_hz, f"c{number}")
+                block = self._block(settings, frequency_Hz, f"c{number}")
                 node = "0"
                 for k, (peak, f, degrees) in enumerate(signal):
                     lines.append(f"Vs{number}_{k} s{number}_{k} {node} SIN(0 {peak!r} {f!r} 0 0 {degrees!r})")
@@ -137,7 +137,7 @@ class NetlistLockIn:
             self._runs[key] = run_evenly(
                 self.engine,
                 "\n".join([f"lock-ins, {self.level}", used, *lines, OPTIONS]),
-                frequency_hz=frequency_hz,
+                frequency_Hz=frequency_Hz,
                 duration_s=duration_s,
                 points_per_cycle=self._points(settings),
                 save=save,
@@ -152,7 +152,7 @@ class NetlistLockIn:
     def traces(
         self,
         settings: LockInSettings,
-        frequency_hz: float,
+        frequency_Hz: float,
         signals: Sequence[Signal],
         duration_s: float,
         arms: str = "xy",
@@ -162,8 +162,8 @@ class NetlistLockIn:
         found = []
         for count in range(len(signals)):
             start, number = TOGETHER * (count // TOGETHER), count % TOGETHER
-            run = self._run(settings, frequency_hz, signals[start : start + TOGETHER], duration_s, arms)
-            block = self._block(settings, frequency_hz, f"c{number}")
+            run = self._run(settings, frequency_Hz, signals[start : start + TOGETHER], duration_s, arms)
+            block = self._block(settings, frequency_Hz, f"c{number}")
             x, y = (
                 block.rms_per_volt * run[f"v({block.node(arm, settings.poles)})"][last]
                 if arm in arms
@@ -173,14 +173,14 @@ class NetlistLockIn:
             found.append((x, y))
         return found
 
-    def overloads(self, settings: LockInSettings, frequency_hz: float, signal: Signal) -> tuple[str, ...]:
+    def overloads(self, settings: LockInSettings, frequency_Hz: float, signal: Signal) -> tuple[str, ...]:
         """As `Realisation`."""
         for key, run in self._runs.items():
-            if len(key) == 6 and key[:3] == (settings.time_constant, settings.mixer, frequency_hz) and key[5] == "xy":
+            if len(key) == 6 and key[:3] == (settings.time_constant, settings.mixer, frequency_Hz) and key[5] == "xy":
                 signals = key[3]
                 assert isinstance(signals, tuple)
                 if signal in signals:
-                    block = self._block(settings, frequency_hz, f"c{signals.index(signal)}")
+                    block = self._block(settings, frequency_Hz, f"c{signals.index(signal)}")
                     told = block.reading(run).overloads
                     return tuple(s for s in told if not s[-1].isdigit() or int(s[-1]) <= settings.poles)
         return ()
@@ -188,7 +188,7 @@ class NetlistLockIn:
 
 def characterise_lockin(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     engine: Engine,
     level: str = "ideal",
     *,
@@ -204,7 +204,7 @@ def characterise_lockin(
     ----------
     settings : LockInSettings
         As for `lockin.characterise`; its slope is not used.
-    frequency_hz : float
+    frequency_Hz : float
         Reference, Hz.
     engine : Engine
     level, gain, parts
@@ -227,6 +227,6 @@ def characterise_lockin(
     """
     netlist = NetlistLockIn(engine, level, gain=gain, parts=parts, progress=progress)
     return {
-        slope: characterise(replace(settings, filter_slope=slope), frequency_hz, netlist, full_scale)
+        slope: characterise(replace(settings, filter_slope=slope), frequency_Hz, netlist, full_scale)
         for slope in slopes
     }

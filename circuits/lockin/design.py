@@ -29,7 +29,7 @@ from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, enbw_hz, golomb_ruler, plan_frequencies
+from lockin import DitherPlan, LockInSettings, enbw_Hz, golomb_ruler, plan_frequencies
 from lockin.planning import _floor_digits, safe_loop_gain
 from netlists import Part, format_number, library, load_part
 
@@ -66,22 +66,22 @@ class LockInRequirements:
         The |dy/dV| that is to be read so well, unit/V.
     noise_psd : float
         One-sided white noise of the signal at the tones, unit^2/Hz.
-    dither_limit_v : float
+    dither_limit_V : float
         Largest peak dither the device's range leaves room for, V.
-    band_hz : tuple of float, optional
+    band_Hz : tuple of float, optional
         Lowest and highest tone, Hz; left out: any, and the tones are then as low as the crosstalk allows.
-    nonlinearity_v : float, optional
+    nonlinearity_V : float, optional
         Voltage V_c over which slopes change, in the sense of f_kkk = f_kjj = f_k / V_c^2, V.
     neighbour : float, optional
         How much larger the other channels' slopes may be.
     background : float, optional
         Constant part of the signal, unit.
-    avoid_hz : tuple of float, optional
+    avoid_Hz : tuple of float, optional
         Frequencies whose harmonics the tones keep off, such as the mains, Hz.
     curvature : float, optional
         Largest curvature of the loss, unit/V^2, where the reading drives integrators that descend it; left out: no
         integrators are designed.
-    mixer_offset_v, pole_offset_v : float, optional
+    mixer_offset_V, pole_offset_V : float, optional
         Offsets at the outputs of the mixer and of each pole, V, for a signal in V; `with_parts` takes them from parts.
     feedthrough : float, optional
         Part of the signal that the mixer lets through unmixed, V/V.
@@ -97,15 +97,15 @@ class LockInRequirements:
     gradient_error: float
     slope: float
     noise_psd: float
-    dither_limit_v: float
-    band_hz: tuple[float, float] | None = None
-    nonlinearity_v: float = math.inf
+    dither_limit_V: float
+    band_Hz: tuple[float, float] | None = None
+    nonlinearity_V: float = math.inf
     neighbour: float = 1.0
     background: float = 0.0
-    avoid_hz: tuple[float, ...] = ()
+    avoid_Hz: tuple[float, ...] = ()
     curvature: float | None = None
-    mixer_offset_v: float = 0.0
-    pole_offset_v: float = 0.0
+    mixer_offset_V: float = 0.0
+    pole_offset_V: float = 0.0
     feedthrough: float = 0.0
 
     def __post_init__(self) -> None:
@@ -115,29 +115,29 @@ class LockInRequirements:
             ("settling_s", self.settling_s, "s"),
             ("gradient_error", self.gradient_error, "1 (a ratio)"),
             ("slope", self.slope, "unit/V"),
-            ("dither_limit_v", self.dither_limit_v, "V"),
+            ("dither_limit_V", self.dither_limit_V, "V"),
             ("curvature", 1.0 if self.curvature is None else self.curvature, "unit/V^2"),
         ):
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(name, value, "is not a finite positive number", f"give a value above 0, in {unit}")
         if self.gradient_error >= 1.0:
             raise InputError("gradient_error", self.gradient_error, "is no error but a guess", "give a ratio below 1")
-        if not self.nonlinearity_v > 0.0:
-            raise InputError("nonlinearity_v", self.nonlinearity_v, "is not positive", "give it in V, or leave it out")
+        if not self.nonlinearity_V > 0.0:
+            raise InputError("nonlinearity_V", self.nonlinearity_V, "is not positive", "give it in V, or leave it out")
         for name, value in (
             ("noise_psd", self.noise_psd),
             ("neighbour", self.neighbour),
             ("background", self.background),
-            ("mixer_offset_v", self.mixer_offset_v),
-            ("pole_offset_v", self.pole_offset_v),
+            ("mixer_offset_V", self.mixer_offset_V),
+            ("pole_offset_V", self.pole_offset_V),
             ("feedthrough", self.feedthrough),
         ):
             if not (math.isfinite(value) and value >= 0.0):
                 raise InputError(name, value, "is negative or not finite", "give 0 or more")
-        if self.band_hz is not None:
-            low, high = self.band_hz
+        if self.band_Hz is not None:
+            low, high = self.band_Hz
             if not (math.isfinite(high) and 0.0 <= low < high):
-                raise InputError("band_hz", self.band_hz, "is no band", "give (lowest, highest) tone in Hz")
+                raise InputError("band_Hz", self.band_Hz, "is no band", "give (lowest, highest) tone in Hz")
 
     def with_parts(self, level: str, parts: Sequence[Part] = ()) -> LockInRequirements:
         """The same requirements on a lock-in of real parts: offsets and feedthrough as their files state them.
@@ -158,12 +158,12 @@ class LockInRequirements:
         mixer, pole = (replaced.get(name) or load_part(name, level) for name in ("mixer", "lowpass"))
         return replace(
             self,
-            mixer_offset_v=abs(mixer.defaults.get("offset", 0.0)),
-            pole_offset_v=abs(pole.defaults.get("vos", 0.0)),
+            mixer_offset_V=abs(mixer.defaults.get("offset", 0.0)),
+            pole_offset_V=abs(pole.defaults.get("vos", 0.0)),
             feedthrough=abs(mixer.defaults.get("xfeed", 0.0)),
         )
 
-    def largest_v(self, alpha: Any) -> Any:
+    def largest_V(self, alpha: Any) -> Any:
         """Largest signal: the background and all tones in phase, with dither `alpha`."""
         return self.background + alpha * self.slope * (1.0 + self.neighbour * (self.channels - 1))
 
@@ -176,17 +176,17 @@ class RC:
     ----------
     wanted_s : float
         Time constant asked for, s.
-    resistance_ohm, capacitance_f : float
+    resistance_ohm, capacitance_F : float
     """
 
     wanted_s: float
     resistance_ohm: float
-    capacitance_f: float
+    capacitance_F: float
 
     @property
     def time_constant_s(self) -> float:
         """R C, s."""
-        return self.resistance_ohm * self.capacitance_f
+        return self.resistance_ohm * self.capacitance_F
 
     @property
     def rounding(self) -> float:
@@ -273,7 +273,7 @@ class LockInDesign:
             lockin_block(
                 self.settings, f, level, reference_phase=phase, name=f"channel{k}", gain=self.gain, parts=parts
             )
-            for k, (f, phase) in enumerate(zip(self.dither.frequencies_hz, self.dither.phases_rad, strict=True))
+            for k, (f, phase) in enumerate(zip(self.dither.frequencies_Hz, self.dither.phases_rad, strict=True))
         )
 
 
@@ -293,7 +293,7 @@ def design_lockin(requirements: LockInRequirements) -> LockInDesign:
     ------
     InputError
         When no design fulfils them: names the two requirements that collide, those of which the smallest change would
-        do, and how much. (When no tones keep off `avoid_hz`, as `lockin.plan_frequencies`.)
+        do, and how much. (When no tones keep off `avoid_Hz`, as `lockin.plan_frequencies`.)
     """
     found = _solve(requirements)
     if found.errors.total > requirements.gradient_error:
@@ -314,7 +314,7 @@ def design_lockin(requirements: LockInRequirements) -> LockInDesign:
         requirements=requirements,
         dither=DitherPlan(found.tones, (found.alpha,) * requirements.channels),
         settings=settings,
-        gain=_floor_digits(SIGNAL_V / requirements.largest_v(found.alpha), 3),
+        gain=_floor_digits(SIGNAL_V / requirements.largest_V(found.alpha), 3),
         pole=pole,
         integrator=_integrator(requirements, settings, found.alpha),
         errors=errors,
@@ -378,11 +378,11 @@ def _terms(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Settling (over tau), amplitude and offset (over alpha), noise (over both, broadcast)."""
     settling = gammaincc(poles, need.settling_s / tau)
-    amplitude = (0.125 + 0.25 * (need.channels - 1)) * (alpha / need.nonlinearity_v) ** 2
-    per_tau = enbw_hz(LockInSettings(1.0, 6 * poles))
+    amplitude = (0.125 + 0.25 * (need.channels - 1)) * (alpha / need.nonlinearity_V) ** 2
+    per_tau = enbw_Hz(LockInSettings(1.0, 6 * poles))
     noise = np.sqrt(2.0 * need.noise_psd * per_tau / tau) / (alpha * need.slope)
     # the gain before the mixer is SIGNAL_V / largest, at most 1 % less
-    after = (need.mixer_offset_v + poles * need.pole_offset_v) * 1.01 * need.largest_v(alpha) / SIGNAL_V
+    after = (need.mixer_offset_V + poles * need.pole_offset_V) * 1.01 * need.largest_V(alpha) / SIGNAL_V
     offset = 2.0 * (after + need.feedthrough * need.background) / (alpha * need.slope)
     return settling, amplitude, offset, noise
 
@@ -397,9 +397,9 @@ def _crosstalk(
     """
     f = np.array(tones)
 
-    def behind(distance_hz: FloatArray) -> FloatArray:
-        one = 1.0 / (1.0 + 2j * np.pi * distance_hz * tau.reshape(-1, *([1] * distance_hz.ndim)))
-        when = (need.settling_s / tau).reshape(-1, *([1] * distance_hz.ndim))
+    def behind(distance_Hz: FloatArray) -> FloatArray:
+        one = 1.0 / (1.0 + 2j * np.pi * distance_Hz * tau.reshape(-1, *([1] * distance_Hz.ndim)))
+        when = (need.settling_s / tau).reshape(-1, *([1] * distance_Hz.ndim))
         left = sum(when**m / math.factorial(m) * one ** (poles - m) for m in range(poles)) * np.exp(-when)
         return np.asarray(np.abs(one) ** poles + np.abs(left))
 
@@ -425,12 +425,12 @@ class _Found:
 
 def _solve(need: LockInRequirements) -> _Found:
     """The design with the smallest error, whether it fulfils the requirements or not."""
-    if need.band_hz is not None:
+    if need.band_Hz is not None:
         return _best_filter(need, _widest(need))
     found = None
     for factor in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233):  # as low as the crosstalk allows
         spacing = factor / need.settling_s
-        tones = plan_frequencies(need.channels, None, spacing, avoid=need.avoid_hz).frequencies_hz
+        tones = plan_frequencies(need.channels, None, spacing, avoid=need.avoid_Hz).frequencies_Hz
         last, found = found, _best_filter(need, tones)
         enough = found.errors.crosstalk < 0.05 * found.errors.total
         if enough or (last is not None and found.errors.total > 0.999 * last.errors.total):
@@ -441,19 +441,19 @@ def _solve(need: LockInRequirements) -> _Found:
 
 def _widest(need: LockInRequirements) -> tuple[float, ...]:
     """Tones as far apart as the band allows."""
-    assert need.band_hz is not None
-    low, high = need.band_hz
+    assert need.band_Hz is not None
+    low, high = need.band_Hz
     length = golomb_ruler(need.channels)[-1]
     spacing = min(high / (2 * length + 1), (high - low) / length if length else high)
     refused: InputError | None = None
     for _ in range(60):
         try:
-            plan = plan_frequencies(need.channels, (low, high), _floor_digits(spacing, 3), avoid=need.avoid_hz)
+            plan = plan_frequencies(need.channels, (low, high), _floor_digits(spacing, 3), avoid=need.avoid_Hz)
         except InputError as error:
             refused = error
             spacing *= 0.93
             continue
-        return plan.frequencies_hz
+        return plan.frequencies_Hz
     assert refused is not None
     raise refused
 
@@ -463,9 +463,9 @@ def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
     best: _Found | None = None
     for poles in (1, 2, 3, 4):
         lg_tau = np.linspace(math.log10(need.settling_s / 60.0), math.log10(need.settling_s / 1.5), 41)
-        lg_alpha = math.log10(need.dither_limit_v) + np.linspace(-5.0, 0.0, 51)
+        lg_alpha = math.log10(need.dither_limit_V) + np.linspace(-5.0, 0.0, 51)
         for _ in range(3):
-            tau, alpha = 10.0**lg_tau, np.minimum(10.0**lg_alpha, need.dither_limit_v)
+            tau, alpha = 10.0**lg_tau, np.minimum(10.0**lg_alpha, need.dither_limit_V)
             settling, amplitude, offset, noise = _terms(need, poles, tau[:, None], alpha[None, :])
             cross, back = _crosstalk(need, tones, poles, tau)
             each = cross[:, None, :] + back[:, None, :] / alpha[None, :, None]
@@ -486,23 +486,23 @@ def _relaxed(need: LockInRequirements, factor: float) -> dict[str, LockInRequire
     easier: dict[str, dict[str, Any]] = {
         "settling_s": {"settling_s": need.settling_s * factor},
         "gradient_error": {"gradient_error": min(need.gradient_error * factor, 0.999)},
-        "dither_limit_v": {"dither_limit_v": need.dither_limit_v * factor},
+        "dither_limit_V": {"dither_limit_V": need.dither_limit_V * factor},
     }
     if need.noise_psd > 0.0:
         easier["noise_psd"] = {"noise_psd": need.noise_psd / factor}
-    if math.isfinite(need.nonlinearity_v):
-        easier["nonlinearity_v"] = {"nonlinearity_v": need.nonlinearity_v * factor}
-    for name, value in (("mixer_offset_v", need.mixer_offset_v), ("feedthrough", need.feedthrough * need.background)):
+    if math.isfinite(need.nonlinearity_V):
+        easier["nonlinearity_V"] = {"nonlinearity_V": need.nonlinearity_V * factor}
+    for name, value in (("mixer_offset_V", need.mixer_offset_V), ("feedthrough", need.feedthrough * need.background)):
         if value > 0.0:
-            easier[name] = {name: (need.mixer_offset_v if name == "mixer_offset_v" else need.feedthrough) / factor}
+            easier[name] = {name: (need.mixer_offset_V if name == "mixer_offset_V" else need.feedthrough) / factor}
     if need.background > 0.0:
         easier["background"] = {"background": need.background / factor}
     if need.neighbour > 0.0 and need.channels > 1:
         easier["neighbour"] = {"neighbour": need.neighbour / factor}
     if need.channels > 1:
         easier["channels"] = {"channels": max(1, math.floor(need.channels / factor))}
-    if need.band_hz is not None:
-        easier["band_hz"] = {"band_hz": (need.band_hz[0], need.band_hz[1] * factor)}
+    if need.band_Hz is not None:
+        easier["band_Hz"] = {"band_Hz": (need.band_Hz[0], need.band_Hz[1] * factor)}
     return {name: replace(need, **change) for name, change in easier.items()}
 
 
@@ -530,9 +530,9 @@ def _refusal(need: LockInRequirements, found: _Found) -> InputError:
     )
     shares = {
         "settling_s": best.settling,
-        "channels" if need.band_hz is None else "band_hz": best.crosstalk,
-        "mixer_offset_v": best.offset,
-        "nonlinearity_v" if best.amplitude > best.noise else "dither_limit_v": max(best.amplitude, best.noise),
+        "channels" if need.band_Hz is None else "band_Hz": best.crosstalk,
+        "mixer_offset_V": best.offset,
+        "nonlinearity_V" if best.amplitude > best.noise else "dither_limit_V": max(best.amplitude, best.noise),
     }
     worst = max(shares, key=lambda name: shares[name])
     if not enough:
@@ -553,14 +553,14 @@ def _value(need: LockInRequirements, name: str) -> Any:
         "channels": need.channels,
         "settling_s": need.settling_s,
         "gradient_error": need.gradient_error,
-        "dither_limit_v": need.dither_limit_v,
+        "dither_limit_V": need.dither_limit_V,
         "noise_psd": need.noise_psd,
-        "nonlinearity_v": need.nonlinearity_v,
+        "nonlinearity_V": need.nonlinearity_V,
         "background": need.background,
-        "mixer_offset_v": need.mixer_offset_v,
+        "mixer_offset_V": need.mixer_offset_V,
         "feedthrough": need.feedthrough,
         "neighbour": need.neighbour,
-        "band_hz": need.band_hz,
+        "band_Hz": need.band_Hz,
     }[name]
 
 
@@ -617,19 +617,19 @@ def measure_design(
         As `Engine.transient`.
     """
     need, plan = design.requirements, design.dither
-    steps = math.ceil(need.settling_s * max(plan.frequencies_hz) * POINTS_PER_CYCLE)
+    steps = math.ceil(need.settling_s * max(plan.frequencies_Hz) * POINTS_PER_CYCLE)
     if steps > MOST_POINTS:
         raise InputError("settling_s", need.settling_s, f"takes {steps} time-points", "demodulate a record instead")
     slopes = np.full(plan.n, need.neighbour * need.slope)
     slopes[design.worst] = need.slope
     blocks = design.blocks(level, parts)
     lines = [f"designed lock-ins, {level}", library(part for block in blocks for part in map(block.part, block.parts))]
-    for k, (peak, f, phase) in enumerate(zip(plan.amplitudes_v, plan.frequencies_hz, plan.phases_rad, strict=True)):
+    for k, (peak, f, phase) in enumerate(zip(plan.amplitudes_V, plan.frequencies_Hz, plan.phases_rad, strict=True)):
         lines.append(f"Vdither{k} v{k} 0 SIN(0 {peak!r} {f!r} 0 0 {math.degrees(phase)!r})")
     linear = "".join(f"+{format_number(s)}*V(v{k})" for k, s in enumerate(slopes.tolist()))
     total = "+".join(f"V(v{k})" for k in range(plan.n))
     lines += [f"Bsum u 0 V={total}", "Rsum u 0 1"]
-    cubic = need.slope / (6.0 * need.nonlinearity_v**2)
+    cubic = need.slope / (6.0 * need.nonlinearity_V**2)
     lines.append(f"Bdevice y 0 V={format_number(need.background)}{linear}+{format_number(cubic)}*V(u)*V(u)*V(u)")
     lines += [*(block.cards("y", "x") for block in blocks), OPTIONS]
     run = engine.transient(
@@ -641,4 +641,4 @@ def measure_design(
         progress=progress,
     )
     read = np.array([math.sqrt(2.0) * block.rms_per_volt * run[f"v({block.node('x')})"][-1] for block in blocks])
-    return np.asarray((read / np.array(plan.amplitudes_v) - slopes) / need.slope)
+    return np.asarray((read / np.array(plan.amplitudes_V) - slopes) / need.slope)

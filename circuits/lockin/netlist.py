@@ -43,7 +43,7 @@ class LockInBlock:
     Attributes
     ----------
     settings : LockInSettings
-    frequency_hz : float
+    frequency_Hz : float
         Reference frequency (the fundamental), Hz.
     level : str
         Level of realism of the parts.
@@ -53,26 +53,26 @@ class LockInBlock:
         Prefix of all its nodes and instances.
     gain : float
         Gain of the amplifier before the mixers; at 1 there is none.
-    reference_v : float
+    reference_V : float
         Peak of the references, and scale of the mixers, V.
     replaced : mapping of str to Part
         Parts that take the place of the level's, by name.
     """
 
     settings: LockInSettings
-    frequency_hz: float
+    frequency_Hz: float
     level: str = "ideal"
     reference_phase: float = 0.0
     name: str = "lockin"
     gain: float = 1.0
-    reference_v: float = 10.0
+    reference_V: float = 10.0
     replaced: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, value, unit in (
-            ("frequency_hz", self.frequency_hz, "Hz"),
+            ("frequency_Hz", self.frequency_Hz, "Hz"),
             ("gain", self.gain, "V/V"),
-            ("reference_v", self.reference_v, "V"),
+            ("reference_V", self.reference_V, "V"),
         ):
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(what, value, "is not a finite positive number", f"give a value above 0, in {unit}")
@@ -156,7 +156,7 @@ class LockInBlock:
             nodes = {"in": signal, "offset": "0", "out": source}
             lines.append(self.part("gain_offset").instance(f"{self.name}_amp", nodes, gain=self.gain))
         mixer, pole = self.part(self.mixer), self.part("lowpass")
-        scale = {"vscale": self.reference_v} if "vscale" in mixer.defaults else {}
+        scale = {"vscale": self.reference_V} if "vscale" in mixer.defaults else {}
         for arm in arms:
             before = self.node(f"mixer_{arm}")
             reference = references["xy".index(arm)] if references else self.node(f"reference_{arm}")
@@ -171,7 +171,7 @@ class LockInBlock:
 
     def _reference_cards(self) -> list[str]:
         """Both references: the oscillator, or ideal sources."""
-        frequency, peak = self.settings.harmonic * self.frequency_hz, self.reference_v
+        frequency, peak = self.settings.harmonic * self.frequency_Hz, self.reference_V
         degrees = math.degrees(self.settings.harmonic * self.reference_phase) + self.settings.phase
         degrees = math.remainder(degrees, 360.0)
         x, y = self.node("reference_x"), self.node("reference_y")
@@ -238,7 +238,7 @@ class LockInBlock:
         return run_evenly(
             engine,
             self.deck(source),
-            frequency_hz=self.frequency_hz * self.settings.harmonic,
+            frequency_Hz=self.frequency_Hz * self.settings.harmonic,
             duration_s=duration,
             points_per_cycle=points_per_cycle,
             save=[f"v({self.node('signal')})", *self.saved],
@@ -258,7 +258,7 @@ class LockInBlock:
         overloaded = tuple(
             stage
             for stage, name in self.stages
-            if np.max(np.abs(run[f"v({self.node(stage)})"])) >= SWING_REACHED * swing_limit_v(self.part(name))
+            if np.max(np.abs(run[f"v({self.node(stage)})"])) >= SWING_REACHED * swing_limit_V(self.part(name))
         )
         settled = settled_fraction(self.settings, float(run.time_s[-1]))
         return LockInReading.of(self.settings, x, y, settled, overloaded)
@@ -271,13 +271,13 @@ class LockInBlock:
 
 def lockin_block(
     settings: LockInSettings,
-    frequency_hz: float,
+    frequency_Hz: float,
     level: str = "ideal",
     *,
     reference_phase: float = 0.0,
     name: str = "lockin",
     gain: float = 1.0,
-    reference_v: float = 10.0,
+    reference_V: float = 10.0,
     parts: Sequence[Part] = (),
 ) -> LockInBlock:
     """Realise a lock-in as a netlist; it reads what `lockin.demodulate` reads with the same settings.
@@ -286,7 +286,7 @@ def lockin_block(
     ----------
     settings : LockInSettings
         The instrument's setting; the window must be ``'rc'``. Sensitivity in V rms.
-    frequency_hz : float
+    frequency_Hz : float
         Reference frequency, Hz (the fundamental).
     level : str, optional
         Level of realism of all parts: ``'ideal'``, ``'macro'`` or ``'transistor'``.
@@ -297,7 +297,7 @@ def lockin_block(
     gain : float, optional
         Gain before the mixers. Gain there is small offset and small dynamic reserve, the two that an SR830's reserve
         modes trade; readings are referred to the signal in any case.
-    reference_v : float, optional
+    reference_V : float, optional
         Peak of the references, which is the mixers' scale too, V.
     parts : sequence of Part, optional
         Parts (your own, or of another level) in place of the level's parts of the same name.
@@ -314,7 +314,7 @@ def lockin_block(
     """
     replaced = {part.name: part for part in parts}
     return LockInBlock(
-        settings, float(frequency_hz), level, reference_phase, name, float(gain), float(reference_v), replaced
+        settings, float(frequency_Hz), level, reference_phase, name, float(gain), float(reference_V), replaced
     )
 
 
@@ -322,24 +322,24 @@ def run_evenly(
     engine: Engine,
     deck: str,
     *,
-    frequency_hz: float,
+    frequency_Hz: float,
     duration_s: float,
     points_per_cycle: int,
     save: Sequence[str],
     progress: Progress | None = None,
 ) -> Transient:
     """Transient over whole cycles with even time-points: sums over a cycle are exact on them."""
-    cycles = math.ceil(duration_s * frequency_hz * (1 - 1e-12))
-    stop, steps = cycles / frequency_hz, cycles * points_per_cycle
+    cycles = math.ceil(duration_s * frequency_Hz * (1 - 1e-12))
+    stop, steps = cycles / frequency_Hz, cycles * points_per_cycle
     return engine.transient(
         deck, stop_s=stop, max_step_s=stop / steps, save=save, grids_s=[(0.0, stop, steps)], progress=progress
     )
 
 
-def swing_limit_v(part: Part) -> float:
+def swing_limit_V(part: Part) -> float:
     """Largest output of a part, V, as its file or that of an op-amp it uses states it; infinite where none does."""
     if "vswing" in part.defaults:
         return part.defaults["vswing"]
     if "headroom" in part.defaults:
         return part.defaults["vsupply"] - part.defaults["headroom"]
-    return min((swing_limit_v(load_part(name, part.level)) for name in part.uses), default=math.inf)
+    return min((swing_limit_V(load_part(name, part.level)) for name in part.uses), default=math.inf)

@@ -302,7 +302,7 @@ class DeviceNetwork:
         p_at = head + len(inner.params) + np.cumsum([0, *(len(k.params) for k in kernels)])
         s_at = sum(map(len, state)) + np.cumsum([0, *map(len, own)])
         table = [[p_at[d], len(k.params), s_at[d], len(k.state)] for d, k in enumerate(kernels)]
-        tone = 0.0 if loop.held else min(code.dither(loop.step_s).frequencies_hz)
+        tone = 0.0 if loop.held else min(code.dither(loop.step_s).frequencies_Hz)
         codes = self.parameters if loop.held else 0
         header = [len(inner.params), len(inner.state), len(sources.nodes), codes, tone, code.peak, loop.multiplier_V,
                   count, width, 0.25 * loop.max_step_s, head]  # fmt: skip

@@ -213,7 +213,7 @@ class MultiplexedLoop:
 
     @cached_property
     def _highest_Hz(self) -> float:
-        return max(self.perturbation.dither(self.step_s).frequencies_hz)
+        return max(self.perturbation.dither(self.step_s).frequencies_Hz)
 
     @cached_property
     def rails_V(self) -> tuple[FloatArray, FloatArray]:

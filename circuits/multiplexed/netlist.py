@@ -28,7 +28,7 @@ def compose(loop: MultiplexedLoop) -> tuple[Circuit, tuple[str, ...]]:
     for name in loop.tables:  # currents from outside make voltages of them
         assembly.resistor(name, name, "0", 1.0)
     if code.code == "sine":
-        tones = code.dither(step).frequencies_hz
+        tones = code.dither(step).frequencies_Hz
         for name, tone in zip(loop.references, tones, strict=True):
             source(name, f"SIN(0 {scale!r} {float(tone)!r} 0 0 0)")
     else:

@@ -51,7 +51,7 @@ def drawn(number: int, device: Any, output: int) -> tuple[LockInBank, float, int
     duration = tau * {6: 9.2, 12: 11.8, 18: 13.9, 24: 15.7}[slope]  # settled to 1e-4 but for the kinds below
     if kind in ("settling", "any"):
         duration *= rng.uniform(0.4, 0.8)
-    plan = plan_frequencies(low.size - 1, None, spacing, amplitude_v=amplitude)
+    plan = plan_frequencies(low.size - 1, None, spacing, amplitude_V=amplitude)
     density = log_uniform(rng, 1e-25, 1e-21) if wanted("noise") else 0.0
     parts, level = [], "ideal"
     offset = 0.0

@@ -47,11 +47,11 @@ def device(acceptors: int) -> tuple[KineticMonteCarlo, np.ndarray]:
 
 def tones() -> DitherPlan:
     """Four tones of 105 to 195 MHz on a Golomb ruler of 15 MHz, in one octave."""
-    return plan_frequencies(TONES, None, SPACING_HZ, amplitude_v=AMPLITUDE_V)
+    return plan_frequencies(TONES, None, SPACING_HZ, amplitude_V=AMPLITUDE_V)
 
 
 def step_s(plan: DitherPlan) -> float:
-    return 1.0 / (max(plan.frequencies_hz) * POINTS_PER_CYCLE)
+    return 1.0 / (max(plan.frequencies_Hz) * POINTS_PER_CYCLE)
 
 
 def run(model: KineticMonteCarlo, volts: np.ndarray, out: Path, chunks: int) -> None:
@@ -70,7 +70,7 @@ def run(model: KineticMonteCarlo, volts: np.ndarray, out: Path, chunks: int) -> 
             found = bank.run(engine, (SETTLING + PERIODS) * plan.common_period_s, seed=1000 + seed)
             x = np.stack([found[f"v({block.node('x')})"] for block in bank.blocks])
             ohm = bank.transimpedance_ohm
-            gains = 2.0 / (np.array(plan.amplitudes_v) * bank.gain * ohm)
+            gains = 2.0 / (np.array(plan.amplitudes_V) * bank.gain * ohm)
             np.savez(file, t=found.time_s, current=found["v(tia)"] / ohm, signal=found["v(signal)"] / ohm,
                      device=found.device_A[:, OUTPUT], readings=gains[:, None] * x)  # fmt: skip
 
@@ -133,7 +133,7 @@ def near(at: np.ndarray, density: np.ndarray, windows: int, f: float, off_lines:
 
 def boxcars(live: list[dict[str, np.ndarray]], plan: DitherPlan, h: float) -> np.ndarray:
     """Complex readings over each common period, S, (chunks, periods, tones): in phase, and in quadrature."""
-    f, period = np.array(plan.frequencies_hz), round(plan.common_period_s / h)
+    f, period = np.array(plan.frequencies_Hz), round(plan.common_period_s / h)
     read = []
     for chunk in live:
         if np.abs(chunk["t"] - h * np.arange(1, len(chunk["t"]) + 1)).max() > 1e-6 * h:
@@ -142,7 +142,7 @@ def boxcars(live: list[dict[str, np.ndarray]], plan: DitherPlan, h: float) -> np
         # the device gets voltages in straight lines from point to point (sinc^2) and returns means (sinc)
         middle = chunk["t"] - 0.5 * h
         mixed = chunk["current"][:, None] * 2j * np.exp(-2j * np.pi * middle[:, None] * f)
-        mixed /= np.array(plan.amplitudes_v) * np.sinc(f * h) ** 3
+        mixed /= np.array(plan.amplitudes_V) * np.sinc(f * h) ** 3
         read.append(mixed.reshape(-1, period, plan.n).mean(axis=1)[SETTLING:])
     return np.array(read)
 
@@ -158,12 +158,12 @@ def filtered(live: list[dict[str, np.ndarray]], plan: DitherPlan, h: float) -> t
 
     The droop is known: the sinc of `boxcars`, and the reference that is half a step ahead of the mean.
     """
-    f = np.array(plan.frequencies_hz)
+    f = np.array(plan.frequencies_Hz)
     droop = np.sinc(f * h) ** 3 * np.cos(np.pi * f * h)
     settings, both = LockInSettings(TAU_S, SLOPE), []
     for chunk in live:
         digital = np.stack([demodulate_trace(settings, tone, chunk["t"], chunk["signal"])[0] for tone in f])
-        digital *= np.sqrt(2.0) / np.array(plan.amplitudes_v)[:, None]
+        digital *= np.sqrt(2.0) / np.array(plan.amplitudes_V)[:, None]
         first = round(SETTLING * plan.common_period_s / h)
         both.append(np.stack([chunk["readings"], digital])[:, :, first:].transpose(0, 2, 1) / droop)
     return np.array(both).transpose(1, 0, 2, 3), droop
@@ -171,7 +171,7 @@ def filtered(live: list[dict[str, np.ndarray]], plan: DitherPlan, h: float) -> t
 
 def table(out: Path, picture: Path | None) -> None:
     plan = tones()
-    h, f, alpha = step_s(plan), np.array(plan.frequencies_hz), AMPLITUDE_V
+    h, f, alpha = step_s(plan), np.array(plan.frequencies_Hz), AMPLITUDE_V
     live, records = loaded(out, "live"), loaded(out, "still")
     read = boxcars(live, plan, h)
     period, common = round(plan.common_period_s / h), plan.common_period_s
@@ -263,7 +263,7 @@ def draw(picture: Path, plan: DitherPlan, spread: np.ndarray, density: np.ndarra
     left, right = figure.subplots(1, 2)
     times = np.array(LENGTHS) * plan.common_period_s
     line = np.geomspace(0.8 * times[0], 1.25 * times[-1], 20)
-    for k, f in enumerate(plan.frequencies_hz):
+    for k, f in enumerate(plan.frequencies_Hz):
         errors = spread[:, k] / np.sqrt(2 * (windows / np.array(LENGTHS) - 1))
         left.errorbar(1e9 * times, 1e9 * spread[:, k], 1e9 * errors, fmt="osD^"[k], color=f"C{k}", ms=4, capsize=2,
                       label=f"{f / 1e6:.0f} MHz")  # fmt: skip

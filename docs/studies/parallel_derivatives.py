@@ -27,7 +27,7 @@ def plans(n: int, spacing: float) -> dict[str, DitherPlan]:
     """Equal distances from just above the lowest tone on, within an octave; and a Golomb ruler."""
     first = max(np.ceil(LOWEST_HZ / spacing), n) * spacing
     equal = DitherPlan(tuple(first + spacing * np.arange(n)), (AMPLITUDE_V,) * n)
-    return {"equal distances": equal, "Golomb ruler": plan_frequencies(n, None, spacing, amplitude_v=AMPLITUDE_V)}
+    return {"equal distances": equal, "Golomb ruler": plan_frequencies(n, None, spacing, amplitude_V=AMPLITUDE_V)}
 
 
 def readings(device: Any, output: int, volts: np.ndarray, plan: DitherPlan) -> np.ndarray:

@@ -46,7 +46,7 @@ class Setup:
     current: bool = False
     rest: Mapping[str, str] = field(default_factory=dict)
     out: str = "out"
-    noise_hz: float = 1e3
+    noise_Hz: float = 1e3
     formula: Mapping[str, Formula] = field(default_factory=dict)
 
 
@@ -172,8 +172,8 @@ SETUPS: dict[str, Setup] = {
                 gain_error=0.0, offset=d["vlimit"] * d["mismatch"] / 2, noise=pair_noise(d), swing=1.0)(d),
         },
     ),
-    "lowpass": Setup("in", full=20, noise_hz=1.0, formula={"macro": lowpass}),
-    "lowpass_sallen_key": Setup("in", full=20, noise_hz=1.0, formula={"macro": sallen_key}),
+    "lowpass": Setup("in", full=20, noise_Hz=1.0, formula={"macro": lowpass}),
+    "lowpass_sallen_key": Setup("in", full=20, noise_Hz=1.0, formula={"macro": sallen_key}),
     "track_hold": Setup(
         "in", pins={"gate": "p"}, full=20,
         formula={"macro": lambda d: {
@@ -229,7 +229,7 @@ let zzgain = real(v(out)[0])
 print zzgain
 let h = m/m[0]
 meas ac zzwidth when h=0.70710678 fall=1
-noise v(out) {name1} lin 1 {setup.noise_hz!r} {setup.noise_hz!r}
+noise v(out) {name1} lin 1 {setup.noise_Hz!r} {setup.noise_Hz!r}
 setplot noise1
 let zznoise = onoise_spectrum
 print zznoise

@@ -29,12 +29,12 @@ def main() -> None:
             for filters, band in ((("boxcar",), None), (("24",), (0.0, BAND_HZ))):
                 begin = time.perf_counter()
                 need = GradientRequirements(
-                    gradient, np.zeros((1, n)), range(n), 0.1, PSD, LIMIT_V, filters=filters, band_hz=band
+                    gradient, np.zeros((1, n)), range(n), 0.1, PSD, LIMIT_V, filters=filters, band_Hz=band
                 )
                 found = plan(need)
                 print(
-                    f"{name:10s} {n:4d}  {filters[0]:6s} {found.time_s:10.4g} {found.band_hz[1]:14.4g} "
-                    f"{1e3 * np.mean(found.dither.amplitudes_v):10.2f} {found.error:9.3f}   {found.binding:12s} "
+                    f"{name:10s} {n:4d}  {filters[0]:6s} {found.time_s:10.4g} {found.band_Hz[1]:14.4g} "
+                    f"{1e3 * np.mean(found.dither.amplitudes_V):10.2f} {found.error:9.3f}   {found.binding:12s} "
                     f"{time.perf_counter() - begin:8.1f}",
                     flush=True,
                 )

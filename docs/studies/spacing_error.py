@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from inmateria import DitherPlan, LockInSettings
-from lockin import filtered_tone, gradient, noise_bandwidth_hz
+from lockin import filtered_tone, gradient, noise_bandwidth_Hz
 
 N, TIME_S, AMPLITUDE_V, SLOPE = 7, 0.1, 0.02, 5.0  # nA/V of the neighbours
 PSD = 1e-5  # nA^2/Hz
@@ -42,7 +42,7 @@ def expected(settings: LockInSettings, time_s: float, tones: np.ndarray, slopes:
     seen = [np.abs(filtered_tone(settings, tones + sign * tones[k], time_s)) ** 2 for sign in (-1, 1)]
     crosstalk = 0.5 * np.sum((slopes**2 * (seen[0] + seen[1]))[others])
     own = slopes[k] ** 2 * ((1.0 - abs(filtered_tone(settings, 0.0, time_s))) ** 2 + 0.5 * seen[1][k])
-    return float(crosstalk + own + 2.0 * PSD * noise_bandwidth_hz(settings, time_s) / AMPLITUDE_V**2)
+    return float(crosstalk + own + 2.0 * PSD * noise_bandwidth_Hz(settings, time_s) / AMPLITUDE_V**2)
 
 
 def simulated(

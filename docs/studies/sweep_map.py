@@ -66,7 +66,7 @@ def main() -> None:
     print(f"planned in {time.perf_counter() - begin:.0f} s")
     rows = []
     for k, (spacing, plan) in enumerate(plans.items()):
-        peaks = list(plan.dither.amplitudes_v)
+        peaks = list(plan.dither.amplitudes_V)
         measure = GradientMeasure(design.changed({"dither.amplitude": peaks}))
         read = [measure({"dither.spacing": spacing, "seed": seed})["relative_error"] for seed in range(options.seeds)]
         best = int(np.argmin(sizes[:, k])), int(np.argmin(medians[:, k]))

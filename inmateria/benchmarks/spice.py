@@ -122,7 +122,7 @@ def _loop_us_per_point(engine: Engine, loop: HomodyneLoop, builtin: bool) -> tup
     else:
         run = loop.run(engine)
     points = run.statistics["points"]
-    return 1e6 * run.statistics["seconds"] / points, points / (loop.stop_s * max(loop.dither.frequencies_hz))
+    return 1e6 * run.statistics["seconds"] / points, points / (loop.stop_s * max(loop.dither.frequencies_Hz))
 
 
 def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def make_bench(
 
 def _check_tones(bench: Bench, text: str | None) -> None:
     count = len(bench.trained)
-    example = ",".join(f"{f:g}" for f in plan_frequencies(count, None, bench.spacing_Hz).frequencies_hz)
+    example = ",".join(f"{f:g}" for f in plan_frequencies(count, None, bench.spacing_Hz).frequencies_Hz)
     plan = bench.plan(1e-3)
     fix = f"leave it out, or take for example {example}"
     try:
@@ -187,7 +187,7 @@ def _check_tones(bench: Bench, text: str | None) -> None:
             f"makes windows of {window:.3g} s, {HOPS_HZ * window:.0e} hops each, followed one by one",
             fix,
         )
-    found = collisions(plan.frequencies_hz, 0.5 / window)
+    found = collisions(plan.frequencies_Hz, 0.5 / window)
     if found:
         shown = ", ".join(f"{c.product} on f{c.tone}" for c in found[:3])
         raise InputError("frequencies", text, f"{len(found)} mixing products collide with a tone ({shown} ...)", fix)
@@ -271,8 +271,8 @@ def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSetting
     if spare[k] < 0:
         raise InputError(
             "amplitude",
-            max(loop.dither.amplitudes_v),
+            max(loop.dither.amplitudes_V),
             f"leaves less of {loop.range_of(k)} than the starts of {start_low[k]:.3g} to {start_high[k]:.3g} V "
             "with their logic swing",
-            f"take at most {np.floor(1e4 * (loop.dither.amplitudes_v[k] + spare[k])) / 1e4:g} V",
+            f"take at most {np.floor(1e4 * (loop.dither.amplitudes_V[k] + spare[k])) / 1e4:g} V",
         )

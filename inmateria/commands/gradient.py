@@ -128,7 +128,7 @@ def run_gradient(
     if engine == "averaged":
         raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
     planned = rehearsal(bench, task, settings, experiment.frequencies)
-    peaks, max_step_s = np.array(planned.dither.amplitudes_v), settings.max_step_s
+    peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
     amplitude_V = float(peaks.max())
     controls = _controls(bench, planned, of, at, seed, peaks)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
@@ -168,7 +168,7 @@ def run_gradient(
         "offset_bias": bias.tolist(),
         "cosine_without_offset": trimmed.cosine,
         "dither_V": amplitude_V,
-        "frequencies_Hz": list(loop.dither.frequencies_hz),
+        "frequencies_Hz": list(loop.dither.frequencies_Hz),
         "device": experiment.facts,
         "design": experiment.design_facts,
         "engine": engine,

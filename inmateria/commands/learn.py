@@ -212,8 +212,8 @@ def _summary(
             "samples": len(check.cosines),
         },
         "dither": {
-            "frequencies_Hz": list(attempt.loop.dither.frequencies_hz),
-            "amplitudes_V": list(attempt.loop.dither.amplitudes_v),
+            "frequencies_Hz": list(attempt.loop.dither.frequencies_Hz),
+            "amplitudes_V": list(attempt.loop.dither.amplitudes_V),
             "anneal_to": attempt.loop.anneal_to,
         },
         "stability": attempt.loop.stability,

@@ -19,7 +19,7 @@ from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from inmateria.versions import versions
-from lockin import Characterisation, LockInSettings, characterise, enbw_hz, settling_time
+from lockin import Characterisation, LockInSettings, characterise, enbw_Hz, settling_time
 from lockin.characterisation import at_slope
 from lockin.settings import Mixer
 from netlists import load_part
@@ -84,15 +84,15 @@ def figures(sheet: Characterisation) -> dict[str, Any]:
     return {
         "enbw_times_tau": sheet.enbw_times_tau,
         "settle99_over_tau": sheet.settle99_over_tau,
-        "rolloff_db_per_octave": sheet.rolloff_db_per_octave,
+        "rolloff_dB_per_octave": sheet.rolloff_dB_per_octave,
         "gain_error": sheet.gain_error,
         "phase_error_deg": sheet.phase_error_deg,
-        "harmonic_rejection_db": sheet.harmonic_rejection_db,
+        "harmonic_rejection_dB": sheet.harmonic_rejection_dB,
         "harmonic_response": sheet.harmonic_response,
-        "image_rejection_db": sheet.image_rejection_db,
+        "image_rejection_dB": sheet.image_rejection_dB,
         "offset_rms": sheet.zero,
         "linearity": sheet.linearity,
-        "dynamic_reserve_db": sheet.reserve_db,
+        "dynamic_reserve_dB": sheet.reserve_dB,
         "dynamic_reserve_is_a_bound": not sheet.reserve_reached,
         "overloads": list(sheet.overloads),
     }
@@ -102,9 +102,9 @@ def textbook(settings: LockInSettings) -> dict[str, float]:
     """Closed forms for equal poles."""
     tau = settings.time_constant
     return {
-        "enbw_times_tau": enbw_hz(settings) * tau,
+        "enbw_times_tau": enbw_Hz(settings) * tau,
         "settle99_over_tau": settling_time(settings, 0.99) / tau,
-        "rolloff_db_per_octave": 20.0 * settings.poles * math.log10(2.0),
+        "rolloff_dB_per_octave": 20.0 * settings.poles * math.log10(2.0),
     }
 
 
@@ -143,9 +143,9 @@ def _dataset(sheets: dict[int, Characterisation], realisation: str) -> xr.Datase
         {
             "transfer": known("1", "|H|^2 of the filter", ("slope", "offset_Hz"), [s.transfer for s in values]),
             "step": known("1", "reading over final reading", ("slope", "step_s"), [s.step for s in values]),
-            "enbw_Hz": known("Hz", "equivalent noise bandwidth", "slope", [s.enbw_hz for s in values]),
+            "enbw_Hz": known("Hz", "equivalent noise bandwidth", "slope", [s.enbw_Hz for s in values]),
             "settle99_s": known("s", "settling time to 99 %", "slope", [s.settle99_s for s in values]),
-            "rolloff_dB_per_octave": known("dB", "roll-off", "slope", [s.rolloff_db_per_octave for s in values]),
+            "rolloff_dB_per_octave": known("dB", "roll-off", "slope", [s.rolloff_dB_per_octave for s in values]),
             "harmonic_response": known(
                 "1", "reading of a harmonic over that of the fundamental", ("slope", "harmonic"),
                 [list(s.harmonic_response.values()) for s in values],
@@ -156,11 +156,11 @@ def _dataset(sheets: dict[int, Characterisation], realisation: str) -> xr.Datase
                                [s.linearity for s in values]),
             "gain_error": known("1", "error of the magnitude", "slope", [s.gain_error for s in values]),
             "phase_error_deg": known("degree", "error of theta", "slope", [s.phase_error_deg for s in values]),
-            "reserve_dB": known("dB", "dynamic reserve", "slope", [s.reserve_db for s in values]),
+            "reserve_dB": known("dB", "dynamic reserve", "slope", [s.reserve_dB for s in values]),
         },
         coords={
             "slope": ("slope", list(sheets), {"units": "dB/octave"}),
-            "offset_Hz": ("offset_Hz", first.offset_hz, {"units": "Hz", "long_name": "distance from the reference"}),
+            "offset_Hz": ("offset_Hz", first.offset_Hz, {"units": "Hz", "long_name": "distance from the reference"}),
             "step_s": ("step_s", first.step_time_s, {"units": "s", "long_name": "time after switching on"}),
             "harmonic": list(first.harmonic_response),
         },
@@ -168,7 +168,7 @@ def _dataset(sheets: dict[int, Characterisation], realisation: str) -> xr.Datase
             **{f"version_{k}": v for k, v in versions().items()},
             "realisation": realisation,
             "mixer": first.settings.mixer,
-            "frequency_Hz": first.frequency_hz,
+            "frequency_Hz": first.frequency_Hz,
             "time_constant_s": first.settings.time_constant,
             "full_scale_rms": first.full_scale,
         },
@@ -183,7 +183,7 @@ def _tell(sheets: dict[int, Characterisation], settings: LockInSettings, folder:
     """The table for people: a column for each slope, the textbook's value in brackets."""
     first = next(iter(sheets.values()))
     answer.print(
-        f"lock-in, {first.realisation}: reference {first.frequency_hz:g} Hz, time constant τ = "
+        f"lock-in, {first.realisation}: reference {first.frequency_Hz:g} Hz, time constant τ = "
         f"{settings.time_constant:g} s, {settings.mixer} mixer, full scale {first.full_scale:g} V rms",
         highlight=False,
     )
@@ -199,20 +199,20 @@ def _tell(sheets: dict[int, Characterisation], settings: LockInSettings, folder:
     for name, key, digits in (
         ("ENBW × τ", "enbw_times_tau", 4),
         ("settling to 99 % / τ", "settle99_over_tau", 2),
-        ("roll-off (dB/octave)", "rolloff_db_per_octave", 2),
+        ("roll-off (dB/octave)", "rolloff_dB_per_octave", 2),
     ):
         row(name, *(f"{figures(sheet)[key]:.{digits}f}" for sheet in sheets.values()))
         row("  closed form", *(f"{books[slope][key]:.{digits}f}" for slope in sheets))
     row("gain error", *(f"{s.gain_error:.2g}" for s in sheets.values()))
     row("phase error (degrees)", *(f"{s.phase_error_deg:.2g}" for s in sheets.values()))
     for n in first.harmonic_response:
-        row(f"rejection of harmonic {n} (dB)", *(_decibels(s.harmonic_rejection_db[n]) for s in sheets.values()))
-    row("image rejection (dB)", *(_decibels(s.image_rejection_db) for s in sheets.values()))
+        row(f"rejection of harmonic {n} (dB)", *(_decibels(s.harmonic_rejection_dB[n]) for s in sheets.values()))
+    row("image rejection (dB)", *(_decibels(s.image_rejection_dB) for s in sheets.values()))
     row("offset (V rms)", *(f"{s.zero:.2g}" for s in sheets.values()))
     row("linearity (of full scale)", *(f"{s.linearity:.2g}" for s in sheets.values()))
     row(
         "dynamic reserve (dB)",
-        *(f"{'' if s.reserve_reached else '≥ '}{s.reserve_db:.1f}" for s in sheets.values()),
+        *(f"{'' if s.reserve_reached else '≥ '}{s.reserve_dB:.1f}" for s in sheets.values()),
     )
     answer.print(table, highlight=False)
     for slope, sheet in sheets.items():

@@ -92,7 +92,7 @@ def run_plan(
         error,
         noise_A2_per_Hz,
         limit_V,
-        band_hz=parse_band(band),
+        band_Hz=parse_band(band),
         longest_s=longest_s,
         curvature=curvature,
         filters=names,
@@ -116,8 +116,8 @@ def run_plan(
     settings = found.settings
     summary = {
         "controls": list(bench.names),
-        "frequencies_Hz": list(found.dither.frequencies_hz),
-        "amplitudes_V": list(found.dither.amplitudes_v),
+        "frequencies_Hz": list(found.dither.frequencies_Hz),
+        "amplitudes_V": list(found.dither.amplitudes_V),
         "filter": {"window": settings.window, "time_constant_s": settings.time_constant,
                    "slope_dB_per_octave": settings.filter_slope if settings.window == "rc" else None},
         "time_s": found.time_s,
@@ -143,8 +143,8 @@ def _dataset(found: GradientPlan, names: tuple[str, ...]) -> xr.Dataset:
     times, smallest = found.time_curve.T
     return xr.Dataset(
         {
-            "frequency": ("control", list(found.dither.frequencies_hz), {"units": "Hz"}),
-            "amplitude": ("control", list(found.dither.amplitudes_v), {"units": "V"}),
+            "frequency": ("control", list(found.dither.frequencies_Hz), {"units": "Hz"}),
+            "amplitude": ("control", list(found.dither.amplitudes_V), {"units": "V"}),
             "error": ("dither", error, {"units": "1", "long_name": "error at the planned time"}),
             "noise": ("dither", noise, {"units": "1", "long_name": "its part from noise"}),
             "bias": ("dither", amplitude, {"units": "1", "long_name": "its part from the amplitude"}),
@@ -168,7 +168,7 @@ def _tell(found: GradientPlan, names: tuple[str, ...], answer: Console) -> None:
         f"error {100 * found.error:.3g} % of the gradient",
         highlight=False,
     )
-    for name, tone, peak in zip(names, found.dither.frequencies_hz, found.dither.amplitudes_v, strict=True):
+    for name, tone, peak in zip(names, found.dither.frequencies_Hz, found.dither.amplitudes_V, strict=True):
         answer.print(f"{name}: {tone:10.4f} Hz, {1e3 * peak:8.3f} mV peak", highlight=False)
     terms = ", ".join(f"{name} {100 * share:.2g} %" for name, share in found.shares.items() if share > 1e-5)
     answer.print(f"largest term: {found.binding} ({terms})", highlight=False)

@@ -134,7 +134,7 @@ def _planned(design: Design, axes: tuple[Axis, ...], measure: str) -> list[dict[
     except InMateriaError:  # a sweep that is done is not lost over a mark on its figure
         return None
     return [
-        {"spacing_Hz": s, "amplitude_V": float(np.mean(p.dither.amplitudes_v)), "error": p.error}
+        {"spacing_Hz": s, "amplitude_V": float(np.mean(p.dither.amplitudes_V)), "error": p.error}
         for s, p in plans.items()
     ]
 

@@ -24,11 +24,10 @@ EXIT_NO, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 stderr = Console(stderr=True, soft_wrap=True)
 
 _OPTION_OF = {
+    "amplitudes_V": "amplitude",
     "amplitude_V": "amplitude",
-    "amplitudes_v": "amplitude",
-    "amplitude_v": "amplitude",
-    "frequencies_hz": "frequencies",
-    "frequency_hz": "frequency",
+    "frequencies_Hz": "frequencies",
+    "frequency_Hz": "frequency",
     "max_step_s": "max_step",
     "start_V": "at",
     "device_evaluations": "evaluations",

@@ -152,7 +152,7 @@ class Bench:
             raise InputError("amplitude", list(peaks), f"{count} trained electrodes want one or {count}", "change it")
         if self.frequencies_Hz is None:
             band = None if self.base_Hz is None else (self.base_Hz, 1e3 * (self.base_Hz + self.spacing_Hz * count**2))
-            return plan_frequencies(count, band, self.spacing_Hz, amplitude_v=peaks)
+            return plan_frequencies(count, band, self.spacing_Hz, amplitude_V=peaks)
         return DitherPlan(tuple(map(float, self.frequencies_Hz)), peaks)
 
     def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:

@@ -116,4 +116,4 @@ def build_loop(
         return loop
     if not settings.max_step_s > 0:
         raise InputError("max_step_s", settings.max_step_s, "must be a positive time in seconds", "change it")
-    return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_hz)))
+    return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_Hz)))

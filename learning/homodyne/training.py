@@ -90,7 +90,7 @@ def as_measured(loop: HomodyneLoop, engine: EngineName, ngspice: Engine | None =
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
         As `transient`.
     """
-    opened = loop.opened(loop.start_V, loop.dither.amplitudes_v, "output", loop.points_per_cycle)
+    opened = loop.opened(loop.start_V, loop.dither.amplitudes_V, "output", loop.points_per_cycle)
     outputs_V = opened.outputs_V(transient(opened, engine, ngspice), 0)
     return replace(loop, stage=loop.stage.measured_at(outputs_V))
 

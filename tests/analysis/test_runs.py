@@ -64,7 +64,7 @@ def test_dataset_tells_where_it_comes_from(attempt: Attempt, dataset: xr.Dataset
     assert dataset.attrs["seed"] == 7
     assert dataset.attrs["gate"] == "AND"
     assert dataset.attrs["complete"] == 1
-    assert dataset.attrs["frequencies_Hz"] == list(attempt.loop.dither.frequencies_hz)
+    assert dataset.attrs["frequencies_Hz"] == list(attempt.loop.dither.frequencies_Hz)
     assert dataset.attrs["version_numpy"] == np.__version__
     assert len(dataset.attrs["deck_sha256"]) == 64
 

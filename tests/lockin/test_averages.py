@@ -9,7 +9,7 @@ from lockin import DitherPlan, common_period_average, dither_average, plan_frequ
 
 V = np.array([0.2, -0.1, 0.4])
 C = np.array([3.0, -2.0, 1.5])
-PLAN = plan_frequencies(3, None, 10.0, amplitude_v=(0.5, 0.8, 0.3))
+PLAN = plan_frequencies(3, None, 10.0, amplitude_V=(0.5, 0.8, 0.3))
 
 
 def exponential(v):
@@ -18,8 +18,8 @@ def exponential(v):
 
 def exact_exponential(plan=PLAN):
     """<exp(c alpha sin)> = I0 and <exp(c alpha sin) sin> = I1."""
-    ca = C * np.asarray(plan.amplitudes_v)
-    out = np.exp(C @ V) * 2 / np.asarray(plan.amplitudes_v) * iv(1, ca)
+    ca = C * np.asarray(plan.amplitudes_V)
+    out = np.exp(C @ V) * 2 / np.asarray(plan.amplitudes_V) * iv(1, ca)
     for k in range(3):
         out[k] *= np.prod(np.delete(iv(0, ca), k))
     return out
@@ -31,8 +31,8 @@ def sine(v):
 
 def exact_sine():
     """The same with J0, J1, times the cosine of the centre."""
-    ca = C * np.asarray(PLAN.amplitudes_v)
-    out = np.cos(C @ V) * 2 / np.asarray(PLAN.amplitudes_v) * jv(1, ca)
+    ca = C * np.asarray(PLAN.amplitudes_V)
+    out = np.cos(C @ V) * 2 / np.asarray(PLAN.amplitudes_V) * jv(1, ca)
     for k in range(3):
         out[k] *= np.prod(np.delete(jv(0, ca), k))
     return out
@@ -66,7 +66,7 @@ def test_common_period_average_has_the_bessel_closed_form():
 
     The finite-amplitude terms themselves are 1e-4 there, so the test sees them.
     """
-    weak = plan_frequencies(3, (200.0, 400.0), 10.0, amplitude_v=PLAN.amplitudes_v).scaled(0.03)
+    weak = plan_frequencies(3, (200.0, 400.0), 10.0, amplitude_V=PLAN.amplitudes_V).scaled(0.03)
     read = common_period_average(exponential, V, weak)
     assert read == pytest.approx(exact_exponential(weak), rel=1e-7)
     assert np.all(np.abs(C * np.exp(C @ V) / read - 1.0) > 1e-4)
@@ -80,7 +80,7 @@ def error_of(plan):
 
 def test_with_equal_phases_only_odd_orders_collide_in_phase():
     """Products of an even number of sines are cosines: an error in alpha^4, otherwise in alpha^3."""
-    turned = DitherPlan(PLAN.frequencies_hz, PLAN.amplitudes_v, (0.3, 1.0, -0.8))
+    turned = DitherPlan(PLAN.frequencies_Hz, PLAN.amplitudes_V, (0.3, 1.0, -0.8))
     assert error_of(PLAN.scaled(0.1)) / error_of(PLAN.scaled(0.05)) == pytest.approx([16.0] * 3, rel=0.1)
     hit = error_of(turned.scaled(0.1)) / error_of(turned.scaled(0.05))
     assert hit.min() == pytest.approx(8.0, rel=0.1)
@@ -91,8 +91,8 @@ def test_the_lowest_octave_leaves_fourth_order_collisions_and_a_higher_band_does
         return (v @ np.array([3.0, -2.0, 1.5, 1.0])) ** 4
 
     phases = (0.3, 1.0, -0.8, 2.0)
-    low = plan_frequencies(4, None, 10.0).frequencies_hz
-    high = plan_frequencies(4, (130.0, 400.0), 10.0).frequencies_hz
+    low = plan_frequencies(4, None, 10.0).frequencies_Hz
+    high = plan_frequencies(4, (130.0, 400.0), 10.0).frequencies_Hz
     read = [common_period_average(even, np.zeros(4), DitherPlan(f, (0.1,) * 4, phases)) for f in (low, high)]
     assert np.abs(read[0]).max() > 1e-3
     assert np.abs(read[1]).max() < 1e-14

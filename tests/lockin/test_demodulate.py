@@ -79,8 +79,8 @@ def test_sine_response_of_the_poles_follows_the_transfer_function(kind, per_peri
 @pytest.mark.parametrize("closed", [True, False])
 def test_in_phase_readings_are_exact_over_a_common_period(window, closed):
     """A cubic device has all products up to third order; its average derivative is a finite Taylor sum."""
-    plan = plan_frequencies(5, None, 10.0, amplitude_v=(0.3, 0.1, 0.2, 0.25, 0.15))
-    plan = DitherPlan(plan.frequencies_hz, plan.amplitudes_v, (0.1, -1.0, 2.0, 0.4, 3.0))
+    plan = plan_frequencies(5, None, 10.0, amplitude_V=(0.3, 0.1, 0.2, 0.25, 0.15))
+    plan = DitherPlan(plan.frequencies_Hz, plan.amplitudes_V, (0.1, -1.0, 2.0, 0.4, 3.0))
     rng = np.random.default_rng(5)
     a1, a2, a3 = rng.normal(size=5), rng.normal(size=(5, 5)), rng.normal(size=(5, 5, 5))
     span = plan.common_period_s * (1 if window == "boxcar" else 2)
@@ -89,14 +89,14 @@ def test_in_phase_readings_are_exact_over_a_common_period(window, closed):
     v = plan.waveform(time)
     y = 7.0 + a1 @ v + np.einsum("ij,it,jt->t", a2, v, v) + np.einsum("ijk,it,jt,kt->t", a3, v, v, v)
     full = sum(np.transpose(a3, p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
-    peaks = np.asarray(plan.amplitudes_v)
+    peaks = np.asarray(plan.amplitudes_V)
     exact = a1.copy()
     for k in range(5):
         exact[k] += peaks[k] ** 2 / 8 * full[k, k, k]
         exact[k] += sum(peaks[j] ** 2 / 4 * full[k, j, j] for j in range(5) if j != k)
     read = gradient(plan, time, y, LockInSettings(span, window=window))
     assert np.max(np.abs(read - exact)) < 1e-9
-    x = demodulate(LockInSettings(span, window=window), plan.frequencies_hz[1], time, y, plan.phases_rad[1]).x
+    x = demodulate(LockInSettings(span, window=window), plan.frequencies_Hz[1], time, y, plan.phases_rad[1]).x
     assert x == pytest.approx(exact[1] * peaks[1] / math.sqrt(2), abs=1e-9)
 
 
@@ -235,7 +235,7 @@ def test_phase_calibration_is_not_fooled_by_a_quadrature_leak(sign):
         ("time_s", lambda: demodulate(LockInSettings(1.0), 1.0, [0.0], [0.0])),
         ("signal", lambda: demodulate(LockInSettings(1.0), 1.0, [0.0, 0.5], [0.0] * 3)),
         ("signal", lambda: demodulate(LockInSettings(1.0), 1.0, [0.0, 0.5], [0.0, math.nan])),
-        ("frequency_hz", lambda: demodulate(LockInSettings(1.0), -1.0, [0.0, 0.5], [0.0] * 2)),
+        ("frequency_Hz", lambda: demodulate(LockInSettings(1.0), -1.0, [0.0, 0.5], [0.0] * 2)),
         (
             "harmonic",
             lambda: gradient(DitherPlan((1.0,), (1.0,)), [0.0, 1.0], [0.0] * 2, LockInSettings(1.0, harmonic=2)),

@@ -9,11 +9,11 @@ from lockin import (
     DitherPlan,
     FrontEnd,
     LockInSettings,
-    enbw_hz,
+    enbw_Hz,
     error_budget,
     filtered_tone,
     gradient,
-    noise_bandwidth_hz,
+    noise_bandwidth_Hz,
     plan_frequencies,
     rc_filter,
 )
@@ -39,7 +39,7 @@ def slopes(function, at):
 
 
 def dither(amplitude=0.1, spacing=10.0):
-    tones = plan_frequencies(3, None, spacing).frequencies_hz
+    tones = plan_frequencies(3, None, spacing).frequencies_Hz
     return DitherPlan(tones, (amplitude, 0.7 * amplitude, 1.3 * amplitude), (0.3, -1.0, 2.0))
 
 
@@ -66,13 +66,13 @@ def test_front_end_and_stray_against_the_signal_filtered_in_time():
     signal = curved(V + waves.T) + capacitive
     seen = rc_filter(t, signal, tau, 1)
     budget = error_budget(curved, V, plan, settings, exact=slopes(curved, V), time_s=0.3, front_end=end)
-    constant = 2.0 * (0.02 + 0.003 * signal[:100_000].mean()) / np.array(plan.amplitudes_v)  # 0.1 s: whole periods
+    constant = 2.0 * (0.02 + 0.003 * signal[:100_000].mean()) / np.array(plan.amplitudes_V)  # 0.1 s: whole periods
     np.testing.assert_allclose(budget.terms["offset"], constant, rtol=1e-6)
     np.testing.assert_allclose(budget.reading - constant, gradient(plan, t, seen, settings), atol=2e-4)
-    theta = np.arctan(2 * np.pi * np.array(plan.frequencies_hz) * tau)
+    theta = np.arctan(2 * np.pi * np.array(plan.frequencies_Hz) * tau)
     averaged = budget.exact + budget.terms["amplitude"]
     np.testing.assert_allclose(budget.terms["droop"], -(np.sin(theta) ** 2) * averaged, rtol=0.05, atol=1e-3)
-    omega = 2 * np.pi * np.array(plan.frequencies_hz)
+    omega = 2 * np.pi * np.array(plan.frequencies_Hz)
     expected = omega * np.array([stray, 0, 2 * stray]) * np.sin(theta) * np.cos(theta)  # -Im H
     np.testing.assert_allclose(budget.terms["stray"], expected, rtol=1e-6)
 
@@ -86,7 +86,7 @@ def test_drift_and_pattern_step_against_the_record():
     jump = np.interp(t, step[0], step[1][:, 1])
     exact = slopes(curved, V)
     for name, moved, arguments in (
-        ("drift", path, {"drift_v_per_s": rates}),
+        ("drift", path, {"drift_V_per_s": rates}),
         ("leakage", np.stack([0 * t, jump, 0 * t], axis=1), {"patterns": step}),
     ):
         budget = error_budget(curved, V, plan, settings, exact=exact, time_s=time_s, **arguments)
@@ -101,7 +101,7 @@ def test_drift_and_pattern_step_against_the_record():
 def test_noise_is_that_of_the_filter():
     plan, settings = dither(), LockInSettings(0.01, 18)
     budget = error_budget(curved, V, plan, settings, exact=slopes(curved, V), time_s=1.0, psd=[1e-6, 2e-6, 4e-6])
-    expected = np.sqrt(2.0 * np.array([1e-6, 2e-6, 4e-6]) * enbw_hz(settings)) / np.array(plan.amplitudes_v)
+    expected = np.sqrt(2.0 * np.array([1e-6, 2e-6, 4e-6]) * enbw_Hz(settings)) / np.array(plan.amplitudes_V)
     np.testing.assert_allclose(budget.noise, expected, rtol=1e-6)
     np.testing.assert_allclose(budget.total**2, budget.systematic**2 + budget.noise**2)
 
@@ -119,7 +119,7 @@ def test_filter_in_closed_form(settings):
     for f in (0.0, 3.3, -47.0):
         summed = np.trapezoid(weight * np.exp(2j * np.pi * f * (time_s - u)), u)
         assert filtered_tone(settings, f, time_s) == pytest.approx(summed, abs=2e-5)
-    assert noise_bandwidth_hz(settings, time_s) == pytest.approx(0.5 * np.trapezoid(weight**2, u), rel=1e-4)
+    assert noise_bandwidth_Hz(settings, time_s) == pytest.approx(0.5 * np.trapezoid(weight**2, u), rel=1e-4)
 
 
 def test_bad_arguments_are_named():
@@ -131,7 +131,7 @@ def test_bad_arguments_are_named():
         ("psd", {"psd": [np.nan] * 3}),
         ("patterns", {"patterns": ([0.0, 0.0], np.zeros((2, 3)))}),
         ("transfer", {"front_end": FrontEnd(lambda f: np.nan * f)}),
-        ("stray_f", {"front_end": FrontEnd(stray_f=(1.0, 2.0))}),
+        ("stray_F", {"front_end": FrontEnd(stray_F=(1.0, 2.0))}),
     ):
         with pytest.raises(InputError, match=f"^{field}"):
             error_budget(curved, V, plan, settings, **{**good, **changes})

@@ -59,7 +59,7 @@ def test_collisions_are_those_of_brute_force(tones, bandwidth):
     values = brute_products(tones)
     for c in found:
         vector = vector_of(c.product, len(tones))
-        assert c.distance_hz == pytest.approx(abs(values[vector] - tones[c.tone]), abs=1e-9)
+        assert c.distance_Hz == pytest.approx(abs(values[vector] - tones[c.tone]), abs=1e-9)
         assert c.order == sum(map(abs, vector))
 
 
@@ -82,15 +82,15 @@ def test_planted_collisions_are_named(tones, tone, product):
     with pytest.raises(InputError) as caught:
         DitherPlan(tones, (0.01,) * len(tones)).check(1.0)
     assert "f" in str(caught.value)
-    assert caught.value.field == "frequencies_hz"
+    assert caught.value.field == "frequencies_Hz"
     assert f"on f{tone}" in str(caught.value)
 
 
 def test_the_trivial_product_and_neighbours_at_the_bandwidth_do_not_collide():
     plan = plan_frequencies(6, None, 0.3)  # 0.3 is not exact in binary: distances carry rounding
-    assert collisions(plan.frequencies_hz, 0.3) == []
+    assert collisions(plan.frequencies_Hz, 0.3) == []
     plan.check(0.3)
-    assert collisions(plan.frequencies_hz, 0.31) != []
+    assert collisions(plan.frequencies_Hz, 0.31) != []
 
 
 def test_fifty_tones_are_checked_within_a_second_of_processor_time():
@@ -104,8 +104,8 @@ def test_fifty_tones_are_checked_within_a_second_of_processor_time():
 def test_without_a_band_the_lowest_octave_is_taken(n):
     plan = plan_frequencies(n, None, 8.0)
     length = golomb_ruler(n)[-1]
-    assert min(plan.frequencies_hz) == 8.0 * (length + 1)
-    assert max(plan.frequencies_hz) == 8.0 * (2 * length + 1)
+    assert min(plan.frequencies_Hz) == 8.0 * (length + 1)
+    assert max(plan.frequencies_Hz) == 8.0 * (2 * length + 1)
 
 
 @given(
@@ -130,7 +130,7 @@ def test_a_plan_holds_what_it_promises_or_the_refusal_says_what_would_do(n, spac
             assert float(narrow[1]) < spacing
             plan_frequencies(n, band, float(narrow[1]))
         return
-    tones = np.asarray(plan.frequencies_hz)
+    tones = np.asarray(plan.frequencies_Hz)
     multiples = np.round(tones / spacing).astype(int)
     assert np.allclose(tones, multiples * spacing, rtol=1e-13)
     assert tones.min() >= band[0] * (1 - 1e-9)
@@ -145,7 +145,7 @@ def test_a_plan_holds_what_it_promises_or_the_refusal_says_what_would_do(n, spac
 @pytest.mark.parametrize("n", [3, 6, 9])
 def test_planned_tones_meet_no_product_by_brute_force(n):
     plan = plan_frequencies(n, (400.0, 3000.0), 5.0)
-    assert brute_collisions([round(f) for f in plan.frequencies_hz], 5) == set()
+    assert brute_collisions([round(f) for f in plan.frequencies_Hz], 5) == set()
 
 
 @given(n=st.integers(2, 12), spacing=st.sampled_from([4.0, 7.0, 10.0, 40.0]), mains=st.sampled_from([50.0, 60.0]))
@@ -156,14 +156,14 @@ def test_plans_keep_off_the_harmonics_to_avoid(n, spacing, mains):
     except InputError as error:
         # Multiples of 40 Hz lie 0 or 20 Hz off a multiple of 60, of which one in three is 0 apart.
         pytest.fail(f"no plan found: {error}")
-    for tone in plan.frequencies_hz:
+    for tone in plan.frequencies_Hz:
         assert min(tone % mains, mains - tone % mains) >= spacing / 2 - 1e-9
     plan.check(spacing)
-    assert max(plan.frequencies_hz) >= max(plan_frequencies(n, None, spacing).frequencies_hz)
+    assert max(plan.frequencies_Hz) >= max(plan_frequencies(n, None, spacing).frequencies_Hz)
 
 
 def test_an_impossible_avoidance_is_refused():
-    with pytest.raises(InputError, match="avoid_within_hz"):
+    with pytest.raises(InputError, match="avoid_within_Hz"):
         plan_frequencies(4, None, 10.0, avoid=(10.0,))
 
 
@@ -184,27 +184,27 @@ def test_waveform_spacing_and_scaling():
     assert wave.shape == (2, 3)
     assert wave[0] == pytest.approx([0.0, 0.02, 0.02 * math.sin(0.8 * math.pi)], abs=1e-15)
     assert wave[1] == pytest.approx([0.05, 0.05 * math.cos(1.25 * math.pi), 0.05], abs=1e-15)
-    assert plan.spacing_hz == 15.0
+    assert plan.spacing_Hz == 15.0
     assert plan.scaled(0.5) == DitherPlan((10.0, 25.0), (0.01, 0.025), (0.0, math.pi / 2))
     assert DitherPlan([10.0], np.array([1.0])).phases_rad == (0.0,)
-    assert DitherPlan((10.0,), (1.0,)).spacing_hz == math.inf
+    assert DitherPlan((10.0,), (1.0,)).spacing_Hz == math.inf
     with pytest.raises(dataclasses.FrozenInstanceError):
-        plan.frequencies_hz = (1.0, 2.0)
+        plan.frequencies_Hz = (1.0, 2.0)
 
 
 @pytest.mark.parametrize(
     ("field", "arguments"),
     [
-        ("frequencies_hz", ((), ())),
-        ("frequencies_hz[0]", ((-1.0,), (1.0,))),
-        ("frequencies_hz[1]", ((1.0, math.inf), (1.0, 1.0))),
-        ("frequencies_hz", ((1.0, 1.0), (1.0, 1.0))),
-        ("amplitudes_v[0]", ((1.0,), (0.0,))),
-        ("amplitudes_v", ((1.0, 2.0), (1.0,))),
+        ("frequencies_Hz", ((), ())),
+        ("frequencies_Hz[0]", ((-1.0,), (1.0,))),
+        ("frequencies_Hz[1]", ((1.0, math.inf), (1.0, 1.0))),
+        ("frequencies_Hz", ((1.0, 1.0), (1.0, 1.0))),
+        ("amplitudes_V[0]", ((1.0,), (0.0,))),
+        ("amplitudes_V", ((1.0, 2.0), (1.0,))),
         ("phases_rad", ((1.0, 2.0), (1.0, 1.0), (0.0,))),
         ("phases_rad[0]", ((1.0,), (1.0,), (math.nan,))),
-        ("frequencies_hz", ("ab", (1.0,))),
-        ("amplitudes_v", ((1.0,), 3.0)),
+        ("frequencies_Hz", ("ab", (1.0,))),
+        ("amplitudes_V", ((1.0,), 3.0)),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(field, arguments):
@@ -217,13 +217,13 @@ def test_a_plan_that_makes_no_sense_is_refused(field, arguments):
     ("field", "arguments"),
     [
         ("n", (0, None, 1.0)),
-        ("spacing_hz", (3, None, 0.0)),
+        ("spacing_Hz", (3, None, 0.0)),
         ("band", (3, (5.0, 4.0), 1.0)),
         ("band", (3, 7.0, 1.0)),
-        ("amplitude_v", (3, None, 1.0, (0.1, 0.2))),
-        ("amplitude_v", (3, None, 1.0, -0.1)),
+        ("amplitude_V", (3, None, 1.0, (0.1, 0.2))),
+        ("amplitude_V", (3, None, 1.0, -0.1)),
         ("avoid[0]", (3, None, 1.0, 0.1, (0.0,))),
-        ("avoid_within_hz", (3, None, 1.0, 0.1, (50.0,), -1.0)),
+        ("avoid_within_Hz", (3, None, 1.0, 0.1, (50.0,), -1.0)),
     ],
 )
 def test_planning_with_arguments_that_make_no_sense_is_refused(field, arguments):

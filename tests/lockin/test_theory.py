@@ -11,7 +11,7 @@ from inmateria.errors import InputError
 from lockin import (
     DitherPlan,
     LockInSettings,
-    enbw_hz,
+    enbw_Hz,
     gradient,
     noise_variance,
     rc_filter,
@@ -42,15 +42,15 @@ def response(setting, f):
 def test_noise_bandwidth_is_the_integral_of_the_squared_response(setting):
     if setting.window == "rc":
         integral = quad(lambda u: response(setting, u / (1 - u)) ** 2 / (1 - u) ** 2, 0, 1, epsabs=1e-9, limit=500)[0]
-        assert enbw_hz(setting) == pytest.approx(integral, rel=1e-8)
+        assert enbw_Hz(setting) == pytest.approx(integral, rel=1e-8)
     else:
         f = np.linspace(0.0, 4000.0 / TAU, 400001)
         integral = np.trapezoid(response(setting, f) ** 2, f)
-        assert enbw_hz(setting) == pytest.approx(integral, rel=2e-4)  # the boxcar's tail beyond 4000 / T: 5e-5
+        assert enbw_Hz(setting) == pytest.approx(integral, rel=2e-4)  # the boxcar's tail beyond 4000 / T: 5e-5
 
 
 def test_noise_bandwidths_of_the_design():
-    assert [enbw_hz(s) * TAU for s in SETTINGS[:4]] == pytest.approx([1 / 4, 1 / 8, 3 / 32, 5 / 64], rel=1e-14)
+    assert [enbw_Hz(s) * TAU for s in SETTINGS[:4]] == pytest.approx([1 / 4, 1 / 8, 3 / 32, 5 / 64], rel=1e-14)
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:4], ids=lambda s: str(s.filter_slope))

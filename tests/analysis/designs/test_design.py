@@ -53,7 +53,7 @@ def test_a_file_becomes_bench_task_and_settings(tmp_path: Path) -> None:
     assert (task.gate, task.swings_V) == ("NAND", (0.3, 0.3))
     settings = design.settings(task)
     assert (settings.amplitude_V, settings.learning_rate, settings.step_V) == (5e-3, 0.2, 0.02)
-    tones = np.array(bench.plan(settings.amplitude_V).frequencies_hz)
+    tones = np.array(bench.plan(settings.amplitude_V).frequencies_Hz)
     assert tones.min() >= 1000.0
     np.testing.assert_allclose(tones / 20.0, np.round(tones / 20.0))
 
@@ -74,7 +74,7 @@ def test_amplitudes_may_differ() -> None:
     bench = design.bench()
     task = design.fitted_task(bench)
     loop = build_loop(bench, task, design.settings(task), np.zeros(7), 1.0, 1e-9 * np.arange(4))
-    assert loop.dither.amplitudes_v == tuple(peaks)
+    assert loop.dither.amplitudes_V == tuple(peaks)
     with pytest.raises(InputError, match="7 trained electrodes want one or 7"):
         bench.plan(peaks[:3])
 

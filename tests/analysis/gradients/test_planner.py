@@ -22,7 +22,7 @@ def slopes(v):
 
 
 def wanted(**changes):
-    fields = {"terminals": range(4), "error": ERROR, "psd": PSD, "amplitude_limit_v": 0.5, "filters": ("boxcar",)}
+    fields = {"terminals": range(4), "error": ERROR, "psd": PSD, "amplitude_limit_V": 0.5, "filters": ("boxcar",)}
     return GradientRequirements(slopes, np.zeros((1, 4)), **{**fields, **changes})
 
 
@@ -38,11 +38,11 @@ def test_fastest_reading_is_the_closed_form_one(output):
     alpha, time_s = closed_form()
     found = plan(wanted(output=output))
     assert found.time_s == pytest.approx(time_s, rel=0.04)
-    np.testing.assert_allclose(found.dither.amplitudes_v, alpha, rtol=0.1)
+    np.testing.assert_allclose(found.dither.amplitudes_V, alpha, rtol=0.1)
     assert found.error <= ERROR
     assert found.binding == "noise"
     assert found.shares["noise"] / found.shares["amplitude"] == pytest.approx(np.sqrt(2.0), rel=0.25)
-    assert not collisions(found.dither.frequencies_hz, 0.99 / found.time_s)
+    assert not collisions(found.dither.frequencies_Hz, 0.99 / found.time_s)
     # over half as much noise the same error takes half the time; a tenth less noise lowers the error
     assert plan(wanted(psd=0.5 * PSD, output=output)).time_s == pytest.approx(0.5 * found.time_s, rel=0.05)
     assert 0.0 < found.sensitivities["psd"] < 0.05
@@ -63,8 +63,8 @@ def test_curves_hold_the_optimum():
 @pytest.mark.parametrize("name", ["boxcar", "12", "24"])
 def test_planned_error_is_that_of_demodulated_records(name):
     """160 readings of four channels: their squared error scatters by 6 % or so; 30 % is out of reach of chance."""
-    found = plan(wanted(filters=(name,), band_hz=(100.0, 4000.0), error=0.1))
-    tones = np.array(found.dither.frequencies_hz)
+    found = plan(wanted(filters=(name,), band_Hz=(100.0, 4000.0), error=0.1))
+    tones = np.array(found.dither.frequencies_Hz)
     assert tones.min() >= 100.0
     assert tones.max() <= 4000.0
     rng = np.random.default_rng(1)
@@ -91,7 +91,7 @@ def test_weak_and_curved_controls_get_amplitudes_of_their_own():
 
     need = GradientRequirements(uneven, np.zeros((1, 4)), range(4), ERROR, PSD, 0.5, filters=("boxcar",))
     found = plan(need)
-    amplitudes = np.array(found.dither.amplitudes_v)
+    amplitudes = np.array(found.dither.amplitudes_V)
     assert amplitudes[0] < 0.6 * amplitudes[1:].min()
     # with equal amplitudes: A = B alpha^4 / n is that of the mean of the squares
     a, b = ERROR**2 * np.sum(SLOPES**2) / 4, np.mean((curved / 8) ** 2)
@@ -102,25 +102,25 @@ def test_weak_and_curved_controls_get_amplitudes_of_their_own():
 def test_learning_rate_has_a_margin():
     from lockin import stability_margin
 
-    found = plan(wanted(filters=("24",), band_hz=(100.0, 1000.0), curvature=50.0))
+    found = plan(wanted(filters=("24",), band_Hz=(100.0, 1000.0), curvature=50.0))
     assert stability_margin(found.settings, 50.0 * found.learning_rate) == pytest.approx(3.0)
 
 
 def test_what_cannot_be_had_is_said():
     with pytest.raises(InputError, match=r"error = 0\.05: is not reached in 0\.001 s: .* mostly"):
         plan(wanted(longest_s=1e-3))
-    with pytest.raises(InputError, match=r"^band_hz"):
-        plan(wanted(band_hz=(100.0, 100.1), longest_s=1.0))
+    with pytest.raises(InputError, match=r"^band_Hz"):
+        plan(wanted(band_Hz=(100.0, 100.1), longest_s=1.0))
     with pytest.raises(InputError, match=r"^error .* mostly offset"):
         plan(wanted(front_end=FrontEnd(offset=10.0)))
     for field, changes in (
         ("psd", {"psd": 0.0}),
         ("filters", {"filters": ("hann",)}),
         ("terminals", {"terminals": (7,)}),
-        ("amplitude_limit_v", {"amplitude_limit_v": (1.0, 2.0)}),
+        ("amplitude_limit_V", {"amplitude_limit_V": (1.0, 2.0)}),
         ("curvature", {"curvature": -1.0}),
         ("error", {"error": float("nan")}),
-        ("band_hz", {"band_hz": (10.0, 1.0)}),
+        ("band_Hz", {"band_Hz": (10.0, 1.0)}),
     ):
         with pytest.raises(InputError, match=f"^{field}"):
             wanted(**changes)

@@ -474,6 +474,6 @@ def test_a_plan_for_each_time_is_the_planners_best() -> None:
         smallest = np.hypot(0.75 * c * best**2, np.sqrt(psd / time_s) / best)
         assert found.time_s == time_s
         assert found.error == pytest.approx(smallest, rel=0.01)
-        assert found.dither.amplitudes_v[0] == pytest.approx(best, rel=0.1)
+        assert found.dither.amplitudes_V[0] == pytest.approx(best, rel=0.1)
     fastest = plan(need)
     assert plan_in(need, [fastest.time_s])[0].error == pytest.approx(fastest.error, rel=1e-6)

@@ -82,7 +82,7 @@ def loop_of(device: Any, **changes: Any) -> HomodyneLoop:
         "inputs": (1,),
         "trained": trained,
         "start_V": np.linspace(0.1, -0.2, len(trained)),
-        "dither": plan_frequencies(len(trained), None, 40.0, amplitude_v=0.01),
+        "dither": plan_frequencies(len(trained), None, 40.0, amplitude_V=0.01),
         "sequence": PatternSequence(((-0.1,), (0.1,)), (-1.0, 1.0), 0.025, 0.00125, 0.00125, 12.5e-6),
         "sequences": 6,
         "learning_rate": 0.02,
@@ -196,7 +196,7 @@ def test_a_lattice_stands_for_the_window() -> None:
 
 
 def test_a_wide_dither_asks_one_by_one_and_is_still_right() -> None:
-    loop = loop_of(chip(), dither=plan_frequencies(4, None, 40.0, amplitude_v=0.25), sequences=2)
+    loop = loop_of(chip(), dither=plan_frequencies(4, None, 40.0, amplitude_V=0.25), sequences=2)
     twin = replace(loop, points_per_cycle=20.0).twin()
     assert deviation(loop, loop.averaged(), twin) < 0.03
 

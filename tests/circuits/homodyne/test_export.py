@@ -61,7 +61,7 @@ class Toy:
 @pytest.fixture(scope="module")
 def loop() -> HomodyneLoop:
     device = Toy()
-    plan = plan_frequencies(7, None, 40.0, amplitude_v=0.02)
+    plan = plan_frequencies(7, None, 40.0, amplitude_V=0.02)
     patterns = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
     sequence = PatternSequence(patterns, (-0.5, 0.5, 0.5, 0.5), 0.025, 0.0025, 0.0025, 5e-5)
     start = np.array([0.1, -0.2, 0.05, 0.2, -0.1, 0.15, 0.0])

@@ -17,7 +17,7 @@ from lockin import LockInSettings, common_period_average, demodulate_trace, plan
 FALSE_ALARM = 1e-4
 SETTLING, PERIODS = 8, 240
 """Common periods of 50 ns: left out, and read."""
-PLAN = plan_frequencies(3, None, 20e6, amplitude_v=0.01)
+PLAN = plan_frequencies(3, None, 20e6, amplitude_V=0.01)
 """Tones of 80, 100 and 140 MHz."""
 DITHERED = [1, 2, 3]
 SETTINGS = LockInSettings(20e-9, 24)
@@ -52,13 +52,13 @@ def live(exact, volts):
 def windows(live):
     """Gradients over each common period, S, (n_windows, n_tones): boxcars on the output's record."""
     bank, run = live
-    h = 1.0 / (max(PLAN.frequencies_hz) * bank.points_per_cycle)
+    h = 1.0 / (max(PLAN.frequencies_Hz) * bank.points_per_cycle)
     # a point has the mean over the step that leads there, known best as of the step's middle
     middle, current = run.time_s - 0.5 * h, run["v(tia)"] / bank.transimpedance_ohm
     np.testing.assert_allclose(run.time_s, h * np.arange(1, len(run.time_s) + 1), rtol=1e-9)
-    f = np.array(PLAN.frequencies_hz)
+    f = np.array(PLAN.frequencies_Hz)
     # voltages in straight lines from point to point (sinc^2), currents as means over steps (sinc)
-    scale = 2.0 / np.array(PLAN.amplitudes_v) / np.sinc(f * h) ** 3
+    scale = 2.0 / np.array(PLAN.amplitudes_V) / np.sinc(f * h) ** 3
     mixed = scale * current[:, None] * np.sin(2 * np.pi * middle[:, None] * f)
     period = round(PLAN.common_period_s / h)
     return mixed.reshape(-1, period, PLAN.n)[SETTLING:].mean(axis=1)
@@ -67,10 +67,10 @@ def windows(live):
 def test_variance_is_noise_over_time_and_squared_amplitude(exact, volts, windows):
     # (n - 1) s^2/sigma^2 of three tones, chi-square with 3 (n - 1) degrees of freedom, sigma^2 = S/(T alpha^2) with the
     # exact S; three lengths T, two-sided, false alarm 1e-4 in all. 240, 120, 60 windows: +-21, 30, 44 %.
-    density = exact.noise_psd(volts, PLAN.frequencies_hz)[:, 0, 0].real
+    density = exact.noise_psd(volts, PLAN.frequencies_Hz)[:, 0, 0].real
     for joined in (1, 2, 4):
         read = windows.reshape(-1, joined, PLAN.n).mean(axis=1)
-        variance = density / (joined * PLAN.common_period_s) / np.array(PLAN.amplitudes_v) ** 2
+        variance = density / (joined * PLAN.common_period_s) / np.array(PLAN.amplitudes_V) ** 2
         freedom = PLAN.n * (len(read) - 1)
         law = stats.chi2(freedom)
         x = float(((len(read) - 1) * read.var(axis=0, ddof=1) / variance).sum())
@@ -80,8 +80,8 @@ def test_variance_is_noise_over_time_and_squared_amplitude(exact, volts, windows
 def test_mean_is_the_difference_of_mean_currents_along_the_dither(exact, volts, windows):
     # Normal, three tones, false alarm 1e-4; the device is quasi-static: its admittance is its conductance to 4e-4.
     truth = common_period_average(lambda v: -exact.currents(v)[:, 0], volts, PLAN, terminals=DITHERED)
-    density = exact.noise_psd(volts, PLAN.frequencies_hz)[:, 0, 0].real
-    error = np.sqrt(density / (PERIODS * PLAN.common_period_s)) / np.array(PLAN.amplitudes_v)
+    density = exact.noise_psd(volts, PLAN.frequencies_Hz)[:, 0, 0].real
+    error = np.sqrt(density / (PERIODS * PLAN.common_period_s)) / np.array(PLAN.amplitudes_V)
     assert np.abs(truth / error).max() > 20  # there is something to read
     assert np.abs((windows.mean(axis=0) - truth) / error).max() < stats.norm.isf(FALSE_ALARM / 6)
 
@@ -90,7 +90,7 @@ def test_filters_of_the_netlist_read_what_digital_ones_read(live):
     # The same noise through the same four poles of 20 ns, at every point: no statistics.
     bank, run = live
     late = run.time_s > SETTLING * PLAN.common_period_s
-    for k, (block, f) in enumerate(zip(bank.blocks, PLAN.frequencies_hz, strict=True)):
+    for k, (block, f) in enumerate(zip(bank.blocks, PLAN.frequencies_Hz, strict=True)):
         read = run[f"v({block.node('x')})"][late]
         digital = demodulate_trace(SETTINGS, f, run.time_s, run["v(signal)"], PLAN.phases_rad[k])[0][late]
         digital *= bank.gain / np.sqrt(2.0)  # the netlist multiplies by a sine of peak 1, the instrument shows rms

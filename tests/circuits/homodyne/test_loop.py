@@ -69,7 +69,7 @@ class Linear:
 
 
 def linear_loop(**changes: Any) -> HomodyneLoop:
-    plan = plan_frequencies(2, None, 40.0, amplitude_v=0.01)
+    plan = plan_frequencies(2, None, 40.0, amplitude_V=0.01)
     settings: dict[str, Any] = {
         "device": Linear(),
         "output": 0,
@@ -110,7 +110,7 @@ def learning(device: MeanField) -> HomodyneLoop:
         inputs=(2, 6),
         trained=trained,
         start_V=START,
-        dither=plan_frequencies(7, None, 10.0, amplitude_v=0.01),
+        dither=plan_frequencies(7, None, 10.0, amplitude_V=0.01),
         sequence=PatternSequence(LEVELS, AND, 0.1, 0.005, 0.005, 5e-5),
         sequences=4,
         stage=stage.measured_at(-device.currents(rest)[:, 0] * stage.transimpedance_ohm),
@@ -206,7 +206,7 @@ def test_the_output_stage_settles_on_mean_and_level() -> None:
 def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine) -> None:
     # Two patterns that want opposite things, hardly averaged: the controls are driven to and fro, beyond both rails.
     sequence = PatternSequence(((0.0,), (0.0,)), (1.0, -1.0), 0.1, 0.005, 0.005, 5e-5)
-    ahead = 2 * 4.0 / (20 * max(TWO.frequencies_hz)) / sequence.period_s  # two steps at the limiter's speed
+    ahead = 2 * 4.0 / (20 * max(TWO.frequencies_Hz)) / sequence.period_s  # two steps at the limiter's speed
     loop = linear_loop(
         device=Linear(range_V=(-0.11 - ahead, 0.11 + ahead)),
         start_V=np.array([0.0, 0.0]),
@@ -442,7 +442,7 @@ def test_a_closed_loop_holds_no_reading(learning: HomodyneLoop, learned: Transie
 
 # -- what it refuses ------------------------------------------------------------------------------------------
 
-TWO = plan_frequencies(2, None, 40.0, amplitude_v=0.01)
+TWO = plan_frequencies(2, None, 40.0, amplitude_V=0.01)
 
 
 @pytest.mark.parametrize(
@@ -460,9 +460,9 @@ TWO = plan_frequencies(2, None, 40.0, amplitude_v=0.01)
         ({"start_V": np.array([0.95, 0.0])}, r"start_V[0]", "stay within -0.8885 to 0.8885"),
         ({"start_V": np.array([0.0, -0.995])}, r"start_V[1]", "stay within -0.9885 to 0.9885"),
         ({"dither": TWO.scaled(95.0), "start_V": np.zeros(2)}, "amplitude", "no room"),
-        ({"dither": plan_frequencies(3, None, 40.0, amplitude_v=0.01)}, "start_V", "as many values"),
-        ({"dither": DitherPlan((120.0, 240.0), (0.01, 0.01))}, "frequencies_hz", "products within"),
-        ({"dither": DitherPlan((120.0, 130.0), (0.01, 0.01))}, "frequencies_hz", "products within"),
+        ({"dither": plan_frequencies(3, None, 40.0, amplitude_V=0.01)}, "start_V", "as many values"),
+        ({"dither": DitherPlan((120.0, 240.0), (0.01, 0.01))}, "frequencies_Hz", "products within"),
+        ({"dither": DitherPlan((120.0, 130.0), (0.01, 0.01))}, "frequencies_Hz", "products within"),
         ({"points_per_cycle": 7.9}, "max_step_s", "too coarse for the highest tone"),
     ],
 )
@@ -612,7 +612,7 @@ def test_leads_feed_dither_through_in_quadrature(engine: Engine) -> None:
     start, stop = loop.sequence.windows()[0]
     inside = (run.time_s >= start - 1e-12) & (run.time_s <= stop + 1e-12)
     time, tia = run.time_s[inside], run["v(tia)"][inside]
-    for f, phase in zip(loop.dither.frequencies_hz, loop.dither.phases_rad, strict=True):
+    for f, phase in zip(loop.dither.frequencies_Hz, loop.dither.phases_rad, strict=True):
         quadrature = 2 * np.trapezoid(tia * np.cos(2 * np.pi * f * time + phase), time) / (stop - start)
         expected = loop.stage.transimpedance_ohm * 2 * np.pi * f * between * 0.05
         assert quadrature == pytest.approx(expected, rel=0.01)  # 24 points a cycle: the trapezoid rule is 0.6 % high

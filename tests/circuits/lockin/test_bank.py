@@ -35,7 +35,7 @@ def network(seed=0):
 
 def bank(**changes):
     volts = np.array([0.0, 0.2, -0.1, 0.3])
-    plan = plan_frequencies(N, None, 50.0, amplitude_v=0.05)
+    plan = plan_frequencies(N, None, 50.0, amplitude_V=0.05)
     rest = -float(network().currents(volts)[0])
     made = LockInBank(network(), 0, (1, 2, 3), volts, plan, LockInSettings(0.01, 24), gain=2.0, baseline_A=rest)
     return replace(made, **changes)
@@ -59,7 +59,7 @@ def test_prediction_is_what_ngspice_reads(engine):
     ],
 )
 def test_every_term_is_predicted_where_it_dominates(engine, term, changes):
-    tones = plan_frequencies(N, None, 50.0, amplitude_v=0.004)
+    tones = plan_frequencies(N, None, 50.0, amplitude_V=0.004)
     check = check_bank(bank(dither=tones, **changes), engine, 0.12)
     assert check.budget.dominant == term
     np.testing.assert_allclose(check.ratio, 1.0, atol=0.06)

@@ -39,8 +39,8 @@ def test_filter_is_that_of_the_textbook(sheets: dict[int, Characterisation], slo
     assert sheet.settings.filter_slope == slope
     assert sheet.enbw_times_tau == pytest.approx(ENBW[slope], rel=1e-3)
     assert sheet.settle99_over_tau == pytest.approx(gammaincinv(poles, 0.99), rel=1e-3)
-    assert sheet.rolloff_db_per_octave == pytest.approx(20 * poles * math.log10(2), abs=0.1)
-    exact = (1 + (2 * math.pi * sheet.offset_hz * TAU) ** 2) ** -poles
+    assert sheet.rolloff_dB_per_octave == pytest.approx(20 * poles * math.log10(2), abs=0.1)
+    exact = (1 + (2 * math.pi * sheet.offset_Hz * TAU) ** 2) ** -poles
     np.testing.assert_allclose(sheet.transfer / sheet.transfer[0], exact / exact[0], rtol=1e-6)
 
 
@@ -52,11 +52,11 @@ def test_readings_are_exact(sheets: dict[int, Characterisation], slope: int) -> 
     assert sheet.gain_error < 1e-6
     assert sheet.zero < 1e-9
     assert sheet.linearity < 1e-7
-    assert min(sheet.harmonic_rejection_db.values()) > 120
-    assert sheet.image_rejection_db > 80
+    assert min(sheet.harmonic_rejection_dB.values()) > 120
+    assert sheet.image_rejection_dB > 80
     products = np.array([INTERFERENCE - 1, INTERFERENCE + 1]) * F
     through = np.sum((1 + (2 * math.pi * products * TAU) ** 2) ** (-poles / 2))
-    assert sheet.reserve_db == pytest.approx(20 * math.log10(TOLERATED / through), abs=0.5)
+    assert sheet.reserve_dB == pytest.approx(20 * math.log10(TOLERATED / through), abs=0.5)
 
 
 FAULTY = """* part: mixer
@@ -86,7 +86,7 @@ def test_faults_of_a_part_are_measured(engine: Engine) -> None:
     assert sheet.zero == pytest.approx(10e-3, rel=1e-3)
     assert sheet.gain_error == pytest.approx(0.01 + 5e-3 * math.sqrt(2), abs=1e-4)
     assert sheet.phase_error_deg == pytest.approx(math.degrees(10e-3), rel=0.1)
-    assert 4.0 < sheet.reserve_db < 12.0
+    assert 4.0 < sheet.reserve_dB < 12.0
     assert sheet.overloads == ()
     loud = characterise_lockin(
         LockInSettings(TAU), F, engine, slopes=(6,), full_scale=2.5, parts=[parse_part(FAULTY, "test")]

@@ -20,8 +20,8 @@ from lockin import LockInSettings, gradient, stability_margin
 from netlists import parse_part
 
 EASY = LockInRequirements(
-    channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_v=0.05,
-    band_hz=(200.0, 800.0),
+    channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_V=0.05,
+    band_Hz=(200.0, 800.0),
 )  # fmt: skip
 
 
@@ -35,12 +35,12 @@ def engine() -> Iterator[Engine]:
     "change",
     [
         {},
-        {"nonlinearity_v": 0.06, "noise_psd": 1e-8},
+        {"nonlinearity_V": 0.06, "noise_psd": 1e-8},
         {"neighbour": 5.0},
         {"background": 3.0},
-        {"channels": 8, "band_hz": (500.0, 4000.0)},
+        {"channels": 8, "band_Hz": (500.0, 4000.0)},
         {"channels": 1},
-        {"band_hz": None, "avoid_hz": (50.0,)},
+        {"band_Hz": None, "avoid_Hz": (50.0,)},
     ],
     ids=str,
 )
@@ -55,14 +55,14 @@ def test_the_circuit_does_what_was_asked_for(engine: Engine, change: dict[str, A
     strong = np.arange(need.channels) != design.worst
     allowed[strong] += (need.neighbour - 1.0) * errors.settling
     assert np.all(np.abs(wrong) <= allowed + 1e-4)
-    if "nonlinearity_v" in change:  # a prediction, not only a bound
+    if "nonlinearity_V" in change:  # a prediction, not only a bound
         assert np.median(wrong) == pytest.approx(errors.amplitude - errors.settling, rel=0.1)
-    tones = design.dither.frequencies_hz
-    if need.band_hz is not None:
-        assert need.band_hz[0] <= min(tones)
-        assert max(tones) <= need.band_hz[1]
-    assert max(design.dither.amplitudes_v) <= need.dither_limit_v
-    for off in need.avoid_hz:
+    tones = design.dither.frequencies_Hz
+    if need.band_Hz is not None:
+        assert need.band_Hz[0] <= min(tones)
+        assert max(tones) <= need.band_Hz[1]
+    assert max(design.dither.amplitudes_V) <= need.dither_limit_V
+    for off in need.avoid_Hz:
         assert np.abs(np.array(tones) / off - np.round(np.array(tones) / off)).min() > 0.01
 
 
@@ -74,7 +74,7 @@ def test_noise_is_as_predicted() -> None:
     """
     design = design_lockin(replace(EASY, noise_psd=5e-7))
     need, plan = design.requirements, design.dither
-    rate = 8 * max(plan.frequencies_hz)
+    rate = 8 * max(plan.frequencies_Hz)
     time = np.arange(math.floor(need.settling_s * rate) + 1) / rate
     clean = need.slope * plan.waveform(time).sum(axis=0)
     rng = np.random.default_rng(5)
@@ -88,13 +88,13 @@ def test_noise_is_as_predicted() -> None:
 
 
 def test_no_other_filter_or_dither_would_be_better() -> None:
-    design = design_lockin(replace(EASY, nonlinearity_v=0.1, noise_psd=1e-8))
+    design = design_lockin(replace(EASY, nonlinearity_V=0.1, noise_psd=1e-8))
     rng = np.random.default_rng(0)
     best = math.inf
     for _ in range(3000):
         poles, tau = int(rng.integers(1, 5)), EASY.settling_s / rng.uniform(1.5, 40)
-        alpha = EASY.dither_limit_v * rng.uniform(0, 1)
-        errors, _worst = _errors(design.requirements, design.dither.frequencies_hz, poles, tau, alpha)
+        alpha = EASY.dither_limit_V * rng.uniform(0, 1)
+        errors, _worst = _errors(design.requirements, design.dither.frequencies_Hz, poles, tau, alpha)
         best = min(best, errors.total)
     assert design.errors.total < 1.01 * best
 
@@ -102,9 +102,9 @@ def test_no_other_filter_or_dither_would_be_better() -> None:
 @pytest.mark.parametrize(
     ("change", "binding"),
     [
-        ({"noise_psd": 5e-7, "band_hz": (1e3, 1e5)}, "dither_limit_v"),
-        ({"noise_psd": 1e-8, "nonlinearity_v": 0.06, "channels": 1, "band_hz": (1e3, 1e5)}, "nonlinearity_v"),
-        ({"noise_psd": 0.0, "background": 1.0, "channels": 1, "band_hz": (10.0, 40.0)}, "settling_s or band_hz"),
+        ({"noise_psd": 5e-7, "band_Hz": (1e3, 1e5)}, "dither_limit_V"),
+        ({"noise_psd": 1e-8, "nonlinearity_V": 0.06, "channels": 1, "band_Hz": (1e3, 1e5)}, "nonlinearity_V"),
+        ({"noise_psd": 0.0, "background": 1.0, "channels": 1, "band_Hz": (10.0, 40.0)}, "settling_s or band_Hz"),
     ],
 )
 def test_the_binding_requirement_is_named(change: dict[str, Any], binding: str) -> None:
@@ -116,10 +116,10 @@ def test_the_binding_requirement_is_named(change: dict[str, Any], binding: str) 
 @pytest.mark.parametrize(
     ("change", "two"),
     [
-        ({"noise_psd": 1e-4}, {"gradient_error", "dither_limit_v"}),
-        ({"noise_psd": 1e-7, "nonlinearity_v": 0.02}, {"gradient_error", "nonlinearity_v"}),
-        ({"settling_s": 0.02, "noise_psd": 0.0}, {"band_hz", "channels"}),
-        ({"background": 3.0, "channels": 1, "band_hz": (20.0, 40.0)}, {"band_hz", "settling_s"}),
+        ({"noise_psd": 1e-4}, {"gradient_error", "dither_limit_V"}),
+        ({"noise_psd": 1e-7, "nonlinearity_V": 0.02}, {"gradient_error", "nonlinearity_V"}),
+        ({"settling_s": 0.02, "noise_psd": 0.0}, {"band_Hz", "channels"}),
+        ({"background": 3.0, "channels": 1, "band_Hz": (20.0, 40.0)}, {"band_Hz", "settling_s"}),
     ],
 )
 def test_the_impossible_names_two_requirements_and_what_would_do(change: dict[str, Any], two: set[str]) -> None:
@@ -151,16 +151,16 @@ def test_one_way_out_is_told_with_what_it_collides() -> None:
 
 def test_what_nothing_alone_would_mend_is_refused_too() -> None:
     with pytest.raises(InputError, match="several at once"):
-        design_lockin(replace(EASY, settling_s=1e-4, noise_psd=1.0, gradient_error=1e-6, nonlinearity_v=1e-3))
+        design_lockin(replace(EASY, settling_s=1e-4, noise_psd=1.0, gradient_error=1e-6, nonlinearity_V=1e-3))
 
 
 @pytest.mark.parametrize("tau", [3.3e-7, 1e-4, 7.77e-3, 0.123, 2.0, 60.0])
 def test_components_are_preferred_values(tau: float) -> None:
     rc = nearest_rc(tau)
     assert round(rc.resistance_ohm / 10.0 ** (math.floor(math.log10(rc.resistance_ohm)) - 2), 6) in E96
-    assert round(rc.capacitance_f / 10.0 ** (math.floor(math.log10(rc.capacitance_f * 1.0001)) - 1), 6) in E24
+    assert round(rc.capacitance_F / 10.0 ** (math.floor(math.log10(rc.capacitance_F * 1.0001)) - 1), 6) in E24
     assert rc.time_constant_s == pytest.approx(tau, rel=0.013)  # half a step of E96
-    assert rc.rounding == pytest.approx(rc.resistance_ohm * rc.capacitance_f / tau - 1)
+    assert rc.rounding == pytest.approx(rc.resistance_ohm * rc.capacitance_F / tau - 1)
     if 1e-4 < tau < 0.5:
         assert 5e3 <= rc.resistance_ohm <= 5e5
         assert abs(rc.rounding) < 3e-3
@@ -177,17 +177,17 @@ def test_integrators_keep_the_loop_stable() -> None:
     """1 / (R C) = 2 eta / alpha; eta times the curvature is a third of what makes the loop oscillate."""
     design = design_lockin(replace(EASY, curvature=4.0))
     assert design.integrator is not None
-    eta = design.dither.amplitudes_v[0] / 2 / design.integrator.time_constant_s
+    eta = design.dither.amplitudes_V[0] / 2 / design.integrator.time_constant_s
     assert stability_margin(design.settings, eta * 4.0) == pytest.approx(3.0, rel=0.01)
     assert design_lockin(EASY).integrator is None
 
 
 def test_the_signal_fits_the_mixers() -> None:
     design: LockInDesign = design_lockin(replace(EASY, background=0.7, neighbour=3.0, gradient_error=0.2))
-    largest = 0.7 + 0.8 * (1 + 3.0 * 4) * design.dither.amplitudes_v[0]
+    largest = 0.7 + 0.8 * (1 + 3.0 * 4) * design.dither.amplitudes_V[0]
     assert 4.5 < design.gain * largest <= 5.0
     assert {block.gain for block in design.blocks()} == {design.gain}
-    assert [block.frequency_hz for block in design.blocks()] == list(design.dither.frequencies_hz)
+    assert [block.frequency_Hz for block in design.blocks()] == list(design.dither.frequencies_Hz)
     assert design.settings == LockInSettings(design.pole.time_constant_s, design.settings.filter_slope)
 
 
@@ -222,7 +222,7 @@ def test_offsets_of_real_parts_are_in_the_prediction(engine: Engine, background:
 
 
 def test_a_check_that_takes_forever_is_refused(engine: Engine) -> None:
-    design = design_lockin(replace(EASY, band_hz=(1e6, 4e6)))
+    design = design_lockin(replace(EASY, band_Hz=(1e6, 4e6)))
     with pytest.raises(InputError, match="settling_s"):
         measure_design(design, engine)
 
@@ -237,9 +237,9 @@ def test_a_check_that_takes_forever_is_refused(engine: Engine) -> None:
         ("gradient_error", math.nan),
         ("slope", -1.0),
         ("noise_psd", -1.0),
-        ("dither_limit_v", math.inf),
-        ("band_hz", (3.0, 2.0)),
-        ("nonlinearity_v", 0.0),
+        ("dither_limit_V", math.inf),
+        ("band_Hz", (3.0, 2.0)),
+        ("nonlinearity_V", 0.0),
         ("neighbour", -1.0),
         ("curvature", 0.0),
     ],

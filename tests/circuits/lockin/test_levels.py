@@ -16,7 +16,7 @@ from circuits import (
     lockin_block,
     measure_design,
 )
-from lockin import Characterisation, LockInSettings, enbw_hz, settling_time
+from lockin import Characterisation, LockInSettings, enbw_Hz, settling_time
 from netlists import available, load_part
 
 TAU, F = 2e-3, 1000.0
@@ -47,9 +47,9 @@ def test_errors_are_those_of_the_parts(sheets: dict[int, Characterisation], slop
     sheet, settings = sheets[slope], LockInSettings(TAU, slope)
     pole, mixer, source = (load_part(name, "macro").defaults for name in ("lowpass", "mixer", "oscillator"))
     slower = 1.0 + pole["ctol"]
-    assert sheet.enbw_hz * slower == pytest.approx(enbw_hz(settings), rel=3e-3)
+    assert sheet.enbw_Hz * slower == pytest.approx(enbw_Hz(settings), rel=3e-3)
     assert sheet.settle99_s / slower == pytest.approx(settling_time(settings), rel=3e-3)
-    assert sheet.rolloff_db_per_octave == pytest.approx(20 * settings.poles * math.log10(2), abs=0.1)
+    assert sheet.rolloff_dB_per_octave == pytest.approx(20 * settings.poles * math.log10(2), abs=0.1)
     offset = mixer["offset"] + settings.poles * pole["vos"]
     assert sheet.zero == pytest.approx(2.0 * offset, rel=0.2)  # sqrt 2 for rms, and again for x and y together
     assert sheet.image_response == pytest.approx(0.5 * math.radians(source["quadrature"]), rel=0.1)
@@ -78,8 +78,8 @@ def test_stages_that_clip_are_flagged(engine: Engine, peak: float, gain: float, 
 def test_a_design_of_real_parts_is_as_predicted(engine: Engine) -> None:
     """Gain errors (3 % here) can be calibrated away and are not in the prediction; offsets and the rest are."""
     need = LockInRequirements(
-        channels=3, settling_s=0.1, gradient_error=0.1, slope=1.0, noise_psd=1e-9, dither_limit_v=0.05,
-        band_hz=(200.0, 800.0), background=0.05,
+        channels=3, settling_s=0.1, gradient_error=0.1, slope=1.0, noise_psd=1e-9, dither_limit_V=0.05,
+        band_Hz=(200.0, 800.0), background=0.05,
     )  # fmt: skip
     design = design_lockin(need.with_parts("macro"))
     assert design.errors.offset > design.errors.settling + design.errors.crosstalk

@@ -156,9 +156,9 @@ def test_an_oscillator_makes_the_references(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("frequency_hz", {"frequency_hz": 0.0}),
+        ("frequency_Hz", {"frequency_Hz": 0.0}),
         ("gain", {"gain": -1.0}),
-        ("reference_v", {"reference_v": 0.0}),
+        ("reference_V", {"reference_V": 0.0}),
         ("window", {"settings": LockInSettings(TAU, window="boxcar")}),
         ("name", {"name": "a b"}),
         ("level", {"level": "wooden"}),
@@ -167,7 +167,7 @@ def test_an_oscillator_makes_the_references(engine: Engine) -> None:
 )
 def test_what_cannot_be_is_refused_by_name(field: str, change: dict) -> None:
     with pytest.raises(InputError) as caught:
-        lockin_block(**{"settings": LockInSettings(TAU), "frequency_hz": F, **change})
+        lockin_block(**{"settings": LockInSettings(TAU), "frequency_Hz": F, **change})
     assert caught.value.field == field
 
 

@@ -263,7 +263,7 @@ def loop() -> HomodyneLoop:
     """An opened loop that reads slopes of the output, with the published noise at the output."""
     closed = HomodyneLoop(
         device=NoisyDevice(LINEAR, PUBLISHED), output=0, inputs=(1,), trained=(1, 2),
-        start_V=np.array([0.1, -0.2]), dither=plan_frequencies(2, None, 40.0, amplitude_v=0.01),
+        start_V=np.array([0.1, -0.2]), dither=plan_frequencies(2, None, 40.0, amplitude_V=0.01),
         sequence=PatternSequence(((-0.1,), (0.1,)), (-0.05, 0.05), 0.025, 0.00125, 0.00125, 12.5e-6),
         stage=OutputStage(), filter_s=2e-3,
     )  # fmt: skip

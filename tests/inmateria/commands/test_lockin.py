@@ -35,9 +35,9 @@ def test_figures_are_the_textbooks(realisation: str, capsys: Capsys, tmp_path: P
         sheet = found["slopes"][slope]
         assert sheet["enbw_times_tau"] == pytest.approx(enbw, rel=0.01)
         assert sheet["settle99_over_tau"] == pytest.approx(settling, rel=0.01)
-        assert sheet["rolloff_db_per_octave"] == pytest.approx(rolloff, abs=0.1)
+        assert sheet["rolloff_dB_per_octave"] == pytest.approx(rolloff, abs=0.1)
         assert sheet["phase_error_deg"] < 0.01
-        assert set(sheet["harmonic_rejection_db"]) == {"2", "3", "4", "5"}
+        assert set(sheet["harmonic_rejection_dB"]) == {"2", "3", "4", "5"}
         assert found["textbook"][slope]["enbw_times_tau"] == pytest.approx(enbw, rel=1e-12)
         assert sheet["dynamic_reserve_is_a_bound"] is False
     folder = tmp_path / "out"

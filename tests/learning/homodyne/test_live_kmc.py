@@ -33,7 +33,7 @@ def test_a_live_device_is_read_within_its_own_noise(bench: Bench) -> None:
     volts = bench.terminal_voltages(controls)
     truth = -exact.conductances(volts)[bench.output, list(bench.trained)]
     plan, window = bench.plan(amplitude), bench.sequence(((0.0, 0.0),), (0.0,)).window_s
-    density = exact.noise_psd(volts, plan.frequencies_hz)[:, bench.output, bench.output].real
+    density = exact.noise_psd(volts, plan.frequencies_Hz)[:, bench.output, bench.output].real
     sigma = np.sqrt(density / window) / amplitude
     assert np.abs(truth / sigma).max() > 5  # there is something to read
     z = []
