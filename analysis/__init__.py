@@ -7,28 +7,3 @@ will read and why it is wrong, term by term; `check_bank` holds that against ngs
 amplitudes and filter for a wanted error (`GradientRequirements`, `GradientPlan`). `loop_dataset` turns a transient
 into an `xarray.Dataset` with units and provenance; `plots` draws it.
 """
-
-from analysis.budget_check import BudgetCheck, budget_dataset, check_bank, predict_bank
-from analysis.datasets import loop_dataset, save_dataset
-from analysis.gradients.compare import Comparison, compare
-from analysis.gradients.loop_budget import predict_loop
-from analysis.gradients.path_check import PathCheck, check_path, loss_gradients
-from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
-
-__all__ = [
-    "BudgetCheck",
-    "Comparison",
-    "GradientPlan",
-    "GradientRequirements",
-    "PathCheck",
-    "budget_dataset",
-    "check_bank",
-    "check_path",
-    "compare",
-    "loop_dataset",
-    "loss_gradients",
-    "plan",
-    "predict_bank",
-    "predict_loop",
-    "save_dataset",
-]

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from circuits import Engine, LockInBank
-from dnpu_models import NoiseSpectrum, NoisyDevice
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import ErrorBudget, error_budget
+from lockin.error_budget import ErrorBudget, error_budget
 
 
 class DifferentiableDevice(Protocol):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from circuits import HomodyneLoop, Transient
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
 from inmateria.errors import InputError
 from inmateria.versions import versions
 

@@ -23,7 +23,7 @@ def write_reference(folder: Path) -> None:
 def names_of(room: str) -> list[str]:
     """Public names of a room, sorted as people look for them."""
     home = "inmateria.errors" if room == "errors" else room
-    found = [name for name, module in inmateria._WHERE.items() if module == home or module.startswith(f"{home}.")]
+    found = [name for name, module in inmateria._HOME.items() if module == home or module.startswith(f"{home}.")]
     return sorted(found, key=lambda name: (name.lower(), name))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from lockin import LockInSettings, stability_margin
+from lockin.settings import LockInSettings
+from lockin.theory import stability_margin
 
 LOOP_MARGIN = 3.0
 """Gain margin of the loop around the integrators."""

@@ -13,33 +13,3 @@ runs a part's check. Levels: ``ideal`` (behavioural sources, no XSPICE), ``macro
 errors their data sheets state) and ``transistor``. A part has the same pins and the same function parameters at
 every level.
 """
-
-from netlists.check import CheckResult, run_deck, run_deck_file
-from netlists.reader import (
-    Parameter,
-    Part,
-    Pin,
-    available,
-    format_number,
-    library,
-    load_part,
-    parse_number,
-    parse_part,
-)
-from netlists.user_part import user_part
-
-__all__ = [
-    "CheckResult",
-    "Parameter",
-    "Part",
-    "Pin",
-    "available",
-    "format_number",
-    "library",
-    "load_part",
-    "parse_number",
-    "parse_part",
-    "run_deck",
-    "run_deck_file",
-    "user_part",
-]

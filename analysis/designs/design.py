@@ -32,14 +32,18 @@ from analysis.designs.sections import (
     VerifySection,
     Whole,
 )
-from circuits import loop_fields
-from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, parts_at
-from dnpu_models import KineticMonteCarlo, NoiseSpectrum, NoisyDevice
+from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, Task, named_task
+from learning.bench.bench import Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, make_device
-from learning.tasks.task import at_swing
-from netlists import Part, load_part, user_part
+from learning.homodyne.settings import HgeSettings
+from learning.tasks.library import named_task
+from learning.tasks.task import Task, at_swing
+from netlists.reader import Part, load_part
+from netlists.user_part import user_part
 
 NOMINAL_SUPPLY_V = 15.0
 """Supply that the parts' largest outputs (``vswing``) are stated at."""

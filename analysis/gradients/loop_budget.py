@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits import Engine, HomodyneLoop, LockInBank, offset_bias
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.offsets import offset_bias
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
-from learning import Bench
-from lockin import ErrorBudget, FrontEnd, LockInSettings, error_budget
+from learning.bench.bench import Bench
+from lockin.error_budget import ErrorBudget, FrontEnd, error_budget
+from lockin.settings import LockInSettings
 
 
 def predict_loop(

@@ -9,11 +9,13 @@ import numpy as np
 import xarray as xr
 
 from analysis.gradients.compare import Comparison, compare
-from circuits import Engine, HomodyneLoop, Transient
-from circuits.homodyne.loop import Peaks
+from circuits.homodyne.loop import HomodyneLoop, Peaks
+from circuits.ngspice.engine import Engine
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
-from learning import Bench, Task, adjoint, spice_lock_in
-from learning.homodyne.gradients import label
+from learning.bench.bench import Bench
+from learning.homodyne.gradients import adjoint, label, spice_lock_in
+from learning.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)

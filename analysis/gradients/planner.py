@@ -30,18 +30,13 @@ from scipy.optimize import minimize
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import (
-    DitherPlan,
-    FrontEnd,
-    LockInSettings,
-    common_period_average,
-    filtered_tone,
-    golomb_ruler,
-    noise_bandwidth_Hz,
-    plan_frequencies,
-)
-from lockin.averages import sobol
+from lockin.averages import common_period_average, sobol
+from lockin.error_budget import FrontEnd
+from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
+from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import safe_loop_gain
+from lockin.rulers import golomb_ruler
+from lockin.settings import LockInSettings
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")

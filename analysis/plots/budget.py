@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.plots.figure import COLOURS, new_figure
-from lockin import ErrorBudget
+from lockin.error_budget import ErrorBudget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

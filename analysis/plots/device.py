@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from analysis.plots.figure import COLOURS, new_figure
-from dnpu_models import DopantNetwork, unit_potentials
 from dnpu_models.mean_field.current_paths import HopCurrents
+from dnpu_models.network.electrostatics import unit_potentials
 from dnpu_models.network.geometry import Disc, Electrode
+from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 

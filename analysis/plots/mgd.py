@@ -11,7 +11,7 @@ import xarray as xr
 from analysis.plots.figure import new_figure
 from analysis.verification.yields import Yield
 from inmateria.checks import FloatArray
-from learning import SOLVED_COST
+from learning.multiplexed.training import SOLVED_COST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,10 @@ import numpy as np
 
 from analysis.plots.figure import new_figure
 from inmateria.checks import FloatArray
-from learning import ClassificationTask, RegressionTask, Task, Trace
+from learning.searches.meter import Trace
+from learning.tasks.classification import ClassificationTask
+from learning.tasks.regression import RegressionTask
+from learning.tasks.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import ArrayLike
 
-from lockin import ErrorBudget
+from lockin.error_budget import ErrorBudget
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

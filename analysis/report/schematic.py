@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from circuits import HomodyneLoop
+from circuits.homodyne.loop import HomodyneLoop
 
 _BOX_W, _BOX_H = 164, 74
 LEVELS = ("ideal", "macro", "transistor", "user")

@@ -13,10 +13,12 @@ from analysis.gradients.compare import compare
 from analysis.report import plots
 from analysis.report.page import Block, Code, Figure, Section, Table, Text, Waves
 from analysis.report.schematic import loop_schematic
-from circuits import HomodyneLoop, Transient
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
 from inmateria.errors import InputError
-from learning import Attempt, Task
-from lockin import ErrorBudget
+from learning.homodyne.results import Attempt
+from learning.tasks.task import Task
+from lockin.error_budget import ErrorBudget
 
 __all__ = [
     "budget_section",

@@ -23,15 +23,18 @@ from analysis.gradients.compare import compare
 from analysis.gradients.path_check import loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
-from circuits import Engine, HomodyneLoop
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.ngspice.engine import Engine
 from circuits.parts.component_errors import NOMINAL_K
-from dnpu_models import NoiseSpectrum, NoisyDevice
-from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ, NoiseSpectrum
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, Task, adjoint, learn, spice_lock_in
-from learning.homodyne.settings import build_loop
-from learning.homodyne.training import as_measured
+from learning.bench.bench import Bench
+from learning.homodyne.gradients import adjoint, spice_lock_in
+from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.training import as_measured, learn
+from learning.tasks.task import Task
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")

@@ -15,9 +15,11 @@ from analysis.sweeps.measures import bench_of, with_noise
 from analysis.sweeps.store import Variable
 from circuits.homodyne.netlist import components
 from circuits.parts.component_errors import Component, Drift, Tolerances, draw_errors
-from learning import Attempt, Bench, FailedAttempt, HgeSettings, Task, TrainingResult, learn
-from learning.homodyne.settings import build_loop
-from learning.homodyne.training import TrainingProgress
+from learning.bench.bench import Bench
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.training import TrainingProgress, learn
+from learning.tasks.task import Task
 
 
 def parts_of(design: Design) -> tuple[Component, ...]:

@@ -22,13 +22,14 @@ from analysis.designs.design import Design
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import PathCheck
 from analysis.verification.boards import experiment_of
-from circuits import OutputStage
+from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
-from learning import Attempt, Bench, FailedAttempt, Task, TrainingResult
+from learning.bench.bench import Bench
 from learning.homodyne.gradients import label
-from learning.homodyne.results import Start
+from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingResult
 from learning.homodyne.settings import build_loop
 from learning.homodyne.training import judge
+from learning.tasks.task import Task
 
 NOMINAL, NOMINAL_QUICK = "nominal", "nominal-quick"
 """Names of the files, without ``.nc`` and ``.cir``."""

@@ -30,12 +30,12 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
-from circuits import HomodyneLoop
+from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.versions import versions
-from learning import Attempt
 from learning.homodyne.gradients import probe_loop
-from lockin import ErrorBudget
+from learning.homodyne.results import Attempt
+from lockin.error_budget import ErrorBudget
 
 if TYPE_CHECKING:
     from analysis.verification.verify import Verification

@@ -46,11 +46,12 @@ from analysis.verification.nominal import (
     write_nominal,
 )
 from analysis.verification.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from circuits.parts.component_errors import Component
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning import Attempt, BooleanTask
+from learning.homodyne.results import Attempt
+from learning.tasks.boolean import BooleanTask
 
 QUICK_SAMPLES = 20
 STORES = ("corners.zarr", "samples.zarr", "samples-quick.zarr", "confirmed.zarr")

@@ -39,8 +39,9 @@ from circuits.homodyne.figures import check_known, loop_figures
 from circuits.homodyne.loop import AVERAGED, READING_V, HomodyneLoop
 from circuits.homodyne.twin import channel_words, loop_words
 from circuits.signals.transient import Transient
-from dnpu_models import KineticMonteCarlo, NoisyDevice
 from dnpu_models.interface.pointers import c_functions, imported
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 

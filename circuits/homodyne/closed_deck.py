@@ -22,7 +22,7 @@ from dnpu_models.surrogate.fit import triangle_path
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists import format_number
+from netlists.reader import format_number
 
 if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop

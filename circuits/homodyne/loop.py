@@ -44,8 +44,11 @@ from circuits.signals.transient import Transient
 from dnpu_models.interface.device import LoopDevice
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, gradient, stability_limit
-from netlists import Part, load_part
+from lockin.demodulate import gradient
+from lockin.plan import DitherPlan
+from lockin.settings import LockInSettings
+from lockin.theory import stability_limit
+from netlists.reader import Part, load_part
 
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit

@@ -13,7 +13,7 @@ from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
 from inmateria.errors import InputError
-from netlists import format_number
+from netlists.reader import format_number
 
 
 def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists import Part, load_part
+from netlists.reader import Part, load_part
 
 if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop

@@ -23,9 +23,10 @@ from circuits.signals.transient import Transient
 from dnpu_models.interface.device import LoopDevice
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings
 from lockin.error_budget import FrontEnd
-from netlists import Part, available, format_number, library, load_part
+from lockin.plan import DitherPlan
+from lockin.settings import LockInSettings
+from netlists.reader import Part, available, format_number, library, load_part
 
 POINTS_PER_CYCLE = 24
 _REFERENCES = 8

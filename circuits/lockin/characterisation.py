@@ -17,9 +17,9 @@ from circuits.lockin.netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block,
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
-from lockin import LockInSettings
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise
-from netlists import Part, library
+from lockin.settings import LockInSettings
+from netlists.reader import Part, library
 
 SLOPES = (6, 12, 18, 24)
 AC_POINTS = 40

@@ -29,9 +29,12 @@ from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, enbw_Hz, golomb_ruler, plan_frequencies
+from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import _floor_digits, safe_loop_gain
-from netlists import Part, format_number, library, load_part
+from lockin.rulers import golomb_ruler
+from lockin.settings import LockInSettings
+from lockin.theory import enbw_Hz
+from netlists.reader import Part, format_number, library, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 """Preferred values per decade, IEC 60063: capacitors."""

@@ -27,8 +27,9 @@ from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import LockInReading, LockInSettings, settled_fraction, settling_time
-from netlists import Part, available, library, load_part
+from lockin.settings import LockInReading, LockInSettings
+from lockin.theory import settled_fraction, settling_time
+from netlists.reader import Part, available, library, load_part
 
 POINTS_PER_CYCLE = 32
 """Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""

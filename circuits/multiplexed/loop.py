@@ -39,8 +39,8 @@ from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import Perturbation
-from netlists import Part
+from lockin.perturbation import Perturbation
+from netlists.reader import Part
 
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit

@@ -9,7 +9,7 @@ from PySpice.Spice.Netlist import Circuit
 
 from circuits.ngspice.engine import OPTIONS, tolerances
 from circuits.parts.component_errors import with_errors
-from netlists import Part, format_number, library, load_part
+from netlists.reader import Part, format_number, library, load_part
 
 
 @dataclass(frozen=True)

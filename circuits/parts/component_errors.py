@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from inmateria.errors import InputError
-from netlists import Part
+from netlists.reader import Part
 
 if TYPE_CHECKING:
     pass

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inmateria.errors import InputError
-from netlists import Part, available, load_part
+from netlists.reader import Part, available, load_part
 
 LOOP_PARTS = (
     "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "limiter", "lowpass", "mixer",

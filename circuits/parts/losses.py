@@ -20,7 +20,7 @@ from numba import njit
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists import Part
+from netlists.reader import Part
 
 LossName = Literal["squared", "absolute", "hinge"]
 LOSS_PARTS: dict[str, str] = {"squared": "squared_error", "absolute": "absolute_error", "hinge": "hinge"}

@@ -16,7 +16,7 @@ from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
-from netlists import format_number, library, load_part
+from netlists.reader import format_number, library, load_part
 
 SPREAD = ("r", "l", "c", "re", "rc", "cc", "bf")
 """Parameters that differ from board to board."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits import OPTIONS, Engine
+from circuits.ngspice.engine import OPTIONS, Engine
 
 TRANSIENT = "rc\nV1 a 0 1\nR1 a b 1k\nC1 b 0 1u ic=0\n" + OPTIONS
 POINT = "divider\nV1 a 0 1\nR1 a b 1k\nR2 b 0 3k\n.op\n.end"

@@ -19,11 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits import Engine, HomodyneLoop, Transient
-from dnpu_models import ChipSurrogate
-from learning import GATES, Bench, HgeSettings
-from learning.homodyne.settings import build_loop
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.ngspice.engine import Engine
+from circuits.signals.transient import Transient
+from dnpu_models.surrogate.chip import ChipSurrogate
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import choose_start
+from learning.tasks.boolean import GATES
 
 STABLE = 0.01
 

@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from circuits import Engine, LockInBank, Table
-from dnpu_models import ChipSurrogate, NoiseSpectrum, NoisyDevice
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
+from circuits.signals.sources import Table
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import LockInSettings, check_bank, default_bench, plan_frequencies
-from netlists import load_part
+from netlists.reader import load_part
 
 KINDS = ("amplitude", "crosstalk", "settling", "noise", "offset", "ripple", "leakage", "drift", "stray", "any")
 """What a point is drawn for; "any" draws all at once."""

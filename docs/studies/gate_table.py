@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from dnpu_models import ChipSurrogate
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.plots.figure import new_figure, save
-from dnpu_models import ChipSurrogate
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, HgeSettings, default_bench, learn, settled_loss
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS

@@ -19,11 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from circuits import Engine, LockInBank
-from dnpu_models import DopantNetwork, KineticMonteCarlo
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.network import DopantNetwork
 from inmateria import LockInSettings, plan_frequencies
-from lockin import DitherPlan, demodulate_trace, noise_variance
+from lockin.demodulate import demodulate_trace
+from lockin.plan import DitherPlan
+from lockin.theory import noise_variance
 
 OUTPUT, TONES = 0, 4
 SPACING_HZ, AMPLITUDE_V = 15e6, 0.02

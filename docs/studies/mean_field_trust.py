@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dnpu_models import MeanField
+from dnpu_models.mean_field.model import MeanField
 from dnpu_models.mean_field.trust import LIMIT, coulomb_energy_eV
 from inmateria import DopantNetwork, KineticMonteCarlo
 from inmateria.errors import InMateriaError

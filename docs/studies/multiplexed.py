@@ -18,12 +18,15 @@ import numpy as np
 from analysis.plots.figure import new_figure, save
 from analysis.plots.mgd import plot_descent, plot_gradient_angle, plot_shares
 from analysis.verification.yields import Yield, yield_of
-from learning import SigmoidNetwork, backpropagate, digits, letters, parity, softmax_accuracy, train_many
+from learning.multiplexed.backpropagation import backpropagate, softmax_accuracy
 from learning.multiplexed.defaults import suited_training
 from learning.multiplexed.gradient_angles import gradient_angles
 from learning.multiplexed.image_network import ImageSubject
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.multiplexed.training import train_many
 from learning.samples.images import read_images
-from lockin import CODES
+from learning.samples.samples import digits, letters, parity
+from lockin.perturbation import CODES
 
 WHAT = ["angles", "parity-2", "parity-4", "imperfections", "letters", "digits", "fashion-mnist"]
 

@@ -17,19 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits import (
-    Engine,
-    MultiplexedLoop,
-    MultiplexedRun,
-    SigmoidNetworkCircuit,
-    layered_wires,
-    measured_network,
-    multiplexed_parts,
-)
-from dnpu_models import ChipSurrogate
-from learning import MgdSettings, MultiplexedDescent, SigmoidNetwork
-from lockin import CODES, Perturbation
-from lockin.perturbation import Code
+from circuits.multiplexed.device_network import layered_wires, measured_network
+from circuits.multiplexed.loop import MultiplexedLoop
+from circuits.multiplexed.run import MultiplexedRun
+from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
+from circuits.ngspice.engine import Engine
+from circuits.parts.levels import multiplexed_parts
+from dnpu_models.surrogate.chip import ChipSurrogate
+from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from lockin.perturbation import CODES, Code, Perturbation
 
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models import ChipSurrogate
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import DitherPlan, default_bench, plan_frequencies
-from lockin import common_period_average
+from lockin.averages import common_period_average
 
 WINDOW_S = 0.1
 AMPLITUDE_V = 0.02

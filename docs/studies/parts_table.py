@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from netlists import Part, available, load_part, run_deck_file
+from netlists.check import run_deck_file
+from netlists.reader import Part, available, load_part
 
 KT4 = 1.6576e-20  # 4 k T at 27 C, V^2/(Hz ohm)
 LEVELS = ("ideal", "macro", "transistor")

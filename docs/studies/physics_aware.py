@@ -18,8 +18,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from learning import PatTraining, digits, fit_model, physics_aware, softmax_accuracy, train_physics_aware
+from learning.multiplexed.backpropagation import softmax_accuracy
+from learning.physics_aware.layer import physics_aware
+from learning.physics_aware.model_fit import fit_model
+from learning.physics_aware.settings import PatTraining
 from learning.physics_aware.setups import LayerSettings, physical_setup
+from learning.physics_aware.training import train_physics_aware
+from learning.samples.samples import digits
 from learning.samples.vowels import vowels
 
 COMPOSITIONS, TARGET = 20, 2.0

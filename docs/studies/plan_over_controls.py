@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scaling_over_controls import BAND_HZ, CONTROLS, PSD, network, one_device
 
-from analysis import GradientRequirements, plan
+from analysis.gradients.planner import GradientRequirements, plan
 
 LIMIT_V = 0.2
 

@@ -14,7 +14,7 @@ from scipy.stats import beta
 
 from analysis.plots import task as task_plots
 from analysis.plots.figure import save
-from dnpu_models import ChipSurrogate
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import Bench, HgeSettings, SearchSettings, learn, search
 from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
 from learning.tasks.library import READY_MADE

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from inmateria import DitherPlan
-from lockin import golomb_ruler
+from lockin.rulers import golomb_ruler
 
 PSD = 1e-5  # nA^2/Hz
 BIAS, NOISE = 0.05, 0.05

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from inmateria import DitherPlan, LockInSettings
-from lockin import filtered_tone, gradient, noise_bandwidth_Hz
+from lockin.demodulate import gradient
+from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
 
 N, TIME_S, AMPLITUDE_V, SLOPE = 7, 0.1, 0.02, 5.0  # nA/V of the neighbours
 PSD = 1e-5  # nA^2/Hz

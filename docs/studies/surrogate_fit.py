@@ -14,7 +14,11 @@ import time
 
 import numpy as np
 
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField, SurrogateFit, fit_surrogate
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
+from dnpu_models.surrogate.fit import SurrogateFit, fit_surrogate
 
 
 def told(name: str, fit: SurrogateFit, seconds: dict[str, float]) -> None:

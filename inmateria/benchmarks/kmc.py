@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from dnpu_models import DopantNetwork, KineticMonteCarlo, MeanField
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.monte_carlo.trajectory import Method
+from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted

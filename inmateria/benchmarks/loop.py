@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.benchmarks.spice import LAYERS, chip_loop
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
-from learning import HgeSettings, learn
 from learning.bench.bench import default_bench
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.training import learn
 
 LEARNING_TOLERANCE = 1e-5
 """Of the mean field, as `inmateria learn` sets it."""

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
-from learning import MgdSettings, MultiplexedDescent, SampleSet, SigmoidNetwork, letters, parity
+from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from learning.multiplexed.reference import plain_descent
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.samples.samples import SampleSet, letters, parity
 
 ROUNDS = 5
 _SETTINGS = MgdSettings(eta=1e-3, code="random", norm=0.01, tau_theta=100, tau_x=100)

@@ -25,7 +25,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from circuits import Engine, EnginePool, RlcLayer, WaveformCircuit
+from circuits.ngspice.engine import Engine
+from circuits.ngspice.pool import EnginePool
+from circuits.physics_aware.rlc_layer import RlcLayer
+from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.checks import FloatArray
 from inmateria.errors import EngineError
 from inmateria.terminal.output import stderr

@@ -18,16 +18,17 @@ import numpy as np
 from numba import njit
 from rich.console import Console
 
-from circuits import CoSimulation, Engine
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import Engine
 from circuits.ngspice.library import find_ngspice_library
-from dnpu_models import ChipSurrogate
 from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import EngineError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
-from learning import Bench, HgeSettings
-from learning.homodyne.settings import build_loop
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings, build_loop
 
 POINTS = 50_000
 STEP_S = 1e-6

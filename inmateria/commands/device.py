@@ -10,9 +10,12 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
 from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.constants import COULOMB_EV_M
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.commands.voltages import voltages_of

@@ -66,7 +66,7 @@ def _pytorch() -> Finding:
 
 
 def _ngspice() -> list[Finding]:
-    from circuits import Engine
+    from circuits.ngspice.engine import Engine
     from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 
     try:
@@ -89,7 +89,7 @@ def _ngspice() -> list[Finding]:
 
 def _external_source(engine: Any) -> Finding:
     """A 1 mS device behind 1 ohm: the compiled callbacks must give the divider's voltage."""
-    from circuits import CoSimulation
+    from circuits.ngspice.cosimulation import CoSimulation
     from inmateria.commands.selftest_device import resistor_kernel
 
     kernel = resistor_kernel(1e-3)

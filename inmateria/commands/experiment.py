@@ -10,17 +10,20 @@ import numpy as np
 
 from analysis.designs.design import Design
 from analysis.verification.boards import board, parts_of
-from circuits import HomodyneLoop, loop_fields
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.parts.levels import loop_fields
 from circuits.parts.losses import LossName
-from dnpu_models import KineticMonteCarlo
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
-from learning import Bench, HgeSettings, Task, named_task
-from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ
+from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ, Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.settings import build_loop
-from lockin import collisions, plan_frequencies
+from learning.homodyne.settings import HgeSettings, build_loop
+from learning.tasks.library import named_task
+from learning.tasks.task import Task
+from lockin.collisions import collisions
+from lockin.plan import plan_frequencies
 
 LIVE_SPACING_HZ = 1e6
 """Tones of 26 to 51 MHz and windows of 1 us, where holes are followed one by one: a window of 0.1 s is 1e12 hops."""

@@ -8,13 +8,11 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning import (
-    Bench,
-    BooleanTask,
-    FailedAttempt,
-    HgeSettings,
-    Task,
-)
+from learning.bench.bench import Bench
+from learning.homodyne.results import FailedAttempt
+from learning.homodyne.settings import HgeSettings
+from learning.tasks.boolean import BooleanTask
+from learning.tasks.task import Task
 
 
 def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:

@@ -12,20 +12,27 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from analysis import compare, loss_gradients, predict_loop
-from circuits import Engine, HomodyneLoop, Transient, offset_bias
-from dnpu_models import KineticMonteCarlo
+from analysis.gradients.compare import compare
+from analysis.gradients.loop_budget import predict_loop
+from analysis.gradients.path_check import loss_gradients
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.offsets import offset_bias
+from circuits.ngspice.engine import Engine
+from circuits.signals.transient import Transient
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from inmateria.checks import FloatArray
 from inmateria.commands.experiment import check_level, check_points, rehearsal
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
-from learning import Bench, HgeSettings, Task, adjoint, monte_carlo_difference, spice_lock_in
+from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.settings import build_loop
+from learning.homodyne.gradients import adjoint, monte_carlo_difference, spice_lock_in
+from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import as_measured
-from lockin import ErrorBudget
+from learning.tasks.task import Task
+from lockin.error_budget import ErrorBudget
 
 POINTS_PER_CYCLE = 24.0
 DIFFERENCE_HOPS = 1_000_000

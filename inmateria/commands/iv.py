@@ -13,7 +13,9 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from dnpu_models import ChipSurrogate, KineticMonteCarlo, MeanField
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.commands.voltages import _volts, _within, terminal_of, voltages_of

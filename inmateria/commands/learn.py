@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 from rich.console import Console
 
-from analysis import check_path
-from analysis.gradients.path_check import PathCheck
-from circuits import Engine, HomodyneLoop, Transient
+from analysis.gradients.path_check import PathCheck, check_path
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.ngspice.engine import Engine
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.commands.experiment import planned_loop
 from inmateria.commands.facts import check_budget, failed_facts, held_out_A, task_facts
@@ -19,18 +20,12 @@ from inmateria.commands.results import Results
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
-from learning import (
-    Attempt,
-    Bench,
-    BooleanTask,
-    FailedAttempt,
-    Task,
-    TrainingResult,
-    learn,
-    training_trace,
-)
+from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.training import EngineName
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, training_trace
+from learning.homodyne.training import EngineName, learn
+from learning.tasks.boolean import BooleanTask
+from learning.tasks.task import Task
 
 CHECK_DITHER_V = 0.005
 

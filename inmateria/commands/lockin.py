@@ -12,17 +12,17 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from circuits import Engine, characterise_lockin
-from circuits.lockin.characterisation import SLOPES
+from circuits.lockin.characterisation import SLOPES, characterise_lockin
+from circuits.ngspice.engine import Engine
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from inmateria.versions import versions
-from lockin import Characterisation, LockInSettings, characterise, enbw_Hz, settling_time
-from lockin.characterisation import at_slope
-from lockin.settings import Mixer
-from netlists import load_part
+from lockin.characterisation import Characterisation, at_slope, characterise
+from lockin.settings import LockInSettings, Mixer
+from lockin.theory import enbw_Hz, settling_time
+from netlists.reader import load_part
 
 SHOWN_DB = 150.0
 """Rejections above are shown as such: what limits them are rounding and the last of settling."""

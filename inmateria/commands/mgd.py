@@ -14,27 +14,20 @@ import xarray as xr
 from rich.console import Console
 
 from analysis.verification.yields import yield_of
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.commands.results import Results
 from inmateria.errors import InMateriaError, InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, descent_bar
-from learning import (
-    MgdTraining,
-    MultiplexedDescent,
-    SampleSet,
-    SigmoidNetwork,
-    digits,
-    done_so_far,
-    letters,
-    parity,
-    softmax_accuracy,
-    train_many,
-)
+from learning.multiplexed.backpropagation import softmax_accuracy
 from learning.multiplexed.defaults import suited_training
+from learning.multiplexed.descent import MultiplexedDescent
 from learning.multiplexed.in_ngspice import circuit_training, train_in_ngspice
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.multiplexed.training import MgdTraining, done_so_far, train_many
 from learning.samples.images import read_images
 from learning.samples.problem import Problem
+from learning.samples.samples import SampleSet, digits, letters, parity
 
 TASKS = "XOR, parity-3 to parity-10, letters, digits, mnist, fashion-mnist, cifar-10"
 IMAGES = ("mnist", "fashion-mnist", "cifar-10")
@@ -196,7 +189,7 @@ def run_mgd(
 
 def _compile(samples: SampleSet) -> None:
     """Have the loop compiled before the clock of the progress bar runs."""
-    from learning import MgdSettings
+    from learning.multiplexed.descent import MgdSettings
 
     network = SigmoidNetwork(samples.sizes)
     start = np.zeros(network.parameters)

@@ -13,19 +13,21 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from circuits import EnginePool
-from dnpu_models import ChipSurrogate
+from circuits.ngspice.pool import EnginePool
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.commands.results import Results
 from inmateria.errors import InMateriaError, InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, training_bar
-from learning import PatTraining, SampleSet, digits, softmax_accuracy
 from learning.bench.devices import DeviceOptions, make_device
 from learning.checkpoint_folder import claim
+from learning.multiplexed.backpropagation import softmax_accuracy
+from learning.physics_aware.settings import PatTraining
 from learning.physics_aware.setups import LayerSettings, PhysicalSetup, physical_setup
 from learning.pytorch import pytorch
 from learning.samples.data_folder import data_folder
 from learning.samples.images import pooled, read_images
+from learning.samples.samples import SampleSet, digits
 from learning.samples.vowels import vowels
 
 TASKS = "vowels, digits, mnist, fashion-mnist"
@@ -196,7 +198,7 @@ def _chip(layer: LayerSettings, device: str | None) -> Any:
 
 def _fit(setup: PhysicalSetup, training: PatTraining, seed: int) -> Any:
     """The model of the system as drawn."""
-    from learning import fit_model
+    from learning.physics_aware.model_fit import fit_model
 
     if training.mode == "ideal":
         return None

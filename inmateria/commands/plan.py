@@ -11,14 +11,15 @@ import xarray as xr
 from rich.console import Console
 
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
-from dnpu_models import KineticMonteCarlo
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
 from inmateria.versions import versions
-from learning import Bench, HgeSettings
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings
 
 
 def parse_band(text: str | None) -> tuple[float, float] | None:

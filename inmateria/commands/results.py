@@ -9,8 +9,9 @@ from typing import Any
 
 import xarray as xr
 
-from analysis import loop_dataset, save_dataset
-from circuits import HomodyneLoop, Transient
+from analysis.datasets import loop_dataset, save_dataset
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
 from inmateria.errors import InMateriaError
 from inmateria.terminal.output import SCHEMA, as_text, document, error_fields, writing
 

@@ -15,21 +15,14 @@ from inmateria.commands.facts import failed_facts, held_out_A, task_facts
 from inmateria.commands.results import Results
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
-from learning import (
-    Bench,
-    HgeSettings,
-    SearchResult,
-    SearchSettings,
-    Task,
-    Trace,
-    TrainingResult,
-    evaluations_to_first,
-    learn,
-    search,
-    training_trace,
-)
+from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.training import EngineName
+from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.training import EngineName, learn
+from learning.searches.meter import SearchResult, SearchSettings, Trace
+from learning.searches.search import search
+from learning.tasks.task import Task
 
 METHODS = ("hge", "random", "differences", "spsa", "evolution")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dnpu_models import SteppableKernel
+from dnpu_models.interface.device import SteppableKernel
 
 
 @njit(cache=True)

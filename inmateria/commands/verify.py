@@ -16,7 +16,7 @@ from analysis.designs.design import Design
 from analysis.verification.criteria import all_passing
 from analysis.verification.nominal import NOMINAL, NOMINAL_QUICK
 from analysis.verification.verify import RUNS, STORES, Verification, verify
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.commands.facts import failed_facts
 from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import as_text, document, stderr, writing

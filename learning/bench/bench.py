@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuits import PatternSequence
 from circuits.homodyne.loop import Peaks
-from dnpu_models import DopantNetwork, MeanField
+from circuits.signals.patterns import PatternSequence
 from dnpu_models.interface.device import TrainableDevice
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
-from lockin import DitherPlan, plan_frequencies
+from lockin.plan import DitherPlan, plan_frequencies
 
 DEFAULT_DEVICE_SEED = 0
 DEFAULT_PRESET = "tertilt2022"

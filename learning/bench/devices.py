@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 from learning.bench.bench import (
     CHIP_INPUTS,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.designs.design import Design
-from learning import Bench, HgeSettings, Task
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings
+from learning.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)

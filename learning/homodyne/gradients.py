@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from circuits import Engine, HomodyneLoop, OutputStage, Transient
-from circuits.homodyne.loop import Peaks, opened_errors
-from dnpu_models import KineticMonteCarlo
+from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
+from circuits.ngspice.engine import Engine
+from circuits.signals.transient import Transient
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
-from lockin import DitherAverage, common_period_average, dither_average
-from netlists import Part
+from lockin.averages import DitherAverage, common_period_average, dither_average
+from netlists.reader import Part
 
 
 def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.DataArray:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuits import HomodyneLoop, Transient
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from circuits import HomodyneLoop, OutputStage
-from circuits.homodyne.loop import Peaks
+from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks
 from circuits.parts.losses import LossName
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from learning.tasks.task import SEPARATION_MIN_A, Task
-from netlists import Part
+from netlists.reader import Part
 
 
 @dataclass(frozen=True)

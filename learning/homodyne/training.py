@@ -16,8 +16,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from circuits import Engine, HomodyneLoop, Transient
-from circuits.ngspice.engine import Progress
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.ngspice.engine import Engine, Progress
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.bench.bench import Bench

@@ -31,9 +31,8 @@ from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.multiplexed import kernel
 from learning.multiplexed.sigmoid_kernel import NetworkData, network_steps
-from lockin import Perturbation
 from lockin.counter_words import key_of
-from lockin.perturbation import Code
+from lockin.perturbation import Code, Perturbation
 
 _COST_NOISE, _UPDATE_NOISE = 1, 2  # which streams of the seed; 0 are the signs of the random code
 
@@ -180,7 +179,7 @@ class MultiplexedDescent:
 
     Examples
     --------
-    >>> from learning import MgdSettings, MultiplexedDescent
+    >>> from inmateria import MgdSettings, MultiplexedDescent
     >>> bowl = MultiplexedDescent(lambda theta, sample: float(theta @ theta), [1.0, -2.0], MgdSettings(eta=0.1))
     >>> bowl.run(200)
     >>> bool(abs(bowl.theta).max() < 0.05)

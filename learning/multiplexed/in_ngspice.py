@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit
+from circuits.multiplexed.loop import MultiplexedLoop
+from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
+from circuits.ngspice.engine import Engine
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError, Interrupted
 from learning.angles import angle_deg

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from circuits import Engine, EnginePool, FailedSample, RlcLayer, WaveformCircuit
+from circuits.ngspice.engine import Engine
+from circuits.ngspice.pool import EnginePool
+from circuits.physics_aware.rlc_layer import RlcLayer
+from circuits.physics_aware.waveform_circuit import FailedSample, WaveformCircuit
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.physics_aware.systems import checked_values, with_noise

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from circuits import Engine, EnginePool, RlcLayer
+from circuits.ngspice.engine import Engine
+from circuits.ngspice.pool import EnginePool
+from circuits.physics_aware.rlc_layer import RlcLayer
 from inmateria.errors import InputError
 from learning.physics_aware.circuit_system import RlcSystem
 from learning.physics_aware.device_system import DeviceSystem

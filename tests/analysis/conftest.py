@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dnpu_models import ChipSurrogate
-from learning import Bench
+from dnpu_models.surrogate.chip import ChipSurrogate
+from learning.bench.bench import Bench
 from learning.homodyne.results import Attempt, Start
 from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import judge

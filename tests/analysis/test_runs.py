@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import check_path, compare, loop_dataset, loss_gradients, save_dataset
+from analysis.datasets import loop_dataset, save_dataset
+from analysis.gradients.compare import compare
+from analysis.gradients.path_check import check_path, loss_gradients
 from analysis.plots.figure import save
 from analysis.plots.loop import plot_gradients, plot_learning, plot_path_check, plot_truth_table, plot_waveforms
-from dnpu_models import DopantNetwork, MeanField
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask
+from learning.bench.bench import Bench
 from learning.homodyne.results import Attempt, Start
 from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import judge
+from learning.tasks.boolean import BooleanTask
 
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])
 TASK = BooleanTask("AND")

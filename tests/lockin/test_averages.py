@@ -5,7 +5,8 @@ import pytest
 from scipy.special import iv, jv
 
 from inmateria.errors import InputError
-from lockin import DitherPlan, common_period_average, dither_average, plan_frequencies
+from lockin.averages import common_period_average, dither_average
+from lockin.plan import DitherPlan, plan_frequencies
 
 V = np.array([0.2, -0.1, 0.4])
 C = np.array([3.0, -2.0, 1.5])

@@ -9,16 +9,18 @@ import pytest
 from scipy.special import gammaincinv
 
 from inmateria.errors import InputError
-from lockin import Characterisation, LockInSettings, characterise
 from lockin.characterisation import (
     INTERFERENCE,
     TOLERATED,
+    Characterisation,
     Digital,
     _curvature,
     bandwidth_Hz,
+    characterise,
     rolloff_dB_per_octave,
     settling_s,
 )
+from lockin.settings import LockInSettings
 
 TAU, F = 10e-3, 1000.0
 ENBW = {6: 1 / 4, 12: 1 / 8, 18: 3 / 32, 24: 5 / 64}

@@ -7,16 +7,10 @@ import pytest
 from scipy.special import gammainc
 
 from inmateria.errors import InputError
-from lockin import (
-    DitherPlan,
-    LockInSettings,
-    calibrate_phase,
-    demodulate,
-    demodulate_trace,
-    gradient,
-    plan_frequencies,
-    rc_filter,
-)
+from lockin.demodulate import calibrate_phase, demodulate, demodulate_trace, gradient
+from lockin.filters import rc_filter
+from lockin.plan import DitherPlan, plan_frequencies
+from lockin.settings import LockInSettings
 
 SLOPES = [6, 12, 18, 24]
 

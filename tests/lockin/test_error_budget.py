@@ -4,19 +4,13 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from lockin import (
-    TERMS,
-    DitherPlan,
-    FrontEnd,
-    LockInSettings,
-    enbw_Hz,
-    error_budget,
-    filtered_tone,
-    gradient,
-    noise_bandwidth_Hz,
-    plan_frequencies,
-    rc_filter,
-)
+from lockin.demodulate import gradient
+from lockin.error_budget import TERMS, FrontEnd, error_budget
+from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
+from lockin.filters import rc_filter
+from lockin.plan import DitherPlan, plan_frequencies
+from lockin.settings import LockInSettings
+from lockin.theory import enbw_Hz
 
 V = np.array([0.1, 0.2, -0.3])
 EXACT_STEP = 1e-5

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from inmateria.errors import InputError
-from lockin import CODES, LockInSettings, Perturbation, gradient
 from lockin.counter_words import gaussian, key_of, uniform, word
+from lockin.demodulate import gradient
+from lockin.perturbation import CODES, Perturbation
+from lockin.settings import LockInSettings
 
 DETERMINISTIC = [code for code in CODES if code != "random"]
 

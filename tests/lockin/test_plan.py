@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inmateria.errors import InputError
-from lockin import DitherPlan, collisions, golomb_ruler, plan_frequencies
+from lockin.collisions import collisions
+from lockin.plan import DitherPlan, plan_frequencies
+from lockin.rulers import golomb_ruler
 
 
 def brute_products(tones):

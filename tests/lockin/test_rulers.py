@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from inmateria.errors import InputError
-from lockin import golomb_ruler, is_golomb
+from lockin.rulers import golomb_ruler, is_golomb
 
 # Lengths of optimal rulers with n = 1, 2, ... marks (OEIS A003022).
 OPTIMA = [0, 1, 3, 6, 11, 17, 25, 34, 44, 55, 72, 85, 106, 127, 151, 177]

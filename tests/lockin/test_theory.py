@@ -8,18 +8,11 @@ from scipy.integrate import quad
 from scipy.stats import chi2
 
 from inmateria.errors import InputError
-from lockin import (
-    DitherPlan,
-    LockInSettings,
-    enbw_Hz,
-    gradient,
-    noise_variance,
-    rc_filter,
-    settled_fraction,
-    settling_time,
-    stability_limit,
-    stability_margin,
-)
+from lockin.demodulate import gradient
+from lockin.filters import rc_filter
+from lockin.plan import DitherPlan
+from lockin.settings import LockInSettings
+from lockin.theory import enbw_Hz, noise_variance, settled_fraction, settling_time, stability_limit, stability_margin
 
 TAU = 0.02
 SETTINGS = [LockInSettings(TAU, slope) for slope in (6, 12, 18, 24)] + [

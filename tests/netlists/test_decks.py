@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from netlists import available, load_part, run_deck, run_deck_file
+from netlists.check import run_deck, run_deck_file
+from netlists.reader import available, load_part
 
 FOLDER = Path(str(files("netlists")))
 PARTS = [pytest.param(name, level, id=f"{level}-{name}") for name, level in available()]

@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 
 from inmateria.errors import EngineError, InputError, NetlistError
-from netlists import (
-    available,
-    format_number,
-    library,
-    load_part,
-    parse_number,
-    parse_part,
-    run_deck,
-    run_deck_file,
-)
+from netlists.check import run_deck, run_deck_file
+from netlists.reader import available, format_number, library, load_part, parse_number, parse_part
 
 FOLDER = Path(str(files("netlists")))
 INTERFACES = {  # pins in order and parameters: other rooms and users' files rely on them

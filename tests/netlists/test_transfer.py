@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from netlists import load_part, run_deck_file
+from netlists.check import run_deck_file
+from netlists.reader import load_part
 
 OPAMPS = {name: load_part(f"opamp_{name}", "macro").defaults for name in ("op07", "tl072")}
 TRIANGLE = ((0.0, 0.0), (1e-3, 0.4), (3e-3, -0.4), (4e-3, 0.0), (6e-3, 0.0))  # s, V

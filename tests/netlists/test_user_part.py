@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError, NetlistError
-from netlists import load_part, user_part
+from netlists.reader import load_part
+from netlists.user_part import user_part
 
 MULTIPLIER = """a user's bench, whose own sources and analyses are left out
 Vtest a 0 1

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from analysis.designs.design import Design
-from circuits import loop_fields
-from dnpu_models import NoisyDevice
+from circuits.parts.levels import loop_fields
+from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask, default_bench
+from learning.bench.bench import Bench, default_bench
 from learning.homodyne.settings import HgeSettings, build_loop
-from netlists import load_part
+from learning.tasks.boolean import BooleanTask
+from netlists.reader import load_part
 
 TOML = """
 name = "mine"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import compare
+from analysis.gradients.compare import compare
 from inmateria.errors import InputError
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from analysis import GradientRequirements, plan
+from analysis.gradients.planner import GradientRequirements, plan
 from inmateria.errors import InputError
-from lockin import FrontEnd, collisions, gradient
+from lockin.collisions import collisions
+from lockin.demodulate import gradient
+from lockin.error_budget import FrontEnd
 
 SLOPES = np.array([3.0, -2.0, 1.0, 4.0])
 CUBIC = 500.0
@@ -100,7 +102,7 @@ def test_weak_and_curved_controls_get_amplitudes_of_their_own():
 
 
 def test_learning_rate_has_a_margin():
-    from lockin import stability_margin
+    from lockin.theory import stability_margin
 
     found = plan(wanted(filters=("24",), band_Hz=(100.0, 1000.0), curvature=50.0))
     assert stability_margin(found.settings, 50.0 * found.learning_rate) == pytest.approx(3.0)

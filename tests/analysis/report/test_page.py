@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import check_path
+from analysis.gradients.path_check import check_path
 from analysis.report.page import Criterion, Figure, Report, Section, Table, Text, Waves, render_report, write_report
 from analysis.report.plots import curves
 from analysis.report.schematic import quantity, stages
@@ -29,12 +29,15 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
-from circuits import loop_fields
+from circuits.parts.levels import loop_fields
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask, adjoint
+from learning.bench.bench import Bench
+from learning.homodyne.gradients import adjoint
 from learning.homodyne.results import Attempt
 from learning.homodyne.settings import HgeSettings, build_loop
-from lockin import LockInSettings, error_budget
+from learning.tasks.boolean import BooleanTask
+from lockin.error_budget import error_budget
+from lockin.settings import LockInSettings
 
 from ..conftest import START
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import check_path
 from analysis.designs.design import Design
+from analysis.gradients.path_check import check_path
 from analysis.verification.boards import outcome, train
 from analysis.verification.nominal import NominalRun, identity_of, read_nominal, write_nominal
 from inmateria.errors import ConvergenceError
-from learning import Bench, FailedAttempt
+from learning.bench.bench import Bench
+from learning.homodyne.results import FailedAttempt
 
 ERRORS = {"w0.rate": 0.01}
 

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import check_path
 from analysis.designs.design import Design
+from analysis.gradients.path_check import check_path
 from analysis.report.page import Criterion, render_report
 from analysis.verification.nominal import NominalRun
 from analysis.verification.report import last_budget, verification_report
 from analysis.verification.verify import Confirmation, Verification
 from analysis.verification.yields import Sensitivity, yield_of
 from inmateria.errors import ConvergenceError
-from learning import Attempt, Bench, FailedAttempt, HgeSettings, TrainingResult
+from learning.bench.bench import Bench
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+from learning.homodyne.settings import HgeSettings
 
 PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
 

@@ -13,16 +13,27 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits import HomodyneLoop, OutputStage, PatternSequence, Transient, loop_fields
 from circuits.homodyne.averaged_kernel import lattice
+from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.homodyne.netlist import components
 from circuits.parts.component_errors import Tolerances, draw_errors
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, NoiseSpectrum, NoisyDevice, SteppableKernel
+from circuits.parts.levels import loop_fields
+from circuits.signals.patterns import PatternSequence
+from circuits.signals.transient import Transient
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.many import ROOM, ROWS, pieces, scratch_size
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings, learn
-from lockin import common_period_average, plan_frequencies
-from netlists import load_part
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.training import learn
+from lockin.averages import common_period_average
+from lockin.plan import plan_frequencies
+from netlists.reader import load_part
 
 Array = NDArray[np.float64]
 

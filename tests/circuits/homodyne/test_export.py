@@ -21,8 +21,8 @@ from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin import plan_frequencies
-from netlists import load_part
+from lockin.plan import plan_frequencies
+from netlists.reader import load_part
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from circuits import CoSimulation, Drive, Engine, Sine
-from circuits.ngspice.engine import OPTIONS
-from dnpu_models import DopantNetwork, KineticMonteCarlo, MasterEquation
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import OPTIONS, Engine
+from circuits.signals.sources import Drive, Sine
+from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.geometry import Electrode, Rectangle
+from dnpu_models.network.network import DopantNetwork
 
 SIDE = 60e-9
 FALSE_ALARM = 1e-4

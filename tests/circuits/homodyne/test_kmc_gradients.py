@@ -10,9 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from circuits import Engine, LockInBank
-from dnpu_models import DopantNetwork, KineticMonteCarlo, MasterEquation
-from lockin import LockInSettings, common_period_average, demodulate_trace, plan_frequencies
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
+from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from lockin.averages import common_period_average
+from lockin.demodulate import demodulate_trace
+from lockin.plan import plan_frequencies
+from lockin.settings import LockInSettings
 
 FALSE_ALARM = 1e-4
 SETTLING, PERIODS = 8, 240

@@ -12,13 +12,20 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits import Engine, HomodyneLoop, OutputStage, PatternSequence, Transient
-from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, SteppableKernel
+from circuits.homodyne.loop import HomodyneLoop, OutputStage
+from circuits.ngspice.engine import Engine
+from circuits.signals.patterns import PatternSequence
+from circuits.signals.transient import Transient
 from dnpu_models.interface import pointers
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from lockin import DitherPlan, dither_average, plan_frequencies
+from lockin.averages import dither_average
 from lockin.filters import rc_filter
-from netlists import load_part
+from lockin.plan import DitherPlan, plan_frequencies
+from netlists.reader import load_part
 
 Array = NDArray[np.float64]
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])

@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import check_bank, predict_bank
-from circuits import Engine, LockInBank, Table
-from dnpu_models import ChipSurrogate, NoiseSpectrum, NoisyDevice
+from analysis.budget_check import check_bank, predict_bank
+from circuits.lockin.bank import LockInBank
+from circuits.ngspice.engine import Engine
+from circuits.signals.sources import Table
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from lockin import LockInSettings, plan_frequencies
-from netlists import load_part
+from lockin.plan import plan_frequencies
+from lockin.settings import LockInSettings
+from netlists.reader import load_part
 
 N = 3
 

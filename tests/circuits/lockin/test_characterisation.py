@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.special import gammaincinv
 
-from circuits import Engine, characterise_lockin
+from circuits.lockin.characterisation import characterise_lockin
+from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError, NetlistError
-from lockin import Characterisation, LockInSettings
-from lockin.characterisation import INTERFERENCE, TOLERATED
-from netlists import parse_part
+from lockin.characterisation import INTERFERENCE, TOLERATED, Characterisation
+from lockin.settings import LockInSettings
+from netlists.reader import parse_part
 
 TAU, F = 5e-3, 1000.0
 ENBW = {6: 1 / 4, 12: 1 / 8, 18: 3 / 32, 24: 5 / 64}

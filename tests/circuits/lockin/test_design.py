@@ -13,11 +13,22 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from circuits import Engine, LockInDesign, LockInRequirements, design_lockin, measure_design
-from circuits.lockin.design import E24, E96, _errors, nearest_rc
+from circuits.lockin.design import (
+    E24,
+    E96,
+    LockInDesign,
+    LockInRequirements,
+    _errors,
+    design_lockin,
+    measure_design,
+    nearest_rc,
+)
+from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError
-from lockin import LockInSettings, gradient, stability_margin
-from netlists import parse_part
+from lockin.demodulate import gradient
+from lockin.settings import LockInSettings
+from lockin.theory import stability_margin
+from netlists.reader import parse_part
 
 EASY = LockInRequirements(
     channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_V=0.05,

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from circuits import (
-    Engine,
-    LockInRequirements,
-    characterise_lockin,
-    design_lockin,
-    lockin_block,
-    measure_design,
-)
-from lockin import Characterisation, LockInSettings, enbw_Hz, settling_time
-from netlists import available, load_part
+from circuits.lockin.characterisation import characterise_lockin
+from circuits.lockin.design import LockInRequirements, design_lockin, measure_design
+from circuits.lockin.netlist import lockin_block
+from circuits.ngspice.engine import Engine
+from lockin.characterisation import Characterisation
+from lockin.settings import LockInSettings
+from lockin.theory import enbw_Hz, settling_time
+from netlists.reader import available, load_part
 
 TAU, F = 2e-3, 1000.0
 

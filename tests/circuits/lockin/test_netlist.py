@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuits import Engine, lockin_block
-from circuits.lockin.netlist import LockInBlock
+from circuits.lockin.netlist import LockInBlock, lockin_block
+from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError
-from lockin import LockInSettings, demodulate, demodulate_trace
-from netlists import load_part, parse_part
+from lockin.demodulate import demodulate, demodulate_trace
+from lockin.settings import LockInSettings
+from netlists.reader import load_part, parse_part
 
 F = 1000.0
 TAU = 5e-3

@@ -12,11 +12,16 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits import DeviceNetwork, Engine, MultiplexedLoop, Wire, layered_wires, measured_network
-from dnpu_models import ChipSurrogate, NoiseSpectrum, NoisyDevice, SteppableKernel
+from circuits.multiplexed.device_network import DeviceNetwork, Wire, layered_wires, measured_network
+from circuits.multiplexed.loop import MultiplexedLoop
+from circuits.ngspice.engine import Engine
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from learning import MgdSettings, MultiplexedDescent
-from lockin import Perturbation
+from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
+from lockin.perturbation import Perturbation
 
 Array = NDArray[np.float64]
 INPUTS = 0.3 * np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from circuits import Engine, MultiplexedLoop, SigmoidNetworkCircuit, multiplexed_parts
+from circuits.multiplexed.loop import MultiplexedLoop
 from circuits.multiplexed.run import MultiplexedRun
+from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
+from circuits.ngspice.engine import Engine
 from circuits.parts.assembly import Assembly
+from circuits.parts.levels import multiplexed_parts
 from inmateria.errors import InputError
-from learning import MgdSettings, MultiplexedDescent, SigmoidNetwork
-from lockin import Perturbation
-from netlists import load_part, run_deck_file
+from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from lockin.perturbation import Perturbation
+from netlists.check import run_deck_file
+from netlists.reader import load_part
 
 Array = NDArray[np.float64]
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

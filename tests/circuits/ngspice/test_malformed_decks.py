@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.errors import (
     ConvergenceError,
     EngineCrashError,

@@ -16,28 +16,24 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
-from circuits import (
-    OPTIONS,
-    CoSimulation,
-    Engine,
-    HomodyneLoop,
-    OutputStage,
-    PatternSequence,
-    Transient,
-    noise_currents,
-)
-from dnpu_models import (
-    ChipSurrogate,
-    DopantNetwork,
-    MeanField,
-    NoiseSpectrum,
-    NoisyDevice,
-    OpenCircuit,
-    SteppableKernel,
-)
+from circuits.homodyne.loop import HomodyneLoop, OutputStage
+from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.engine import OPTIONS, Engine
+from circuits.ngspice.noise import noise_currents
+from circuits.signals.patterns import PatternSequence
+from circuits.signals.transient import Transient
+from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.interface.pointers import c_functions
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.noise.noisy_device import NoisyDevice, OpenCircuit
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from lockin import DitherPlan, LockInSettings, demodulate_trace, gradient, noise_variance, plan_frequencies
+from lockin.demodulate import demodulate_trace, gradient
+from lockin.plan import DitherPlan, plan_frequencies
+from lockin.settings import LockInSettings
+from lockin.theory import noise_variance
 
 Array = NDArray[np.float64]
 FALSE_ALARM = 1e-5

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits import Engine, EnginePool, Outcome, Vectors
+from circuits.ngspice.engine import Engine, Vectors
+from circuits.ngspice.pool import EnginePool, Outcome
 from inmateria.errors import (
     AbsurdValueError,
     EngineCrashError,

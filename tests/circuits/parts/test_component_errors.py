@@ -8,14 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuits import Engine, HomodyneLoop, loop_fields
+from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import components
+from circuits.ngspice.engine import Engine
 from circuits.parts.component_errors import Drift, Tolerances, draw_errors
-from dnpu_models import DopantNetwork, MeanField
+from circuits.parts.levels import loop_fields
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
-from learning import Bench, HgeSettings
-from learning.homodyne.settings import build_loop
-from netlists import load_part
+from learning.bench.bench import Bench
+from learning.homodyne.settings import HgeSettings, build_loop
+from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
 

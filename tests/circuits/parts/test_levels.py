@@ -7,13 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuits import Engine, HomodyneLoop, loop_fields, offset_bias, parts_at
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.offsets import offset_bias
+from circuits.ngspice.engine import Engine
+from circuits.parts.levels import loop_fields, parts_at
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning import HgeSettings, default_bench
-from learning.homodyne.settings import build_loop
+from learning.bench.bench import default_bench
+from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import as_measured
-from netlists import load_part
+from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
 NO_OFFSETS = {"mixer": {"offset": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0}, "integrator": {"vos": 0.0}}

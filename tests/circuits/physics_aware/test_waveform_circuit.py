@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuits import Engine, EnginePool, RlcLayer, WaveformCircuit
+from circuits.ngspice.engine import Engine
+from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import rlc_layer_kernel as kernel
+from circuits.physics_aware.rlc_layer import RlcLayer
+from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.errors import ConvergenceError, InputError
-from netlists import load_part
+from netlists.reader import load_part
 
 RC = "R1 in out 1k\nC1 out 0 1n"  # time constant 1 us
 GUARDED = "Bout out 0 V = V(in) > 2.5 ? 1/(V(in)-V(in)) : V(in)\nRload out 0 1k"  # no answer above 2.5 V

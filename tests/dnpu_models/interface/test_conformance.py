@@ -15,17 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnpu_models import (
-    ChipSurrogate,
-    DopantNetwork,
-    Electrode,
-    KineticMonteCarlo,
-    MasterEquation,
-    MeanField,
-    Rectangle,
-    SteppableKernel,
-)
 from dnpu_models.interface.conformance import CHECKS, Examination, check_device
+from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.geometry import Electrode, Rectangle
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 
 Find = Callable[[str], Path]

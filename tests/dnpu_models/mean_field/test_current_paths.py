@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dnpu_models import DopantNetwork, MeanField
 from dnpu_models.mean_field.current_paths import HopCurrents, hop_currents, largest_paths
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.network.network import DopantNetwork
 
 
 @pytest.fixture(scope="module")

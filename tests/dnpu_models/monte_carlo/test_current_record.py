@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.integrate import solve_ivp
 
-from dnpu_models import CurrentRecord, DopantNetwork, KineticMonteCarlo, MasterEquation
+from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.monte_carlo.current_record import CurrentRecord
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.monte_carlo.trajectory import Method
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
 
 from ..small_networks import chain, small_network

@@ -13,11 +13,13 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
-from dnpu_models import DopantNetwork, KineticMonteCarlo, MasterEquation
+from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo import graph_kernel, row_kernel, vector_rates
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.monte_carlo.reference import direct_rates
 from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
+from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import ConvergenceError
 from inmateria.random_words import next_word, uniform
 

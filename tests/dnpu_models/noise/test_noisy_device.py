@@ -17,8 +17,11 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from dnpu_models import ChipSurrogate, Differentiable, NoiseSpectrum, NoisyDevice, OpenCircuit, Steppable, noise_source
+from dnpu_models.interface.device import Differentiable, Steppable
 from dnpu_models.noise import kernel as noise_kernel
+from dnpu_models.noise.noisy_device import NoisyDevice, OpenCircuit, noise_source
+from dnpu_models.noise.spectrum import NoiseSpectrum
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 
 Array = NDArray[np.float64]

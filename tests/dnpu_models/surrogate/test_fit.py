@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dnpu_models import ChipSurrogate, DopantNetwork, Estimate, KineticMonteCarlo, MeanField, read_io_dat
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.estimate import Estimate
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.fit import STEP, SurrogateFit, fit_surrogate, sobol_points, triangle_path
+from dnpu_models.surrogate.samples import read_io_dat
 from inmateria.errors import ConvergenceError, InputError
 
 Array = NDArray[np.float64]
@@ -216,8 +221,9 @@ def test_mean_field_and_monte_carlo(network: DopantNetwork) -> None:
 
 def test_in_the_loop(network: DopantNetwork) -> None:
     """The circuit's lock-ins read the surrogate's own gradient, all seven at once (5 mV; kinks are what is left)."""
-    from analysis import compare
-    from learning import Bench, adjoint, spice_lock_in
+    from analysis.gradients.compare import compare
+    from learning.bench.bench import Bench
+    from learning.homodyne.gradients import adjoint, spice_lock_in
 
     found = fit_surrogate(MeanField(network), samples=1000, hidden=(32, 32), epochs=15, seed=4)
     bench = Bench(found.surrogate)

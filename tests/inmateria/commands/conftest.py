@@ -7,10 +7,11 @@ from functools import partial
 
 import pytest
 
-from analysis import check_path
+from analysis.gradients.path_check import check_path
 from inmateria.commands import experiment
 from inmateria.commands import learn as learning_run
-from learning import HgeSettings, RegressionTask
+from learning.homodyne.settings import HgeSettings
+from learning.tasks.regression import RegressionTask
 from learning.tasks.task import Task
 
 from .command import Result, in_process

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dnpu_models import ChipSurrogate, DopantNetwork, MeanField, MeanFieldTrustWarning
 from dnpu_models.mean_field.current_paths import hop_currents
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.mean_field.trust import MeanFieldTrustWarning
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 
 from .command import assert_refused, in_process
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dnpu_models import ChipSurrogate
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.commands.experiment import make_bench, parse_electrodes
 from inmateria.errors import InputError
 from learning.bench.devices import DeviceOptions

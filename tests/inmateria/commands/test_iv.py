@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dnpu_models import ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
+from dnpu_models.mean_field.model import MeanField
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.commands import iv as iv_run
 
 from .command import assert_refused, in_process

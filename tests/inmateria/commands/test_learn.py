@@ -14,7 +14,7 @@ import xarray as xr
 
 from inmateria.errors import ConvergenceError
 from learning.homodyne import training as hge
-from lockin import TERMS
+from lockin.error_budget import TERMS
 
 from .command import in_child, in_process
 from .conftest import Short
@@ -189,7 +189,7 @@ def test_random_controls_follow_the_seed(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_rejected_steps_are_ngspices_own(tmp_path: Path) -> None:
-    from circuits import Engine
+    from circuits.ngspice.engine import Engine
 
     circuit = (
         "stiff\nV1 a 0 PULSE(0 5 1e-4 1n 1n 4e-4 1e-3)\nR1 a b 1k\nD1 b 0 dm\nC1 b 0 1n\n.model dm D(cjo=1p tt=1u)"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from learning import SigmoidNetwork, parity
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.samples.samples import parity
 
 from .command import COMMAND, assert_refused, environment, in_child, in_process
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dnpu_models import DopantNetwork, KineticMonteCarlo, MasterEquation
+from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
-from learning import Bench, default_bench, monte_carlo_difference, spice_lock_in
+from learning.bench.bench import Bench, default_bench
+from learning.homodyne.gradients import monte_carlo_difference, spice_lock_in
 
 FALSE_ALARM = 1e-4
 

@@ -10,25 +10,18 @@ import pytest
 
 import circuits.homodyne.twin
 import learning.homodyne.training as hge
-from circuits import HomodyneLoop, Transient
-from dnpu_models import ChipSurrogate, SteppableKernel
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
+from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.surrogate import kernel as chip_surrogate_kernel
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import ConvergenceError, InputError, Interrupted
-from learning import (
-    Bench,
-    BooleanTask,
-    HgeSettings,
-    TrainingResult,
-    adjoint,
-    central_difference,
-    default_bench,
-    digital_lock_in,
-    evaluations_to_first,
-    learn,
-    spice_lock_in,
-    training_trace,
-)
-from learning.homodyne.training import choose_start
+from learning.bench.bench import Bench, default_bench
+from learning.homodyne.gradients import adjoint, central_difference, digital_lock_in, spice_lock_in
+from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.training import choose_start, learn
+from learning.tasks.boolean import BooleanTask
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from inmateria.errors import ConvergenceError, InputError
-from learning import CompiledCost, MgdSettings, MultiplexedDescent, SigmoidNetwork, letters, parity
+from learning.multiplexed.descent import CompiledCost, MgdSettings, MultiplexedDescent
 from learning.multiplexed.gradient_angles import gradient_angles
 from learning.multiplexed.reference import plain_descent
-from lockin import CODES
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.samples.samples import letters, parity
+from lockin.perturbation import CODES
 
 XOR = parity(2)
 NETWORK = SigmoidNetwork(XOR.sizes)

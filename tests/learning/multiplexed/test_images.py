@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 
 from inmateria.errors import ConvergenceError, InputError
-from learning import train_many
 from learning.multiplexed.defaults import suited_training
 from learning.multiplexed.subjects import layout, parameters_of
+from learning.multiplexed.training import train_many
 from learning.samples.images import FASHION_MNIST, ImageSet, read_idx, read_images
 
 

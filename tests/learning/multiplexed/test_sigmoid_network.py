@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning import SampleSet, SigmoidNetwork, digits, letters, parity
 from learning.multiplexed.sigmoid_kernel import network_cost
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.samples.samples import SampleSet, digits, letters, parity
 
 
 def sigmoid(a):

@@ -7,24 +7,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from circuits import Engine
+from circuits.ngspice.engine import Engine
 from inmateria.errors import ConvergenceError, InputError, Interrupted
-from learning import (
-    MgdSettings,
-    MgdTraining,
-    SampleSet,
-    SigmoidNetwork,
-    backpropagate,
-    done_so_far,
-    letters,
-    parity,
-    train_many,
-)
 from learning.angles import angle_deg
+from learning.multiplexed.backpropagation import backpropagate
 from learning.multiplexed.defaults import suited_training
+from learning.multiplexed.descent import MgdSettings
 from learning.multiplexed.in_ngspice import circuit_training, train_in_ngspice
-from learning.multiplexed.training import solved
-from lockin import CODES
+from learning.multiplexed.sigmoid_network import SigmoidNetwork
+from learning.multiplexed.training import MgdTraining, done_so_far, solved, train_many
+from learning.samples.samples import SampleSet, letters, parity
+from lockin.perturbation import CODES
 
 XOR = parity(2)
 

@@ -5,10 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from circuits import Engine, RlcLayer, WaveformCircuit
+from circuits.ngspice.engine import Engine
+from circuits.physics_aware.rlc_layer import RlcLayer
+from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.errors import ConvergenceError, InputError
-from learning import CircuitSystem, IdentitySystem, PatTraining, RlcSystem, SampleSet, waveform_layout
+from learning.physics_aware.circuit_system import CircuitSystem, RlcSystem
+from learning.physics_aware.layout import waveform_layout
+from learning.physics_aware.settings import PatTraining
 from learning.physics_aware.setups import LayerSettings, physical_setup
+from learning.physics_aware.systems import IdentitySystem
+from learning.samples.samples import SampleSet
 
 GUARDED = "Bout out 0 V = V(in) > 0.75 ? 1/(V(in)-V(in)) : V(in)\nRload out 0 1k"  # no answer above 0.75 V
 
@@ -50,7 +56,7 @@ def test_ngspice_and_twin_answer_alike(engine):
 @pytest.mark.filterwarnings("ignore::inmateria.errors.TrustWarning")
 def test_failing_sample_is_named_and_left_out_or_stops(engine, tmp_path):
     pytest.importorskip("torch")
-    from learning import train_physics_aware
+    from learning.physics_aware.training import train_physics_aware
 
     circuit = WaveformCircuit(GUARDED, ("in",), ("out",), 4, settle=3, delay=0)
     system = CircuitSystem(circuit, engine, (-1.0, 1.0), skip=True)

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnpu_models import ChipSurrogate
+from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from learning import DeviceSystem, DifferentiableSystem, IdentitySystem, node_layout, waveform_layout
+from learning.physics_aware.device_system import DeviceSystem
+from learning.physics_aware.layout import node_layout, waveform_layout
+from learning.physics_aware.systems import DifferentiableSystem, IdentitySystem
 
 torch = pytest.importorskip("torch")
 
-from learning import PhysicalNetwork, physics_aware, system_function  # noqa: E402
+from learning.physics_aware.layer import physics_aware, system_function  # noqa: E402
+from learning.physics_aware.network import PhysicalNetwork  # noqa: E402
 
 
 def small_chip(seed: int = 0) -> ChipSurrogate:

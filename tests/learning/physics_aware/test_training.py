@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 
 from inmateria.errors import ConvergenceError, InputError, Interrupted
-from learning import PatTraining, SampleSet, softmax_accuracy, waveform_layout
+from learning.multiplexed.backpropagation import softmax_accuracy
+from learning.physics_aware.layout import waveform_layout
+from learning.physics_aware.settings import PatTraining
+from learning.samples.samples import SampleSet
 
 torch = pytest.importorskip("torch")
 
-from learning import (  # noqa: E402
-    DenseModel,
-    PatResult,
-    WaveformModel,
-    fit_model,
-    load_model,
-    physics_aware,
-    save_model,
-    train_physics_aware,
-)
-from learning.physics_aware.model_fit import model_error, random_inputs, refit  # noqa: E402
+from learning.physics_aware.digital_models import DenseModel, WaveformModel, load_model, save_model  # noqa: E402
+from learning.physics_aware.layer import physics_aware  # noqa: E402
+from learning.physics_aware.model_fit import fit_model, model_error, random_inputs, refit  # noqa: E402
+from learning.physics_aware.result import PatResult  # noqa: E402
+from learning.physics_aware.training import train_physics_aware  # noqa: E402
 
 
 class Ringing:

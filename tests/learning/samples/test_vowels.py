@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning import softmax_accuracy
+from learning.multiplexed.backpropagation import softmax_accuracy
 from learning.samples.images import ImageSet, pooled
 from learning.samples.vowels import FILE, read_vowels, vowels
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning import Bench, BooleanTask, SearchSettings, default_bench, search, settled_loss
+from learning.bench.bench import Bench, default_bench
 from learning.searches.finite_differences import forward_difference
-from learning.searches.meter import Meter, SearchOver
+from learning.searches.meter import Meter, SearchOver, SearchSettings, settled_loss
+from learning.searches.search import search
+from learning.tasks.boolean import BooleanTask
 
 METHODS = ("random", "differences", "spsa", "evolution")
 

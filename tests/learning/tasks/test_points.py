@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning import ClassificationTask, RegressionTask, curve, named_task, own_task, read_task, ring, sphere
-from learning.tasks.classification import fit_threshold
+from learning.tasks.classification import ClassificationTask, fit_threshold, ring, sphere
+from learning.tasks.files import own_task, read_task
+from learning.tasks.library import named_task
+from learning.tasks.regression import RegressionTask, curve
 from learning.tasks.task import Task, at_swing
 
 
