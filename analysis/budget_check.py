@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
+from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin.error_budget import ErrorBudget, error_budget
-
-
-class DifferentiableDevice(Protocol):
-    """What a budget needs of a device beside what the circuit asks."""
-
-    def conductances(self, voltages: Any) -> FloatArray:
-        """dI_j/dV_k, S."""
-
-    def follow(self, voltages: Any) -> FloatArray:
-        """Currents along a path of neighbouring settings, A."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +102,14 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         As `lockin.error_budget` and `LockInBank.front_end`.
     """
     device: Any = bank.device
-    if not (hasattr(device, "conductances") and hasattr(device, "follow")):
+    if not hasattr(device, "conductances"):
         raise InputError("device", type(device).__name__, "knows no exact gradient", "take a mean field or surrogate")
     dithered, place = list(bank.dithered), bank.output
     spectrum: NoiseSpectrum | None = device.spectrum if isinstance(device, NoisyDevice) else None
     tones = np.array(bank.dither.frequencies_Hz)
 
     def response(volts: FloatArray) -> FloatArray:
-        return np.asarray(-device.follow(volts)[:, place] - bank.baseline_A)
+        return np.asarray(-follow_path(device, volts)[:, place] - bank.baseline_A)
 
     background = float(response(bank.voltages_V[None])[0]) + bank.baseline_A
     return error_budget(

@@ -8,5 +8,5 @@ another model by `fit_surrogate`. All take electrode voltages in volts and retur
 The electrodes' potential comes from finite elements (`unit_potentials`), solved once per geometry and cached on disk.
 `NoisyDevice` adds the measured noise of a `NoiseSpectrum` to any of them where a circuit steps it.
 
-What a circuit needs to step a device through time is in `steppable`: two compiled functions and two flat arrays.
+What a device is and what it may offer, a compiled form for circuits among it, is in `interface.device`.
 """

@@ -33,7 +33,6 @@ from analysis.designs.sections import (
     Whole,
 )
 from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
-from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
@@ -220,7 +219,7 @@ class Design(Section):
         if self.device.inputs is not None:
             inputs = tuple(_terminal("device.inputs", name, names) for name in self.device.inputs)
         if self.noise.density > 0:
-            if isinstance(device, KineticMonteCarlo):
+            if hasattr(device, "estimate"):
                 raise InputError("noise.density", self.noise.density, "comes on top of kmc's own noise", "leave it out")
             device = NoisyDevice(device, NoiseSpectrum(self.noise.density), noisy=(output,))
         dither = self.dither

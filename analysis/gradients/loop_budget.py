@@ -12,6 +12,7 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
 from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
+from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from learning.bench.bench import Bench
@@ -56,7 +57,7 @@ def predict_loop(
 
     def output(controls: FloatArray, pattern: int) -> FloatArray:
         volts = bench.terminal_voltages(controls, sequence.levels_V[pattern])
-        return np.asarray(-bench.device.follow(volts)[:, bench.output])
+        return np.asarray(-follow_path(bench.device, volts)[:, bench.output])
 
     if loop.mode == "output":
 

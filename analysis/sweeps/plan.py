@@ -13,6 +13,7 @@ from analysis.designs.design import Design
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan_in
 from analysis.sweeps.axes import SEED, Axis
 from analysis.sweeps.measures import GradientMeasure, bench_of, design_at, random_setting
+from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
 
 
@@ -69,7 +70,7 @@ def planned_amplitudes(
 
     def output(volts: FloatArray) -> FloatArray:
         bench = benches[int(volts[0, -1])]  # a path is one device's
-        return np.asarray(-bench.device.follow(np.ascontiguousarray(volts[:, :-1]))[:, bench.output])
+        return np.asarray(-follow_path(bench.device, np.ascontiguousarray(volts[:, :-1]))[:, bench.output])
 
     spacings = (
         [float(s) for s in over["dither.spacing"].values] if "dither.spacing" in over else [design.dither.spacing]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuits.homodyne.export import head_facts
+from dnpu_models.interface.device import follow_path
 from dnpu_models.surrogate.fit import triangle_path
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray
@@ -58,9 +59,9 @@ def fit_to_run(loop: HomodyneLoop, recorded: Transient, *, iterations: int = 400
     limits = np.asarray(loop.device.limits_V)
     low, high = (np.clip(v, *limits.T) for v in (low - MARGIN * (high - low), high + MARGIN * (high - low)))
     around = triangle_path(low, high, AROUND, rng)
-    follow = getattr(loop.device, "follow", loop.device.currents)
     chosen = rng.permutation(len(volts))[:RECORDED]
-    currents = np.concatenate([recorded.device_A[chosen, loop.output], follow(around)[:, loop.output]])
+    modelled = follow_path(loop.device, around)[:, loop.output]
+    currents = np.concatenate([recorded.device_A[chosen, loop.output], modelled])
     return fit_tanh(np.concatenate([volts[chosen], around]), currents, iterations=iterations, seed=seed)
 
 

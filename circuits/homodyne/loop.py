@@ -41,7 +41,7 @@ from circuits.parts.losses import LOSS_PARTS, Loss, LossName, check_loss, make_l
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
-from dnpu_models.interface.device import LoopDevice
+from dnpu_models.interface.device import Steppable
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin.demodulate import gradient
@@ -129,7 +129,7 @@ class HomodyneLoop:
 
     Parameters
     ----------
-    device : LoopDevice
+    device : Steppable
     output : int
         Terminal whose current is the output; held at 0 V by the transimpedance amplifier.
     inputs : tuple of int
@@ -180,7 +180,7 @@ class HomodyneLoop:
         highest tone, a loop that is not stable, an unknown loss.
     """
 
-    device: LoopDevice
+    device: Steppable
     output: int
     inputs: tuple[int, ...]
     trained: tuple[int, ...]

@@ -20,7 +20,7 @@ from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
-from dnpu_models.interface.device import LoopDevice
+from dnpu_models.interface.device import Steppable
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
@@ -42,7 +42,7 @@ class LockInBank:
 
     Parameters
     ----------
-    device : LoopDevice
+    device : Steppable
     output : int
         Terminal at the transimpedance amplifier; held at 0 V.
     dithered : tuple of int
@@ -78,7 +78,7 @@ class LockInBank:
         For terminals that do not fit, or settings that have no netlist.
     """
 
-    device: LoopDevice
+    device: Steppable
     output: int
     dithered: tuple[int, ...]
     voltages_V: FloatArray

@@ -25,7 +25,7 @@ import numpy as np
 
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
-from dnpu_models.interface.device import LoopDevice, SteppableKernel
+from dnpu_models.interface.device import Steppable, SteppableKernel
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
@@ -77,7 +77,7 @@ class DeviceNetwork:
 
     Parameters
     ----------
-    devices : tuple of LoopDevice
+    devices : tuple of Steppable
         All of one kind, with as many terminals.
     wires : tuple of Wire
         At most one an electrode.
@@ -97,7 +97,7 @@ class DeviceNetwork:
         For wires from or to what is not there, or backwards; devices of different kinds; numbers out of range.
     """
 
-    devices: tuple[LoopDevice, ...]
+    devices: tuple[Steppable, ...]
     wires: tuple[Wire, ...]
     output: int
     centres_A: FloatArray
@@ -325,6 +325,7 @@ class DeviceNetwork:
             np.concatenate([*state, *own]),
             conductances,
             functions,
+            random=any(k.random for k in kernels),
         )
         nodes = [*sources.nodes, *self.nodes(loop.perturbed), *loop.perturbed[-count:]]
         ohm = [1.0] * len(sources.nodes) + [0.0] * len(outside)
@@ -371,7 +372,7 @@ def layered_wires(sizes: Sequence[int], inputs: int, ports: Sequence[int]) -> tu
 
 
 def measured_network(
-    devices: Sequence[LoopDevice],
+    devices: Sequence[Steppable],
     wires: Sequence[Wire],
     output: int,
     *,

@@ -17,12 +17,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from dnpu_models.interface.device import has_exact_slopes, known_terminals
+from dnpu_models.interface.pointers import c_functions
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
@@ -86,7 +87,7 @@ class Examination:
     @property
     def measured(self) -> tuple[int, ...]:
         """Terminals whose current is known."""
-        return tuple(getattr(self.device, "measured", range(len(self.device.terminals))))
+        return known_terminals(self.device)
 
     def settings(self, count: int = SETTINGS) -> FloatArray:
         """Random settings from the middle 0.8 of the ranges, V, (count, n_terminals)."""
@@ -101,8 +102,8 @@ class Examination:
 
     @property
     def derives(self) -> bool:
-        """Whether the device has exact conductances; those of one that estimates have errors."""
-        return hasattr(self.device, "conductances") and not hasattr(self.device, "estimate")
+        """Whether the device has exact conductances."""
+        return has_exact_slopes(self.device)
 
     def currents(self, volts: FloatArray, seed: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Currents and how far they may be off, A; of an estimate at the level `false_alarm`."""
@@ -252,7 +253,7 @@ def _refusals(exam: Examination) -> Finding:
 def _kernel(exam: Examination) -> Finding | None:
     """The compiled kernel gives the static currents, as often as it is asked, and its C functions do the same.
 
-    A device that lives in the transient, with noise of its own, has to repeat itself only.
+    One that carries noise has to repeat itself only.
     """
     if not hasattr(exam.device, "kernel"):
         return None
@@ -271,7 +272,7 @@ def _kernel(exam: Examination) -> Finding | None:
     asked = [first, first, near, first]
     answers = [ask(state, volts) for volts in asked]
     apart = 0.0
-    if not hasattr(exam.device, "estimate"):
+    if not kernel.random:
         kernel.advance(1e-3, near, kernel.params, state)
         asked.append(near)
         answers.append(ask(state, near))
@@ -293,11 +294,7 @@ def _kernel(exam: Examination) -> Finding | None:
 
 def _ask_c(kernel: Any, volts: FloatArray, count: int) -> FloatArray:
     """`evaluate` through its C function."""
-    addresses = []
-    for reference in kernel.c_functions:
-        module, _, name = reference.partition(":")
-        addresses.append(getattr(import_module(module), name).address)
-    function = ctypes.CFUNCTYPE(None, ctypes.c_double, *[ctypes.c_int64] * 6)(addresses[0])
+    function = ctypes.CFUNCTYPE(None, ctypes.c_double, *[ctypes.c_int64] * 6)(c_functions(kernel)[0].address)
     params = kernel.params
     state = np.append(kernel.state, float(count))  # the word behind the state: see `pointers`
     out = np.zeros(count)

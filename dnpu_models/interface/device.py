@@ -1,6 +1,28 @@
-"""What a device must offer to be stepped by a circuit simulator: two compiled functions and two flat arrays.
+"""What a device is, and what it may offer beyond that; models and users' own classes are used through this file only.
 
-The functions run inside ngspice's callbacks, without Python, so they are Numba-compiled and see only float64 arrays:
+A device has terminals with limits, and static currents at voltages: a `Device`. Everything else is a capability, a
+method or attribute that it has or has not; nothing is inherited and nothing registered, so that a device of one's own
+touches no file here (`docs/guides/own_device.md`; `check_device` examines whatever it offers).
+
+=============== ============================================ ===========================================================
+capability      what it is used for                          who has it
+=============== ============================================ ===========================================================
+`conductances`  exact gradients, error budgets, backpropa-   mean field, chip, master equation, open circuit; of kinetic
+                gation (where there is no `estimate`)        Monte Carlo they are estimates with errors
+`follow`        many neighbouring settings at once: a path   mean field, chip, kinetic Monte Carlo; `follow_path` asks
+                from one solution to the next                all others for `currents`
+`kernel`        co-simulation: ngspice, twin, averaged loop; all but the master equation
+                `kernel.many` answers many settings a call,
+                `kernel.random` says that it carries noise
+`estimate`      currents with standard errors, for a seed    kinetic Monte Carlo
+`measured`      the only terminals whose current is known    chip
+=============== ============================================ ===========================================================
+
+One asks by name, ``hasattr(device, "kernel")``: a `NoisyDevice` passes on what the device beneath offers, which
+`isinstance` with a protocol does not see from Python 3.12 on. The protocols below are for type hints.
+
+A kernel is two compiled functions and two flat arrays. The functions run inside ngspice's callbacks, without Python, so
+they are Numba-compiled and see only float64 arrays:
 
     evaluate(t, voltages, params, state, out)   currents `out` (A, into the terminals) at time t (s) for terminal
                                                 `voltages` (V); may be asked many times per step; its result must not
@@ -15,7 +37,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
+
+import numpy as np
 
 from inmateria.checks import FloatArray
 
@@ -42,6 +66,8 @@ class SteppableKernel:
         ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
         call, in double and in single precision: the first argument is their number, voltages and currents are tables
         (n_terminals, number).
+    random : bool
+        Whether its currents carry noise: another seed, other currents.
     """
 
     evaluate: Callable[..., Any]
@@ -51,9 +77,9 @@ class SteppableKernel:
     conductances_S: FloatArray
     c_functions: tuple[str, str] | None = None
     many: tuple[str, str] | None = None
+    random: bool = False
 
 
-@runtime_checkable
 class Device(Protocol):
     """Voltages in, currents out."""
 
@@ -65,49 +91,38 @@ class Device(Protocol):
     def limits_V(self) -> FloatArray:
         """Lowest and highest voltage allowed at each terminal, V, (n_terminals, 2)."""
 
-    def currents(self, voltages: FloatArray) -> FloatArray:
-        """Currents (A, into the terminals) at `voltages` (V), both (..., n_terminals)."""
+    def currents(self, voltages: Any) -> FloatArray:
+        """Static currents (A, into the terminals) at `voltages` (V), both (..., n_terminals)."""
 
 
-@runtime_checkable
 class Differentiable(Device, Protocol):
-    """A device with exact small-signal conductances."""
+    """A device with small-signal conductances."""
 
-    def conductances(self, voltages: FloatArray) -> FloatArray:
+    def conductances(self, voltages: Any) -> FloatArray:
         """dI_j/dV_k in S, (..., n_terminals, n_terminals)."""
 
 
-@runtime_checkable
 class Steppable(Device, Protocol):
     """A device that a circuit can step through time."""
 
-    def kernel(self, voltages: FloatArray, *, seed: int) -> SteppableKernel:
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form, settled at `voltages` (V, (n_terminals,))."""
 
 
-class LoopDevice(Protocol):
-    """What the loop asks of a device: terminals with limits, static currents, and a compiled kernel."""
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the terminals."""
-
-    @property
-    def limits_V(self) -> FloatArray:
-        """Lowest and highest voltage of each terminal, V, (n_terminals, 2)."""
-
-    def currents(self, voltages: Any) -> FloatArray:
-        """Static currents into the terminals, A."""
-
-    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
-        """Compiled form for co-simulation."""
+class Trainable(Differentiable, Steppable, Protocol):
+    """A device that learns in a loop, and tells the gradients that the loop's are held against."""
 
 
-class TrainableDevice(LoopDevice, Protocol):
-    """A device with exact conductances beside what the loop asks."""
+def has_exact_slopes(device: Device) -> bool:
+    """Whether `conductances` are there and exact: a device that estimates its currents has them with errors only."""
+    return hasattr(device, "conductances") and not hasattr(device, "estimate")
 
-    def conductances(self, voltages: Any) -> FloatArray:
-        """dI_j/dV_k, S."""
 
-    def follow(self, voltages: Any) -> FloatArray:
-        """Currents along a path of neighbouring settings, A."""
+def known_terminals(device: Device) -> tuple[int, ...]:
+    """Terminals whose current is known: `measured`, or all."""
+    return tuple(getattr(device, "measured", range(len(device.terminals))))
+
+
+def follow_path(device: Device, voltages: Any) -> FloatArray:
+    """Currents (A) along a path of neighbouring settings (V), both (n, n_terminals): by `follow`, or by `currents`."""
+    return np.asarray(getattr(device, "follow", device.currents)(voltages))

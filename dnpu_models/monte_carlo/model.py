@@ -466,6 +466,7 @@ class KineticMonteCarlo:
             state,
             MeanField(net).conductances(volts),
             (f"{kmc_steppable.__name__}:c_evaluate", f"{kmc_steppable.__name__}:c_advance"),
+            random=True,
         )
 
     def _check_method(self, method: str | None) -> None:

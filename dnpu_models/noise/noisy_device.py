@@ -124,6 +124,7 @@ class NoisyDevice:
             np.concatenate([state, inner.state]),
             inner.conductances_S,
             functions,
+            random=True,
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dnpu_models.interface.device import Device
+from dnpu_models.interface.device import Device, follow_path, known_terminals
 from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.samples import export_io_dat
 from dnpu_models.surrogate.training import TrainedNetwork, train_network
@@ -288,7 +288,7 @@ def _answers(
         estimate = device.estimate(volts, seed=rng, hops=hops, until=until, threads=threads)
         currents, errors = estimate.value, estimate.stderr
     else:
-        currents = np.asarray(device.follow(volts) if hasattr(device, "follow") else device.currents(volts))
+        currents = follow_path(device, volts)
         errors = np.zeros(volts.shape)
     lost = np.nonzero(~np.isfinite(currents + errors).all(axis=1))[0]
     if len(lost):
@@ -319,7 +319,7 @@ def _measured(device: Device, output: int, measured: Sequence[int] | None) -> li
     count = len(device.terminals)
     if not 0 <= output < count:
         raise InputError("output", output, "is no terminal", f"give 0 to {count - 1}")
-    known = list(getattr(device, "measured", range(count)))
+    known = list(known_terminals(device))
     chosen = known if measured is None else list(measured)
     if output not in chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(known):
         raise InputError(

@@ -19,7 +19,7 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
 from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
-from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from inmateria.commands.experiment import check_level, check_points, rehearsal
 from inmateria.commands.results import Results
@@ -81,7 +81,7 @@ def _measure(
             multiplier_V=settings.multiplier_V,
             errors=settings.component_errors,
         )
-        if isinstance(bench.device, KineticMonteCarlo):
+        if not has_exact_slopes(bench.device):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
     amplitude_V = settings.amplitude_V
@@ -149,7 +149,7 @@ def run_gradient(
                 about = str(ngspice.about()["version"])
             measured, ideal, run, loop = _measure(bench, of, task, controls, settings, points, ngspice, seed)
             budget = None
-            if not isinstance(bench.device, KineticMonteCarlo):
+            if has_exact_slopes(bench.device):
                 moved = float(ideal.attrs.get("output_offset_V", 0.0))
                 budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from dnpu_models.interface.device import known_terminals
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.surrogate.chip import ChipSurrogate
@@ -90,7 +91,7 @@ def sweeps_of(texts: list[str], device: AnyModel) -> list[Sweep]:
 
 def _read_electrodes(text: str | None, device: AnyModel) -> list[int]:
     """Terminals whose currents are wanted: all that are known, if nothing is said."""
-    known = list(getattr(device, "measured", range(len(device.terminals))))
+    known = list(known_terminals(device))
     if text is None:
         return known
     chosen = [terminal_of("electrode", name.strip(), device) for name in text.split(",")]

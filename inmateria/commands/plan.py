@@ -11,7 +11,7 @@ import xarray as xr
 from rich.console import Console
 
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
-from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.interface.device import follow_path, has_exact_slopes
 from inmateria.checks import FloatArray
 from inmateria.commands.results import Results
 from inmateria.errors import InputError, Interrupted
@@ -67,7 +67,7 @@ def run_plan(
         For requirements that make no sense or cannot be had.
     """
     begin = time.perf_counter()
-    if isinstance(bench.device, KineticMonteCarlo):
+    if not has_exact_slopes(bench.device):
         raise InputError("device", "kmc", "knows no exact gradient", "plan on meanfield, or on a chip's file")
     names = [word.strip() for word in filters.split(",") if word.strip()]
     low, high = bench.limits_V.T
@@ -84,7 +84,7 @@ def run_plan(
         return np.asarray(-bench.device.conductances(volts)[:, bench.output, list(bench.trained)])
 
     def output(volts: FloatArray) -> FloatArray:
-        return np.asarray(-bench.device.follow(volts)[:, bench.output])
+        return np.asarray(-follow_path(bench.device, volts)[:, bench.output])
 
     requirements = GradientRequirements(
         gradient,

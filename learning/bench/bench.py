@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.homodyne.loop import Peaks
 from circuits.signals.patterns import PatternSequence
-from dnpu_models.interface.device import TrainableDevice
+from dnpu_models.interface.device import Trainable, follow_path, known_terminals
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
@@ -38,7 +38,7 @@ class Bench:
 
     Parameters
     ----------
-    device : TrainableDevice
+    device : Trainable
     output : int
         Terminal at the transimpedance amplifier.
     inputs : tuple of int
@@ -58,7 +58,7 @@ class Bench:
         For terminals that do not fit the device, or a wrong number of tones.
     """
 
-    device: TrainableDevice
+    device: Trainable
     output: int = DEFAULT_OUTPUT
     inputs: tuple[int, ...] = DEFAULT_INPUTS
     frequencies_Hz: Sequence[float] | None = None
@@ -73,7 +73,7 @@ class Bench:
             raise InputError(
                 "electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them"
             )
-        measured = getattr(self.device, "measured", range(count))
+        measured = known_terminals(self.device)
         if self.output not in measured:
             names = ", ".join(self.device.terminals[k] for k in measured)
             raise InputError(
@@ -187,7 +187,7 @@ class Bench:
         """`outputs_A` for settings (m, n_trained), one after the other, (m, n_patterns); faster on slow devices."""
         volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V], axis=1)
         shape = volts.shape[:2]
-        return np.asarray(-self.device.follow(volts.reshape(-1, volts.shape[-1]))[:, self.output].reshape(shape))
+        return np.asarray(-follow_path(self.device, volts.reshape(-1, volts.shape[-1]))[:, self.output].reshape(shape))
 
     @property
     def slot_s(self) -> float:

@@ -16,7 +16,7 @@ import xarray as xr
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
 from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
-from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
@@ -37,7 +37,7 @@ def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.Dat
 
 def _path(bench: Bench, levels_V: Sequence[float] | None, controls_V: FloatArray) -> FloatArray:
     """Output currents along a path of neighbouring settings (m, n_trained)."""
-    return np.asarray(-bench.device.follow(bench.terminal_voltages(controls_V, levels_V))[:, bench.output])
+    return np.asarray(-follow_path(bench.device, bench.terminal_voltages(controls_V, levels_V))[:, bench.output])
 
 
 def adjoint(bench: Bench, controls_V: FloatArray, levels_V: Sequence[float] | None = None) -> xr.DataArray:
@@ -62,7 +62,7 @@ def monte_carlo_difference(
         As `KineticMonteCarlo.estimate_conductances`.
     """
     device = bench.device
-    if not isinstance(device, KineticMonteCarlo):
+    if not hasattr(device, "estimate_conductances"):
         raise InputError("device", type(device).__name__, "is no kinetic Monte Carlo", "use `adjoint`")
     found = device.estimate_conductances(bench.terminal_voltages(controls_V, levels_V), seed=seed, hops=hops, threads=2)
     chosen = (bench.output, list(bench.trained))

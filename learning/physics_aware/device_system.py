@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from dnpu_models.interface.device import Device
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
 from learning.physics_aware.systems import checked_values, with_noise
@@ -62,7 +61,7 @@ class DeviceSystem:
     gain_errors: Any = None
 
     def __post_init__(self) -> None:
-        devices = (self.devices,) if isinstance(self.devices, Device) else tuple(self.devices)
+        devices = (self.devices,) if hasattr(self.devices, "currents") else tuple(self.devices)
         if self.nodes < 1 or len(devices) not in (1, self.nodes):
             raise InputError("devices", len(devices), f"are not 1 or {self.nodes}, one a node", "give as many")
         terminals = len(devices[0].terminals)

@@ -22,6 +22,8 @@ from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.geometry import Electrode, Rectangle
 from dnpu_models.network.network import DopantNetwork
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 
@@ -70,6 +72,7 @@ DEVICES: dict[str, tuple[Callable[[Find], Any], dict[str, Any]]] = {
     "kinetic Monte Carlo, disc": (lambda _: KineticMonteCarlo(disc()), {"exact": True}),
     "master equation": (lambda _: MasterEquation(few_sites()), {"exact": True}),
     "made-up chip": (lambda _: made_up_chip(), {}),
+    "noisy chip": (lambda _: NoisyDevice(made_up_chip(), NoiseSpectrum(1e-24)), {}),
     "chip (npz)": (lambda find: ChipSurrogate.from_npz(find("dnpu_chip.npz")), {}),
     "chip (brains-py)": (lambda find: ChipSurrogate.from_brainspy(find("brainspy_training_data.pickle")), {}),
 }

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from dnpu_models.interface.device import Differentiable
+from dnpu_models.interface.device import has_exact_slopes
 from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
@@ -425,7 +425,7 @@ def test_leading_axes() -> None:
     np.testing.assert_array_equal(held[1, 2], model.site_occupations(volts[1, 2]))
     assert model.currents(np.empty((0, 3))).shape == (0, 3)
     assert model.noise_psd(volts[0, 0], []).shape == (0, 3, 3)
-    assert isinstance(model, Differentiable)
+    assert has_exact_slopes(model)
     assert model.terminals == ("e0", "e1", "e2")
     np.testing.assert_array_equal(model.limits_V, np.tile([-1.0, 1.0], (len(model.terminals), 1)))
     with pytest.raises(AttributeError):

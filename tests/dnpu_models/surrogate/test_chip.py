@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dnpu_models.interface import memoryless
-from dnpu_models.interface.device import Differentiable, Steppable
+from dnpu_models.interface.device import has_exact_slopes
 from dnpu_models.surrogate import brainspy_file
 from dnpu_models.surrogate import kernel as kernel_module
 from dnpu_models.surrogate.chip import RANGE_SLACK_V, ChipSurrogate
@@ -226,8 +226,8 @@ def test_conductances_are_finite_differences_away_from_kinks(sizes: tuple[int, .
 
 
 def test_device_interface(chip: ChipSurrogate) -> None:
-    assert isinstance(chip, Steppable)
-    assert isinstance(chip, Differentiable)
+    assert hasattr(chip, "kernel")
+    assert has_exact_slopes(chip)
     assert chip.terminals == ("out", "e1", "e2", "e3", "e4", "e5", "e6", "e7")
     assert chip.measured == (0,)
     low, high = chip.limits_V.T
