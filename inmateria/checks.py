@@ -21,6 +21,14 @@ def positive(field: str, value: Any, unit: str) -> float:
     return number
 
 
+def not_negative(field: str, value: Any, unit: str) -> float:
+    """Return `value` as a float, or raise `InputError` unless it is finite and at least 0."""
+    number = finite(field, value, unit)
+    if number < 0.0:
+        raise InputError(field, value, "is negative", f"give 0 or more, in {unit}")
+    return number
+
+
 def finite(field: str, value: Any, unit: str) -> float:
     """Return `value` as a float, or raise `InputError` unless it is finite."""
     number = number_of(field, value, unit)
@@ -30,18 +38,53 @@ def finite(field: str, value: Any, unit: str) -> float:
 
 
 def number_of(field: str, value: Any, unit: str) -> float:
-    """Return `value` as a float, or raise `InputError` when it is no real number."""
+    """Return `value` as a float, or raise `InputError` when it is no real number; text and bool are none."""
     try:
+        if isinstance(value, bool | np.bool_ | str | bytes):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise InputError(field, value, "is not a number", f"give one real number, in {unit}") from None
 
 
-def count(field: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int, or raise `InputError` unless it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(field, value, f"is not a whole number of at least {least}", f"give {least} or more")
+def count(field: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int, or raise `InputError` unless it is a whole number from `least` to `most`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        fix = f"give {least} or more" if most is None else f"give {least} to {most}"
+        raise InputError(field, value, f"is not a whole number {bounds}", fix)
     return int(value)
+
+
+def array(field: str, value: Any, shape: tuple[Any, ...], dtype: Any = np.float64) -> NDArray[Any]:
+    """Return a contiguous copy of `value`, or raise `InputError` unless it is a finite real array of this shape.
+
+    Parameters
+    ----------
+    field : str
+    value : array_like
+    shape : tuple of int, None and ...
+        None is any length; ``...`` in front stands for any leading axes.
+    dtype : dtype
+        What it cannot hold is not finite.
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError:  # ragged
+        found = np.array(None)
+    if found.dtype.kind not in "buif":
+        raise InputError(field, type(value).__name__, "holds no real numbers", "give an array of floats")
+    lengths = tuple(n for n in shape if n is not ...)
+    last = found.shape[max(found.ndim - len(lengths), 0) :] if len(lengths) < len(shape) else found.shape
+    if len(last) != len(lengths) or any(n not in (None, m) for n, m in zip(lengths, last, strict=True)):
+        wanted = ", ".join("..." if n is ... else "n" if n is None else str(n) for n in shape)
+        raise InputError(field, found.shape, "has another shape than is wanted", f"give an array ({wanted})")
+    with np.errstate(over="ignore"):
+        found = np.array(found, dtype=dtype, order="C")
+    if not np.all(np.isfinite(found)):
+        raise InputError(field, "NaN or infinity", "holds values that are not finite", "check the array")
+    return found
 
 
 def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[FloatArray, FloatArray]:
