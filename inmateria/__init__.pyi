@@ -3,6 +3,7 @@
 # Devices: what the material does
 from dnpu_models.interface.conformance import check_device as check_device
 from dnpu_models.interface.conformance import Examination as Examination
+from dnpu_models.interface.device import Device as Device
 from dnpu_models.interface.device import SteppableKernel as SteppableKernel
 from dnpu_models.master_equation.model import MasterEquation as MasterEquation
 from dnpu_models.mean_field.model import MeanField as MeanField

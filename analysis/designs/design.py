@@ -33,6 +33,7 @@ from analysis.designs.sections import (
     Whole,
 )
 from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
+from dnpu_models.interface.device import is_random
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
@@ -219,7 +220,7 @@ class Design(Section):
         if self.device.inputs is not None:
             inputs = tuple(_terminal("device.inputs", name, names) for name in self.device.inputs)
         if self.noise.density > 0:
-            if hasattr(device, "estimate"):
+            if is_random(device):
                 raise InputError("noise.density", self.noise.density, "comes on top of kmc's own noise", "leave it out")
             device = NoisyDevice(device, NoiseSpectrum(self.noise.density), noisy=(output,))
         dither = self.dither

@@ -39,6 +39,7 @@ from circuits.homodyne.figures import check_known, loop_figures
 from circuits.homodyne.loop import AVERAGED, READING_V, HomodyneLoop
 from circuits.homodyne.twin import channel_words, loop_words
 from circuits.signals.transient import Transient
+from dnpu_models.interface.device import is_random
 from dnpu_models.interface.pointers import c_functions, imported
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
@@ -69,6 +70,13 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
         raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
     if points is not None and points < 1:
         raise InputError("points", points, "must be at least 1", "raise it")
+    if is_random(loop.device):
+        raise InputError(
+            "device",
+            type(loop.device).__name__,
+            "is random, and the averaged loop knows no noise",
+            "use another engine",
+        )
     with one_blas_thread():
         return _integrate(loop, points, begin)
 
@@ -77,13 +85,6 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     n, terminals, closed = plan.n, len(loop.device.terminals), loop.mode == "learn"
     kernel = loop.device.kernel(loop.start_terminals_V)
-    if kernel.random:
-        raise InputError(
-            "device",
-            type(loop.device).__name__,
-            "is random, and the averaged loop knows no noise",
-            "use another engine",
-        )
     state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.interface.pointers`
     functions = c_functions(kernel)
     many = None if kernel.many is None else imported(kernel.many[1])

@@ -325,7 +325,6 @@ class DeviceNetwork:
             np.concatenate([*state, *own]),
             conductances,
             functions,
-            random=any(k.random for k in kernels),
         )
         nodes = [*sources.nodes, *self.nodes(loop.perturbed), *loop.perturbed[-count:]]
         ohm = [1.0] * len(sources.nodes) + [0.0] * len(outside)

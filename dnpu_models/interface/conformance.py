@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from dnpu_models.interface.device import has_exact_slopes, known_terminals
+from dnpu_models.interface.device import has_exact_slopes, is_random, known_terminals
 from dnpu_models.interface.pointers import c_functions
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -272,7 +272,7 @@ def _kernel(exam: Examination) -> Finding | None:
     asked = [first, first, near, first]
     answers = [ask(state, volts) for volts in asked]
     apart = 0.0
-    if not kernel.random:
+    if not is_random(exam.device):
         kernel.advance(1e-3, near, kernel.params, state)
         asked.append(near)
         answers.append(ask(state, near))

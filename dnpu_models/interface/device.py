@@ -12,8 +12,9 @@ capability      what it is used for                          who has it
 `follow`        many neighbouring settings at once: a path   mean field, chip, kinetic Monte Carlo; `follow_path` asks
                 from one solution to the next                all others for `currents`
 `kernel`        co-simulation: ngspice, twin, averaged loop; all but the master equation
-                `kernel.many` answers many settings a call,
-                `kernel.random` says that it carries noise
+                `kernel.many` answers many settings a call
+`random`        True: its kernel carries noise, another seed kinetic Monte Carlo, noisy device
+                gives other currents; no average to follow
 `estimate`      currents with standard errors, for a seed    kinetic Monte Carlo
 `measured`      the only terminals whose current is known    chip
 =============== ============================================ ===========================================================
@@ -66,8 +67,6 @@ class SteppableKernel:
         ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
         call, in double and in single precision: the first argument is their number, voltages and currents are tables
         (n_terminals, number).
-    random : bool
-        Whether its currents carry noise: another seed, other currents.
     """
 
     evaluate: Callable[..., Any]
@@ -77,7 +76,6 @@ class SteppableKernel:
     conductances_S: FloatArray
     c_functions: tuple[str, str] | None = None
     many: tuple[str, str] | None = None
-    random: bool = False
 
 
 class Device(Protocol):
@@ -116,6 +114,11 @@ class Trainable(Differentiable, Steppable, Protocol):
 def has_exact_slopes(device: Device) -> bool:
     """Whether `conductances` are there and exact: a device that estimates its currents has them with errors only."""
     return hasattr(device, "conductances") and not hasattr(device, "estimate")
+
+
+def is_random(device: Device) -> bool:
+    """Whether its `kernel` carries noise."""
+    return bool(getattr(device, "random", False))
 
 
 def known_terminals(device: Device) -> tuple[int, ...]:

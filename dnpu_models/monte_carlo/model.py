@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class KineticMonteCarlo:
     """
 
     network: DopantNetwork
+    random: ClassVar[bool] = True
 
     @property
     def terminals(self) -> tuple[str, ...]:
@@ -466,7 +467,6 @@ class KineticMonteCarlo:
             state,
             MeanField(net).conductances(volts),
             (f"{kmc_steppable.__name__}:c_evaluate", f"{kmc_steppable.__name__}:c_advance"),
-            random=True,
         )
 
     def _check_method(self, method: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class NoisyDevice:
     spectrum: NoiseSpectrum
     noisy: tuple[int, ...] | None = None
     returned: int | None = None
+    random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         noisy = getattr(self.device, "measured", None) if self.noisy is None else self.noisy
@@ -124,7 +125,6 @@ class NoisyDevice:
             np.concatenate([state, inner.state]),
             inner.conductances_S,
             functions,
-            random=True,
         )
 
 
