@@ -29,18 +29,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
+from lockin.choices import Code
 from lockin.counter_words import key_of
 from lockin.perturbation_kernel import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
 from lockin.plan import DitherPlan
 
-Code = Literal["sine", "sequential", "walsh", "random"]
 CODES: tuple[Code, ...] = get_args(Code)
 _NUMBER = {"sine": SINE, "sequential": SEQUENTIAL, "walsh": WALSH, "random": RANDOM}
 _SIGNS = 0  # which stream of the seed

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from inmateria.checks import count, finite, number_of, positive
 from inmateria.errors import InputError
-
-Window = Literal["rc", "boxcar", "hann"]
-Mixer = Literal["sine", "square"]
+from lockin.choices import Mixer, Window
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ one places) and ``note`` (any number).
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from functools import cache
 from importlib.resources import files
 
 from inmateria.errors import InputError, NetlistError
+from inmateria.spelling import did_you_mean
 from netlists.spice_numbers import format_number, parse_number
 
 __all__ = [
@@ -388,8 +388,7 @@ def _choose(name: object, names: Iterable[str]) -> str:
     options = list(names)
     if not options:
         return "leave it out, there are none"
-    close = difflib.get_close_matches(str(name), options, n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"use one of: {', '.join(options)}"
+    return did_you_mean(str(name), options, f"use one of: {', '.join(options)}")
 
 
 def _header_entries(text: str) -> list[str]:

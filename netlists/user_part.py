@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inmateria.errors import InputError, NetlistError
+from inmateria.spelling import did_you_mean
 from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
@@ -86,7 +86,7 @@ def user_part(
                 f"{chosen.name} pins",
                 list(chosen.pins),
                 f"have no {pin!r} for the {like.name}'s {name!r}",
-                f"{_close(pin, chosen.pins)}say pins={{{name!r}: ...}}",
+                did_you_mean(pin, chosen.pins, f"say pins={{{name!r}: ...}}"),
             )
         if pin in wiring:
             raise InputError("pins", pin, f"is both {wiring[pin]!r} and {name!r}", "give each its own")
@@ -211,7 +211,7 @@ def _choose(blocks: list[_Subcircuit], name: str | None, origin: str, text: str)
     names = [block.name for block in blocks]
     if name is not None:
         if name.lower() not in names:
-            raise InputError("subckt", name, f"is not in {origin}", f"{_close(name, names)}choose from {names}")
+            raise InputError("subckt", name, f"is not in {origin}", did_you_mean(name, names, f"choose from {names}"))
         return blocks[names.index(name.lower())]
     used = {word for line in text.lower().splitlines() if line.lstrip().startswith("x") for word in line.split()[1:]}
     tops = [block for block in blocks if block.name not in used]
@@ -224,8 +224,3 @@ def _refuse_unknown(field: str, given: Iterable[str], known: Iterable[str], owne
     for name in given:
         if name not in known:
             raise InputError(field, name, f"is unknown to {owner}", f"choose from {', '.join(known) or 'nothing'}")
-
-
-def _close(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""

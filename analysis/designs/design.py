@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -37,6 +36,7 @@ from dnpu_models.interface.device import is_random
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
+from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, make_device
 from learning.homodyne.settings import HgeSettings
@@ -341,8 +341,7 @@ def _terminal(field: str, name: str, terminals: tuple[str, ...]) -> int:
 
 def _choice(name: str, known: Any) -> str:
     """What to write instead."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+    return did_you_mean(name, known) or f"choose from {', '.join(known)}"
 
 
 def _unit(annotation: Any, metadata: Any) -> str:
@@ -370,16 +369,13 @@ def _model_at(location: list[str]) -> type[BaseModel]:
 def _unknown(key: str, value: Any, model: type[BaseModel]) -> InputError:
     """A key that is not there: the nearest one of its section, or one of another section with that name."""
     last, known = key.rpartition(".")[2], list(model.model_fields)
-    near = difflib.get_close_matches(last, known, 1)
-    if not near:
-        for section, field in Design.model_fields.items():
-            below = list(getattr(field.annotation, "model_fields", {}))
-            for found in difflib.get_close_matches(last, below, 1, 0.8):
-                return InputError(key, value, "is no key of a design", f"did you mean {section}.{found}?")
-    prefix = key[: -len(last)]
-    if near:
-        return InputError(key, value, "is no key of a design", f"did you mean {prefix}{near[0]}?")
-    return InputError(key, value, "is no key of a design", f"choose from {', '.join(known)}")
+    meant = [f"{key[: -len(last)]}{near}" for near in nearest(last, known)] or [
+        f"{section}.{near}"
+        for section, field in Design.model_fields.items()
+        for near in nearest(last, getattr(field.annotation, "model_fields", {}), like=0.8)
+    ]
+    fix = f"did you mean {meant[0]}?" if meant else f"choose from {', '.join(known)}"
+    return InputError(key, value, "is no key of a design", fix)
 
 
 def _explained(errors: list[ErrorDetails]) -> InputError:

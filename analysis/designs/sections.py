@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from analysis.designs.units import example, quantity
+from circuits.choices import EngineName, LevelName, LossName
 from inmateria.errors import InputError
 
 
@@ -150,7 +151,7 @@ class LearningSection(Section):
     """They come from the middle of each range, this share of it."""
     restarts: Count = 20
     """Attempts at most."""
-    loss: Literal["squared", "absolute", "hinge"] = "squared"
+    loss: LossName = "squared"
 
 
 class OwnPart(Section):
@@ -167,7 +168,7 @@ class OwnPart(Section):
 class ElectronicsSection(Section):
     """[electronics]: how real the parts are."""
 
-    level: Literal["ideal", "macro", "transistor"] = "ideal"
+    level: LevelName = "ideal"
     leads: bool = False
     """Whether cables stand before the electrodes."""
     parts: dict[Name, Name | OwnPart] = {}
@@ -229,7 +230,7 @@ class CriteriaSection(Section):
 class VerifySection(Section):
     """[verify]: what `inmateria verify` runs."""
 
-    engine: Literal["ngspice", "twin", "averaged"] = "averaged"
+    engine: EngineName = "averaged"
     """Of the samples; nominal design and corners run in ngspice."""
     samples: Whole = 100
     devices: Count = 1

@@ -13,16 +13,18 @@ import atexit
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import xarray as xr
 
+from analysis.choices import MeasureName
 from analysis.designs.design import Design
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
+from circuits.choices import EngineName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine
 from circuits.parts.component_errors import NOMINAL_K
@@ -38,8 +40,6 @@ from learning.tasks.task import Task
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
-MEASURES = ("gradient", "loss-gradient", "learn")
-ENGINES = ("ngspice", "twin", "averaged")
 POINTS_PER_CYCLE = 12.0
 """Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
 LIVE_WINDOW_S = 1e-5
@@ -402,10 +402,10 @@ def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | Le
     InputError
         For a name or engine that is unknown, and combinations that make no sense.
     """
-    if name not in MEASURES:
-        raise InputError("measure", name, "is no measure", f"choose {' or '.join(MEASURES)}")
-    if engine not in ENGINES:
-        raise InputError("engine", engine, "is unknown", f"choose {', '.join(ENGINES)}")
+    if name not in get_args(MeasureName):
+        raise InputError("measure", name, "is no measure", f"choose {' or '.join(get_args(MeasureName))}")
+    if engine not in get_args(EngineName):
+        raise InputError("engine", engine, "is unknown", f"choose {', '.join(get_args(EngineName))}")
     if name == "learn":
         return LearnMeasure(design, engine)
     return LossGradientMeasure(design, engine) if name == "loss-gradient" else GradientMeasure(design, engine)

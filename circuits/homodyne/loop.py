@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from circuits.choices import LossName
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
-from circuits.parts.losses import LOSS_PARTS, Loss, LossName, check_loss, make_loss
+from circuits.parts.losses import LOSS_PARTS, Loss, check_loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
 from inmateria.errors import InputError
+from inmateria.spelling import nearest
 from netlists.reader import format_number
 
 
@@ -98,7 +98,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
     for name in loop.component_errors:
         if name not in known:
-            close = ", ".join(difflib.get_close_matches(name, known, 3) or [*sorted(known)[:6], "..."])
+            close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
     return assembly.finish(initial), placed
 

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numba import njit
 
+from circuits.choices import LossName
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists.reader import Part
 
-LossName = Literal["squared", "absolute", "hinge"]
-LOSS_PARTS: dict[str, str] = {"squared": "squared_error", "absolute": "absolute_error", "hinge": "hinge"}
+LOSS_PARTS: dict[LossName, str] = {"squared": "squared_error", "absolute": "absolute_error", "hinge": "hinge"}
 """Part that makes each loss."""
 SQUARED, ABSOLUTE, HINGE = range(len(LOSS_PARTS))
 

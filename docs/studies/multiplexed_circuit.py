@@ -26,7 +26,8 @@ from circuits.parts.levels import multiplexed_parts
 from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
-from lockin.perturbation import CODES, Code, Perturbation
+from lockin.choices import Code
+from lockin.perturbation import CODES, Perturbation
 
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])

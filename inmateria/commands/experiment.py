@@ -10,9 +10,9 @@ import numpy as np
 
 from analysis.designs.design import Design
 from analysis.verification.boards import board, parts_of
+from circuits.choices import LossName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.parts.levels import loop_fields
-from circuits.parts.losses import LossName
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr

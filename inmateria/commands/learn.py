@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from analysis.gradients.path_check import PathCheck, check_path
+from circuits.choices import EngineName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
@@ -23,7 +24,7 @@ from inmateria.terminal.progress import TrainingBar, compilation_told
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, training_trace
-from learning.homodyne.training import EngineName, learn
+from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.task import Task
 

@@ -20,7 +20,8 @@ from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from inmateria.versions import versions
 from lockin.characterisation import Characterisation, at_slope, characterise
-from lockin.settings import LockInSettings, Mixer
+from lockin.choices import Mixer
+from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz, settling_time
 from netlists.reader import load_part
 

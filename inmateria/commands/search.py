@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from circuits.choices import EngineName
 from inmateria.commands.experiment import planned_loop
 from inmateria.commands.facts import failed_facts, held_out_A, task_facts
 from inmateria.commands.results import Results
@@ -19,7 +20,7 @@ from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
-from learning.homodyne.training import EngineName, learn
+from learning.homodyne.training import learn
 from learning.searches.meter import SearchResult, SearchSettings, Trace
 from learning.searches.search import search
 from learning.tasks.task import Task

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from circuits.choices import LossName
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks
-from circuits.parts.losses import LossName
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from circuits.choices import EngineName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine, Progress
 from circuits.signals.transient import Transient
@@ -26,7 +27,6 @@ from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingRes
 from learning.homodyne.settings import HgeSettings, build_loop
 from learning.tasks.task import Task
 
-EngineName = Literal["ngspice", "twin", "averaged"]
 TrainingProgress = Callable[[int, str, float, float], None]
 """Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
 

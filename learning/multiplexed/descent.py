@@ -22,17 +22,19 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
+from learning.choices import DescentMode
 from learning.multiplexed import kernel
 from learning.multiplexed.sigmoid_kernel import NetworkData, network_steps
+from lockin.choices import Code
 from lockin.counter_words import key_of
-from lockin.perturbation import Code, Perturbation
+from lockin.perturbation import Perturbation
 
 _COST_NOISE, _UPDATE_NOISE = 1, 2  # which streams of the seed; 0 are the signs of the random code
 
@@ -81,7 +83,7 @@ class MgdSettings:
     tau_p: int = 1
     tau_theta: int = 1
     tau_x: int = 1
-    mode: Literal["discrete", "analog"] = "discrete"
+    mode: DescentMode = "discrete"
     tau_hp: float | None = None
     blank: int = 1
     momentum: float = 0.0

@@ -13,7 +13,8 @@ from learning.angles import angle_deg
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
 from learning.samples.samples import SampleSet
-from lockin.perturbation import CODES, Code
+from lockin.choices import Code
+from lockin.perturbation import CODES
 
 NORM = 1e-4
 """m: curvature of the cost turns G by less than what is looked for."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from inmateria.errors import InputError
-
-MODES = ("pat", "in-silico", "ideal")
+from learning.choices import OnFailure, PassMode
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PatTraining:
         When built with values that are none of these.
     """
 
-    mode: str = "pat"
+    mode: PassMode = "pat"
     epochs: int = 30
     batch: int = 35
     rate: float = 0.03
@@ -70,10 +70,10 @@ class PatTraining:
     refit_every: int = 0
     refit_epochs: int = 3
     refit_samples: int = 1000
-    on_failure: str = "skip"
+    on_failure: OnFailure = "skip"
 
     def __post_init__(self) -> None:
-        for name, known in (("mode", MODES), ("on_failure", ("skip", "stop"))):
+        for name, known in (("mode", get_args(PassMode)), ("on_failure", get_args(OnFailure))):
             if getattr(self, name) not in known:
                 raise InputError(name, getattr(self, name), "is unknown", f"choose {', '.join(known)}")
         least = {"angle_samples": 0, "refit_every": 0}

@@ -7,12 +7,13 @@ is the system *as built*: components that deviate by `spread`, noise on what goe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from circuits.ngspice.engine import Engine
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware.rlc_layer import RlcLayer
 from inmateria.errors import InputError
+from learning.choices import LayerName
 from learning.physics_aware.circuit_system import RlcSystem
 from learning.physics_aware.device_system import DeviceSystem
 from learning.physics_aware.layout import PassLayout, node_layout, waveform_layout
@@ -21,8 +22,6 @@ from learning.samples.samples import SampleSet
 
 if TYPE_CHECKING:
     from learning.physics_aware.digital_models import DigitalModel
-
-LAYERS = ("rlc", "dnpu", "identity")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class LayerSettings:
         For another layer, or numbers that are none of these.
     """
 
-    layer: str = "rlc"
+    layer: LayerName = "rlc"
     width: int | None = None
     passes: int = 3
     spread: float = 0.05
@@ -62,8 +61,10 @@ class LayerSettings:
     taps: int = 16
 
     def __post_init__(self) -> None:
-        if self.layer not in LAYERS:
-            raise InputError("layer", self.layer, "is no physical layer", f"choose from {', '.join(LAYERS)}")
+        if self.layer not in get_args(LayerName):
+            raise InputError(
+                "layer", self.layer, "is no physical layer", f"choose from {', '.join(get_args(LayerName))}"
+            )
         for name in ("width", "passes", "steps", "taps"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
 from inmateria.errors import InputError
+from inmateria.spelling import nearest
 from learning.tasks.boolean import GATES, BooleanTask
 from learning.tasks.classification import ring, sphere
 from learning.tasks.files import read_task
@@ -31,7 +31,7 @@ def named_task(name: str) -> Task:
     if Path(name).suffix or "/" in name:
         return read_task(Path(name))
     known = (*GATES, *READY_MADE)
-    near = difflib.get_close_matches(name.upper(), GATES, 1) or difflib.get_close_matches(name.lower(), READY_MADE, 1)
+    near = nearest(name, known)
     meant = f"did you mean {near[0]}? There are " if near else "choose one of "
     raise InputError(
         "gate", name, "is no gate and no other task", f"{meant}{', '.join(known)}, or give a file (.csv, .npz)"

@@ -10,6 +10,7 @@ import pytest
 
 import circuits.homodyne.twin
 import learning.homodyne.training as hge
+from circuits.choices import EngineName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
@@ -218,7 +219,7 @@ def flaky_bench(broken: int) -> Bench:
 
 
 @pytest.mark.parametrize("engine", ["ngspice", "twin", "averaged"])
-def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: hge.EngineName) -> None:
+def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: EngineName) -> None:
     settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
     told: list[hge.Attempt | hge.FailedAttempt] = []
     bench = flaky_bench(1)
