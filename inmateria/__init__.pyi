@@ -81,6 +81,7 @@ from learning.tasks.task import Score as Score
 from learning.tasks.task import Task as Task
 from circuits.homodyne.loop import HomodyneLoop as HomodyneLoop
 from circuits.homodyne.loop import OutputStage as OutputStage
+from learning.homodyne.experiment import Experiment as Experiment
 from learning.homodyne.gradients import adjoint as adjoint
 from learning.homodyne.gradients import central_difference as central_difference
 from learning.homodyne.gradients import digital_lock_in as digital_lock_in

@@ -13,9 +13,8 @@ from circuits.homodyne.loop import HomodyneLoop, Peaks
 from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
-from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.gradients import adjoint, label, spice_lock_in
-from learning.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +51,7 @@ class PathCheck:
 
 
 def check_path(
-    bench: Bench,
-    task: Task,
+    experiment: Experiment,
     loop: HomodyneLoop,
     run: Transient,
     engine: Engine | None,
@@ -66,8 +64,9 @@ def check_path(
 
     Parameters
     ----------
-    bench, task, loop, run
-        The experiment and its transient.
+    experiment : Experiment
+    loop, run
+        An attempt's loop and transient.
     engine : Engine or None
         ngspice, or the compiled twin if None.
     dither_V : float or sequence of float
@@ -93,9 +92,9 @@ def check_path(
     for instant, pattern in zip(instants, patterns, strict=True):
         row = min(int(np.searchsorted(run.time_s, instant * loop.sequence.period_s)), len(run.time_s) - 1)
         at = np.clip(controls[row], low, high)
-        levels = task.levels_V[pattern]
-        circuit, _, check, _ = spice_lock_in(bench, engine, at, dither_V, levels, **electronics)
-        exact = adjoint(bench, at, levels)
+        levels = experiment.task.levels_V[pattern]
+        circuit, _, check, _ = spice_lock_in(experiment.bench, engine, at, dither_V, levels, **electronics)
+        exact = adjoint(experiment.bench, at, levels)
         measured.append(circuit)
         ideal.append(exact)
         comparisons.append(compare(circuit, exact))
@@ -112,8 +111,7 @@ def check_path(
 
 
 def loss_gradients(
-    bench: Bench,
-    task: Task,
+    experiment: Experiment,
     loop: HomodyneLoop,
     controls_V: FloatArray,
     dither_V: Peaks,
@@ -135,6 +133,7 @@ def loss_gradients(
         Measured and exact gradient (V/V), and the transient. The exact one has the offset of the circuit's outputs (V)
         in its attributes.
     """
+    bench, task = experiment.bench, experiment.task
     opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
     run = opened.twin(seed=seed) if engine is None else opened.run(engine, seed=seed)
     ohm = opened.stage.transimpedance_ohm

@@ -10,10 +10,10 @@ import numpy as np
 
 from analysis.plots.figure import new_figure
 from inmateria.checks import FloatArray
-from learning.searches.meter import Trace
 from learning.tasks.classification import ClassificationTask
 from learning.tasks.regression import RegressionTask
 from learning.tasks.task import Task
+from learning.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

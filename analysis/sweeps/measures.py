@@ -25,7 +25,6 @@ from analysis.gradients.path_check import loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
 from circuits.choices import EngineName
-from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine
 from circuits.parts.component_errors import NOMINAL_K
 from dnpu_models.noise.noisy_device import NoisyDevice
@@ -33,8 +32,9 @@ from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ, NoiseSpectrum
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop, middle_loop
 from learning.homodyne.gradients import adjoint, spice_lock_in
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import as_measured, learn
 from learning.tasks.task import Task
 
@@ -274,22 +274,18 @@ class LossGradientMeasure(GradientMeasure):
         _differentiable(design)
         bench = bench_of(design)
         task = design.fitted_task(bench)
-        settings = settings_at(design, task)
+        experiment = Experiment(bench, task, settings_at(design, task))
         ngspice = _engine() if engine == "ngspice" else None
         density = _density(design) if noisy else 0.0
-
-        def at(controls_V: FloatArray) -> HomodyneLoop:
-            return build_loop(bench, task, settings, controls_V, 1.0, bench.outputs_A(controls_V, task))
-
-        controls = np.clip(
-            random_setting(bench, settings, design.seed), *at(bench.limits_V.mean(axis=1)).control_limits_V
-        )
-        loop = at(controls)
-        if settings.parts:
+        limits_V = middle_loop(experiment).control_limits_V
+        controls = np.clip(random_setting(bench, experiment.settings, design.seed), *limits_V)
+        loop = build_loop(experiment, controls, 1.0, bench.outputs_A(controls, task))
+        if loop.parts:
             loop = as_measured(loop, "twin" if ngspice is None else "ngspice", ngspice)
         measured, exact, _ = loss_gradients(
-            bench, task, replace(loop, device=with_noise(bench, density).device), controls, settings.amplitude_V,
-            ngspice, points_per_cycle=POINTS_PER_CYCLE, seed=_noise_seed(design, point),
+            experiment, replace(loop, device=with_noise(bench, density).device), controls,
+            experiment.settings.amplitude_V, ngspice, points_per_cycle=POINTS_PER_CYCLE,
+            seed=_noise_seed(design, point),
         )  # fmt: skip
         ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence
         outputs_V = ohm * bench.outputs_A(controls, task) + exact.attrs["output_offset_V"]
@@ -343,7 +339,7 @@ class LearnMeasure:
         task = design.fitted_task(bench)
         rng = np.random.default_rng(design.seed)
         chosen: Any = engine
-        return learn(bench, task, settings_at(design, task), rng=rng, engine=chosen)
+        return learn(Experiment(bench, task, settings_at(design, task)), rng=rng, engine=chosen)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""
@@ -364,7 +360,7 @@ class LearnMeasure:
     def check(self, point: dict[str, Value]) -> dict[str, Any]:
         """How far ngspice is from it there."""
         fast, true = (self._learn(point, engine) for engine in (self.engine, "ngspice"))
-        span = np.ptp(true.bench.limits_V, axis=1)
+        span = np.ptp(true.experiment.bench.limits_V, axis=1)
         apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
         return {"deviation": apart, "learned": float(true.success)}
 

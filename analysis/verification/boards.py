@@ -15,11 +15,9 @@ from analysis.sweeps.measures import bench_of, with_noise
 from analysis.sweeps.store import Variable
 from circuits.homodyne.netlist import components
 from circuits.parts.component_errors import Component, Drift, Tolerances, draw_errors
-from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
-from learning.homodyne.settings import HgeSettings, build_loop
 from learning.homodyne.training import TrainingProgress, learn
-from learning.tasks.task import Task
 
 
 def parts_of(design: Design) -> tuple[Component, ...]:
@@ -32,8 +30,7 @@ def parts_of(design: Design) -> tuple[Component, ...]:
     """
     bench = bench_of(design)
     task = design.fitted_task(bench)
-    settings = design.settings(task)
-    return components(build_loop(bench, task, settings, bench.limits_V.mean(axis=1), 1.0, np.zeros(len(task.points))))
+    return components(middle_loop(Experiment(bench, task, design.settings(task))))
 
 
 def board(design: Design, parts: tuple[Component, ...], sample: int | None = None) -> dict[str, float]:
@@ -47,8 +44,8 @@ def board(design: Design, parts: tuple[Component, ...], sample: int | None = Non
     return draw_errors(parts, tolerances, rng, drift=drift, temperature_K=design.electronics.temperature)
 
 
-def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> tuple[Bench, Task, HgeSettings]:
-    """Bench, task and settings of the design on one board.
+def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> Experiment:
+    """The experiment of the design on one board.
 
     Raises
     ------
@@ -59,7 +56,7 @@ def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> t
     if engine != "averaged":
         bench = with_noise(bench, design.noise.density)
     task = design.fitted_task(bench)
-    return bench, task, replace(design.settings(task), component_errors=errors)
+    return Experiment(bench, task, replace(design.settings(task), component_errors=errors))
 
 
 def train(
@@ -78,11 +75,11 @@ def train(
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
         As `learning.learn`.
     """
-    bench, task, settings = experiment_of(design, engine, errors)
     chosen: Any = engine
     return learn(
-        bench, task, settings, rng=np.random.default_rng(starts), engine=chosen, progress=progress, folder=folder
-    )
+        experiment_of(design, engine, errors), rng=np.random.default_rng(starts), engine=chosen, progress=progress,
+        folder=folder,
+    )  # fmt: skip
 
 
 def corners(design: Design) -> dict[str, Design]:

@@ -24,12 +24,10 @@ from analysis.gradients.path_check import PathCheck
 from analysis.verification.boards import experiment_of
 from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
-from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import label
 from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingResult
-from learning.homodyne.settings import build_loop
 from learning.homodyne.training import judge
-from learning.tasks.task import Task
 
 NOMINAL, NOMINAL_QUICK = "nominal", "nominal-quick"
 """Names of the files, without ``.nc`` and ``.cir``."""
@@ -41,9 +39,9 @@ class NominalRun:
 
     Attributes
     ----------
-    engine : str
-    bench, task
+    experiment : Experiment
         What was trained.
+    engine : str
     best : Attempt
     starts : int
         Attempts made.
@@ -55,9 +53,8 @@ class NominalRun:
         Lock-in gradients along the path against exact ones.
     """
 
+    experiment: Experiment
     engine: str
-    bench: Bench
-    task: Task
     best: Attempt
     starts: int
     device_evaluations: int
@@ -68,7 +65,7 @@ class NominalRun:
     def of(cls, result: TrainingResult, check: PathCheck) -> NominalRun:
         """What counts of a training."""
         return cls(
-            result.engine, result.bench, result.task, result.best, result.starts, result.device_evaluations,
+            result.experiment, result.engine, result.best, result.starts, result.device_evaluations,
             result.failed, check,
         )  # fmt: skip
 
@@ -161,22 +158,22 @@ def read_nominal(
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         data = opened.load()
     about = json.loads(attrs["training"])
-    bench, task, settings = experiment_of(design, engine, errors)
+    experiment = experiment_of(design, engine, errors)
     said = about["start"]
     start = Start(
         np.array(said["controls_V"]), said["polarity"], np.array(said["outputs_A"]), said["looked"], said["found"]
     )
     stage = {**about["stage"], "gain_limits": tuple(about["stage"]["gain_limits"])}
-    loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
+    loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
     loop = replace(loop, stage=OutputStage(**stage))
-    best = judge(bench, task, loop, recorded_run(data, loop, deck), start)
+    best = judge(experiment, loop, recorded_run(data, loop, deck), start)
     measured, exact = (
-        tuple(label(bench, row, data[key].attrs["source"]) for row in data[key].values)
+        tuple(label(experiment.bench, row, data[key].attrs["source"]) for row in data[key].values)
         for key in ("gradient_measured_S", "gradient_exact_S")
     )
     check = about["check"]
     return NominalRun(
-        engine, bench, task, best, about["starts"], about["device_evaluations"],
+        experiment, engine, best, about["starts"], about["device_evaluations"],
         tuple(
             FailedAttempt(one["number"], ConvergenceError(*one["error"]), one["device_evaluations"], None)
             for one in about["failed"]

@@ -85,7 +85,7 @@ def verification_report(
     ngspice : str, optional
         Its version.
     """
-    attempt, task = found.attempt, found.nominal.task
+    attempt, task = found.attempt, found.nominal.experiment.task
     period = attempt.loop.sequence.period_s
     engine = found.nominal.engine
     known = {**versions(), **({"ngspice": ngspice} if ngspice else {})}
@@ -157,7 +157,7 @@ def _threshold_A(attempt: Attempt) -> float | None:
 
 
 def _outputs(found: Verification) -> Section:
-    attempt, task = found.attempt, found.nominal.task
+    attempt, task = found.attempt, found.nominal.experiment.task
     cases = {"before": attempt.initial_A, "after": attempt.final_A}
     section = truth_table_section(task, cases, threshold_A=_threshold_A(attempt))
     blocks: list[Block] = [
@@ -213,20 +213,20 @@ def _outcome(data: xr.Dataset, row: int) -> list[str]:
 
 def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     """The budget of the last reading along the path, and how far that reading was from the exact gradient, S."""
-    attempt, check, bench, task = found.attempt, found.check, found.nominal.bench, found.nominal.task
+    attempt, check, experiment = found.attempt, found.check, found.nominal.experiment
     loop, run = attempt.loop, attempt.run
     low, high = loop.control_limits_V
     row = min(int(np.searchsorted(run.time_s, (loop.sequences + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
     at = np.clip(loop.controls_V(run)[row], low, high)
-    probe = probe_loop(bench, at, loop.dither.amplitudes_V, task.levels_V[check.patterns[-1]])
+    probe = probe_loop(experiment.bench, at, loop.dither.amplitudes_V, experiment.task.levels_V[check.patterns[-1]])
     probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
     exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
-    return predict_loop(bench, probe, exact, None), measured - exact
+    return predict_loop(experiment.bench, probe, exact, None), measured - exact
 
 
 def _budget(found: Verification) -> Section:
     budget, measured = last_budget(found)
-    section = budget_section(budget, found.nominal.bench.names, measured)
+    section = budget_section(budget, found.nominal.experiment.bench.names, measured)
     note = Text(
         "Why the last reading of the gradient above differs from the exact one, predicted before the run; the noise is "
         "that of the published chip."

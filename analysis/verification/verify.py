@@ -294,7 +294,7 @@ def _nominal(
     told("gradient along the path", 0, 1)
     with Engine() if engine == "ngspice" else nullcontext() as ngspice:
         check = check_path(
-            result.bench, result.task, attempt.loop, attempt.run, ngspice,
+            result.experiment, attempt.loop, attempt.run, ngspice,
             dither_V=attempt.loop.dither.amplitudes_V, samples=CHECKED_INSTANTS, real=True,
         )  # fmt: skip
     nominal = NominalRun.of(result, check)

@@ -24,7 +24,8 @@ from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import choose_start
 from learning.tasks.boolean import GATES
 
@@ -39,10 +40,10 @@ def design(chip: ChipSurrogate, seed: int) -> tuple[HomodyneLoop, str]:
     spacing = float(rng.choice([5.0, 10.0, 20.0]))
     bench = Bench(chip, 0, (1, 3), spacing_Hz=spacing)
     settings = HgeSettings(amplitude_V=float(amplitude), learning_rate=float(rate), step_V=float(step))
-    task = bench.task(gate)
-    start = choose_start(bench, task, settings, rng)
+    experiment = Experiment(bench, bench.task(gate), settings)
+    start = choose_start(experiment, rng)
     words = f"{gate:4s} {1e3 * amplitude:4.1f} mV {spacing:3.0f} Hz {rate:.3f} {1e3 * step:3.0f} mV"
-    return build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A), words
+    return build_loop(experiment, start.controls_V, start.polarity, start.outputs_A), words
 
 
 def deviation(loop: HomodyneLoop, run: Transient, reference: Transient) -> float:

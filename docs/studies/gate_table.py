@@ -21,9 +21,11 @@ import numpy as np
 from scipy.stats import beta
 
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import GATES, Bench, HgeSettings, SearchSettings, default_bench, evaluations_to_first, learn, search
+from inmateria import GATES, Bench, HgeSettings, default_bench, learn, search
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.results import evaluations_to_first
 
 ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
 BUDGET = 10 * ATTEMPT
@@ -57,7 +59,8 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
     rng = np.random.default_rng([seed, list(GATES).index(gate), METHODS.index(method), again])
     row: dict[str, object] = {"method": method, "gate": gate, "seed": seed, "budget": BUDGET}
     if method in HGE:
-        result = learn(bench, task, HGE[method], rng=rng, engine=engine, device_evaluations=BUDGET)  # type: ignore[arg-type]
+        experiment = Experiment(bench, task, HGE[method])
+        result = learn(experiment, rng=rng, engine=engine, device_evaluations=BUDGET)  # type: ignore[arg-type]
         row |= {
             "engine": engine,
             "success": result.success,
@@ -67,7 +70,7 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
             **result.best.final.facts(),
         }
     else:
-        found = search(bench, task, method, device_evaluations=BUDGET, rng=rng, settings=SearchSettings())
+        found = search(Experiment(bench, task), method, device_evaluations=BUDGET, rng=rng)
         row |= {
             "success": found.success,
             "restarts": found.starts,

@@ -29,10 +29,12 @@ import numpy as np
 
 from analysis.plots.figure import new_figure, save
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import GATES, Bench, BooleanTask, HgeSettings, default_bench, learn, settled_loss
+from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS
+from learning.homodyne.experiment import Experiment
 from learning.tasks.task import SEPARATION_MIN_A
+from learning.trace import settled_loss
 
 LOW_V, HIGH_V = -1.2, 0.6
 TONES_HZ = 8.0 * np.arange(1, 6)
@@ -111,7 +113,7 @@ def attempt_2019(bench: Bench, gate: str, rng: np.random.Generator, low_V: float
 def run_ours(bench: Bench, gate: str, rng: np.random.Generator, _low_V: float) -> tuple[list[float], bool, int]:
     """One attempt with the package's settings."""
     task = bench.task(gate)
-    attempt = learn(bench, task, HgeSettings(restarts=1), rng=rng, engine="averaged").attempts[0]
+    attempt = learn(Experiment(bench, task, HgeSettings(restarts=1)), rng=rng, engine="averaged").attempts[0]
     stage, targets = attempt.loop.stage, np.array(task.targets_V)
     losses = [
         settled_loss(attempt.loop.outputs_V(attempt.run, k) / stage.transimpedance_ohm, targets, stage.polarity,

@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from inmateria import HgeSettings, default_bench, learn, loop_fields
+from inmateria import Experiment, HgeSettings, default_bench, learn, loop_fields
 
 TRIMMED = {
     "mixer": {"offset": 1e-4, "xfeed": 1e-4},
@@ -35,7 +35,7 @@ def main() -> None:
         if options.only not in (None, name):
             continue
         settings = HgeSettings(amplitude_V=amplitude, restarts=options.restarts, **fields)
-        result = learn(bench, task, settings, rng=np.random.default_rng([0, 4, 0]))
+        result = learn(Experiment(bench, task, settings), rng=np.random.default_rng([0, 4, 0]))
         best = result.best.final
         microseconds = [1e6 * a.run.statistics["seconds"] / a.run.statistics["points"] for a in result.attempts]
         print(

@@ -15,8 +15,9 @@ from scipy.stats import beta
 from analysis.plots import task as task_plots
 from analysis.plots.figure import save
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import Bench, HgeSettings, SearchSettings, learn, search
+from inmateria import Bench, HgeSettings, learn, search
 from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
+from learning.homodyne.experiment import Experiment
 from learning.tasks.library import READY_MADE
 
 
@@ -35,19 +36,18 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
         inputs = CHIP_INPUTS_OTHER.get(make().inputs, CHIP_INPUTS)
         bench = Bench(device, device.measured[0], tuple(names.index(k) for k in inputs))
         task = bench.task(make())
-        settings = HgeSettings(restarts=1, **task.training)
-        budget = len(task.points) * (settings.looks + settings.sequences + 2)
-        same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences)
+        experiment = Experiment(bench, task, HgeSettings(restarts=1, **task.training))
+        budget = experiment.attempt_evaluations
         for method in METHODS:
             scores, held, drawn = [], [], []
             for start in range(starts):
                 rng = np.random.default_rng([start, METHODS.index(method)])
                 if method == "hge":
-                    attempt = learn(bench, task, settings, rng=rng, engine="averaged").attempts[0]
+                    attempt = learn(experiment, rng=rng, engine="averaged").attempts[0]
                     outputs, controls, score = attempt.final_A, attempt.controls_V, attempt.final
                     polarity = attempt.loop.stage.polarity
                 else:
-                    found = search(bench, task, method, device_evaluations=budget, rng=rng, settings=same)
+                    found = search(experiment, method, device_evaluations=budget, rng=rng)
                     outputs, controls, score = found.outputs_A, found.controls_V, found.score
                     polarity = found.polarity
                 test = bench.pattern_outputs_A(controls, task.test_levels_V)

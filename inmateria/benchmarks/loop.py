@@ -19,6 +19,7 @@ from inmateria.benchmarks.spice import LAYERS, chip_loop
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from learning.bench.bench import default_bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
 
@@ -44,7 +45,7 @@ def _xor(seed: int, settings: HgeSettings) -> dict[str, float]:
     """The main job: wall seconds of the training, and microseconds a time-point, of which the device."""
     bench = default_bench(tolerance=LEARNING_TOLERANCE)
     begin = time.perf_counter()
-    result = learn(bench, bench.task("XOR"), settings, rng=np.random.default_rng(seed))
+    result = learn(Experiment(bench, bench.task("XOR"), settings), rng=np.random.default_rng(seed))
     wall_s = time.perf_counter() - begin
     runs = [attempt.run.statistics for attempt in result.attempts]
     points = sum(run["points"] for run in runs)

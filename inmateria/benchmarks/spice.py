@@ -28,7 +28,8 @@ from inmateria.errors import EngineError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 from learning.bench.bench import Bench
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
 
 POINTS = 50_000
 STEP_S = 1e-6
@@ -103,9 +104,9 @@ def chip_loop(seed: int, sequences: int = SEQUENCES) -> HomodyneLoop:
     """The closed loop around a network of a chip's size."""
     bench = Bench(_chip(seed), 0, (1, 3))
     task = bench.task("XOR")
-    settings = HgeSettings(sequences=sequences)
+    experiment = Experiment(bench, task, HgeSettings(sequences=sequences))
     start = np.zeros(len(bench.trained))
-    return build_loop(bench, task, settings, start, 1.0, bench.outputs_A(start, task))
+    return build_loop(experiment, start, 1.0, bench.outputs_A(start, task))
 
 
 def _loop_us_per_point(engine: Engine, loop: HomodyneLoop, builtin: bool) -> tuple[float, float]:

@@ -18,10 +18,9 @@ from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ, Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
-from learning.homodyne.experiment import Experiment
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, middle_loop
+from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
-from learning.tasks.task import Task
 from lockin.collisions import collisions
 from lockin.plan import plan_frequencies
 
@@ -67,7 +66,7 @@ def from_options(
         **fitted.training,
         **loop_fields(level),
     )
-    return Experiment(bench, facts, fitted, settings, level, frequencies)
+    return Experiment(bench, fitted, settings, {"device": facts, "design": None, "level": level})
 
 
 DESIGN_KEYS = {
@@ -130,7 +129,8 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
         "output": names[bench.output],
         "inputs": [names[k] for k in bench.inputs],
     }
-    return Experiment(bench, facts, task, settings, design.electronics.level, design=design)
+    about = {"name": design.name, "sha256": design.digest}
+    return Experiment(bench, task, settings, {"device": facts, "design": about, "level": design.electronics.level})
 
 
 def numbers(field: str, text: str | None) -> list[float] | None:
@@ -202,8 +202,9 @@ def check_step(max_step_s: float | None) -> None:
         raise InputError("max_step", max_step_s, "is no positive time", "give seconds, e.g. 1e-4")
 
 
-def check_level(level: str, engine: str) -> None:
+def check_level(experiment: Experiment, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
+    level = experiment.facts["level"]
     if engine != "ngspice" and level == "transistor":
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
@@ -216,7 +217,7 @@ def check_amplitude(amplitude_V: float) -> None:
         raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
 
 
-def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float | None) -> None:
+def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:
     """Refuse a run of too many time-points.
 
     Raises
@@ -224,6 +225,7 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
     InputError
         About the step if one was given, else about the tones, whose common period sets the length.
     """
+    max_step_s, frequencies_Hz = experiment.settings.max_step_s, experiment.bench.frequencies_Hz
     points = loop.stop_s / loop.max_step_s
     if points <= POINTS_MAX:
         return
@@ -231,12 +233,12 @@ def check_points(loop: HomodyneLoop, frequencies: str | None, max_step_s: float 
     if max_step_s is not None:
         raise InputError("max_step", max_step_s, what, f"take at least {loop.stop_s / POINTS_MAX:.1g} s")
     raise InputError(
-        "frequencies", frequencies, f"{what} (the tones' common period is {loop.sequence.window_s:.3g} s)",
+        "frequencies", frequencies_Hz, f"{what} (the tones' common period is {loop.sequence.window_s:.3g} s)",
         "take multiples of one larger spacing",
     )  # fmt: skip
 
 
-def rehearsal(bench: Bench, task: Task, settings: HgeSettings, frequencies: str | None = None) -> HomodyneLoop:
+def rehearsal(experiment: Experiment) -> HomodyneLoop:
     """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
 
     Raises
@@ -244,9 +246,8 @@ def rehearsal(bench: Bench, task: Task, settings: HgeSettings, frequencies: str 
     InputError
         As `HomodyneLoop`, and for a run of too many time-points.
     """
-    outputs = 1e-9 * np.arange(len(task.levels_V), dtype=np.float64)
-    loop = build_loop(bench, task, settings, bench.limits_V.mean(axis=1), 1.0, outputs)
-    check_points(loop, frequencies, settings.max_step_s)
+    loop = middle_loop(experiment)
+    check_points(experiment, loop)
     return loop
 
 
@@ -258,17 +259,16 @@ def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
     InputError
         For whatever is wrong, before the device is asked anything.
     """
-    bench, settings = experiment.bench, experiment.settings
-    check_level(experiment.level, engine)
-    loop = rehearsal(bench, experiment.task, settings, experiment.frequencies)
-    check_room_for_starts(bench, loop, settings)
+    check_level(experiment, engine)
+    loop = rehearsal(experiment)
+    check_room_for_starts(experiment, loop)
     return loop
 
 
-def check_room_for_starts(bench: Bench, loop: HomodyneLoop, settings: HgeSettings) -> None:
+def check_room_for_starts(experiment: Experiment, loop: HomodyneLoop) -> None:
     """Refuse a dither that leaves the controls less room than the starts are drawn from."""
     low, high = loop.control_limits_V
-    start_low, start_high = bench.start_limits_V(settings.spread)
+    start_low, start_high = experiment.bench.start_limits_V(experiment.settings.spread)
     spare = np.minimum(start_low - low, high - start_high)
     k = int(np.argmin(spare))
     if spare[k] < 0:

@@ -8,17 +8,16 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import FailedAttempt
-from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.task import Task
 
 
-def held_out_A(bench: Bench, task: Task, controls_V: FloatArray) -> FloatArray:
+def held_out_A(experiment: Experiment, controls_V: FloatArray) -> FloatArray:
     """Static output currents for the task's held-out points, A; empty where there are none."""
-    levels = task.test_levels_V
-    return bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
+    levels = experiment.task.test_levels_V
+    return experiment.bench.pattern_outputs_A(controls_V, levels) if levels else np.empty(0)
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -31,9 +30,9 @@ def task_facts(task: Task) -> dict[str, Any]:
     }
 
 
-def check_budget(task: Task, settings: HgeSettings, device_evaluations: int | None) -> None:
+def check_budget(experiment: Experiment, device_evaluations: int | None) -> None:
     """Refuse a budget that is too small for one attempt."""
-    least = len(task.points) * (settings.looks + settings.sequences + 2)
+    least = experiment.attempt_evaluations
     if device_evaluations is not None and device_evaluations < least:
         raise InputError("evaluations", device_evaluations, "is less than one attempt takes", f"take at least {least}")
 

@@ -27,11 +27,10 @@ from inmateria.errors import InputError, Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
 from learning.bench.bench import Bench
-from learning.homodyne.experiment import Experiment
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint, monte_carlo_difference, spice_lock_in
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import as_measured
-from learning.tasks.task import Task
 from lockin.error_budget import ErrorBudget
 
 POINTS_PER_CYCLE = 24.0
@@ -65,10 +64,10 @@ def _controls(
 
 
 def _measure(
-    bench: Bench, of: str, task: Task, controls: FloatArray, settings: HgeSettings, points: float,
-    ngspice: Engine | None, seed: int,
+    experiment: Experiment, of: str, controls: FloatArray, points: float, ngspice: Engine | None, seed: int
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
+    bench, settings = experiment.bench, experiment.settings
     if of == "output":
         measured, _, run, loop = spice_lock_in(
             bench,
@@ -85,10 +84,11 @@ def _measure(
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
     amplitude_V = settings.amplitude_V
-    closed = build_loop(bench, task, replace(settings, max_step_s=None), controls, 1.0, bench.outputs_A(controls, task))
+    own_step = replace(experiment, settings=replace(settings, max_step_s=None))
+    closed = build_loop(own_step, controls, 1.0, bench.outputs_A(controls, experiment.task))
     if settings.parts:
         closed = as_measured(closed, "twin" if ngspice is None else "ngspice", ngspice)
-    measured, ideal, run = loss_gradients(bench, task, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
+    measured, ideal, run = loss_gradients(experiment, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
     return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
 
@@ -131,23 +131,23 @@ def run_gradient(
     """Measure, compare, report; return the document."""
     begin = time.perf_counter()
     bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    check_level(experiment.level, engine)
+    check_level(experiment, engine)
     if engine == "averaged":
         raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
-    planned = rehearsal(bench, task, settings, experiment.frequencies)
+    planned = rehearsal(experiment)
     peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
     amplitude_V = float(peaks.max())
     controls = _controls(bench, planned, of, at, seed, peaks)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
     opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
-    check_points(opened, experiment.frequencies, max_step_s)
+    check_points(experiment, opened)
     about = None
     try:
         ours = Engine() if engine == "ngspice" else nullcontext()
         with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
             if ngspice is not None:
                 about = str(ngspice.about()["version"])
-            measured, ideal, run, loop = _measure(bench, of, task, controls, settings, points, ngspice, seed)
+            measured, ideal, run, loop = _measure(experiment, of, controls, points, ngspice, seed)
             budget = None
             if has_exact_slopes(bench.device):
                 moved = float(ideal.attrs.get("output_offset_V", 0.0))
@@ -176,10 +176,10 @@ def run_gradient(
         "cosine_without_offset": trimmed.cosine,
         "dither_V": amplitude_V,
         "frequencies_Hz": list(loop.dither.frequencies_Hz),
-        "device": experiment.facts,
-        "design": experiment.design_facts,
+        "device": experiment.facts["device"],
+        "design": experiment.facts["design"],
         "engine": engine,
-        "level": experiment.level,
+        "level": experiment.facts["level"],
         "loss_function": settings.loss if of == "loss" else None,
         "ngspice": about,
         "simulated_s": loop.stop_s,

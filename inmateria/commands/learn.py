@@ -21,7 +21,6 @@ from inmateria.commands.results import Results
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
-from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, training_trace
 from learning.homodyne.training import learn
@@ -37,7 +36,7 @@ def train(
 ) -> tuple[TrainingResult, float]:  # fmt: skip
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
     begin = time.perf_counter()
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    task, settings = experiment.task, experiment.settings
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
@@ -57,7 +56,7 @@ def train(
 
         try:
             result = learn(
-                bench, task, settings, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
+                experiment, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
                 progress=bar.update, on_attempt=done, folder=results.folder, device_evaluations=device_evaluations,
             )  # fmt: skip
         except KeyboardInterrupt as interruption:
@@ -94,9 +93,9 @@ def run_learning(
 ) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     begin = time.perf_counter()
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    task = experiment.task
     planned = planned_loop(experiment, engine)
-    check_budget(task, settings, device_evaluations)
+    check_budget(experiment, device_evaluations)
     results = Results(
         "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
     )
@@ -104,15 +103,15 @@ def run_learning(
     attempt = result.best
     results.write_waveforms(attempt.loop, attempt.run)
     results.write_deck(attempt.loop, attempt.run)
-    about, check = _check(bench, task, attempt, engine, results)
-    held_A = held_out_A(bench, task, attempt.controls_V)
-    summary = _summary(task, bench, result, attempt, check, held_A)
+    about, check = _check(experiment, attempt, engine, results)
+    held_A = held_out_A(experiment, attempt.controls_V)
+    summary = _summary(result, attempt, check, held_A)
     summary |= {
-        "device": experiment.facts,
-        "design": experiment.design_facts,
+        "device": experiment.facts["device"],
+        "design": experiment.facts["design"],
         "engine": engine,
-        "level": experiment.level,
-        "loss_function": settings.loss,
+        "level": experiment.facts["level"],
+        "loss_function": experiment.settings.loss,
         "ngspice": about,
     }
     split = _split(result)
@@ -125,15 +124,15 @@ def run_learning(
     return content
 
 
-def _check(bench: Bench, task: Task, attempt: Attempt, engine: str, results: Results) -> tuple[str | None, PathCheck]:
+def _check(experiment: Experiment, attempt: Attempt, engine: str, results: Results) -> tuple[str | None, PathCheck]:
     """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
     try:
         with stderr.status("checking the gradient along the path"):
             if engine != "ngspice":
-                return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+                return None, check_path(experiment, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
             with Engine() as ngspice:
                 about = str(ngspice.about()["version"])
-                return about, check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
+                return about, check_path(experiment, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
     except KeyboardInterrupt:
         said = "stopped by Ctrl-C after the training, at the check of the gradient"
         kept = "with --out DIR the waveforms are kept"
@@ -175,10 +174,8 @@ def _outputs(task: Task, values: Any) -> dict[str, float]:
     return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
 
 
-def _summary(
-    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
-) -> dict[str, Any]:
-    ohm = attempt.loop.stage.transimpedance_ohm
+def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray) -> dict[str, Any]:
+    bench, task, ohm = result.experiment.bench, result.experiment.task, attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
     return {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from analysis.designs.design import Design
+import numpy as np
+
+from circuits.homodyne.loop import HomodyneLoop, OutputStage
+from inmateria.checks import FloatArray
+from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.task import Task
@@ -13,33 +18,69 @@ from learning.tasks.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """What a command runs.
+    """What is trained, measured or searched: a task on a bench, and how the loop is set for it.
 
-    Attributes
+    Parameters
     ----------
     bench : Bench
-    facts : dict
-        On the device, for the summary.
     task : Task
-        With levels that suit the device.
-    settings : HgeSettings
-    level : str
-        Of the electronics, in a word.
-    frequencies : str or None
-        Tones as they were asked for, for what is said of them.
-    design : Design or None
-        Where it comes from.
+        With levels that suit the device, see `Bench.task`.
+    settings : HgeSettings, optional
+    facts : dict, optional
+        What a summary tells of it: where device and design come from, the level of the electronics.
     """
 
     bench: Bench
-    facts: dict[str, Any]
     task: Task
-    settings: HgeSettings
-    level: str
-    frequencies: str | None = None
-    design: Design | None = None
+    settings: HgeSettings = field(default_factory=HgeSettings)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def design_facts(self) -> dict[str, Any] | None:
-        """The design for the summary."""
-        return None if self.design is None else {"name": self.design.name, "sha256": self.design.digest}
+    def attempt_evaluations(self) -> int:
+        """Pattern presentations of one attempt: looks, the outputs before, every sequence, the outputs after."""
+        return len(self.task.points) * (self.settings.looks + self.settings.sequences + 2)
+
+
+def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, outputs_A: FloatArray) -> HomodyneLoop:
+    """The experiment's closed loop, its output stage set by the outputs (A) at the start."""
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    stage = OutputStage(polarity=polarity)
+    lowest, _ = stage.gain_limits
+    highest = float(np.log(stage.level_V / (stage.transimpedance_ohm * settings.least_rms_A)))
+    stage = replace(stage, gain_limits=(lowest, highest))
+    loop = HomodyneLoop(
+        device=bench.device,
+        output=bench.output,
+        inputs=bench.inputs,
+        trained=bench.trained,
+        start_V=controls_V,
+        dither=bench.plan(settings.amplitude_V),
+        sequence=bench.sequence(task.levels_V, task.targets_V),
+        sequences=settings.sequences,
+        learning_rate=settings.learning_rate,
+        step_V=settings.step_V,
+        anneal_to=settings.anneal_to,
+        stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
+        parts=settings.parts,
+        multiplier_V=settings.multiplier_V,
+        loss=settings.loss,
+        leads=settings.leads,
+        component_errors=settings.component_errors,
+    )
+    if settings.max_step_s is None:
+        return loop
+    if not settings.max_step_s > 0:
+        raise InputError("max_step_s", settings.max_step_s, "must be a positive time in seconds", "change it")
+    return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_Hz)))
+
+
+def middle_loop(experiment: Experiment) -> HomodyneLoop:
+    """The loop with all controls in the middle of their ranges: for what does not depend on where it starts.
+
+    Raises
+    ------
+    InputError
+        As `HomodyneLoop`.
+    """
+    outputs = 1e-9 * np.arange(len(experiment.task.points), dtype=np.float64)
+    return build_loop(experiment, experiment.bench.limits_V.mean(axis=1), 1.0, outputs)

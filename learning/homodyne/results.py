@@ -10,10 +10,9 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError
-from learning.bench.bench import Bench
-from learning.homodyne.settings import HgeSettings
-from learning.searches.meter import Trace, settled_loss
-from learning.tasks.task import Score, Task
+from learning.homodyne.experiment import Experiment
+from learning.tasks.task import Score
+from learning.trace import Trace, settled_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +105,15 @@ class TrainingResult:
 
     Attributes
     ----------
-    task, bench, settings, engine
-        What was run.
+    experiment : Experiment
+    engine : str
     attempts : tuple of Attempt
         Those that got to their end.
     failed : tuple of FailedAttempt
         Those that did not.
     """
 
-    task: Task
-    bench: Bench
-    settings: HgeSettings
+    experiment: Experiment
     engine: str
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
     failed: tuple[FailedAttempt, ...] = field(default_factory=tuple)
@@ -152,7 +149,7 @@ class TrainingResult:
     @property
     def physical_s(self) -> float:
         """Time all presentations took on the bench's clock, s."""
-        return self.device_evaluations * self.bench.slot_s
+        return self.device_evaluations * self.experiment.bench.slot_s
 
 
 def training_trace(result: TrainingResult) -> Trace:
@@ -160,7 +157,8 @@ def training_trace(result: TrainingResult) -> Trace:
 
     While learning the windows hold the mean over the dither, which is what an operator sees.
     """
-    targets, least = np.array(result.task.targets_V), result.settings.least_rms_A
+    experiment = result.experiment
+    targets, least = np.array(experiment.task.targets_V), experiment.settings.least_rms_A
     evaluations, losses, before = [], [], 0
     for attempt in result.in_order:
         if isinstance(attempt, FailedAttempt):
@@ -173,7 +171,7 @@ def training_trace(result: TrainingResult) -> Trace:
             evaluations.append(before + attempt.start.looked + patterns * (number + 1))
             losses.append(settled_loss(outputs, targets, loop.stage.polarity, least))
         before += attempt.device_evaluations
-    return Trace(np.array(evaluations), np.minimum.accumulate(losses), result.bench.slot_s)
+    return Trace(np.array(evaluations), np.minimum.accumulate(losses), experiment.bench.slot_s)
 
 
 def evaluations_to_first(result: TrainingResult) -> int | None:
@@ -182,7 +180,8 @@ def evaluations_to_first(result: TrainingResult) -> int | None:
     An operator who wants the task, not learning, ends the search at the first look that fulfils it; while the circuit
     learns, a sequence whose window means fulfil it is confirmed with the dither off, each pattern once.
     """
-    task, bench, patterns, used = result.task, result.bench, len(result.task.points), 0
+    task, bench, used = result.experiment.task, result.experiment.bench, 0
+    patterns = len(task.points)
     noise = bench.noise_A()
     for attempt in result.in_order:
         if attempt.start is not None and attempt.start.found is not None:

@@ -1,18 +1,16 @@
-"""How the loop is set for a training, and the loop that follows from it."""
+"""How the loop is set for a training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from circuits.choices import LossName
-from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks
-from inmateria.checks import FloatArray
+from circuits.homodyne.loop import Peaks
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
-from learning.tasks.task import SEPARATION_MIN_A, Task
+from learning.tasks.task import SEPARATION_MIN_A
 from netlists.reader import Part
 
 
@@ -77,42 +75,3 @@ class HgeSettings:
         for name in ("anneal_to", "spread"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(name, getattr(self, name), "must lie in (0, 1]", "change it")
-
-
-def build_loop(
-    bench: Bench,
-    task: Task,
-    settings: HgeSettings,
-    controls_V: FloatArray,
-    polarity: float,
-    outputs_A: FloatArray,
-) -> HomodyneLoop:
-    """The closed loop for a task, its output stage set by the outputs (A) at the start."""
-    stage = OutputStage(polarity=polarity)
-    lowest, _ = stage.gain_limits
-    highest = float(np.log(stage.level_V / (stage.transimpedance_ohm * settings.least_rms_A)))
-    stage = replace(stage, gain_limits=(lowest, highest))
-    loop = HomodyneLoop(
-        device=bench.device,
-        output=bench.output,
-        inputs=bench.inputs,
-        trained=bench.trained,
-        start_V=controls_V,
-        dither=bench.plan(settings.amplitude_V),
-        sequence=bench.sequence(task.levels_V, task.targets_V),
-        sequences=settings.sequences,
-        learning_rate=settings.learning_rate,
-        step_V=settings.step_V,
-        anneal_to=settings.anneal_to,
-        stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
-        parts=settings.parts,
-        multiplier_V=settings.multiplier_V,
-        loss=settings.loss,
-        leads=settings.leads,
-        component_errors=settings.component_errors,
-    )
-    if settings.max_step_s is None:
-        return loop
-    if not settings.max_step_s > 0:
-        raise InputError("max_step_s", settings.max_step_s, "must be a positive time in seconds", "change it")
-    return replace(loop, points_per_cycle=1.0 / (settings.max_step_s * max(loop.dither.frequencies_Hz)))

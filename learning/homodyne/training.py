@@ -22,16 +22,14 @@ from circuits.ngspice.engine import Engine, Progress
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
-from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingResult
-from learning.homodyne.settings import HgeSettings, build_loop
-from learning.tasks.task import Task
 
 TrainingProgress = Callable[[int, str, float, float], None]
 """Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
 
 
-def choose_start(bench: Bench, task: Task, settings: HgeSettings, rng: np.random.Generator) -> Start:
+def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
     """Look at random settings; return the most promising.
 
     Raises
@@ -39,6 +37,7 @@ def choose_start(bench: Bench, task: Task, settings: HgeSettings, rng: np.random
     InputError
         If no setting was found that does not fulfil the task already.
     """
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
     used, patterns = 0, len(task.points)
     found: int | None = None
@@ -97,9 +96,7 @@ def as_measured(loop: HomodyneLoop, engine: EngineName, ngspice: Engine | None =
 
 
 def learn(
-    bench: Bench,
-    task: Task,
-    settings: HgeSettings | None = None,
+    experiment: Experiment,
     *,
     rng: np.random.Generator,
     engine: EngineName = "ngspice",
@@ -112,9 +109,7 @@ def learn(
 
     Parameters
     ----------
-    bench : Bench
-    task : Task
-    settings : HgeSettings, optional
+    experiment : Experiment
     rng : numpy.random.Generator
         Decides the starts.
     engine : {"ngspice", "twin", "averaged"}
@@ -136,18 +131,17 @@ def learn(
     ConvergenceError
         If every attempt failed: the last one's. Else they are in the result's `failed`.
     """
-    settings = HgeSettings() if settings is None else settings
     if engine not in get_args(EngineName):
         raise InputError("engine", engine, "is unknown", "choose ngspice, twin or averaged")
-    result = TrainingResult(task, bench, settings, engine)
+    result = TrainingResult(experiment, engine)
     ngspice = Engine() if engine == "ngspice" else None
     try:
-        for number in range(settings.restarts):
+        for number in range(experiment.settings.restarts):
             if device_evaluations is not None:
                 left = device_evaluations - result.device_evaluations
-                if left < len(task.points) * (settings.looks + settings.sequences + 2):
+                if left < experiment.attempt_evaluations:
                     break
-            attempt = _attempt(bench, task, settings, number, rng, engine, ngspice, progress, folder)
+            attempt = _attempt(experiment, number, rng, engine, ngspice, progress, folder)
             if isinstance(attempt, FailedAttempt):
                 result = replace(result, failed=(*result.failed, attempt))
             else:
@@ -165,15 +159,15 @@ def learn(
 
 
 def _attempt(
-    bench: Bench, task: Task, settings: HgeSettings, number: int, rng: np.random.Generator, engine: EngineName,
-    ngspice: Engine | None, progress: TrainingProgress | None, folder: Path | None,
+    experiment: Experiment, number: int, rng: np.random.Generator, engine: EngineName, ngspice: Engine | None,
+    progress: TrainingProgress | None, folder: Path | None,
 ) -> Attempt | FailedAttempt:  # fmt: skip
     """Choose a start, let the circuit learn from there, judge."""
     start: Start | None = None
     try:
-        start = choose_start(bench, task, settings, rng)
-        loop = build_loop(bench, task, settings, start.controls_V, start.polarity, start.outputs_A)
-        if settings.parts:
+        start = choose_start(experiment, rng)
+        loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
+        if loop.parts:
             loop = as_measured(loop, engine, ngspice)
 
         def report(phase: str, simulated: float, wall: float) -> None:
@@ -189,10 +183,10 @@ def _attempt(
                 interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
             raise
     except ConvergenceError as error:
-        patterns = len(task.points)
+        patterns, settings = len(experiment.task.points), experiment.settings
         used = patterns * settings.looks if start is None else start.looked + patterns * (settings.sequences + 2)
         return FailedAttempt(number, error, used, start)
-    return judge(bench, task, loop, run, start)
+    return judge(experiment, loop, run, start)
 
 
 def _all_failed(failed: tuple[FailedAttempt, ...]) -> ConvergenceError:
@@ -206,12 +200,12 @@ def _all_failed(failed: tuple[FailedAttempt, ...]) -> ConvergenceError:
     return error
 
 
-def judge(bench: Bench, task: Task, loop: HomodyneLoop, run: Transient, start: Start) -> Attempt:
+def judge(experiment: Experiment, loop: HomodyneLoop, run: Transient, start: Start) -> Attempt:
     """Score a finished transient by what the circuit measured before and after learning."""
     scale = loop.stage.transimpedance_ohm
     initial = loop.outputs_V(run, 0) / scale
     final = loop.outputs_V(run, loop.sequences + 1) / scale
-    noise, polarity = bench.noise_A(), loop.stage.polarity
+    task, noise, polarity = experiment.task, experiment.bench.noise_A(), loop.stage.polarity
     return Attempt(
         loop,
         run,

@@ -16,14 +16,14 @@ Slope = Callable[[Meter, FloatArray, float, float], FloatArray]
 def descend(meter: Meter, rng: np.random.Generator, slope: Slope) -> None:
     """Descend from promising starts until the meter ends it.
 
-    Each step is w_k -= V_step tanh(learning_rate g_k / V_step), as the loop's limiter makes it, with V_step and the
-    probe shrinking linearly to `anneal_to` of themselves.
+    Each step is w_k -= V_step tanh(learning_rate g_k / V_step), as the loop's limiter makes it, one for each of the
+    loop's sequences, with V_step and the probe shrinking linearly to `anneal_to` of themselves.
     """
-    settings = meter.settings
+    settings = meter.experiment.settings
     while True:
         controls, polarity = meter.look(rng)
-        for scale in np.linspace(1.0, settings.anneal_to, settings.steps):
-            probe = float(scale * settings.probe_V)
+        for scale in np.linspace(1.0, settings.anneal_to, settings.sequences):
+            probe = float(scale * meter.settings.probe_V)
             low, high = meter.limits_V.T + np.array([[probe], [-probe]])
             controls = np.clip(controls, low, high)
             g = slope(meter, controls, polarity, probe)

@@ -10,10 +10,9 @@ from learning.searches.meter import Meter
 
 def differential_evolution(meter: Meter, rng: np.random.Generator) -> None:
     """Evolve a population drawn as the trainer draws its starts, over the whole ranges; until the meter ends it."""
-    settings = meter.settings
     while True:
         meter.starts += 1
-        first = np.stack([meter.bench.random_controls(settings.spread, rng) for _ in range(settings.population)])
+        first = meter.draw(meter.settings.population, rng)
         optimize.differential_evolution(
             lambda controls: meter.loss(meter.measure(controls)), meter.limits_V, init=first, maxiter=10_000, tol=1e-3,
             polish=False, seed=rng,

@@ -1,4 +1,4 @@
-"""What every search works against: a device whose evaluations are counted, and the trace of the best loss."""
+"""What every search works against: a device whose evaluations are counted, and the best loss so far."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
-from learning.tasks.task import SEPARATION_MIN_A, Score, Task
+from learning.homodyne.experiment import Experiment
+from learning.tasks.task import Score
+from learning.trace import Trace, settled_loss
 
 
 class SearchOver(Exception):
@@ -18,68 +19,24 @@ class SearchOver(Exception):
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What all baselines share with the trainer, and their own figures.
+    """The baselines' own figures; all that they share with the trainer stands in the experiment's `HgeSettings`.
 
     Parameters
     ----------
-    spread : float
-        Settings are drawn from the middle of each control's range, this fraction of it.
-    looks : int
-        Random settings looked at before a descent starts from the best of them.
-    steps : int
-        Steps of one descent; then it starts anew.
-    learning_rate, step_V, anneal_to, least_rms_A : float
-        As in `HgeSettings`: steps are step_V tanh(learning_rate g / step_V), shrinking to `anneal_to` of it.
     probe_V : float
         Finite differences: change of a control. SPSA: amplitude of the perturbation of all at once.
     population : int
         Differential evolution: members.
     """
 
-    spread: float = 0.6
-    looks: int = 16
-    steps: int = 30
-    learning_rate: float = 0.1
-    step_V: float = 0.05
-    anneal_to: float = 0.1
-    least_rms_A: float = SEPARATION_MIN_A
     probe_V: float = 0.01
     population: int = 25
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "step_V", "least_rms_A", "probe_V"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(name, value, "must be positive", "change it")
-        for name, least in (("looks", 1), ("steps", 1), ("population", 5)):
-            if getattr(self, name) < least:
-                raise InputError(name, getattr(self, name), f"must be at least {least}", "raise it")
-        for name in ("anneal_to", "spread"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(name, getattr(self, name), "must lie in (0, 1]", "change it")
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """Best loss so far against what it cost.
-
-    Attributes
-    ----------
-    evaluations : ndarray of int
-    loss : ndarray
-        Best (smallest) loss among all measured settings up to there.
-    slot_s : float
-        Physical time of one evaluation.
-    """
-
-    evaluations: FloatArray
-    loss: FloatArray
-    slot_s: float
-
-    @property
-    def time_s(self) -> FloatArray:
-        """Physical time, s."""
-        return np.asarray(self.evaluations * self.slot_s)
+        if not (np.isfinite(self.probe_V) and self.probe_V > 0):
+            raise InputError("probe_V", self.probe_V, "must be positive", "change it")
+        if self.population < 5:
+            raise InputError("population", self.population, "must be at least 5", "raise it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,20 +72,14 @@ class SearchResult:
     trace: Trace
 
 
-def settled_loss(outputs_A: FloatArray, targets: FloatArray, polarity: float, least_rms_A: float) -> float:
-    """The loop's loss with settled output stage, see above."""
-    centred = np.asarray(outputs_A) - np.mean(outputs_A)
-    y = polarity * centred / max(float(np.std(centred)), least_rms_A)
-    return float(np.mean((y - targets) ** 2))
-
-
 @dataclass(eq=False)
 class Meter:
     """Measures outputs and counts.
 
     Parameters
     ----------
-    bench, task
+    experiment : Experiment
+        What is learned; of its settings the looks, the spread, and how descents step.
     settings : SearchSettings
     device_evaluations : int
         Budget.
@@ -136,8 +87,7 @@ class Meter:
         Noise of the readings.
     """
 
-    bench: Bench
-    task: Task
+    experiment: Experiment
     settings: SearchSettings
     device_evaluations: int
     rng: np.random.Generator
@@ -148,6 +98,7 @@ class Meter:
     losses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.bench, self.task = self.experiment.bench, self.experiment.task
         self.targets = np.array(self.task.targets_V)
         self.noise_A = self.bench.noise_A()
         self._levels = self.task.levels_V
@@ -191,17 +142,20 @@ class Meter:
 
     def loss(self, outputs_A: FloatArray, polarity: float | None = None) -> float:
         """The loss of measured outputs, with the better polarity by default."""
-        signs = (1.0, -1.0) if polarity is None else (polarity,)
-        return float(min(settled_loss(outputs_A, self.targets, sign, self.settings.least_rms_A) for sign in signs))
+        signs, least_rms_A = (1.0, -1.0) if polarity is None else (polarity,), self.experiment.settings.least_rms_A
+        return float(min(settled_loss(outputs_A, self.targets, sign, least_rms_A) for sign in signs))
 
-    def look(self, draw: np.random.Generator) -> tuple[FloatArray, float]:
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Random settings from the middle of the ranges, as the trainer draws its starts, V, (count, n_trained)."""
+        return np.stack([self.bench.random_controls(self.experiment.settings.spread, rng) for _ in range(count)])
+
+    def look(self, rng: np.random.Generator) -> tuple[FloatArray, float]:
         """Start of a descent, chosen as the trainer does: of `looks` random settings the one with the best loss."""
         self.starts += 1
-        settings = np.stack(
-            [self.bench.random_controls(self.settings.spread, draw) for _ in range(self.settings.looks)]
-        )
+        least_rms_A = self.experiment.settings.least_rms_A
+        settings = self.draw(self.experiment.settings.looks, rng)
         outputs = self.measure_many(settings)
-        promise = [(bool(np.std(row) >= self.settings.least_rms_A), abs(self.task.correlation(row))) for row in outputs]
+        promise = [(bool(np.std(row) >= least_rms_A), abs(self.task.correlation(row))) for row in outputs]
         chosen = max(range(len(promise)), key=lambda k: promise[k])
         return settings[chosen], 1.0 if self.task.correlation(outputs[chosen]) >= 0 else -1.0
 

@@ -12,4 +12,4 @@ BATCH = 16
 def random_search(meter: Meter, rng: np.random.Generator) -> None:
     """Draw settings from the middle of the ranges until the meter ends it."""
     while True:
-        meter.measure_many(np.stack([meter.bench.random_controls(meter.settings.spread, rng) for _ in range(BATCH)]))
+        meter.measure_many(meter.draw(BATCH, rng))

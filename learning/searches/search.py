@@ -5,11 +5,8 @@ device evaluation and takes one slot (ramp, waiting, window), for the baselines 
 published noise of one window. A search ends at the first measured setting that is the task learned, by the rule of the
 trainer and with either polarity, or when the budget is used up.
 
-The loss is what the loop descends on once its output stage has settled: with y = p (I - mean I) / max(rms, least_rms)
-
-    L = mean over the patterns of (y - target)^2,
-
-which is 2 (1 - p correlation) where the outputs move enough.
+The loss is that of `learning.trace`. A new method is a file beside this one with a function of `Optimiser`'s kind, and
+a line in `METHODS`.
 """
 
 from __future__ import annotations
@@ -20,17 +17,26 @@ from contextlib import suppress
 import numpy as np
 
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
-from learning.searches.meter import Meter, SearchOver, SearchResult, SearchSettings, Trace
-from learning.tasks.task import Task
+from learning.homodyne.experiment import Experiment
+from learning.searches.evolution import differential_evolution
+from learning.searches.finite_differences import finite_differences
+from learning.searches.meter import Meter, SearchOver, SearchResult, SearchSettings
+from learning.searches.random_search import random_search
+from learning.searches.spsa import spsa
+from learning.trace import Trace
 
 Optimiser = Callable[[Meter, np.random.Generator], None]
 """Asks the meter until that says `SearchOver`."""
+METHODS: dict[str, Optimiser] = {
+    "random": random_search,
+    "differences": finite_differences,
+    "spsa": spsa,
+    "evolution": differential_evolution,
+}
 
 
 def search(
-    bench: Bench,
-    task: Task,
+    experiment: Experiment,
     method: str,
     *,
     device_evaluations: int,
@@ -41,7 +47,8 @@ def search(
 
     Parameters
     ----------
-    bench, task
+    experiment : Experiment
+        Descents look, draw and step as its settings say of the loop.
     method : {"random", "differences", "spsa", "evolution"}
     device_evaluations : int
         Budget of pattern presentations; at least one setting is measured.
@@ -55,29 +62,19 @@ def search(
     ConvergenceError
         If the device finds no state at a setting.
     """
-    from learning.searches.evolution import differential_evolution
-    from learning.searches.finite_differences import finite_differences
-    from learning.searches.random_search import random_search
-    from learning.searches.spsa import spsa
-
-    methods: dict[str, Optimiser] = {
-        "random": random_search,
-        "differences": finite_differences,
-        "spsa": spsa,
-        "evolution": differential_evolution,
-    }
-    if method not in methods:
-        raise InputError("method", method, "is no baseline", f"choose one of {', '.join(methods)}")
-    if device_evaluations < len(task.points):
-        raise InputError("device_evaluations", device_evaluations, f"one setting wants {len(task.points)}", "raise it")
+    if method not in METHODS:
+        raise InputError("method", method, "is no baseline", f"choose one of {', '.join(METHODS)}")
+    if device_evaluations < (patterns := len(experiment.task.points)):
+        raise InputError("device_evaluations", device_evaluations, f"one setting wants {patterns}", "raise it")
     draw, noise = rng.spawn(2)
-    meter = Meter(bench, task, settings or SearchSettings(), device_evaluations, noise)
+    meter = Meter(experiment, settings or SearchSettings(), device_evaluations, noise)
     with suppress(SearchOver):
-        methods[method](meter, draw)
+        METHODS[method](meter, draw)
     assert meter.best is not None
     (learned, _), controls, outputs, polarity, score = meter.best
-    trace = Trace(np.array([*meter.evaluations, meter.used]), np.array([*meter.losses, meter.losses[-1]]), bench.slot_s)
+    slot_s = experiment.bench.slot_s
+    trace = Trace(np.array([*meter.evaluations, meter.used]), np.array([*meter.losses, meter.losses[-1]]), slot_s)
     return SearchResult(
-        method, learned, meter.used, meter.used * bench.slot_s, controls, outputs, polarity, score,
+        method, learned, meter.used, meter.used * slot_s, controls, outputs, polarity, score,
         max(1, meter.starts), trace,
     )  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 
 from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.results import Attempt, Start
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import judge
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
@@ -30,7 +31,7 @@ def small_bench() -> Bench:
 @pytest.fixture(scope="session")
 def small_attempt(small_bench: Bench) -> Attempt:
     """AND, three sequences, by the twin."""
-    task, settings = small_bench.task("AND"), HgeSettings(sequences=3)
-    outputs = small_bench.outputs_A(START, task)
-    loop = build_loop(small_bench, task, settings, START, 1.0, outputs)
-    return judge(small_bench, task, loop, loop.twin(), Start(START, 1.0, outputs, 4, None))
+    experiment = Experiment(small_bench, small_bench.task("AND"), HgeSettings(sequences=3))
+    outputs = small_bench.outputs_A(START, experiment.task)
+    loop = build_loop(experiment, START, 1.0, outputs)
+    return judge(experiment, loop, loop.twin(), Start(START, 1.0, outputs, 4, None))

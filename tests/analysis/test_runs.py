@@ -18,8 +18,9 @@ from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.results import Attempt, Start
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import judge
 from learning.tasks.boolean import BooleanTask
 
@@ -34,9 +35,9 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="module")
 def attempt(bench: Bench) -> Attempt:
-    loop = build_loop(bench, TASK, HgeSettings(sequences=3), START, -1.0, bench.outputs_A(START, TASK))
-    outputs = bench.outputs_A(loop.start_V, TASK)
-    return judge(bench, TASK, loop, loop.twin(), Start(loop.start_V, -1.0, outputs, 4, None))
+    experiment, outputs = Experiment(bench, TASK, HgeSettings(sequences=3)), bench.outputs_A(START, TASK)
+    loop = build_loop(experiment, START, -1.0, outputs)
+    return judge(experiment, loop, loop.twin(), Start(loop.start_V, -1.0, outputs, 4, None))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(dataset: xr.Dataset, tm
 
 
 def test_gradients_along_the_path(bench: Bench, attempt: Attempt) -> None:
-    check = check_path(bench, TASK, attempt.loop, attempt.run, None, samples=6)
+    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, None, samples=6)
     assert len(check.measured) == len(check.ideal) == len(check.comparisons) == 6
     assert check.sequences[0] == 0
     assert check.sequences[-1] == 3
@@ -112,7 +113,7 @@ def test_gradients_along_the_path(bench: Bench, attempt: Attempt) -> None:
 
 
 def test_slope_of_the_loss_against_differences_of_it(bench: Bench, attempt: Attempt) -> None:
-    measured, ideal, run = loss_gradients(bench, TASK, attempt.loop, START, 0.0005, None)
+    measured, ideal, run = loss_gradients(Experiment(bench, TASK), attempt.loop, START, 0.0005, None)
     assert measured.attrs["units"] == ideal.attrs["units"] == "V/V"
     assert compare(measured, ideal).relative_error <= 0.01
     assert run.complete
@@ -139,7 +140,7 @@ def test_figures_are_drawn_without_a_display(
     bench: Bench, attempt: Attempt, dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    check = check_path(bench, TASK, attempt.loop, attempt.run, None, samples=2)
+    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, None, samples=2)
     period = attempt.loop.sequence.period_s
     figures = {
         "waveforms": plot_waveforms(dataset, start_s=period, stop_s=1.5 * period),

@@ -14,7 +14,8 @@ from circuits.parts.levels import loop_fields
 from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
 from netlists.reader import load_part
 
@@ -74,7 +75,7 @@ def test_amplitudes_may_differ() -> None:
     design = Design.from_values({"dither": {"amplitude": peaks}})
     bench = design.bench()
     task = design.fitted_task(bench)
-    loop = build_loop(bench, task, design.settings(task), np.zeros(7), 1.0, 1e-9 * np.arange(4))
+    loop = build_loop(Experiment(bench, task, design.settings(task)), np.zeros(7), 1.0, 1e-9 * np.arange(4))
     assert loop.dither.amplitudes_V == tuple(peaks)
     with pytest.raises(InputError, match="7 trained electrodes want one or 7"):
         bench.plan(peaks[:3])

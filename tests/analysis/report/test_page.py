@@ -32,9 +32,10 @@ from analysis.report.sections import (
 from circuits.parts.levels import loop_fields
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint
 from learning.homodyne.results import Attempt
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
 from lockin.error_budget import error_budget
 from lockin.settings import LockInSettings
@@ -50,7 +51,7 @@ def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
     bench, attempt = small_bench, small_attempt
     task, loop = bench.task("AND"), attempt.loop
     assert isinstance(task, BooleanTask)
-    check = check_path(bench, task, loop, attempt.run, None, samples=3)
+    check = check_path(Experiment(bench, task), loop, attempt.run, None, samples=3)
     exact = np.asarray(adjoint(bench, START))
     settings = LockInSettings(0.02, 12)
     budget = error_budget(
@@ -192,7 +193,7 @@ def test_a_figure_shows_the_numbers_it_is_given() -> None:
 def test_schematic_states_levels_and_values(small_bench: Bench) -> None:
     bench, task = small_bench, small_bench.task("AND")
     settings = HgeSettings(amplitude_V=0.02, **loop_fields("macro", mixer="transistor"))
-    loop = build_loop(bench, task, settings, START, 1.0, bench.outputs_A(START, task))
+    loop = build_loop(Experiment(bench, task, settings), START, 1.0, bench.outputs_A(START, task))
     found = {stage.title: stage for stage in stages(loop)}
     assert found["mixer"].level == "transistor"
     assert found["transimpedance"].level == "macro"

@@ -45,7 +45,7 @@ def run(design: Design) -> NominalRun:
     best = result.best
     best = replace(best, run=replace(best.run, deck="* as ngspice ran it\n"))
     result = replace(result, attempts=(best,), failed=(failed,))
-    return NominalRun.of(result, check_path(result.bench, result.task, best.loop, best.run, None, samples=2))
+    return NominalRun.of(result, check_path(result.experiment, best.loop, best.run, None, samples=2))
 
 
 def test_what_is_read_is_what_was_written(design: Design, run: NominalRun, folder: Path) -> None:

@@ -19,8 +19,8 @@ from analysis.verification.verify import Confirmation, Verification
 from analysis.verification.yields import Sensitivity, yield_of
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
-from learning.homodyne.settings import HgeSettings
 
 PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
 
@@ -62,8 +62,8 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
         design=design,
         quick=False,
         nominal=NominalRun.of(
-            TrainingResult(task, bench, HgeSettings(), "twin", (attempt,), (lost,)),
-            check_path(bench, task, attempt.loop, attempt.run, None, dither_V=0.01, samples=2),
+            TrainingResult(Experiment(bench, task), "twin", (attempt,), (lost,)),
+            check_path(Experiment(bench, task), attempt.loop, attempt.run, None, dither_V=0.01, samples=2),
         ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
         samples=outcomes("sample", list(range(len(PASSED))), PASSED),

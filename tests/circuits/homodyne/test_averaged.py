@@ -29,6 +29,7 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.many import ROOM, ROWS, pieces, scratch_size
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
 from lockin.averages import common_period_average
@@ -241,7 +242,7 @@ def test_a_gate_is_learned_alike() -> None:
     bench = Bench(chip(), 0, (1, 3))
     settings = HgeSettings(restarts=1, sequences=8)
     results = [
-        learn(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine=engine)
+        learn(Experiment(bench, bench.task("AND"), settings), rng=np.random.default_rng(2), engine=engine)
         for engine in ("twin", "averaged")
     ]
     twin, averaged = (r.attempts[0] for r in results)
@@ -249,4 +250,4 @@ def test_a_gate_is_learned_alike() -> None:
     assert averaged.final.correlation == pytest.approx(twin.final.correlation, abs=0.02)
     assert averaged.device_evaluations == twin.device_evaluations
     with pytest.raises(InputError, match="averaged"):
-        learn(bench, bench.task("AND"), settings, rng=np.random.default_rng(2), engine="fast")  # type: ignore[arg-type]
+        learn(Experiment(bench, bench.task("AND"), settings), rng=np.random.default_rng(2), engine="fast")  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
 from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
@@ -36,7 +37,7 @@ def loop() -> HomodyneLoop:
     task = bench.task("AND")
     controls = bench.random_controls(0.6, np.random.default_rng(5))
     settings = HgeSettings(amplitude_V=AMPLITUDE_V, sequences=3)
-    ideal = build_loop(bench, task, settings, controls, 1.0, bench.outputs_A(controls, task))
+    ideal = build_loop(Experiment(bench, task, settings), controls, 1.0, bench.outputs_A(controls, task))
     return replace(ideal, **loop_fields("macro", trimmed={"mixer": {"offset": 2e-4}}))
 
 

@@ -14,7 +14,8 @@ from circuits.parts.levels import loop_fields, parts_at
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import default_bench
-from learning.homodyne.settings import HgeSettings, build_loop
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import as_measured
 from netlists.reader import load_part
 
@@ -26,7 +27,7 @@ def start() -> tuple[HomodyneLoop, FloatArray]:
     bench = default_bench(0)
     task = bench.task("XOR")
     controls = bench.random_controls(0.6, np.random.default_rng(5))
-    return build_loop(bench, task, HgeSettings(), controls, 1.0, bench.outputs_A(controls, task)), controls
+    return build_loop(Experiment(bench, task, HgeSettings()), controls, 1.0, bench.outputs_A(controls, task)), controls
 
 
 def opened(mode: str, trimmed: dict[str, dict[str, float]] | None = None, level: str = "macro") -> HomodyneLoop:

@@ -18,8 +18,9 @@ from dnpu_models.surrogate import kernel as chip_surrogate_kernel
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from learning.bench.bench import Bench, default_bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint, central_difference, digital_lock_in, spice_lock_in
-from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import choose_start, learn
 from learning.tasks.boolean import BooleanTask
@@ -32,7 +33,7 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="module")
 def learned(bench: Bench) -> TrainingResult:
-    return learn(bench, BooleanTask("AND"), rng=np.random.default_rng(0), engine="twin")
+    return learn(Experiment(bench, BooleanTask("AND")), rng=np.random.default_rng(0), engine="twin")
 
 
 class Fixed:
@@ -69,16 +70,16 @@ def test_and_is_learned_on_the_default_device(bench: Bench, learned: TrainingRes
     assert all(not attempt.final.learned for attempt in learned.attempts[:-1])
     assert learned.best is last
     # What the circuit measured is what the device gives at these controls.
-    outputs = bench.outputs_A(last.controls_V, learned.task)
+    outputs = bench.outputs_A(last.controls_V, learned.experiment.task)
     np.testing.assert_allclose(last.final_A, outputs, atol=2e-3 * np.ptp(outputs))
-    again = learned.task.score(outputs, last.loop.stage.polarity, bench.noise_A())
+    again = learned.experiment.task.score(outputs, last.loop.stage.polarity, bench.noise_A())
     assert again.learned
     low, high = last.loop.control_limits_V
     assert np.all((last.controls_V >= low) & (last.controls_V <= high))
 
 
 def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None:
-    settings = learned.settings
+    settings = learned.experiment.settings
     for attempt in learned.attempts:
         looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
         assert looked >= 4 * settings.looks
@@ -89,7 +90,8 @@ def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None
 def test_the_same_seed_gives_the_same_run_bit_by_bit(bench: Bench) -> None:
     settings = HgeSettings(sequences=2, restarts=2, looks=3)
     first, second, other = (
-        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(seed), engine="twin") for seed in (5, 5, 6)
+        learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(seed), engine="twin")
+        for seed in (5, 5, 6)
     )
     assert len(first.attempts) == len(second.attempts) == 2
     for a, b in zip(first.attempts, second.attempts, strict=True):
@@ -107,7 +109,7 @@ def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
     task, skipped = BooleanTask("AND"), 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        start = choose_start(bench, task, settings, rng)
+        start = choose_start(Experiment(bench, task, settings), rng)
         controls, polarity, outputs, used = start.controls_V, start.polarity, start.outputs_A, start.looked
         assert used >= 4 * settings.looks
         np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), atol=1e-12)  # 1e-5 of the largest current
@@ -127,8 +129,8 @@ def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
 def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> None:
     bench = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="nothing to learn"):
-        choose_start(bench, BooleanTask("AND"), HgeSettings(looks=2), np.random.default_rng(0))
-    start = choose_start(bench, BooleanTask("XOR"), HgeSettings(looks=2), np.random.default_rng(0))
+        choose_start(Experiment(bench, BooleanTask("AND"), HgeSettings(looks=2)), np.random.default_rng(0))
+    start = choose_start(Experiment(bench, BooleanTask("XOR"), HgeSettings(looks=2)), np.random.default_rng(0))
     assert start.polarity in (1.0, -1.0)
     assert start.found is None
 
@@ -138,7 +140,10 @@ def test_a_budget_ends_the_restarts(bench: Bench) -> None:
     one = 4 * (2 + 1 + 2)
     for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
         result = learn(
-            bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin", device_evaluations=budget
+            Experiment(bench, BooleanTask("XOR"), settings),
+            rng=np.random.default_rng(0),
+            engine="twin",
+            device_evaluations=budget,
         )
         assert len(result.attempts) == attempts
         assert result.device_evaluations == attempts * one
@@ -171,7 +176,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
     monkeypatch.setattr(circuits.homodyne.twin, "_window", stop_at_the_sixth)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
     with pytest.raises(Interrupted) as caught:
-        learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+        learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
     loop, run = caught.value.partial
     assert isinstance(loop, HomodyneLoop)
     assert isinstance(run, Transient)
@@ -183,12 +188,10 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
 
 def test_progress_and_attempts_are_told(bench: Bench) -> None:
     told: list[tuple[int, float]] = []
-    attempts: list[hge.Attempt | hge.FailedAttempt] = []
+    attempts: list[Attempt | FailedAttempt] = []
     settings = HgeSettings(sequences=1, restarts=2, looks=1)
     result = learn(
-        bench,
-        BooleanTask("XOR"),
-        settings,
+        Experiment(bench, BooleanTask("XOR"), settings),
         rng=np.random.default_rng(3),
         engine="twin",
         progress=lambda number, phase, fraction, wall: told.append((number, fraction)),
@@ -221,11 +224,11 @@ def flaky_bench(broken: int) -> Bench:
 @pytest.mark.parametrize("engine", ["ngspice", "twin", "averaged"])
 def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: EngineName) -> None:
     settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
-    told: list[hge.Attempt | hge.FailedAttempt] = []
+    told: list[Attempt | FailedAttempt] = []
     bench = flaky_bench(1)
     task = bench.task("XOR")
     rng = np.random.default_rng(0)
-    result = learn(bench, task, settings, rng=rng, engine=engine, on_attempt=told.append)
+    result = learn(Experiment(bench, task, settings), rng=rng, engine=engine, on_attempt=told.append)
     (failure,), (attempt,) = result.failed, result.attempts
     assert told == list(result.in_order) == [failure, attempt]
     assert (failure.number, result.starts, result.success) == (0, 2, False)
@@ -236,7 +239,7 @@ def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: EngineNam
     assert result.device_evaluations == 2 * one
     assert training_trace(result).evaluations.tolist() == [one + 4 * looked for looked in (3, 4, 5)]
     # the second attempt is the one that would have been made anyhow
-    again = learn(flaky_bench(0), task, settings, rng=np.random.default_rng(0), engine="twin").attempts[1]
+    again = learn(Experiment(flaky_bench(0), task, settings), rng=np.random.default_rng(0), engine="twin").attempts[1]
     np.testing.assert_array_equal(attempt.start.controls_V, again.start.controls_V)
 
 
@@ -247,11 +250,9 @@ def test_where_every_attempt_fails_so_does_the_training() -> None:
         (1, r"current near \S+ s; check"),
     ):
         bench = flaky_bench(restarts)
+        experiment = Experiment(bench, bench.task("XOR"), replace(settings, restarts=restarts))
         with pytest.raises(ConvergenceError, match=said):
-            learn(
-                bench, bench.task("XOR"), replace(settings, restarts=restarts), rng=np.random.default_rng(0),
-                engine="averaged",
-            )  # fmt: skip
+            learn(experiment, rng=np.random.default_rng(0), engine="averaged")
 
 
 def test_a_device_that_fails_at_the_looks_has_shown_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +266,7 @@ def test_a_device_that_fails_at_the_looks_has_shown_them(bench: Bench, monkeypat
 
     monkeypatch.setattr(hge, "choose_start", fails_first)
     settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)
-    result = learn(bench, BooleanTask("XOR"), settings, rng=np.random.default_rng(0), engine="twin")
+    result = learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
     (failure,) = result.failed
     assert failure.start is None
     assert failure.device_evaluations == 4 * 2
@@ -316,14 +317,14 @@ def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
 def test_other_bad_input_is_refused(bench: Bench) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="choose ngspice, twin or averaged"):
-        learn(bench, BooleanTask("AND"), rng=rng, engine="hspice")  # type: ignore[arg-type]
+        learn(Experiment(bench, BooleanTask("AND")), rng=rng, engine="hspice")  # type: ignore[arg-type]
     for step in (0.0, -1e-4):
         with pytest.raises(InputError, match="max_step_s"):
-            learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1), rng=rng, engine="twin")
+            learn(Experiment(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1)), rng=rng, engine="twin")
     with pytest.raises(InputError, match="too coarse"):
-        learn(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1), rng=rng, engine="twin")
+        learn(Experiment(bench, BooleanTask("XOR"), HgeSettings(max_step_s=1e-3, looks=1)), rng=rng, engine="twin")
     with pytest.raises(InputError, match=r"no room|leaves"):
-        learn(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1), rng=rng, engine="twin")
+        learn(Experiment(bench, BooleanTask("XOR"), HgeSettings(amplitude_V=0.9, looks=1)), rng=rng, engine="twin")
     for wiring in ({"output": 2}, {"inputs": (6, 6)}, {"inputs": (2, 8)}, {"output": -1}):
         with pytest.raises(InputError, match="must differ"):
             Bench(bench.device, **wiring)  # type: ignore[arg-type]
@@ -360,7 +361,7 @@ def test_the_gain_ends_at_the_least_swing_that_counts() -> None:
     middle = bench.limits_V.mean(axis=1)
     for rms, expected in ((1e-9, 1.0), (0.2e-9, 1.0), (0.05e-9, 0.25)):
         outputs = rms * np.array([1.0, -1.0, 1.0, -1.0])
-        stage = hge.build_loop(bench, bench.task("XOR"), settings, middle, 1.0, outputs).stage
+        stage = build_loop(Experiment(bench, bench.task("XOR"), settings), middle, 1.0, outputs).stage
         y = np.exp(stage.gain_log) * (stage.transimpedance_ohm * outputs - stage.baseline_V)
         assert np.sqrt(np.mean(y**2)) == pytest.approx(expected)
         assert stage.gain_log <= stage.gain_limits[1]

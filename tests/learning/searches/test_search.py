@@ -9,10 +9,12 @@ import pytest
 
 from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
+from learning.homodyne.experiment import Experiment
 from learning.searches.finite_differences import forward_difference
-from learning.searches.meter import Meter, SearchOver, SearchSettings, settled_loss
+from learning.searches.meter import Meter, SearchOver, SearchSettings
 from learning.searches.search import search
 from learning.tasks.boolean import BooleanTask
+from learning.trace import settled_loss
 
 METHODS = ("random", "differences", "spsa", "evolution")
 
@@ -53,7 +55,9 @@ def test_every_presentation_is_counted_and_the_budget_is_kept(method: str) -> No
     for budget, used in ((400, 400), (403, 400), (4, 4)):
         device = Made(nothing)
         bench = Bench(device)  # type: ignore[arg-type]
-        result = search(bench, BooleanTask("XOR"), method, device_evaluations=budget, rng=np.random.default_rng(0))
+        result = search(
+            Experiment(bench, BooleanTask("XOR")), method, device_evaluations=budget, rng=np.random.default_rng(0)
+        )
         assert not result.success
         assert result.device_evaluations == device.asked == used
         assert result.physical_s == pytest.approx(used * bench.slot_s)
@@ -65,7 +69,9 @@ def test_every_presentation_is_counted_and_the_budget_is_kept(method: str) -> No
 def test_a_search_ends_at_the_first_setting_that_is_the_gate(method: str) -> None:
     easy = Bench(Made(lambda v: 2e-9 * (v[..., 2] + v[..., 6])))  # type: ignore[arg-type]
     for gate in ("AND", "NAND"):  # the polarity is free
-        result = search(easy, BooleanTask(gate), method, device_evaluations=400, rng=np.random.default_rng(0))
+        result = search(
+            Experiment(easy, BooleanTask(gate)), method, device_evaluations=400, rng=np.random.default_rng(0)
+        )
         assert result.success
         assert result.device_evaluations == 4
         assert result.score.quality == pytest.approx(0.5, abs=0.05)
@@ -77,7 +83,7 @@ def test_each_method_finds_the_way_to_xor(method: str) -> None:
     """Without biases 5 (w + 0.2) > 6 (0.9 - w): e1 above 0.4, which few of the settings drawn have."""
     bench = Bench(Made(sum_and_product))  # type: ignore[arg-type]
     task = BooleanTask("XOR")
-    result = search(bench, task, method, device_evaluations=4000, rng=np.random.default_rng(2))
+    result = search(Experiment(bench, task), method, device_evaluations=4000, rng=np.random.default_rng(2))
     assert result.success
     assert task.score(bench.outputs_A(result.controls_V, task), result.polarity, bench.noise_A()).margin >= 0.15
     assert np.all(np.diff(result.trace.loss) <= 0)
@@ -86,7 +92,7 @@ def test_each_method_finds_the_way_to_xor(method: str) -> None:
 def test_forward_differences_are_slopes_of_the_loop_s_loss() -> None:
     bench = Bench(Made(sum_and_product))  # type: ignore[arg-type]
     task = BooleanTask("XOR")
-    meter = Meter(bench, task, SearchSettings(), 10_000, np.random.default_rng(0))
+    meter = Meter(Experiment(bench, task), SearchSettings(), 10_000, np.random.default_rng(0))
     meter.noise_A = 0.0
     at = np.array([0.1, 0.2, 0.0, 0.1, -0.3, 0.15, 0.2])
     found = forward_difference(meter, at, 1.0, 1e-5)
@@ -117,7 +123,7 @@ def test_the_loss_is_the_loop_s() -> None:
 
 def test_readings_have_the_noise_of_one_window() -> None:
     bench = Bench(Made(nothing))  # type: ignore[arg-type]
-    meter = Meter(bench, BooleanTask("XOR"), SearchSettings(), 8000, np.random.default_rng(1))
+    meter = Meter(Experiment(bench, BooleanTask("XOR")), SearchSettings(), 8000, np.random.default_rng(1))
     read = meter.measure_many(np.zeros((2000, 7)))
     # 8000 normal values: their rms has a relative error of 1/sqrt(16000); five of these, 6e-7 false alarms.
     assert np.std(read) == pytest.approx(np.sqrt(1e-5 * 1e-18 / (2 * 0.1)), rel=5 / np.sqrt(16000))
@@ -128,7 +134,7 @@ def test_readings_have_the_noise_of_one_window() -> None:
 def test_and_is_found_on_the_default_device_and_repeats() -> None:
     bench, task = default_bench(tolerance=1e-5), BooleanTask("AND")
     first, again = (
-        search(bench, task, "spsa", device_evaluations=1000, rng=np.random.default_rng(1)) for _ in range(2)
+        search(Experiment(bench, task), "spsa", device_evaluations=1000, rng=np.random.default_rng(1)) for _ in range(2)
     )
     assert first.success
     np.testing.assert_array_equal(first.controls_V, again.controls_V)
@@ -140,9 +146,9 @@ def test_bad_input_is_refused() -> None:
     bench = Bench(Made(nothing))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="random, differences, spsa, evolution"):
-        search(bench, BooleanTask("XOR"), "luck", device_evaluations=100, rng=rng)
+        search(Experiment(bench, BooleanTask("XOR")), "luck", device_evaluations=100, rng=rng)
     with pytest.raises(InputError, match="one setting wants 4"):
-        search(bench, BooleanTask("XOR"), "random", device_evaluations=3, rng=rng)
-    for changes in ({"probe_V": 0.0}, {"population": 4}, {"steps": 0}, {"spread": 1.1}, {"step_V": np.nan}):
+        search(Experiment(bench, BooleanTask("XOR")), "random", device_evaluations=3, rng=rng)
+    for changes in ({"probe_V": 0.0}, {"probe_V": np.nan}, {"population": 4}):
         with pytest.raises(InputError, match=next(iter(changes))):
             SearchSettings(**changes)  # type: ignore[arg-type]
