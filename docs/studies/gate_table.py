@@ -21,10 +21,9 @@ import numpy as np
 from scipy.stats import beta
 
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import GATES, Bench, HgeSettings, default_bench, learn, search
+from inmateria import GATES, Bench, Experiment, HgeSettings, default_bench, learn, search
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS
-from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import evaluations_to_first
 
 ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after

@@ -32,7 +32,6 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import CHIP_INPUTS
-from learning.homodyne.experiment import Experiment
 from learning.tasks.task import SEPARATION_MIN_A
 from learning.trace import settled_loss
 

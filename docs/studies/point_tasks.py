@@ -15,9 +15,8 @@ from scipy.stats import beta
 from analysis.plots import task as task_plots
 from analysis.plots.figure import save
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import Bench, HgeSettings, learn, search
+from inmateria import Bench, Experiment, HgeSettings, learn, search
 from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
-from learning.homodyne.experiment import Experiment
 from learning.tasks.library import READY_MADE
 
 
