@@ -120,7 +120,5 @@ def run_bench(*, seed: int, device_seed: int, settings: int, answer: Console) ->
         _mean_field(networks["n200"], volts[:1], lambda: None)  # compiles
         content["meanfield"] = _mean_field(networks["n200"], volts, tick)
     for name, figures in content.items():
-        answer.print(
-            name + ": " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if v is not None), highlight=False
-        )
+        answer.print(name + ": " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if v is not None))
     return {"settings": settings, "device_seed": device_seed, **content}

@@ -104,5 +104,5 @@ def run_bench(
             content["xor"] = _xor(seed, xor)
     for name in ("ngspice", "twin", "averaged", "xor"):
         if name in content:
-            answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()), highlight=False)
+            answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()))
     return content

@@ -69,6 +69,5 @@ def run_bench(*, answer: Console) -> dict[str, Any]:
     answer.print(
         f"2-2-1: {middle['221']:.3g} steps/s, {content['ratio_numpy']:.0f} times NumPy; "
         f"49-4-4: {middle['4944']:.3g} steps/s, {content['ratio_numpy_4944']:.0f} times NumPy",
-        highlight=False,
     )
     return content

@@ -153,6 +153,5 @@ def run_bench(*, answer: Console) -> dict[str, Any]:
                 f"{found['ratio_process_per_sample']:.1f} times one process a sample, "
                 f"{100 * found['share_of_bound']:.0f} % of the bound {found['bound']:.1f} "
                 f"({found['ratio_one_copy']:.1f} times, {100 * found['share_of_bound_one_copy']:.0f} % with one copy)",
-                highlight=False,
             )
     return content

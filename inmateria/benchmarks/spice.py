@@ -177,5 +177,5 @@ def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:
         },
     }
     for name in ("callback", "loop"):
-        answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()), highlight=False)  # type: ignore[attr-defined]
+        answer.print(f"{name}: " + ", ".join(f"{k} {v:.3g}" for k, v in content[name].items()))  # type: ignore[attr-defined]
     return content

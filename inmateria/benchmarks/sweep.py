@@ -152,11 +152,9 @@ def run_bench(*, rounds: int = ROUNDS, points: int = POINTS, seeds: int = SEEDS,
     }
     answer.print(
         f"{workers} workers: {rate:.3g} points/s, one: {max(one):.3g} points/s, efficiency {content['efficiency']:.2f}",
-        highlight=False,
     )
     answer.print(
         f"plain processes: {plain_rate:.3g} and {max(plain_one):.3g} points/s, efficiency {plain_efficiency:.2f}; "
         f"the sweep has {against:.2f} of their rate",
-        highlight=False,
     )
     return content

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents, hop_currents, largest_paths
-from dnpu_models.mean_field.model import MeanField
-from dnpu_models.monte_carlo.model import KineticMonteCarlo
-from dnpu_models.network.constants import COULOMB_EV_M
-from dnpu_models.network.network import DopantNetwork
-from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria.checks import FloatArray
-from inmateria.commands.results import Results
-from inmateria.commands.voltages import voltages_of
-from inmateria.errors import Interrupted
+from inmateria.commands.frame import Frame, Json
+from inmateria.commands.options import DeviceName, DeviceSeed
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
-from inmateria.versions import versions
-from learning.bench.devices import AnyModel
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents
+    from dnpu_models.network.network import DopantNetwork
+    from dnpu_models.surrogate.chip import ChipSurrogate
+    from inmateria.checks import FloatArray
 
 BIAS_V = 0.5
 """On the electrode opposite to e0 if nothing else is said: without a bias nothing flows."""
@@ -31,50 +27,69 @@ SHOWN_PATHS = 5
 MOST_PATHS = 200
 
 
-def run_device(
-    device: AnyModel, *, facts: dict[str, Any], at: str | None, folder: Path | None, answer: Console
-) -> dict[str, Any]:
-    """Describe the device, draw it if there is a folder, and return the document.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A device, and its voltages."""
 
-    Raises
-    ------
-    InputError
-        For voltages that the device does not take.
+    device: DeviceName = "meanfield"
+    at: Annotated[
+        str | None,
+        typer.Option(help="Voltages, e.g. 'e1=0.3,e2=-0.1'; 0.5 V on the electrode opposite e0 if left out."),
+    ] = None
+    as_json: Json = False
+    out: Annotated[Path | None, typer.Option(help="Folder for the picture, its data (device.nc) and summary.")] = None
+    device_seed: DeviceSeed = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Draw a device and where its current flows (mean field), with its key figures; tell what a chip's file knows.
+
+    Example: inmateria device --at e4=0.5,e2=-0.3 --out device
     """
-    begin = time.perf_counter()
-    results = Results("device", None, folder, {})
-    try:
-        if isinstance(device, ChipSurrogate):
-            voltages_of(at, device)
-            summary = _chip(device, facts)
-        else:
-            model = MeanField(device.network) if isinstance(device, KineticMonteCarlo) else device
-            volts = voltages_of(at, device)
-            if at is None:
-                volts[len(volts) // 2] = BIAS_V
-            with stderr.status("solving the mean field"), compilation_told(stderr):
-                flow = hop_currents(model, volts)
-                paths = _half(flow)
-            summary = _network(model.network, volts, flow, paths) | {"device": facts}
-            results.write_dataset("device.nc", _dataset(model.network, volts, flow, facts))
-            results.write_figures(lambda _data: {"device.png": _figure(model.network, volts, flow, facts)})
-    except KeyboardInterrupt:
-        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
-    summary["wall_s"] = time.perf_counter() - begin
-    (_tell_chip if isinstance(device, ChipSurrogate) else _tell_network)(summary, answer)
-    if folder is not None:
-        answer.print(f"{'summary is' if isinstance(device, ChipSurrogate) else 'picture and data are'} in {folder}")
-    return results.write_summary(summary)
+    from dnpu_models.mean_field.current_paths import hop_currents
+    from dnpu_models.mean_field.model import MeanField
+    from dnpu_models.monte_carlo.model import KineticMonteCarlo
+    from dnpu_models.surrogate.chip import ChipSurrogate
+    from inmateria.commands.voltages import voltages_of
+    from learning.bench.devices import DeviceOptions, make_device
+
+    device, facts = make_device(DeviceOptions(options.device, options.device_seed))
+    volts = voltages_of(options.at, device)
+    if isinstance(device, ChipSurrogate):
+        summary, written = _chip(device, facts), "summary is"
+        _tell_chip(summary, frame)
+    else:
+        model = MeanField(device.network) if isinstance(device, KineticMonteCarlo) else device
+        if options.at is None:
+            volts[len(volts) // 2] = BIAS_V
+        with frame.keeping(), stderr.status("solving the mean field"), compilation_told(stderr):
+            flow = hop_currents(model, volts)
+            paths = _half(flow)
+        summary, written = _network(model.network, volts, flow, paths) | {"device": facts}, "picture and data are"
+        frame.write_dataset("device.nc", _dataset(model.network, volts, flow, facts))
+        frame.write_figures(lambda _data: {"device.png": _figure(model.network, volts, flow, facts)})
+        _tell_network(summary, frame)
+    if frame.folder is not None:
+        frame.say(f"{written} in {frame.folder}")
+    return frame.summary(summary)
 
 
 def _half(flow: HopCurrents) -> list[CurrentPath]:
     """The largest paths, until they carry half of the current, but not more than `MOST_PATHS`."""
+    import numpy as np
+
+    from dnpu_models.mean_field.current_paths import largest_paths
+
     paths = largest_paths(flow, MOST_PATHS)
     carried = np.cumsum([path.current_A for path in paths])
     return paths[: int(np.searchsorted(carried, 0.5 * flow.through_A)) + 1]
 
 
 def _network(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, paths: list[CurrentPath]) -> dict[str, Any]:
+    import numpy as np
+
+    from dnpu_models.network.constants import COULOMB_EV_M
+
     names = [f"e{k}" for k in range(net.n_electrodes)]
     through = flow.through_A
     carried = sum(path.current_A for path in paths)
@@ -115,6 +130,10 @@ def _network(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, paths: li
 
 
 def _dataset(net: DopantNetwork, volts: FloatArray, flow: HopCurrents, facts: dict[str, Any]) -> xr.Dataset:
+    import xarray as xr
+
+    from inmateria.versions import versions
+
     def known(units: str, text: str, dims: Any, values: Any) -> tuple[Any, ...]:
         return dims, values, {"units": units, "long_name": text}
 
@@ -165,23 +184,18 @@ def _chip(chip: ChipSurrogate, facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tell_chip(summary: dict[str, Any], answer: Console) -> None:
-    answer.print(f"chip {summary['device']['file']}", highlight=False, markup=False)
-    answer.print(
-        f"output {summary['output']}, held at 0 V; known currents: {', '.join(summary['measured'])}", highlight=False
-    )
-    answer.print("ranges: " + ", ".join(f"{k} {a:.4g} to {b:.4g} V" for k, (a, b) in summary["ranges_V"].items()))
-    answer.print(
+def _tell_chip(summary: dict[str, Any], frame: Frame) -> None:
+    frame.say(f"chip {summary['device']['file']}", markup=False)
+    frame.say(f"output {summary['output']}, held at 0 V; known currents: {', '.join(summary['measured'])}")
+    frame.say("ranges: " + ", ".join(f"{k} {a:.4g} to {b:.4g} V" for k, (a, b) in summary["ranges_V"].items()))
+    frame.say(
         f"ReLU network {'-'.join(map(str, summary['layers']))} ({summary['weights']} parameters), "
         f"{1e9 * summary['scale_A']:.4g} nA per unit",
-        highlight=False,
     )
 
 
-def _tell_network(s: dict[str, Any], answer: Console) -> None:
-    def say(text: str) -> None:
-        answer.print(text, highlight=False)
-
+def _tell_network(s: dict[str, Any], frame: Frame) -> None:
+    say = frame.say
     say(
         f"{s['device']['preset']}, seed {s['device']['seed']}: {s['sites']} acceptors, {s['donors']} donors, "
         f"{len(s['electrodes'])} electrodes, {s['temperature_K']:g} K (kT = {1e3 * s['thermal_energy_eV']:.3g} meV)"

@@ -1,15 +1,38 @@
-"""Checks behind `inmateria doctor`: what a run needs is here, and works together."""
+"""`inmateria doctor`: what a run needs is here, and works together."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
+from rich.markup import escape
 
+from inmateria.commands.frame import Frame, Json
 from inmateria.errors import InMateriaError
 from inmateria.rooms import shadowed_rooms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to tell."""
+
+    as_json: Json = False
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Check that everything a run needs is here and works together; exit 1 if not.
+
+    Example: inmateria doctor
+    """
+    findings = examine()
+    if not options.as_json:
+        for finding in findings:
+            mark = "[green]ok[/]  " if finding.ok else "[red]FAIL[/]"
+            frame.say(f"{mark} {finding.check}: {escape(finding.found)}")
+            if finding.fix:
+                frame.say(f"     fix: {escape(finding.fix)}")
+    healthy = all(finding.ok for finding in findings)
+    return frame.document({"healthy": healthy, "checks": [asdict(finding) for finding in findings]})
 
 
 @dataclass(frozen=True)
@@ -29,11 +52,6 @@ def examine() -> list[Finding]:
     if rooms.ok:
         return findings + _ngspice()
     return [*findings, Finding("ngspice", False, "not looked at while a room is shadowed", rooms.fix)]
-
-
-def as_json(findings: list[Finding]) -> dict[str, Any]:
-    """The findings for ``--json``."""
-    return {"healthy": all(f.ok for f in findings), "checks": [asdict(f) for f in findings]}
 
 
 def _rooms() -> Finding:
@@ -59,6 +77,8 @@ def _numba() -> Finding:
 
 def _pytorch() -> Finding:
     """An extra: its absence is no fault."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return Finding("PyTorch", True, version("torch"))
     except PackageNotFoundError:
@@ -89,6 +109,8 @@ def _ngspice() -> list[Finding]:
 
 def _external_source(engine: Any) -> Finding:
     """A 1 mS device behind 1 ohm: the compiled callbacks must give the divider's voltage."""
+    import numpy as np
+
     from circuits.ngspice.cosimulation import CoSimulation
     from inmateria.commands.selftest_device import resistor_kernel
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from analysis.designs.design import Design
 from analysis.verification.boards import board, parts_of
-from circuits.choices import LossName
+from circuits.choices import LevelName, LossName
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.parts.levels import loop_fields
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
+from inmateria.commands.options import TASKS, ExperimentOptions
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ, Bench
@@ -34,6 +35,53 @@ POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
 
 
+def experiment_of(
+    options: ExperimentOptions,
+    said: Collection[str],
+    task: str | None,
+    *,
+    restarts: int = 20,
+    level: LevelName = "ideal",
+    loss: LossName = "squared",
+    tolerance: float = 1e-5,
+) -> tuple[Experiment, int]:
+    """The experiment of a command's options, or of its design with those in place that were said; and the seed.
+
+    Parameters
+    ----------
+    options : ExperimentOptions
+    said : collection of str
+        Options that stand on the command line.
+    task : str or None
+        None only where there may be a design.
+    restarts, level, loss
+        What the command takes of these, where no design says it.
+    tolerance : float
+        Of a mean field followed in a transient.
+
+    Raises
+    ------
+    InputError
+        As `from_options`, `read_design` and `from_design`; for no task.
+    """
+    if options.design is not None:
+        design = read_design(options.design, {name: getattr(options, name) for name in said})
+        return from_design(design, max_step_s=options.max_step, tolerance=tolerance), design.seed
+    if task is None:
+        raise InputError("gate", None, "is missing", f"name one of {TASKS}, or a --design")
+    return from_options(
+        DeviceOptions(options.device, options.device_seed, options.electrodes),
+        task,
+        frequencies=options.frequencies,
+        amplitude_V=options.amplitude,
+        max_step_s=options.max_step,
+        restarts=restarts,
+        level=level,
+        loss=loss,
+        tolerance=tolerance,
+    ), options.seed
+
+
 def from_options(
     options: DeviceOptions,
     task: str,
@@ -42,7 +90,7 @@ def from_options(
     amplitude_V: float,
     max_step_s: float | None = None,
     restarts: int = 20,
-    level: str = "ideal",
+    level: LevelName = "ideal",
     loss: LossName = "squared",
     tolerance: float = 1e-5,
 ) -> Experiment:
@@ -97,7 +145,7 @@ def read_design(path: str, given: Mapping[str, Any]) -> Design:
     design = Design.from_toml(path)
     if (task := str(given.get("gate", design.task.name))).casefold() != design.task.name.casefold():
         told = f"the task is {task}, as the command line says, in place of {design.task.name} in {path}"
-        stderr.print(told, highlight=False, markup=False)
+        stderr.print(told, markup=False)
     if (tones := numbers("frequencies", given.get("frequencies"))) is not None:
         kept = design.model_dump(exclude_unset=True)
         for name in ("spacing", "base"):

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
+import typer
 
-from circuits.homodyne.closed_deck import closed_deck, fit_to_run
-from inmateria.commands.experiment import planned_loop
-from inmateria.commands.facts import failed_facts
-from inmateria.commands.learn import train
-from inmateria.commands.results import Results
-from inmateria.terminal.output import document, stderr, writing
-from learning.homodyne.experiment import Experiment
+from inmateria.commands.frame import Frame
+from inmateria.commands.options import ExperimentOptions, Restarts
+from inmateria.terminal.output import output_file, stderr, writing
 
 
-def run_export(
-    experiment: Experiment,
-    deck: Path,
-    *,
-    seed: int,
-    closed: bool,
-    answer: Console,
-) -> dict[str, Any]:
-    """Learn, write the deck, of the recorded run or of the closed loop; return the document."""
-    begin = time.perf_counter()
+@dataclass(frozen=True, kw_only=True)
+class Options(ExperimentOptions):
+    """A gate, the deck's file, an experiment, and which deck."""
+
+    gate: Annotated[str, typer.Argument(help="AND, OR, NAND, NOR, XOR or XNOR, also in place of a design's task.")]
+    deck: Annotated[Path, typer.Argument(help="File to write.")]
+    restarts: Restarts = 20
+    closed: Annotated[
+        bool, typer.Option("--closed", help="The closed loop, which learns again: the device as a fitted network.")
+    ] = False
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Write a learning run as a deck for plain ngspice, the device's currents as recorded waveforms, or --closed.
+
+    Example: inmateria export XOR deck.cir --closed && ngspice -b deck.cir
+    """
+    from circuits.homodyne.closed_deck import closed_deck, fit_to_run
+    from inmateria.commands.experiment import experiment_of, planned_loop
+    from inmateria.commands.facts import failed_facts
+    from inmateria.commands.learn import train
+
+    experiment, frame.seed = experiment_of(options, frame.said, options.gate, restarts=options.restarts)
+    seed, deck = frame.seed, options.deck
+    output_file(deck)
     bench, task = experiment.bench, experiment.task
     planned = planned_loop(experiment, "ngspice")
-    results = Results("export", seed, None, {})
-    result, _ = train(experiment, planned, seed, "ngspice", results)
+    result, _ = train(experiment, planned, "ngspice", frame)
     attempt = result.best
     network = None
-    if closed:
+    if options.closed:
         with stderr.status("fitting a network to the device"):
             network = fit_to_run(attempt.loop, attempt.run, seed=seed)
         text = closed_deck(
@@ -46,11 +56,9 @@ def run_export(
     with writing("deck", deck):
         deck.write_text(text, encoding="utf-8")
     verdict = "learned" if result.success else "not learned"
-    answer.print(f"{task.name} {verdict}; written: {deck} (run it with: ngspice -b {deck})", highlight=False)
+    frame.say(f"{task.name} {verdict}; written: {deck} (run it with: ngspice -b {deck})")
     poles = attempt.loop.filter_poles
-    return document(
-        "export",
-        seed,
+    return frame.document(
         {
             "gate": task.name,
             "success": result.success,
@@ -60,10 +68,10 @@ def run_export(
             "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
             "device": experiment.facts["device"],
             "design": experiment.facts["design"],
-            "closed": closed,
+            "closed": options.closed,
             "network_rms_A": None if network is None else network.rms_A,
             "network_spread_A": None if network is None else network.spread_A,
             "files": [str(deck)],
-            "wall_s": time.perf_counter() - begin,
+            "wall_s": frame.wall_s,
         },
     )

@@ -2,46 +2,172 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from analysis.gradients.compare import compare
-from analysis.gradients.loop_budget import predict_loop
-from analysis.gradients.path_check import loss_gradients
-from circuits.homodyne.loop import HomodyneLoop
-from circuits.homodyne.offsets import offset_bias
-from circuits.ngspice.engine import Engine
-from circuits.signals.transient import Transient
-from dnpu_models.interface.device import has_exact_slopes
-from inmateria.checks import FloatArray
-from inmateria.commands.experiment import check_level, check_points, rehearsal
-from inmateria.commands.results import Results
-from inmateria.errors import InputError, Interrupted
+from inmateria.commands.frame import Frame
+from inmateria.commands.options import Amplitude, Engine, ExperimentOptions, Level, Loss, Out
+from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
-from learning.bench.bench import Bench
-from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.gradients import adjoint, monte_carlo_difference, spice_lock_in
-from learning.homodyne.settings import HgeSettings
-from learning.homodyne.training import as_measured
-from lockin.error_budget import ErrorBudget
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuits.homodyne.loop import HomodyneLoop
+    from circuits.ngspice.engine import Engine as Ngspice
+    from circuits.signals.transient import Transient
+    from inmateria.checks import FloatArray
+    from learning.bench.bench import Bench
+    from learning.homodyne.experiment import Experiment
+    from lockin.error_budget import ErrorBudget
+
+SlopeOf = Literal["output", "loss"]
 POINTS_PER_CYCLE = 24.0
 DIFFERENCE_HOPS = 1_000_000
 """Of kinetic Monte Carlo, for each of the currents whose differences a lock-in is held against."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(ExperimentOptions):
+    """An experiment, of what the gradient is read, and where."""
+
+    amplitude: Amplitude = 0.005
+    out: Out = None
+    of: Annotated[SlopeOf, typer.Option(help="Slope of the output current, or of a gate's loss.")] = "output"
+    gate: Annotated[str, typer.Option(help="The gate whose loss is meant by --of loss.")] = "XOR"
+    at: Annotated[str | None, typer.Option(help="Control voltages, V, e.g. '0.1,-0.2,...'; random if left out.")] = None
+    engine: Engine = "ngspice"
+    level: Level = "ideal"
+    loss: Loss = "squared"
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Read a gradient with the circuit's lock-ins and compare it with the exact one.
+
+    Example: inmateria gradient --amplitude 0.005 --json
+    """
+    import numpy as np
+
+    from inmateria.commands.experiment import check_level, check_points, experiment_of, numbers, rehearsal
+
+    experiment, frame.seed = experiment_of(
+        options, frame.said, options.gate, level=options.level, loss=options.loss, tolerance=1e-6
+    )
+    bench, settings, engine = experiment.bench, experiment.settings, options.engine
+    at = numbers("at", options.at)
+    check_level(experiment, engine)
+    if engine == "averaged":
+        raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
+    planned = rehearsal(experiment)
+    peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
+    controls = _controls(bench, planned, options.of, at, frame.seed, peaks)
+    points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
+    opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
+    check_points(experiment, opened)
+    with frame.keeping():
+        found = _read(experiment, options, controls, points, frame.seed)
+    frame.attrs = {"seed": frame.seed, "of": options.of}
+    frame.write_waveforms(found.loop, found.transient)
+    frame.write_deck(found.loop, found.transient)
+    frame.write_figures(lambda _: _figures(found, bench.names, options.of, float(peaks.max())))
+    content = frame.summary(
+        {
+            "of": options.of,
+            "gate": experiment.task.name if options.of == "loss" else None,
+            "controls": list(bench.names),
+            "controls_V": controls.tolist(),
+            **found.facts(),
+            "dither_V": float(peaks.max()),
+            "frequencies_Hz": list(found.loop.dither.frequencies_Hz),
+            "device": experiment.facts["device"],
+            "design": experiment.facts["design"],
+            "engine": engine,
+            "level": experiment.facts["level"],
+            "loss_function": settings.loss if options.of == "loss" else None,
+            "ngspice": found.about,
+            "simulated_s": found.loop.stop_s,
+            "timepoints": int(found.transient.statistics["points"]),
+            "rejected": int(found.transient.statistics.get("rejected", 0.0)),
+        }
+    )
+    _tell(found, bench.names, frame)
+    return content
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """A reading of the circuit beside the exact gradient; the bias is what the parts' offsets add to it."""
+
+    measured: xr.DataArray
+    ideal: xr.DataArray
+    bias: FloatArray
+    budget: ErrorBudget | None
+    transient: Transient
+    loop: HomodyneLoop
+    about: str | None
+
+    @property
+    def scale(self) -> tuple[float, str]:
+        """Factor and unit in which it is shown."""
+        units = str(self.measured.attrs["units"])
+        return (1e9, "nS") if units == "S" else (1.0, units)
+
+    def facts(self) -> dict[str, Any]:
+        """The reading as the document has it."""
+        import numpy as np
+
+        from analysis.gradients.compare import compare
+
+        result = compare(self.measured, self.ideal)
+        return {
+            "lockin": np.asarray(self.measured).tolist(),
+            "ideal": np.asarray(self.ideal).tolist(),
+            "ideal_stderr": self.ideal.attrs.get("stderr"),
+            "units": str(self.measured.attrs["units"]),
+            "cosine": result.cosine,
+            "relative_error": result.relative_error,
+            "sign_agreement": result.sign_agreement,
+            "budget": None if self.budget is None else _told(self.budget),
+            "offset_bias": self.bias.tolist(),
+            "cosine_without_offset": compare(self.measured - self.bias, self.ideal).cosine,
+        }
+
+
+def _read(experiment: Experiment, options: Options, controls: FloatArray, points: float, seed: int) -> _Reading:
+    """Run the circuit and ask the model."""
+    import numpy as np
+
+    from analysis.gradients.loop_budget import predict_loop
+    from circuits.homodyne.offsets import offset_bias
+    from circuits.ngspice.engine import Engine as Ngspice
+    from dnpu_models.interface.device import has_exact_slopes
+
+    bench, of, about, budget = experiment.bench, options.of, None, None
+    ours = Ngspice() if options.engine == "ngspice" else nullcontext()
+    with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
+        if ngspice is not None:
+            about = str(ngspice.about()["version"])
+        measured, ideal, run, loop = _measure(experiment, of, controls, points, ngspice, seed)
+        if has_exact_slopes(bench.device):
+            moved = float(ideal.attrs.get("output_offset_V", 0.0))
+            budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
+    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
+    bias = offset_bias(loop, heard) / (loop.stage.transimpedance_ohm if of == "output" else 1.0)
+    return _Reading(measured, ideal, bias, budget, run, loop, about)
+
+
 def _controls(
-    bench: Bench, loop: HomodyneLoop, of: str, at: list[float] | None, seed: int, peaks_V: FloatArray
+    bench: Bench, loop: HomodyneLoop, of: SlopeOf, at: list[float] | None, seed: int, peaks_V: FloatArray
 ) -> FloatArray:
     """The setting asked for, checked; or a random one."""
+    import numpy as np
+
+    from learning.homodyne.settings import HgeSettings
+
     count, names = len(bench.trained), ", ".join(bench.names)
     low, high = loop.control_limits_V
     if of == "output":  # no logic swing then
@@ -64,9 +190,15 @@ def _controls(
 
 
 def _measure(
-    experiment: Experiment, of: str, controls: FloatArray, points: float, ngspice: Engine | None, seed: int
+    experiment: Experiment, of: SlopeOf, controls: FloatArray, points: float, ngspice: Ngspice | None, seed: int
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
+    from analysis.gradients.path_check import loss_gradients
+    from dnpu_models.interface.device import has_exact_slopes
+    from learning.homodyne.experiment import build_loop
+    from learning.homodyne.gradients import adjoint, monte_carlo_difference, spice_lock_in
+    from learning.homodyne.training import as_measured
+
     bench, settings = experiment.bench, experiment.settings
     if of == "output":
         measured, _, run, loop = spice_lock_in(
@@ -94,6 +226,8 @@ def _measure(
 
 def _told(budget: ErrorBudget) -> dict[str, Any]:
     """The budget as the document has it."""
+    import numpy as np
+
     return {
         "predicted": budget.reading.tolist(),
         "terms": {name: values.tolist() for name, values in budget.terms.items()},
@@ -102,116 +236,52 @@ def _told(budget: ErrorBudget) -> dict[str, Any]:
     }
 
 
-def _print_budget(
-    answer: Console, budget: ErrorBudget, names: tuple[str, ...], measured: FloatArray, scale: float, shown: str
+def _figures(found: _Reading, names: tuple[str, ...], of: SlopeOf, amplitude_V: float) -> dict[str, Any]:
+    import numpy as np
+
+    from analysis.plots import loop as plots
+    from analysis.plots.budget import plot_budget
+
+    scale, shown = found.scale
+    title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
+    drawn = {"gradient.png": plots.plot_gradients([found.measured], [found.ideal], title)}
+    if found.budget is not None:
+        deviation = np.asarray(found.measured) - np.asarray(found.ideal)
+        drawn["budget.png"] = plot_budget(found.budget, names, deviation, scale=scale, units=shown, title=title)
+    return drawn
+
+
+def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
+    """The reading for people, and why it is as it is."""
+    import numpy as np
+
+    facts = found.facts()
+    scale, shown = found.scale
+    for name, a, b in zip(names, facts["lockin"], facts["ideal"], strict=True):
+        frame.say(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}")
+    frame.say(f"cosine {facts['cosine']:.6f}, relative error {100 * facts['relative_error']:.2f} %")
+    if found.budget is not None:
+        _tell_budget(found.budget, names, np.asarray(found.measured), (scale, shown), frame)
+    if np.any(found.bias):
+        low, high = scale * found.bias.min(), scale * found.bias.max()
+        offsets = f"offsets add {low:.3g} to {high:.3g} {shown} by the parts' figures"
+        frame.say(f"{offsets}; without them cosine {facts['cosine_without_offset']:.6f}")
+
+
+def _tell_budget(
+    budget: ErrorBudget, names: tuple[str, ...], measured: FloatArray, scale: tuple[float, str], frame: Frame
 ) -> None:
     """Why: the terms that matter, beside the deviation that was measured."""
+    import numpy as np
+
+    factor, shown = scale
     sizes = {name: float(np.linalg.norm(values)) for name, values in budget.terms.items()}
     told = [name for name, size in sizes.items() if size > 1e-3 * max(sizes.values())]
     rows = [("", "measured", "predicted", *told, "noise")]
     for k, name in enumerate(names):
         cells = [measured[k] - budget.exact[k], budget.systematic[k], *(budget.terms[term][k] for term in told)]
-        rows.append((name, *(f"{scale * cell:.3g}" for cell in cells), f"+-{scale * budget.noise[k]:.2g}"))
+        rows.append((name, *(f"{factor * cell:.3g}" for cell in cells), f"+-{factor * budget.noise[k]:.2g}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    answer.print(f"why ({shown}, lock-in less exact; noise of the published chip, not in this run):", highlight=False)
+    frame.say(f"why ({shown}, lock-in less exact; noise of the published chip, not in this run):")
     for row in rows:
-        answer.print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), highlight=False)
-
-
-def run_gradient(
-    experiment: Experiment,
-    *,
-    of: str,
-    at: list[float] | None,
-    seed: int,
-    engine: str,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Measure, compare, report; return the document."""
-    begin = time.perf_counter()
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    check_level(experiment, engine)
-    if engine == "averaged":
-        raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
-    planned = rehearsal(experiment)
-    peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
-    amplitude_V = float(peaks.max())
-    controls = _controls(bench, planned, of, at, seed, peaks)
-    points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
-    opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
-    check_points(experiment, opened)
-    about = None
-    try:
-        ours = Engine() if engine == "ngspice" else nullcontext()
-        with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
-            if ngspice is not None:
-                about = str(ngspice.about()["version"])
-            measured, ideal, run, loop = _measure(experiment, of, controls, points, ngspice, seed)
-            budget = None
-            if has_exact_slopes(bench.device):
-                moved = float(ideal.attrs.get("output_offset_V", 0.0))
-                budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
-    except KeyboardInterrupt:
-        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
-    result = compare(measured, ideal)
-    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
-    bias = offset_bias(loop, heard) / (loop.stage.transimpedance_ohm if of == "output" else 1.0)
-    trimmed = compare(measured - bias, ideal)
-    units = str(measured.attrs["units"])
-    summary = {
-        "of": of,
-        "gate": task.name if of == "loss" else None,
-        "controls": list(bench.names),
-        "controls_V": controls.tolist(),
-        "lockin": np.asarray(measured).tolist(),
-        "ideal": np.asarray(ideal).tolist(),
-        "ideal_stderr": ideal.attrs.get("stderr"),
-        "units": units,
-        "cosine": result.cosine,
-        "relative_error": result.relative_error,
-        "sign_agreement": result.sign_agreement,
-        "budget": None if budget is None else _told(budget),
-        "offset_bias": bias.tolist(),
-        "cosine_without_offset": trimmed.cosine,
-        "dither_V": amplitude_V,
-        "frequencies_Hz": list(loop.dither.frequencies_Hz),
-        "device": experiment.facts["device"],
-        "design": experiment.facts["design"],
-        "engine": engine,
-        "level": experiment.facts["level"],
-        "loss_function": settings.loss if of == "loss" else None,
-        "ngspice": about,
-        "simulated_s": loop.stop_s,
-        "timepoints": int(run.statistics["points"]),
-        "rejected": int(run.statistics.get("rejected", 0.0)),
-    }
-    results = Results("gradient", seed, folder, {"seed": seed, "of": of})
-    results.write_waveforms(loop, run)
-    results.write_deck(loop, run)
-
-    scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
-
-    def draw(_dataset: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots import loop as plots
-        from analysis.plots.budget import plot_budget
-
-        title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
-        drawn = {"gradient.png": plots.plot_gradients([measured], [ideal], title)}
-        if budget is not None:
-            names, deviation = tuple(bench.names), np.asarray(measured) - np.asarray(ideal)
-            drawn["budget.png"] = plot_budget(budget, names, deviation, scale=scale, units=shown, title=title)
-        return drawn
-
-    results.write_figures(draw)
-    summary["wall_s"] = time.perf_counter() - begin
-    content = results.write_summary(summary)
-    for name, a, b in zip(bench.names, np.asarray(measured), np.asarray(ideal), strict=True):
-        answer.print(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}", highlight=False)
-    answer.print(f"cosine {result.cosine:.6f}, relative error {100 * result.relative_error:.2f} %", highlight=False)
-    if budget is not None:
-        _print_budget(answer, budget, bench.names, np.asarray(measured), scale, shown)
-    if np.any(bias):
-        offsets = f"offsets add {scale * bias.min():.3g} to {scale * bias.max():.3g} {shown} by the parts' figures"
-        answer.print(f"{offsets}; without them cosine {trimmed.cosine:.6f}", highlight=False)
-    return content
+        frame.say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

@@ -2,145 +2,180 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import numpy as np
-from rich.console import Console
+import typer
 
-from analysis.gradients.path_check import PathCheck, check_path
-from circuits.choices import EngineName
-from circuits.homodyne.loop import HomodyneLoop
-from circuits.ngspice.engine import Engine
-from circuits.signals.transient import Transient
-from inmateria.checks import FloatArray
-from inmateria.commands.experiment import planned_loop
-from inmateria.commands.facts import check_budget, failed_facts, held_out_A, task_facts
-from inmateria.commands.results import Results
+from inmateria.commands.frame import Frame, stopped
+from inmateria.commands.options import TASKS, Engine, ExperimentOptions, Level, Loss, Out, Restarts
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
-from learning.homodyne.experiment import Experiment
-from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, training_trace
-from learning.homodyne.training import learn
-from learning.tasks.boolean import BooleanTask
-from learning.tasks.task import Task
+
+if TYPE_CHECKING:
+    from analysis.gradients.path_check import PathCheck
+    from circuits.choices import EngineName
+    from circuits.homodyne.loop import HomodyneLoop
+    from circuits.signals.transient import Transient
+    from inmateria.checks import FloatArray
+    from learning.bench.bench import Bench
+    from learning.homodyne.experiment import Experiment
+    from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+    from learning.tasks.task import Task
 
 CHECK_DITHER_V = 0.005
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(ExperimentOptions):
+    """A task, an experiment, and by which method it learns."""
+
+    gate: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"{TASKS}, or a file (.csv, .npz); a design names its own, which this one takes the place of.",
+            show_default=False,
+        ),
+    ] = None
+    out: Out = None
+    restarts: Restarts = 20
+    engine: Engine = "ngspice"
+    level: Level = "ideal"
+    loss: Loss = "squared"
+    method: Annotated[
+        str,
+        typer.Option(help="hge, random, differences, spsa or evolution; several, with commas, are compared."),
+    ] = "hge"
+    evaluations: Annotated[
+        int | None, typer.Option(help="Device evaluations at most; those of all restarts if left out.", min=1)
+    ] = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Learn a gate or another task: device, lock-ins and integrators in one transient, restarted until it is learned.
+
+    Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures. Other methods see
+    measured outputs only and leave trace.nc, summary.json and a figure; exit 0 if the first one named learned it.
+
+    Example: inmateria learn XOR --out xor
+    """
+    from inmateria.commands.experiment import experiment_of
+    from inmateria.commands.search import parse_methods, run_search
+
+    methods = parse_methods(options.method)
+    experiment, frame.seed = experiment_of(
+        options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss
+    )
+    if methods == ("hge",):
+        return run_learning(experiment, options.engine, options.evaluations, frame)
+    return run_search(experiment, methods, options.engine, options.evaluations, frame)
+
+
 def train(
-    experiment: Experiment, planned: HomodyneLoop, seed: int, engine: str, results: Results,
-    device_evaluations: int | None = None,
-) -> tuple[TrainingResult, float]:  # fmt: skip
+    experiment: Experiment, planned: HomodyneLoop, engine: EngineName, frame: Frame, evaluations: int | None = None
+) -> tuple[TrainingResult, float]:
     """Run the trainer under a progress bar; returns the result and the seconds it took."""
-    begin = time.perf_counter()
-    task, settings = experiment.task, experiment.settings
+    import numpy as np
+
+    from learning.homodyne.results import FailedAttempt
+    from learning.homodyne.training import learn
+
+    begin = frame.wall_s
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
         def done(attempt: Attempt | FailedAttempt) -> None:
             if isinstance(attempt, FailedAttempt):
-                told = f"{task.name}: attempt {attempt.number + 1} failed, {attempt.reason}"
-                stderr.print(told, highlight=False, markup=False)
-                bar.next_attempt()
-                return
-            last[:] = [attempt]
-            verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
-            stderr.print(
-                f"{task.name}: {verdict}, {attempt.initial.words()} -> {attempt.final.words()}",
-                highlight=False,
-            )
+                stderr.print(f"{task.name}: attempt {attempt.number + 1} failed, {attempt.reason}", markup=False)
+            else:
+                last[:] = [attempt]
+                verdict = "[green]learned[/]" if attempt.final.learned else "not learned"
+                stderr.print(f"{task.name}: {verdict}, {attempt.initial.words()} -> {attempt.final.words()}")
             bar.next_attempt()
 
-        try:
+        with frame.keeping(lambda stop: _keep(stop, last, frame)):
             result = learn(
-                experiment, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
-                progress=bar.update, on_attempt=done, folder=results.folder, device_evaluations=device_evaluations,
+                bench, task, settings, rng=np.random.default_rng(frame.seed), engine=engine,
+                progress=bar.update, on_attempt=done, folder=frame.folder, device_evaluations=evaluations,
             )  # fmt: skip
-        except KeyboardInterrupt as interruption:
-            raise _keep(interruption, last, results) from None
-    return result, time.perf_counter() - begin
+    return result, frame.wall_s - begin
 
 
-def _keep(interruption: KeyboardInterrupt, last: list[Attempt], results: Results) -> Interrupted:
+def _keep(interruption: KeyboardInterrupt, last: list[Attempt], frame: Frame) -> Interrupted:
     """Write the waveforms of an interrupted run, else of the attempt before it; the error that says so."""
     partial = getattr(interruption, "partial", None)
     if partial is not None and len(partial[1].time_s) > 1:
-        loop, run = cast(tuple[HomodyneLoop, Transient], partial)
+        loop, run = cast("tuple[HomodyneLoop, Transient]", partial)
         where = f"stopped by Ctrl-C at {run.time_s[-1]:.3g} s of {loop.stop_s:.3g} s"
     elif last:
         loop, run, where = last[0].loop, last[0].run, "stopped by Ctrl-C between attempts"
     else:
-        return Interrupted("run", "Ctrl-C", "stopped by Ctrl-C before the first time-point", "run the command again")
-    if results.folder is None:
-        return Interrupted("run", "Ctrl-C", where, "with --out DIR the waveforms so far are kept")
-    path = results.write_waveforms(loop, run, interrupted=1)
-    error = Interrupted("run", "Ctrl-C", where, f"the waveforms so far are in {path}")
-    results.write_error(error)
+        return stopped("stopped by Ctrl-C before the first time-point", "run the command again")
+    if frame.folder is None:
+        return stopped(where, "with --out DIR the waveforms so far are kept")
+    path = frame.write_waveforms(loop, run, interrupted=1)
+    error = stopped(where, f"the waveforms so far are in {path}")
+    frame.write_error(error)
     return error
 
 
-def run_learning(
-    experiment: Experiment,
-    *,
-    seed: int,
-    engine: str,
-    folder: Path | None,
-    answer: Console,
-    device_evaluations: int | None = None,
-) -> dict[str, Any]:
+def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | None, frame: Frame) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
-    begin = time.perf_counter()
-    task = experiment.task
+    from inmateria.commands.experiment import planned_loop
+    from inmateria.commands.facts import check_budget, held_out_A
+    from learning.tasks.boolean import BooleanTask
+
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     planned = planned_loop(experiment, engine)
-    check_budget(experiment, device_evaluations)
-    results = Results(
-        "learn", seed, folder, {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": seed}
-    )
-    result, training_s = train(experiment, planned, seed, engine, results, device_evaluations)
+    check_budget(task, settings, evaluations)
+    frame.attrs = {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": frame.seed}
+    result, training_s = train(experiment, planned, engine, frame, evaluations)
     attempt = result.best
-    results.write_waveforms(attempt.loop, attempt.run)
-    results.write_deck(attempt.loop, attempt.run)
-    about, check = _check(experiment, attempt, engine, results)
-    held_A = held_out_A(experiment, attempt.controls_V)
-    summary = _summary(result, attempt, check, held_A)
+    frame.write_waveforms(attempt.loop, attempt.run)
+    frame.write_deck(attempt.loop, attempt.run)
+    about, check = _check(bench, task, attempt, engine, frame)
+    held_A = held_out_A(bench, task, attempt.controls_V)
+    summary = _summary(task, bench, result, attempt, check, held_A)
     summary |= {
-        "device": experiment.facts["device"],
-        "design": experiment.facts["design"],
+        "device": experiment.facts,
+        "design": experiment.design_facts,
         "engine": engine,
-        "level": experiment.facts["level"],
-        "loss_function": experiment.settings.loss,
+        "level": experiment.level,
+        "loss_function": settings.loss,
         "ngspice": about,
     }
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
     summary["training_s"] = training_s
-    results.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
-    summary["wall_s"] = time.perf_counter() - begin
-    content = results.write_summary(summary)
-    _tell(summary, attempt.final.words(), folder, answer)
+    frame.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
+    content = frame.summary(summary)
+    _tell(summary, attempt.final.words(), frame)
     return content
 
 
-def _check(experiment: Experiment, attempt: Attempt, engine: str, results: Results) -> tuple[str | None, PathCheck]:
+def _check(
+    bench: Bench, task: Task, attempt: Attempt, engine: EngineName, frame: Frame
+) -> tuple[str | None, PathCheck]:
     """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
-    try:
-        with stderr.status("checking the gradient along the path"):
-            if engine != "ngspice":
-                return None, check_path(experiment, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
-            with Engine() as ngspice:
-                about = str(ngspice.about()["version"])
-                return about, check_path(experiment, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
-    except KeyboardInterrupt:
-        said = "stopped by Ctrl-C after the training, at the check of the gradient"
+    from analysis.gradients.path_check import check_path
+    from circuits.ngspice.engine import Engine as Ngspice
+
+    def keep(_: KeyboardInterrupt) -> Interrupted:
         kept = "with --out DIR the waveforms are kept"
-        if results.folder is not None:
-            kept = f"the waveforms are in {results.folder / 'waveforms.nc'}"
-        error = Interrupted("run", "Ctrl-C", said, kept)
-        results.write_error(error)
-        raise error from None
+        if frame.folder is not None:
+            kept = f"the waveforms are in {frame.folder / 'waveforms.nc'}"
+        error = stopped("stopped by Ctrl-C after the training, at the check of the gradient", kept)
+        frame.write_error(error)
+        return error
+
+    with frame.keeping(keep), stderr.status("checking the gradient along the path"):
+        if engine != "ngspice":
+            return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+        with Ngspice() as ngspice:
+            about = str(ngspice.about()["version"])
+            return about, check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
 
 
 def _figures(
@@ -148,6 +183,8 @@ def _figures(
 ) -> dict[str, Any]:
     from analysis.plots import loop as plots
     from analysis.plots import task as task_plots
+    from learning.homodyne.results import training_trace
+    from learning.tasks.boolean import BooleanTask
 
     period = attempt.loop.sequence.period_s
     if isinstance(task, BooleanTask):
@@ -174,8 +211,14 @@ def _outputs(task: Task, values: Any) -> dict[str, float]:
     return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
 
 
-def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray) -> dict[str, Any]:
-    bench, task, ohm = result.experiment.bench, result.experiment.task, attempt.loop.stage.transimpedance_ohm
+def _summary(
+    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
+) -> dict[str, Any]:
+    import numpy as np
+
+    from inmateria.commands.facts import failed_facts, task_facts
+
+    ohm = attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
     return {
@@ -219,7 +262,7 @@ def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A:
     }
 
 
-def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Console) -> None:
+def _tell(summary: dict[str, Any], words: str, frame: Frame) -> None:
     """The result for people."""
     g = summary["gradient"]
     verdict = "learned" if summary["success"] else "not learned"
@@ -231,11 +274,10 @@ def _tell(summary: dict[str, Any], words: str, folder: Path | None, answer: Cons
         told = f"{words}{held}"
     lost = len(summary["failed_attempts"])
     attempts = f"attempt{'s' if summary['restarts'] > 1 else ''}{f' ({lost} failed)' if lost else ''}"
-    answer.print(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}", highlight=False)
-    answer.print(
+    frame.say(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}")
+    frame.say(
         f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
         f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",
-        highlight=False,
     )
-    if folder is not None:
-        answer.print(f"figures, waveforms and deck are in {folder}", highlight=False)
+    if frame.folder is not None:
+        frame.say(f"figures, waveforms and deck are in {frame.folder}")

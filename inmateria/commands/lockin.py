@@ -3,81 +3,81 @@
 from __future__ import annotations
 
 import math
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from circuits.lockin.characterisation import SLOPES, characterise_lockin
-from circuits.ngspice.engine import Engine
-from inmateria.commands.results import Results
-from inmateria.errors import InputError, Interrupted
+from inmateria.commands.frame import Frame, Json
+from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
-from inmateria.versions import versions
-from lockin.characterisation import Characterisation, at_slope, characterise
 from lockin.choices import Mixer
-from lockin.settings import LockInSettings
-from lockin.theory import enbw_Hz, settling_time
-from netlists.reader import load_part
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from circuits.choices import LevelName
+    from lockin.characterisation import Characterisation
+    from lockin.settings import LockInSettings
 
 SHOWN_DB = 150.0
 """Rejections above are shown as such: what limits them are rounding and the last of settling."""
 
 
-def run_lockin(
-    realisation: str,
-    *,
-    time_constant: float,
-    frequency: float,
-    mixer: Mixer,
-    full_scale: float,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Measure all four slopes and return the document.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A lock-in, and how it is realised."""
 
-    Raises
-    ------
-    InputError
-        For a time constant that is too short or too long for the reference, and levels without the parts.
+    realisation: Annotated[
+        Literal["digital", "ideal", "macro"],
+        typer.Option(help="digital, or a netlist of ideal parts or of real parts' macro models."),
+    ] = "digital"
+    time_constant: Annotated[float, typer.Option(help="Time constant of each pole, s.")] = 0.01
+    frequency: Annotated[float, typer.Option(help="Reference frequency, Hz.")] = 1000.0
+    mixer: Annotated[Mixer, typer.Option(help="sine, or a switching (square-wave) mixer.")] = "sine"
+    full_scale: Annotated[float, typer.Option(help="Largest test signal, V rms.")] = 1.0
+    as_json: Json = False
+    out: Annotated[Path | None, typer.Option(help="Folder for the curves (lockin.nc), figure and summary.")] = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Measure a lock-in's data sheet at 6 to 24 dB/octave: bandwidth, settling, rejections, offset, dynamic reserve.
+
+    Example: inmateria lockin --realisation ideal --out lockin
     """
-    begin = time.perf_counter()
-    settings = LockInSettings(time_constant, mixer=mixer)
-    results = Results("lockin", None, folder, {})
-    try:
-        if realisation == "digital":
-            sheets = _digital(settings, frequency, full_scale)
+    from lockin.characterisation import at_slope
+    from lockin.settings import LockInSettings
+
+    settings = LockInSettings(options.time_constant, mixer=options.mixer)
+    with frame.keeping():
+        if options.realisation == "digital":
+            sheets = _digital(settings, options.frequency, options.full_scale)
         else:
-            sheets = _netlist(settings, frequency, full_scale, realisation)
-    except KeyboardInterrupt:
-        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
-    results.write_dataset("lockin.nc", _dataset(sheets, realisation))
+            sheets = _netlist(settings, options.frequency, options.full_scale, options.realisation)
+    frame.write_dataset("lockin.nc", _dataset(sheets, options.realisation))
 
     def draw(data: xr.Dataset) -> dict[str, Any]:
         from analysis.plots.lockin import plot_lockin
 
         return {"lockin.png": plot_lockin(data)}
 
-    results.write_figures(draw)
-    summary = {
-        "realisation": realisation,
-        "settings": {
-            "time_constant": time_constant,
-            "frequency_Hz": frequency,
-            "mixer": mixer,
-            "full_scale_rms": full_scale,
-        },
-        "slopes": {str(slope): figures(sheet) for slope, sheet in sheets.items()},
-        "textbook": {str(slope): textbook(at_slope(settings, slope)) for slope in sheets},
-        "wall_s": time.perf_counter() - begin,
-    }
-    _tell(sheets, settings, folder, answer)
-    return results.write_summary(summary)
+    frame.write_figures(draw)
+    _tell(sheets, settings, frame)
+    return frame.summary(
+        {
+            "realisation": options.realisation,
+            "settings": {
+                "time_constant": options.time_constant,
+                "frequency_Hz": options.frequency,
+                "mixer": options.mixer,
+                "full_scale_rms": options.full_scale,
+            },
+            "slopes": {str(slope): figures(sheet) for slope, sheet in sheets.items()},
+            "textbook": {str(slope): textbook(at_slope(settings, slope)) for slope in sheets},
+        }
+    )
 
 
 def figures(sheet: Characterisation) -> dict[str, Any]:
@@ -101,6 +101,8 @@ def figures(sheet: Characterisation) -> dict[str, Any]:
 
 def textbook(settings: LockInSettings) -> dict[str, float]:
     """Closed forms for equal poles."""
+    from lockin.theory import enbw_Hz, settling_time
+
     tau = settings.time_constant
     return {
         "enbw_times_tau": enbw_Hz(settings) * tau,
@@ -110,6 +112,9 @@ def textbook(settings: LockInSettings) -> dict[str, float]:
 
 
 def _digital(settings: LockInSettings, frequency: float, full_scale: float) -> dict[int, Characterisation]:
+    from circuits.lockin.characterisation import SLOPES
+    from lockin.characterisation import at_slope, characterise
+
     sheets = {}
     with compilation_told(stderr), counted(stderr, "slopes", len(SLOPES)) as tick:
         for slope in SLOPES:
@@ -118,7 +123,13 @@ def _digital(settings: LockInSettings, frequency: float, full_scale: float) -> d
     return sheets
 
 
-def _netlist(settings: LockInSettings, frequency: float, full_scale: float, level: str) -> dict[int, Characterisation]:
+def _netlist(
+    settings: LockInSettings, frequency: float, full_scale: float, level: LevelName
+) -> dict[int, Characterisation]:
+    from circuits.lockin.characterisation import characterise_lockin
+    from circuits.ngspice.engine import Engine
+    from netlists.reader import load_part
+
     for part in ("mixer" if settings.mixer == "sine" else "switching_mixer", "lowpass"):
         try:
             load_part(part, level)
@@ -134,6 +145,11 @@ def _netlist(settings: LockInSettings, frequency: float, full_scale: float, leve
 
 def _dataset(sheets: dict[int, Characterisation], realisation: str) -> xr.Dataset:
     """Curves and figures over the slope."""
+    import numpy as np
+    import xarray as xr
+
+    from inmateria.versions import versions
+
     first = next(iter(sheets.values()))
     values = list(sheets.values())
 
@@ -180,13 +196,16 @@ def _decibels(value: float) -> str:
     return f"> {SHOWN_DB:.0f}" if value > SHOWN_DB else f"{value:.1f}"
 
 
-def _tell(sheets: dict[int, Characterisation], settings: LockInSettings, folder: Path | None, answer: Console) -> None:
+def _tell(sheets: dict[int, Characterisation], settings: LockInSettings, frame: Frame) -> None:
     """The table for people: a column for each slope, the textbook's value in brackets."""
+    from rich.table import Table
+
+    from lockin.characterisation import at_slope
+
     first = next(iter(sheets.values()))
-    answer.print(
+    frame.say(
         f"lock-in, {first.realisation}: reference {first.frequency_Hz:g} Hz, time constant τ = "
         f"{settings.time_constant:g} s, {settings.mixer} mixer, full scale {first.full_scale:g} V rms",
-        highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
@@ -215,9 +234,9 @@ def _tell(sheets: dict[int, Characterisation], settings: LockInSettings, folder:
         "dynamic reserve (dB)",
         *(f"{'' if s.reserve_reached else '≥ '}{s.reserve_dB:.1f}" for s in sheets.values()),
     )
-    answer.print(table, highlight=False)
+    frame.answer.print(table)
     for slope, sheet in sheets.items():
         if sheet.overloads:
-            answer.print(f"{slope} dB/oct: overloaded at full scale: {', '.join(sheet.overloads)}", highlight=False)
-    if folder is not None:
-        answer.print(f"curves and figure are in {folder}", highlight=False)
+            frame.say(f"{slope} dB/oct: overloaded at full scale: {', '.join(sheet.overloads)}")
+    if frame.folder is not None:
+        frame.say(f"curves and figure are in {frame.folder}")

@@ -2,47 +2,127 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+import math
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from circuits.ngspice.pool import EnginePool
-from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria.commands.results import Results
-from inmateria.errors import InMateriaError, InputError, Interrupted
+from inmateria.commands.frame import Frame, Json, stopped
+from inmateria.commands.options import Out, Seed
+from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, training_bar
-from learning.bench.devices import DeviceOptions, make_device
-from learning.checkpoint_folder import claim
-from learning.multiplexed.backpropagation import softmax_accuracy
-from learning.physics_aware.settings import PatTraining
-from learning.physics_aware.setups import LayerSettings, PhysicalSetup, physical_setup
-from learning.pytorch import pytorch
-from learning.samples.data_folder import data_folder
-from learning.samples.images import pooled, read_images
-from learning.samples.samples import SampleSet, digits
-from learning.samples.vowels import vowels
+from learning.choices import LayerName, OnFailure, PassMode
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from learning.physics_aware.settings import PatTraining
+    from learning.physics_aware.setups import LayerSettings, PhysicalSetup
+    from learning.samples.samples import SampleSet
 
 TASKS = "vowels, digits, mnist, fashion-mnist"
 VOWELS = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
 SETTINGS = {
-    "vowels": PatTraining(epochs=60, batch=35, look_every=20),
-    "digits": PatTraining(epochs=20, batch=50, look_every=4, look_samples=500),
-    "images": PatTraining(epochs=6, batch=100, look_every=2, look_samples=500),
+    "vowels": {"epochs": 60, "batch": 35, "look_every": 20},
+    "digits": {"epochs": 20, "batch": 50, "look_every": 4, "look_samples": 500},
+    "images": {"epochs": 6, "batch": 100, "look_every": 2, "look_samples": 500},
 }
-"""How long a task is trained where nothing is said."""
+"""How long a task is trained where nothing is said: settings of `PatTraining`."""
 CHIP = "dnpu_chip.npz"
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Of the softmax beside it, one chosen by cross-validation; of larger sets the usual one."""
 _FEW = 500
 _SHOWN = 500  # samples of the comparison of the system with its model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A task, its physical layer, and how it is trained."""
+
+    task: Annotated[str, typer.Argument(help="vowels, digits, mnist, fashion-mnist.")]
+    as_json: Json = False
+    out: Out = None
+    seed: Seed = 0
+    layer: Annotated[
+        LayerName, typer.Option(help="RLC circuit with a transistor, nodes of a chip, or nothing, for comparison.")
+    ] = "rlc"
+    mode: Annotated[
+        PassMode, typer.Option(help="Forwards the layer and backwards its model; both the model; both the layer.")
+    ] = "pat"
+    engine: Annotated[
+        Literal["ngspice", "twin"], typer.Option(help="Of the layer rlc: ngspice, or the same time steps compiled.")
+    ] = "ngspice"
+    device: Annotated[
+        str | None, typer.Option(help="Of the layer dnpu: the file of a measured chip (.npz, .pickle).")
+    ] = None
+    data: Annotated[Path | None, typer.Option(help="File of the vowels, or folder of the images (IDX).")] = None
+    splits: Annotated[int, typer.Option(help="Trainings, each on a split and a board of its own.", min=1)] = 1
+    passes: Annotated[int, typer.Option(help="Times a sample goes through the layer.", min=1)] = 3
+    width: Annotated[int | None, typer.Option(help="Values of a waveform, or nodes of the chip.", min=1)] = None
+    steps: Annotated[int, typer.Option(help="Of the layer rlc: time steps from value to value.", min=1)] = 2
+    taps: Annotated[
+        int, typer.Option(help="Of the layers rlc and identity: values that the model looks back.", min=1)
+    ] = 16
+    spread: Annotated[float, typer.Option(help="Relative spread of components, which the model does not know.")] = 0.05
+    noise: Annotated[float, typer.Option(help="Standard deviation of the layer's noise, V.")] = 0.01
+    epochs: Annotated[int | None, typer.Option(help="Passes through all training samples.", min=1)] = None
+    batch: Annotated[int | None, typer.Option(help="Samples an update.", min=1)] = None
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None
+    jitter: Annotated[
+        float | None, typer.Option(help="Noise added to the features in training, in units of their spread.")
+    ] = None
+    refit: Annotated[
+        int | None, typer.Option(help="Epochs between refits of the model on what was measured.", min=1)
+    ] = None
+    on_failure: Annotated[
+        OnFailure, typer.Option(help="When the layer gives no answer to a sample: go on without it, or stop.")
+    ] = "skip"
+
+    @property
+    def word(self) -> str:
+        """The task's name as it is known."""
+        return self.task.strip().lower()
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Train a circuit or a chip by backpropagation through a model of it (physics-aware training; PyTorch).
+
+    Accuracies are always those of the layer itself, with its noise. With --out: pat.nc, summary.json, figures, and
+    checkpoints from which a run that was stopped or killed goes on.
+
+    Example: inmateria pat vowels --splits 5 --out vowels
+    """
+    from learning.physics_aware.setups import LayerSettings
+
+    layer = LayerSettings(
+        options.layer, options.width, options.passes, options.spread, options.noise, options.steps, options.taps
+    )
+    training = _training(options)
+    splits = options.splits
+    if splits > 1 and options.word in ("mnist", "fashion-mnist"):
+        raise InputError("splits", splits, f"{options.task} has an official test set", "leave it out")
+    done = _train_all(layer, training, options, frame)
+    facts = _facts(done, layer, training, options)
+    _tell(facts, frame)
+    frame.write_dataset("pat.nc", done.data)
+
+    def draw(data: xr.Dataset) -> dict[str, Any]:
+        from analysis.plots.pat import plot_training, plot_waveforms
+
+        plural = "s" * (splits > 1)
+        title = f"{facts['task']}, {layer.layer}, {training.mode}, {layer.passes} passes, {splits} split{plural}"
+        return {"pat.png": plot_training(data, title), "pat_waveforms.png": plot_waveforms(data, title)}
+
+    frame.write_figures(draw)
+    content = frame.summary(facts)
+    if frame.folder is not None:
+        frame.say(f"figures and curves are in {frame.folder}")
+    return content
 
 
 def named_samples(task: str, data: Path | None, split: int) -> SampleSet:
@@ -61,6 +141,10 @@ def named_samples(task: str, data: Path | None, split: int) -> SampleSet:
     InputError
         For an unknown task, files that are missing or damaged, or a path that the task has no use for.
     """
+    from learning.samples.images import pooled, read_images
+    from learning.samples.samples import digits
+    from learning.samples.vowels import vowels
+
     word = task.strip().lower()
     if word == "vowels":
         return vowels(data, seed=split)
@@ -73,103 +157,67 @@ def named_samples(task: str, data: Path | None, split: int) -> SampleSet:
     raise InputError("task", task, "is no task of pat", f"choose one of {TASKS}")
 
 
-def run_pat(
-    task: str,
-    layer: LayerSettings,
-    options: Mapping[str, Any],
-    *,
-    engine: str,
-    device: str | None,
-    splits: int,
-    seed: int,
-    data: Path | None,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Fit the model, train on each split, tell, and return the document.
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """All trainings together, the samples of the first, and the accuracy of a softmax on those of each."""
 
-    Parameters
-    ----------
-    task : str
-    layer : LayerSettings
-    options : mapping
-        What takes the place of the task's own settings: fields of `PatTraining` by name; None leaves them.
-    engine : {"ngspice", "twin"}
-        What runs the electronic layer.
-    device : str or None
-        Of the layer dnpu: a chip's file; that of the shared data by default.
-    splits : int
-        Trainings, each on a split and on a board of its own.
-    seed : int
-        Of the first one; the others count on.
-    data : Path or None
-    folder : Path or None
-    answer : Console
-    """
-    begin = time.perf_counter()
-    training = replace(
-        SETTINGS.get(task.strip().lower(), SETTINGS["images"]),
-        **{name: value for name, value in options.items() if value is not None},
-    )
-    if splits > 1 and task.strip().lower() in ("mnist", "fashion-mnist"):
-        raise InputError("splits", splits, f"{task} has an official test set", "leave it out")
-    chip = _chip(layer, device)
+    data: xr.Dataset
+    samples: SampleSet
+    softmax: list[float]
+
+
+def _training(options: Options) -> PatTraining:
+    """What was said takes the place of the task's own settings."""
+    from learning.physics_aware.settings import PatTraining
+
+    said = {
+        "epochs": options.epochs, "batch": options.batch, "rate": options.rate, "jitter": options.jitter,
+        "refit_every": options.refit,
+    }  # fmt: skip
+    own = PatTraining(mode=options.mode, on_failure=options.on_failure)
+    usual = SETTINGS.get(options.word, SETTINGS["images"])
+    return replace(own, **{**usual, **{name: value for name, value in said.items() if value is not None}})  # type: ignore[arg-type]
+
+
+def _train_all(layer: LayerSettings, training: PatTraining, options: Options, frame: Frame) -> _Done:
+    """Fit the model, and train on each split."""
+    from circuits.ngspice.pool import EnginePool
+    from learning.checkpoint_folder import claim
+    from learning.multiplexed.backpropagation import softmax_accuracy
+    from learning.physics_aware.setups import physical_setup
+    from learning.pytorch import pytorch
+
+    seed, engine = options.seed, options.engine
+    chip = _chip(layer, options.device)
     pytorch().set_num_threads(1)  # its tensors are small, and the processors belong to the engines
-    first = named_samples(task, data, seed)
-    results = Results("pat", seed, folder, {"task": first.name, "seed": seed})
-    kept = None if folder is None else folder / "checkpoints"
+    first = named_samples(options.task, options.data, seed)
+    frame.attrs = {"task": first.name, "seed": seed}
+    kept = None if frame.folder is None else frame.folder / "checkpoints"
     runs: list[xr.Dataset] = []
     softmax: list[float] = []
-    with _engines(layer, engine) as pool, compilation_told(stderr):
+    engines = EnginePool() if layer.layer == "rlc" and engine == "ngspice" else nullcontext()
+    with engines as pool, compilation_told(stderr):
         drawn = physical_setup(layer, first, engines=pool, device=chip)  # what does not fit ends here
-        try:
+        stop = stopped("stopped; what was done is kept in --out", "run the command again to go on", "pat")
+        with frame.keeping(lambda _: stop), frame.errors_told():
             fitted = _fit(drawn, training, seed)
             if kept is not None:
                 claim(kept, _layer_facts(layer, drawn, engine, chip, training, seed), "layer.json")
-            for split in range(seed, seed + splits):
-                samples = first if split == seed else named_samples(task, data, split)
+            for split in range(seed, seed + options.splits):
+                samples = first if split == seed else named_samples(options.task, options.data, split)
                 setup = physical_setup(layer, samples, board=split, engines=pool, device=chip)
                 place = None if kept is None else kept / f"split-{split}"
                 runs.append(_train(training, setup, fitted, samples, split, place))
                 softmax.append(softmax_accuracy(samples, STRENGTHS if len(samples.inputs) < _FEW else (1.0,)))
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "pat", "Ctrl-C", "stopped; what was done is kept in --out", "run the command again to go on"
-            ) from None
-        except InMateriaError as error:
-            if not isinstance(error, InputError):
-                results.write_error(error)
-            raise
-    data_of_all = _together(runs, first, softmax, seed, layer, engine, fitted)
-    facts = _facts(data_of_all, first, training, layer, engine, softmax)
-    _tell(facts, answer)
-    results.write_dataset("pat.nc", data_of_all)
-    from analysis.plots.pat import plot_training, plot_waveforms
-
-    title = f"{first.name}, {layer.layer}, {training.mode}, {layer.passes} passes, {splits} split" + "s" * (splits > 1)
-    results.write_figures(
-        lambda held: {"pat.png": plot_training(held, title), "pat_waveforms.png": plot_waveforms(held, title)}
-    )
-    facts["wall_s"] = time.perf_counter() - begin
-    content = results.write_summary(facts)
-    if folder is not None:
-        answer.print(f"figures and curves are in {folder}", highlight=False)
-    return content
-
-
-@contextmanager
-def _engines(layer: LayerSettings, engine: str) -> Iterator[EnginePool | None]:
-    """ngspice for the electronic layer; its twin and the other layers need none."""
-    if engine not in ("ngspice", "twin"):
-        raise InputError("engine", engine, "is no engine of pat", "choose ngspice or twin")
-    with EnginePool() if layer.layer == "rlc" and engine == "ngspice" else nullcontext() as pool:
-        yield pool
+    return _Done(_together(runs, first, softmax, layer, fitted, options), first, softmax)
 
 
 def _layer_facts(
     layer: LayerSettings, drawn: PhysicalSetup, engine: str, chip: Any, training: PatTraining, seed: int
 ) -> dict[str, Any]:
     """What the results depend on beside the training's settings."""
+    import numpy as np
+
     facts: dict[str, Any] = {**asdict(layer), "model_seed": None if training.mode == "ideal" else seed}
     if layer.layer == "rlc":
         circuit = drawn.drawn.circuit
@@ -181,6 +229,10 @@ def _layer_facts(
 
 
 def _chip(layer: LayerSettings, device: str | None) -> Any:
+    from dnpu_models.surrogate.chip import ChipSurrogate
+    from learning.bench.devices import DeviceOptions, make_device
+    from learning.samples.data_folder import data_folder
+
     if layer.layer != "dnpu":
         if device is not None:
             raise InputError(
@@ -202,9 +254,9 @@ def _fit(setup: PhysicalSetup, training: PatTraining, seed: int) -> Any:
 
     if training.mode == "ideal":
         return None
-    stderr.print("fitting the model of the layer as drawn", highlight=False)
+    stderr.print("fitting the model of the layer as drawn")
     found = fit_model(setup.drawn, setup.model(seed), samples=600 if setup.drawn.inputs > 100 else 2000, seed=seed)
-    stderr.print(f"model fitted: {100 * found.error:.1f} % error on samples held out", highlight=False)
+    stderr.print(f"model fitted: {100 * found.error:.1f} % error on samples held out")
     return found
 
 
@@ -212,7 +264,10 @@ def _train(
     training: PatTraining, setup: PhysicalSetup, fitted: Any, samples: SampleSet, split: int, folder: Path | None
 ) -> xr.Dataset:  # fmt: skip
     """One split: its curves, examples of waveforms, and the system beside the model."""
+    import numpy as np
+
     from learning.physics_aware.training import scaled_features, train_physics_aware
+    from learning.pytorch import pytorch
 
     torch = pytorch()
     model = None if fitted is None else fitted.model
@@ -249,10 +304,14 @@ def _class_names(samples: SampleSet) -> list[str]:
 
 
 def _together(
-    runs: list[xr.Dataset], samples: SampleSet, softmax: list[float], seed: int, layer: LayerSettings, engine: str,
-    fitted: Any,
+    runs: list[xr.Dataset], samples: SampleSet, softmax: list[float], layer: LayerSettings, fitted: Any,
+    options: Options,
 ) -> xr.Dataset:  # fmt: skip
     """All splits in one dataset; examples are those of the first."""
+    import numpy as np
+    import xarray as xr
+
+    seed = options.seed
     single = ("values_V", "response_V", "model_V", "measured_V", "modelled_V")
     curves = xr.concat([run.drop_vars([*single, "example"]) for run in runs], dim="split", combine_attrs="drop")
     names = _class_names(samples)
@@ -261,7 +320,7 @@ def _together(
     failed = sorted({int(k) for run in runs for k in run.attrs["failed_samples"]})
     return together.assign_attrs(
         task=samples.name,
-        engine=engine,
+        engine=options.engine,
         softmax_accuracy=float(np.mean(softmax)),
         model_error=float("nan") if fitted is None else float(fitted.error),
         failed_samples=failed,
@@ -276,15 +335,16 @@ def _together(
     )
 
 
-def _facts(
-    runs: xr.Dataset, samples: SampleSet, training: PatTraining, layer: LayerSettings, engine: str, softmax: list[float]
-) -> dict[str, Any]:
+def _facts(done: _Done, layer: LayerSettings, training: PatTraining, options: Options) -> dict[str, Any]:
+    import numpy as np
+
+    runs, samples = done.data, done.samples
     last = runs.isel(epoch=-1)
     held = bool(np.isfinite(last.test_accuracy).all())
     return {
         "success": True,
         "task": samples.name,
-        "layer": asdict(layer) | {"engine": engine if layer.layer == "rlc" else None},
+        "layer": asdict(layer) | {"engine": options.engine if layer.layer == "rlc" else None},
         "training": asdict(training),
         "splits": runs.sizes["split"],
         "samples": len(samples.inputs),
@@ -292,7 +352,7 @@ def _facts(
         "parameters": int(sum(runs[name].isel(split=0).size for name in ("scale", "offset", "skip", "gain"))),
         "accuracy": _spread(last.test_accuracy.values if held else last.accuracy.values),
         "training_accuracy": _spread(last.accuracy.values),
-        "softmax_accuracy": _spread(np.array(softmax)),
+        "softmax_accuracy": _spread(np.array(done.softmax)),
         "model_error": runs.attrs["model_error"],
         "angle_deg": [float(a) for a in last.angle_deg.mean("split").values],
         "forward_samples": runs.attrs["forward_samples"],
@@ -303,32 +363,32 @@ def _facts(
 
 def _spread(values: np.ndarray[Any, Any]) -> dict[str, float | None]:
     """Mean, standard deviation over splits, and the mean's standard error."""
+    import numpy as np
+
     count = len(values)
     deviation = float(np.std(values, ddof=1)) if count > 1 else None
     error = None if deviation is None else deviation / float(np.sqrt(count))
     return {"mean": float(np.mean(values)), "deviation": deviation, "error": error}
 
 
-def _tell(facts: dict[str, Any], answer: Console) -> None:
+def _tell(facts: dict[str, Any], frame: Frame) -> None:
     def said(found: dict[str, float | None]) -> str:
         error = found["error"]
         return f"{found['mean']:.3f}" + ("" if error is None else f" +- {error:.3f}")
 
     number = facts["splits"]
-    answer.print(
+    frame.say(
         f"{facts['task']}, layer {facts['layer']['layer']}, mode {facts['training']['mode']}: accuracy "
         f"{said(facts['accuracy'])} on {facts['test_samples']} samples held out, {number} split"
         + "s"
         * (number > 1)
         + f"; "
         f"softmax on the features {said(facts['softmax_accuracy'])}",
-        highlight=False,
     )
     fit = facts["model_error"]
-    words = "" if not np.isfinite(fit) else f"model's error {100 * fit:.1f} %; "
-    answer.print(
+    words = "" if not math.isfinite(fit) else f"model's error {100 * fit:.1f} %; "
+    frame.say(
         f"{words}{facts['parameters']} parameters, {facts['forward_samples']} samples through the layer in training",
-        highlight=False,
     )
     for failure in facts["failures"]:
-        answer.print(f"the layer failed for sample {failure}", highlight=False, markup=False)
+        frame.say(f"the layer failed for sample {failure}", markup=False)

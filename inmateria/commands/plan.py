@@ -2,24 +2,89 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from analysis.gradients.planner import GradientPlan, GradientRequirements, plan
-from dnpu_models.interface.device import follow_path, has_exact_slopes
-from inmateria.checks import FloatArray
-from inmateria.commands.results import Results
-from inmateria.errors import InputError, Interrupted
+from inmateria.commands.frame import Frame, Json
+from inmateria.commands.options import DeviceName, DeviceSeed, Electrodes, Seed
+from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
-from inmateria.versions import versions
-from learning.bench.bench import Bench
-from learning.homodyne.settings import HgeSettings
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.gradients.planner import GradientPlan, GradientRequirements
+    from inmateria.checks import FloatArray
+    from learning.bench.bench import Bench
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A device, the wanted error, and within which bounds."""
+
+    as_json: Json = False
+    out: Annotated[Path | None, typer.Option(help="Folder for summary, curves and figure.")] = None
+    seed: Seed = 0
+    device_seed: DeviceSeed = None
+    device: DeviceName = "meanfield"
+    electrodes: Electrodes = None
+    error: Annotated[float, typer.Option(help="Wanted error of the gradient, relative to its size.")] = 0.1
+    points: Annotated[int, typer.Option(help="Random settings at which it counts.", min=1, max=1000)] = 4
+    noise: Annotated[float, typer.Option(help="Noise of the output, one-sided, A^2/Hz.")] = 1e-23
+    limit: Annotated[float, typer.Option(help="Largest peak dither, V.")] = 0.1
+    band: Annotated[str | None, typer.Option(help="Band of the tones, LOW:HIGH in Hz; any if left out.")] = None
+    longest: Annotated[float, typer.Option(help="Longest reading, s.")] = 1e3
+    filters: Annotated[str, typer.Option(help="Filters to choose from: boxcar, 6, 12, 18, 24 (dB/octave).")] = (
+        "boxcar,6,12,18,24"
+    )
+    curvature: Annotated[
+        float | None, typer.Option(help="Largest curvature of the loss, per V^2: plans a learning rate, too.")
+    ] = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Plan tones, amplitudes and filter for a wanted error of the gradient: the fastest reading, and what limits it.
+
+    Example: inmateria plan --error 0.1 --band 100:2000 --out plan
+    """
+    from analysis.gradients.planner import plan
+    from inmateria.commands.experiment import make_bench
+    from learning.bench.devices import DeviceOptions
+
+    bench, facts = make_bench(DeviceOptions(options.device, options.device_seed, options.electrodes), None, 1e-6)
+    requirements = _requirements(bench, options)
+    with frame.keeping(), stderr.status("planning"), compilation_told(stderr):
+        found = plan(requirements)
+    frame.write_dataset("plan.nc", _dataset(found, bench.names))
+
+    def draw(_data: xr.Dataset) -> dict[str, Any]:
+        from analysis.plots.plan import plot_plan
+
+        return {"plan.png": plot_plan(found)}
+
+    frame.write_figures(draw)
+    settings = found.settings
+    _tell(found, bench.names, frame)
+    return frame.summary({
+        "controls": list(bench.names),
+        "frequencies_Hz": list(found.dither.frequencies_Hz),
+        "amplitudes_V": list(found.dither.amplitudes_V),
+        "filter": {"window": settings.window, "time_constant_s": settings.time_constant,
+                   "slope_dB_per_octave": settings.filter_slope if settings.window == "rc" else None},
+        "time_s": found.time_s,
+        "error": found.error,
+        "terms": found.shares,
+        "binding": found.binding,
+        "sensitivities": found.sensitivities,
+        "learning_rate": found.learning_rate,
+        "points": options.points,
+        "noise_A2_per_Hz": options.noise,
+        "device": facts,
+    })  # fmt: skip
 
 
 def parse_band(text: str | None) -> tuple[float, float] | None:
@@ -43,42 +108,32 @@ def parse_band(text: str | None) -> tuple[float, float] | None:
     return band
 
 
-def run_plan(
-    bench: Bench,
-    *,
-    facts: dict[str, Any],
-    error: float,
-    points: int,
-    noise_A2_per_Hz: float,
-    limit_V: float,
-    band: str | None,
-    longest_s: float,
-    filters: str,
-    curvature: float | None,
-    seed: int,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Plan, tell, return the document.
+def _requirements(bench: Bench, options: Options) -> GradientRequirements:
+    """What the planner is asked for: the exact gradient and output of the device at random settings.
 
     Raises
     ------
     InputError
         For requirements that make no sense or cannot be had.
     """
-    begin = time.perf_counter()
+    import numpy as np
+
+    from analysis.gradients.planner import GradientRequirements
+    from dnpu_models.interface.device import follow_path, has_exact_slopes
+    from learning.homodyne.settings import HgeSettings
+
     if not has_exact_slopes(bench.device):
         raise InputError("device", "kmc", "knows no exact gradient", "plan on meanfield, or on a chip's file")
-    names = [word.strip() for word in filters.split(",") if word.strip()]
+    names = [word.strip() for word in options.filters.split(",") if word.strip()]
     low, high = bench.limits_V.T
-    if not 0.0 < limit_V < 0.25 * float(np.min(high - low)):
+    if not 0.0 < options.limit < 0.25 * float(np.min(high - low)):
         most = 0.25 * float(np.min(high - low))
         raise InputError(
-            "limit", limit_V, "leaves the controls no range", f"take more than 0 and less than {most:.3g} V"
+            "limit", options.limit, "leaves the controls no range", f"take more than 0 and less than {most:.3g} V"
         )
-    rng = np.random.default_rng(seed)
-    controls = np.array([bench.random_controls(HgeSettings().spread, rng) for _ in range(points)])
-    controls = np.clip(controls, low + limit_V, high - limit_V)
+    rng = np.random.default_rng(options.seed)
+    controls = np.array([bench.random_controls(HgeSettings().spread, rng) for _ in range(options.points)])
+    controls = np.clip(controls, low + options.limit, high - options.limit)
 
     def gradient(volts: FloatArray) -> FloatArray:
         return np.asarray(-bench.device.conductances(volts)[:, bench.output, list(bench.trained)])
@@ -86,60 +141,28 @@ def run_plan(
     def output(volts: FloatArray) -> FloatArray:
         return np.asarray(-follow_path(bench.device, volts)[:, bench.output])
 
-    requirements = GradientRequirements(
+    return GradientRequirements(
         gradient,
         bench.terminal_voltages(controls),
         bench.trained,
-        error,
-        noise_A2_per_Hz,
-        limit_V,
-        band_Hz=parse_band(band),
-        longest_s=longest_s,
-        curvature=curvature,
+        options.error,
+        options.noise,
+        options.limit,
+        band_Hz=parse_band(options.band),
+        longest_s=options.longest,
+        curvature=options.curvature,
         filters=names,
         output=output,
-        seed=seed,
+        seed=options.seed,
     )
-    try:
-        with stderr.status("planning"), compilation_told(stderr):
-            found = plan(requirements)
-    except KeyboardInterrupt:
-        raise Interrupted("run", "Ctrl-C", "stopped by Ctrl-C", "run the command again") from None
-    results = Results("plan", seed, folder, {})
-    results.write_dataset("plan.nc", _dataset(found, bench.names))
-
-    def draw(_data: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots.plan import plot_plan
-
-        return {"plan.png": plot_plan(found)}
-
-    results.write_figures(draw)
-    settings = found.settings
-    summary = {
-        "controls": list(bench.names),
-        "frequencies_Hz": list(found.dither.frequencies_Hz),
-        "amplitudes_V": list(found.dither.amplitudes_V),
-        "filter": {"window": settings.window, "time_constant_s": settings.time_constant,
-                   "slope_dB_per_octave": settings.filter_slope if settings.window == "rc" else None},
-        "time_s": found.time_s,
-        "error": found.error,
-        "terms": found.shares,
-        "binding": found.binding,
-        "sensitivities": found.sensitivities,
-        "learning_rate": found.learning_rate,
-        "points": points,
-        "noise_A2_per_Hz": noise_A2_per_Hz,
-        "device": facts,
-        "wall_s": time.perf_counter() - begin,
-    }  # fmt: skip
-    _tell(found, bench.names, answer)
-    if folder is not None:
-        answer.print(f"curves and figure are in {folder}", highlight=False)
-    return results.write_summary(summary)
 
 
 def _dataset(found: GradientPlan, names: tuple[str, ...]) -> xr.Dataset:
     """Tones and both curves."""
+    import xarray as xr
+
+    from inmateria.versions import versions
+
     alpha, error, noise, amplitude = found.amplitude_curve.T
     times, smallest = found.time_curve.T
     return xr.Dataset(
@@ -160,21 +183,22 @@ def _dataset(found: GradientPlan, names: tuple[str, ...]) -> xr.Dataset:
     )
 
 
-def _tell(found: GradientPlan, names: tuple[str, ...], answer: Console) -> None:
+def _tell(found: GradientPlan, names: tuple[str, ...], frame: Frame) -> None:
     """The plan in words."""
     settings = found.settings
     kind = "boxcar" if settings.window == "boxcar" else f"{settings.filter_slope} dB/octave"
-    answer.print(
+    frame.say(
         f"read after {found.time_s:.4g} s: {kind}, time constant {settings.time_constant:.4g} s, "
         f"error {100 * found.error:.3g} % of the gradient",
-        highlight=False,
     )
     for name, tone, peak in zip(names, found.dither.frequencies_Hz, found.dither.amplitudes_V, strict=True):
-        answer.print(f"{name}: {tone:10.4f} Hz, {1e3 * peak:8.3f} mV peak", highlight=False)
+        frame.say(f"{name}: {tone:10.4f} Hz, {1e3 * peak:8.3f} mV peak")
     terms = ", ".join(f"{name} {100 * share:.2g} %" for name, share in found.shares.items() if share > 1e-5)
-    answer.print(f"largest term: {found.binding} ({terms})", highlight=False)
+    frame.say(f"largest term: {found.binding} ({terms})")
     relaxed = ", ".join(f"{name} {100 * gain:.1f} %" for name, gain in found.sensitivities.items() if gain > 0.0)
     if relaxed:
-        answer.print(f"relaxed by a tenth, the error falls: {relaxed}", highlight=False)
+        frame.say(f"relaxed by a tenth, the error falls: {relaxed}")
     if found.learning_rate is not None:
-        answer.print(f"learning rate {found.learning_rate:.4g} per s and unit of the loss per V^2", highlight=False)
+        frame.say(f"learning rate {found.learning_rate:.4g} per s and unit of the loss per V^2")
+    if frame.folder is not None:
+        frame.say(f"curves and figure are in {frame.folder}")

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
 
 from circuits.choices import EngineName
 from inmateria.commands.experiment import planned_loop
 from inmateria.commands.facts import failed_facts, held_out_A, task_facts
-from inmateria.commands.results import Results
+from inmateria.commands.frame import Frame
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
+from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.results import evaluations_to_first, training_trace
+from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
-from learning.searches.meter import SearchResult, SearchSettings
+from learning.searches.meter import SearchResult, SearchSettings, Trace
 from learning.searches.search import search
 from learning.tasks.task import Task
-from learning.trace import Trace
 
 METHODS = ("hge", "random", "differences", "spsa", "evolution")
 
@@ -47,56 +43,47 @@ def parse_methods(text: str) -> tuple[str, ...]:
 
 
 def run_search(
-    experiment: Experiment,
-    methods: tuple[str, ...],
-    *,
-    seed: int,
-    engine: str,
-    device_evaluations: int | None,
-    folder: Path | None,
-    answer: Console,
+    experiment: Experiment, methods: tuple[str, ...], engine: EngineName, evaluations: int | None, frame: Frame
 ) -> dict[str, Any]:
     """Run the methods one after the other at equal budgets; return the document of the first, the others beside it."""
-    begin = time.perf_counter()
-    task, settings = experiment.task, experiment.settings
+    assert frame.seed is not None
+    seed = frame.seed
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     planned_loop(experiment, engine)
-    budget = device_evaluations
+    budget = evaluations
     if budget is None:
-        budget = settings.restarts * experiment.attempt_evaluations
-    results = Results("learn", seed, folder, {"task": task.name, "seed": seed})
-    # rate and limit of a design's steps are the loop's own, baselines keep theirs
-    same = HgeSettings(looks=settings.looks, sequences=settings.sequences, spread=settings.spread)
-    searched = replace(experiment, settings=same)
-    own = SearchSettings(probe_V=float(np.max(settings.amplitude_V)))
+        budget = settings.restarts * len(task.points) * (settings.looks + settings.sequences + 2)
+    probe = float(np.max(settings.amplitude_V))
+    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=probe)
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}
     for name in methods:
         with stderr.status(f"{task.name}: {name}"):
             if name == "hge":
-                found[name], traces[name] = _by_hge(experiment, seed, engine, budget)
+                found[name], traces[name] = _by_hge(bench, task, settings, seed, engine, budget)
             else:
                 rng = np.random.default_rng(seed)
-                result = search(searched, name, device_evaluations=budget, rng=rng, settings=own)
-                found[name], traces[name] = _facts(experiment, result), result.trace
-        _tell(task, name, found[name], answer)
+                result = search(bench, task, name, device_evaluations=budget, rng=rng, settings=same)
+                found[name], traces[name] = _facts(bench, task, result), result.trace
+        _tell(task, name, found[name], frame)
     summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]]}
-    summary |= {"device": experiment.facts["device"], "design": experiment.facts["design"]}
+    summary |= {"device": experiment.facts, "design": experiment.design_facts}
     summary["methods"] = found
-    results.write_dataset("trace.nc", _dataset(task, traces))
+    frame.write_dataset("trace.nc", _dataset(task, traces))
     from analysis.plots import task as task_plots
 
-    results.write_figures(lambda _: {"trace.png": task_plots.plot_traces(traces, task.name)})
-    summary["wall_s"] = time.perf_counter() - begin
-    content = results.write_summary(summary)
-    if folder is not None:
-        answer.print(f"figure and trace are in {folder}", highlight=False)
+    frame.write_figures(lambda _: {"trace.png": task_plots.plot_traces(traces, task.name)})
+    content = frame.summary(summary)
+    if frame.folder is not None:
+        frame.say(f"figure and trace are in {frame.folder}")
     return content
 
 
-def _by_hge(experiment: Experiment, seed: int, engine: str, budget: int) -> tuple[dict[str, Any], Trace]:
-    bench, task = experiment.bench, experiment.task
-    result = learn(
-        experiment, rng=np.random.default_rng(seed), engine=cast(EngineName, engine),
+def _by_hge(
+    bench: Bench, task: Task, settings: HgeSettings, seed: int, engine: EngineName, budget: int
+) -> tuple[dict[str, Any], Trace]:
+    result: TrainingResult = learn(
+        bench, task, settings, rng=np.random.default_rng(seed), engine=engine,
         device_evaluations=budget,
     )  # fmt: skip
     if not result.attempts:
@@ -112,15 +99,14 @@ def _by_hge(experiment: Experiment, seed: int, engine: str, budget: int) -> tupl
         "physical_s": result.physical_s,
         "polarity": polarity,
         **attempt.final.facts(),
-        "test": task.test_facts(attempt.final_A, held_out_A(experiment, attempt.controls_V), polarity),
+        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
         "currents_A": dict(zip(task.patterns, map(float, attempt.final_A), strict=True)),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
         "trace": _trace(trace),
     }, trace
 
 
-def _facts(experiment: Experiment, result: SearchResult) -> dict[str, Any]:
-    bench, task = experiment.bench, experiment.task
+def _facts(bench: Bench, task: Task, result: SearchResult) -> dict[str, Any]:
     return {
         "success": result.success,
         "restarts": result.starts,
@@ -129,7 +115,7 @@ def _facts(experiment: Experiment, result: SearchResult) -> dict[str, Any]:
         "physical_s": result.physical_s,
         "polarity": result.polarity,
         **result.score.facts(),
-        "test": task.test_facts(result.outputs_A, held_out_A(experiment, result.controls_V), result.polarity),
+        "test": task.test_facts(result.outputs_A, held_out_A(bench, task, result.controls_V), result.polarity),
         "currents_A": dict(zip(task.patterns, map(float, result.outputs_A), strict=True)),
         "controls_V": dict(zip(bench.names, map(float, result.controls_V), strict=True)),
         "trace": _trace(result.trace),
@@ -154,11 +140,10 @@ def _dataset(task: Task, traces: dict[str, Trace]) -> xr.Dataset:
     return xr.Dataset(parts, attrs={"task": task.name})
 
 
-def _tell(task: Task, name: str, facts: dict[str, Any], answer: Console) -> None:
+def _tell(task: Task, name: str, facts: dict[str, Any], frame: Frame) -> None:
     verdict = "learned" if facts["success"] else "not learned"
     shown = ", ".join(f"{k} {v:.2f}" for k, v in facts.items() if k in ("margin", "accuracy", "error"))
-    answer.print(
+    frame.say(
         f"{task.name} by {name}: {verdict}, {facts['device_evaluations']} device evaluations "
         f"({facts['physical_s']:.0f} s), {shown}, {1e9 * facts['separation_A']:.2f} nA",
-        highlight=False,
     )

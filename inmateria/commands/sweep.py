@@ -2,61 +2,93 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from analysis.designs.design import Design
-from analysis.designs.units import written
-from analysis.plots.sweep import axes_of, over_seeds, plot_sweep
-from analysis.sweeps.axes import SEED, Axis
-from analysis.sweeps.design_sweep import design_axes, points_of, sweep_design
-from analysis.sweeps.store import FAILED
-from inmateria.commands.facts import SHOWN, STORE
-from inmateria.commands.results import Results
+from analysis.choices import MeasureName
+from circuits.choices import EngineName
+from inmateria.commands.frame import Frame, Json
+from inmateria.commands.options import Scheduler, Workers
 from inmateria.errors import InMateriaError
 from inmateria.terminal.output import stderr, writing
 from inmateria.terminal.progress import sweep_bar
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.designs.design import Design
+    from analysis.sweeps.axes import Axis
 
 _PLANNED_SEEDS = 4
 """Settings that the planner looks at; each takes a few seconds."""
 
 
-def run_sweep_command(
-    design: Design,
-    *,
-    file: str | None,
-    over: list[str],
-    seeds: int | None,
-    measure: str,
-    engine: str,
-    scheduler: str | None,
-    workers: int | None,
-    check: int | None,
-    retry_failed: bool,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Sweep, tell, return the document.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A design, its axes, what is measured, and on which processors."""
 
-    Raises
-    ------
-    InputError, EngineError, Interrupted
-        As `analysis.sweeps.design_sweep.sweep_design`.
+    design: Annotated[
+        str | None, typer.Argument(help="File of a design (.toml); the default one if left out.", show_default=False)
+    ] = None
+    over: Annotated[
+        list[str],
+        typer.Option(
+            help="An axis, KEY=FROM:TO:SCALE:POINTS (lin or log), such as dither.amplitude=1mV:100mV:log:12, "
+            "or KEY=a,b,c. Give it once for each axis."
+        ),
+    ] = field(default_factory=list)
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Repetitions: each seed draws its device (if random), setting or starts, and noise.", min=1),
+    ] = None
+    measure: Annotated[
+        MeasureName,
+        typer.Option(help="gradient of output or loss at frozen controls against the exact one, or learn."),
+    ] = "gradient"
+    engine: Annotated[
+        EngineName, typer.Option(help="ngspice, its compiled twin, or the averaged loop (learn only).")
+    ] = "twin"
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the store (sweep.zarr), figure and summary. There a sweep goes on.")
+    ] = None
+    scheduler: Scheduler = None
+    workers: Workers = None
+    check: Annotated[
+        int | None, typer.Option(help="Points of a fast engine that ngspice computes again; 3 if left out.", min=0)
+    ] = None
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compute points that failed once more.")] = False
+    as_json: Json = False
+    seed: Annotated[int | None, typer.Option(help="First of the seeds; the design's if left out.", min=0)] = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Measure a design at every point of a grid, on all processors or a cluster. Stopped or killed, it goes on.
+
+    Exit 0 when done, also with failed points; 1 if every point failed. The store opens in xarray meanwhile.
+
+    Example: inmateria sweep --over dither.amplitude=1mV:50mV:log:8 --over dither.spacing=5Hz,20Hz --seeds 3 --out map
     """
-    begin = time.perf_counter()
-    axes = design_axes(design, over, seeds)
+    from analysis.designs.design import Design
+    from analysis.sweeps.design_sweep import design_axes, points_of, sweep_design
+    from analysis.sweeps.store import FAILED
+    from inmateria.commands.facts import SHOWN, STORE
+
+    design = Design.from_values({}) if options.design is None else Design.from_toml(options.design)
+    if options.seed is not None:
+        design = design.changed({"seed": options.seed})
+    frame.seed, measure, engine = design.seed, options.measure, options.engine
+    axes = design_axes(design, options.over, options.seeds)
     points = points_of(axes)
-    store = None if folder is None else folder / STORE
+    store = None if frame.folder is None else frame.folder / STORE
     with sweep_bar(stderr, f"{measure}, {engine}") as progress:
         found = sweep_design(
-            design, over, seeds=seeds, measure=measure, engine=engine, checks=check, store=store, scheduler=scheduler,
-            workers=workers, retry_failed=retry_failed, progress=progress,
+            design, options.over, seeds=options.seeds, measure=measure, engine=engine, checks=options.check,
+            store=store, scheduler=options.scheduler, workers=options.workers, retry_failed=options.retry_failed,
+            progress=progress,
         )  # fmt: skip
     data, name = found.data, SHOWN[measure]
     planned = _planned(design, axes, measure)
@@ -64,7 +96,7 @@ def run_sweep_command(
         "success": found.failed < points,
         "measure": measure,
         "engine": engine,
-        "design": {"file": file, "name": design.name, "sha256": design.digest},
+        "design": {"file": options.design, "name": design.name, "sha256": design.digest},
         "axes": [{"key": a.key, "unit": a.unit, "values": list(a.values)} for a in axes],
         "points": points,
         "computed": found.computed,
@@ -78,23 +110,32 @@ def run_sweep_command(
         "points_per_s": found.points_per_s,
         "computing_s": found.seconds,
     }
-    results = Results("sweep", design.seed, folder, {})
-    if folder is not None and found.failed < points:
-        from analysis.plots.figure import save
-
-        amplitudes = None if planned is None else {row["spacing_Hz"]: row["amplitude_V"] for row in planned}
-        picture = "map.png" if len(axes_of(data, name)) > 1 else "curve.png"
-        with writing("out", folder):
-            figure = plot_sweep(data, name, planned=amplitudes, mean=measure == "learn")
-            save(figure, results._place(folder, picture))
+    if summary["success"]:
+        _draw(data, name, planned, frame, mean=measure == "learn")
     summary["store"] = None if store is None else str(store)
-    summary["wall_s"] = time.perf_counter() - begin
-    _tell(summary, answer)
-    return results.write_summary(summary)
+    _tell(summary, frame)
+    return frame.summary(summary)
+
+
+def _draw(data: xr.Dataset, name: str, planned: list[dict[str, float]] | None, frame: Frame, *, mean: bool) -> None:
+    """The figure, with what the planner would choose."""
+    if frame.folder is None:
+        return
+    from analysis.plots.figure import save
+    from analysis.plots.sweep import axes_of, plot_sweep
+
+    amplitudes = None if planned is None else {row["spacing_Hz"]: row["amplitude_V"] for row in planned}
+    picture = "map.png" if len(axes_of(data, name)) > 1 else "curve.png"
+    with writing("out", frame.folder):
+        save(plot_sweep(data, name, planned=amplitudes, mean=mean), frame.place(picture))
 
 
 def _best(data: xr.Dataset, name: str, *, mean: bool) -> dict[str, Any] | None:
     """The point of the smallest median over the seeds, or of the largest mean."""
+    import numpy as np
+
+    from analysis.plots.sweep import over_seeds
+
     middle = over_seeds(data, name, mean=mean)
     if not np.any(np.isfinite(middle.values)):
         return None
@@ -108,6 +149,10 @@ def _best(data: xr.Dataset, name: str, *, mean: bool) -> dict[str, Any] | None:
 
 def _check(data: xr.Dataset) -> dict[str, Any] | None:
     """How far ngspice was from the fast engine."""
+    import numpy as np
+
+    from analysis.sweeps.store import FAILED
+
     if "check_deviation" not in data:
         return None
     apart = data["check_deviation"].values
@@ -120,8 +165,12 @@ def _check(data: xr.Dataset) -> dict[str, Any] | None:
     }
 
 
-def _planned(design: Design, axes: tuple[Axis, ...], measure: str) -> list[dict[str, float]] | None:
+def _planned(design: Design, axes: tuple[Axis, ...], measure: MeasureName) -> list[dict[str, float]] | None:
     """What the planner would choose, where only amplitude and spacing (and seeds) were varied."""
+    import numpy as np
+
+    from analysis.sweeps.axes import SEED
+
     if measure != "gradient" or not {a.key for a in axes} <= {"dither.amplitude", "dither.spacing", SEED}:
         return None
     if "dither.amplitude" not in {a.key for a in axes} or design.dither.frequencies is not None:
@@ -139,16 +188,17 @@ def _planned(design: Design, axes: tuple[Axis, ...], measure: str) -> list[dict[
     ]
 
 
-def _tell(summary: dict[str, Any], answer: Console) -> None:
+def _tell(summary: dict[str, Any], frame: Frame) -> None:
     """The result in words."""
+    from analysis.designs.units import written
+
     grid = " x ".join(str(len(axis["values"])) for axis in summary["axes"])
     pace = f" at {summary['points_per_s']:.3g} points/s" if summary["computed"] else ""
-    answer.print(
+    frame.say(
         f"{summary['points']} points ({grid}), {summary['computed']} computed now{pace}, {summary['failed']} failed",
-        highlight=False,
     )
     for reason, count in list(summary["reasons"].items())[:3]:
-        answer.print(f"  {count} times: {reason}", highlight=False, markup=False)
+        frame.say(f"  {count} times: {reason}", markup=False)
     best, units = summary["best"], {axis["key"]: axis["unit"] for axis in summary["axes"]}
     if best is not None:
         at = ", ".join(
@@ -161,20 +211,18 @@ def _tell(summary: dict[str, Any], answer: Console) -> None:
             if summary["measure"] == "learn"
             else f"smallest error of the gradient {100 * value:.3g} %"
         )
-        answer.print(f"{what}{' at ' if at else ''}{at}", highlight=False)
+        frame.say(f"{what}{' at ' if at else ''}{at}")
     if summary["planned"]:
         chosen = min(summary["planned"], key=lambda row: row["error"])
-        answer.print(
+        frame.say(
             f"the planner would choose {written(chosen['amplitude_V'], 'V')} at {written(chosen['spacing_Hz'], 'Hz')}, "
             f"and expects {100 * chosen['error']:.3g} %",
-            highlight=False,
         )
     check = summary["check"]
     if check is not None and check["deviation_max"] is not None:
-        answer.print(
+        frame.say(
             f"ngspice and {summary['engine']} differ by at most {100 * check['deviation_max']:.2g} % at "
             f"{check['points']} points",
-            highlight=False,
         )
     if summary["store"]:
-        answer.print(f"all of it is in {summary['store']}: xarray.open_zarr opens it", highlight=False)
+        frame.say(f"all of it is in {summary['store']}: xarray.open_zarr opens it")

@@ -1,93 +1,97 @@
-"""`inmateria verify` and `inmateria init`: sign off a design; write a first one."""
+"""`inmateria verify`: sign off a design."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import xarray as xr
-from rich.console import Console
+import typer
 
-from analysis.designs.design import Design
-from analysis.verification.criteria import all_passing
-from analysis.verification.nominal import NOMINAL, NOMINAL_QUICK
-from analysis.verification.verify import RUNS, STORES, Verification, verify
-from circuits.ngspice.engine import Engine
-from inmateria.commands.facts import failed_facts
-from inmateria.errors import InputError, Interrupted
-from inmateria.terminal.output import as_text, document, stderr, writing
+from inmateria.commands.frame import Frame, Json, stopped
+from inmateria.commands.options import Scheduler, Workers
+from inmateria.errors import Interrupted
+from inmateria.terminal.output import as_text, stderr, writing
 from inmateria.terminal.progress import compilation_told, stages
 
-TEMPLATE = files("analysis.designs") / "design.toml"
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.designs.design import Design
+    from analysis.verification.verify import Verification
+
 ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
 """What is told of a corner."""
 MATTER = 0.05
 """Largest p-value of a component that is told of."""
 
 
-def write_design(path: Path, *, force: bool) -> dict[str, Any]:
-    """Write the commented default design; return the document.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A design, how thoroughly, and on which processors."""
 
-    Raises
-    ------
-    InputError
-        If there is a file already, or it cannot be written.
+    design: Annotated[str, typer.Argument(help="File of a design (.toml); inmateria init writes one.")]
+    quick: Annotated[
+        bool, typer.Option("--quick", help="All in the samples' engine, 20 samples, no corners: a first look.")
+    ] = False
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html, decks, waveforms and samples. There it goes on.")
+    ] = None
+    workers: Workers = None
+    scheduler: Scheduler = None
+    as_json: Json = False
+    seed: Annotated[int | None, typer.Option(help="In place of the design's.", min=0)] = None
+
+
+def run(options: Options, frame: Frame) -> dict[str, Any]:
+    """Sign off a design: nominal in ngspice, corners, and samples over tolerances and devices; pass or fail.
+
+    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on with the corners and samples
+    that are done.
+
+    Example: inmateria verify design.toml --out report
     """
-    if path.is_dir():
-        path = path / "design.toml"
-    if path.exists() and not force:
-        raise InputError("path", str(path), "exists already", "name another file, or use --force")
-    with writing("path", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
-    return document("init", None, {"files": [str(path)]})
+    from analysis.designs.design import Design
+    from analysis.verification.verify import verify
 
-
-def run_verify(
-    design: Design,
-    *,
-    file: str,
-    quick: bool,
-    workers: int | None,
-    scheduler: str | None,
-    folder: Path | None,
-    answer: Console,
-) -> dict[str, Any]:
-    """Verify, write the files, tell the verdict; return the document.
-
-    Raises
-    ------
-    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
-        As `analysis.verification.verify.verify`.
-    """
-    begin = time.perf_counter()
-    try:
-        with stages(stderr) as progress, compilation_told(stderr):
-            found = verify(design, quick=quick, folder=folder, workers=workers, scheduler=scheduler, progress=progress)
-    except KeyboardInterrupt as stop:
-        kept = "with --out DIR, what is done is kept"
-        if folder is not None:
-            there = any((folder / name).exists() for name in (*STORES, *RUNS))
-            kept = f"the same command goes on with what is in {folder}" if there else "run the command again"
-        raise Interrupted("verify", "Ctrl-C", "stopped by Ctrl-C", kept) from stop
-    content = document(
-        "verify", design.seed, {**facts(found), "design": {"file": file, "name": design.name, "sha256": design.digest}}
-    )
-    content["wall_s"] = time.perf_counter() - begin
-    if folder is not None:
-        content["files"] = _write(found, folder, file, content["wall_s"])
-        with writing("out", folder):
-            (folder / "verification.json").write_text(as_text(content), encoding="utf-8")
-    _tell(found, folder, answer)
+    design = Design.from_toml(options.design)
+    if options.seed is not None:
+        design = design.changed({"seed": options.seed})
+    frame.seed = design.seed
+    with frame.keeping(lambda _: _stopped(frame)), stages(stderr) as progress, compilation_told(stderr):
+        found = verify(
+            design, quick=options.quick, folder=frame.folder, workers=options.workers, scheduler=options.scheduler,
+            progress=progress,
+        )  # fmt: skip
+    told = {"file": options.design, "name": design.name, "sha256": design.digest}
+    content = frame.document({**facts(found), "design": told, "wall_s": frame.wall_s})
+    if frame.folder is not None:
+        content["files"] = _write(found, frame.folder, options.design, content["wall_s"])
+        with writing("out", frame.folder):
+            (frame.folder / "verification.json").write_text(as_text(content), encoding="utf-8")
+    _tell(found, frame)
     return content
+
+
+def _stopped(frame: Frame) -> Interrupted:
+    """The error that says what is kept."""
+    from analysis.verification.verify import RUNS, STORES
+
+    kept = "with --out DIR, what is done is kept"
+    if frame.folder is not None:
+        there = any((frame.folder / name).exists() for name in (*STORES, *RUNS))
+        kept = f"the same command goes on with what is in {frame.folder}" if there else "run the command again"
+    return stopped("stopped by Ctrl-C", kept, "verify")
 
 
 def facts(found: Verification) -> dict[str, Any]:
     """What a verification found, as the document has it."""
+    import numpy as np
+
+    from inmateria.commands.facts import failed_facts
+
     attempt = found.attempt
     yields = found.yields
     return {
@@ -122,6 +126,8 @@ def facts(found: Verification) -> dict[str, Any]:
 
 
 def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
+    from analysis.verification.criteria import all_passing
+
     if dim not in data.dims:
         return []
     good = all_passing(design, data)
@@ -139,7 +145,9 @@ def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
 def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[str]:
     """The worst sample's deck and the report; tells of the nominal run's waveforms and deck, too."""
     from analysis.report.page import write_report
+    from analysis.verification.nominal import NOMINAL, NOMINAL_QUICK
     from analysis.verification.report import verification_report
+    from analysis.verification.verify import STORES
 
     name = NOMINAL_QUICK if found.quick else NOMINAL
     written = [folder / f"{name}.nc", folder / f"{name}.cir"]
@@ -168,6 +176,8 @@ def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[
 
 def _maps(design: Design, folder: Path) -> list[tuple[xr.DataArray, dict[str, Any], str]]:
     """What `inmateria sweep` left of this design in the same folder, where it has two axes."""
+    import numpy as np
+
     from analysis.plots.sweep import axes_of, over_seeds
     from analysis.sweeps.store import read_store
     from inmateria.commands.facts import SHOWN, STORE
@@ -188,31 +198,31 @@ def _ngspice(found: Verification) -> str | None:
     """Version of ngspice, where it was used."""
     if found.quick and found.nominal.engine != "ngspice":
         return None
+    from circuits.ngspice.engine import Engine
+
     with Engine() as engine:
         return str(engine.about()["version"])
 
 
-def _tell(found: Verification, folder: Path | None, answer: Console) -> None:
+def _tell(found: Verification, frame: Frame) -> None:
     """The verdict for people."""
     for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
-        answer.print(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}", highlight=False)
+        frame.say(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}")
     if found.yields is not None:
         y = found.yields
-        answer.print(
+        frame.say(
             f"yield {100 * y.share:.0f} % of {y.samples} samples, {100 * y.confidence:g} % interval "
             f"{100 * y.low:.0f} to {100 * y.high:.0f} %",
-            highlight=False,
         )
         matter = [one for one in found.sensitivities if one.p_value < MATTER]
         words = ", ".join(f"{one.name} (rank correlation {one.correlation:+.2f})" for one in matter[:3])
-        answer.print(f"what matters most: {words or 'no component stands out'}", highlight=False)
+        frame.say(f"what matters most: {words or 'no component stands out'}")
     agree = sum(one.fast == one.ngspice for one in found.confirmations)
     if found.confirmations:
-        answer.print(
+        frame.say(
             f"ngspice agrees on {agree} of {len(found.confirmations)} samples run again (the worst ones)",
-            highlight=False,
         )
     verdict = "[green]PASS[/]" if found.passed else "[red]FAIL[/]"
-    where = "" if folder is None else f"; report, decks and samples are in {folder}"
-    answer.print(f"{verdict} {'(quick) ' if found.quick else ''}{found.design.name}{where}", highlight=False)
+    where = "" if frame.folder is None else f"; report, decks and samples are in {frame.folder}"
+    frame.say(f"{verdict} {'(quick) ' if found.quick else ''}{found.design.name}{where}")

@@ -16,12 +16,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from inmateria import __version__
 from inmateria.errors import InMateriaError, InputError, Interrupted
 
 SCHEMA = "inmateria/1"
 EXIT_NO, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
-stderr = Console(stderr=True, soft_wrap=True)
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 _OPTION_OF = {
     "amplitudes_V": "amplitude",
@@ -37,7 +36,7 @@ _OPTION_OF = {
 
 def answers(as_json: bool) -> Console:
     """Where the result for people goes: to stdout, or with ``--json`` to stderr."""
-    return stderr if as_json else Console(soft_wrap=True)
+    return stderr if as_json else Console(soft_wrap=True, highlight=False)
 
 
 def plain(value: Any) -> Any:
@@ -55,17 +54,10 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def versions() -> dict[str, str]:
-    """Versions of this package and of what its numbers depend on; of this package only if a room is shadowed."""
-    try:
-        from inmateria.versions import versions as all_versions
-    except ImportError:
-        return {"inmateria": __version__}
-    return all_versions()
-
-
 def document(command: str, seed: int | None, content: dict[str, Any]) -> dict[str, Any]:
     """The one JSON document of a command."""
+    from inmateria.versions import versions
+
     whole: dict[str, Any] = plain(
         {"schema": SCHEMA, "command": command, "versions": versions(), "seed": seed, **content}
     )
@@ -123,7 +115,7 @@ def end(error: InMateriaError, as_json: bool, code: int) -> NoReturn:
     text = f"{fields['field']}{given}: {error.problem}; {error.fix}"
     if isinstance(error, Interrupted):
         text = f"{error.problem}; {error.fix}"
-    stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}", highlight=False)
+    stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}")
     raise typer.Exit(code)
 
 

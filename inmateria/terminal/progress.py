@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 COMPILING = (
     "Numba compiles the device model for the first time; that takes about a minute, and later runs start at once"
@@ -18,18 +19,6 @@ _PATIENCE_S = 3.0
 """A worker that prepares its device for longer is compiling; with a warm cache it takes less."""
 _MINUTE_S = 60.0
 _STARTING = "starting workers (the first time, Numba compiles the device: a minute)"
-
-
-class _Left(ProgressColumn):
-    """Wall time left, as the speed so far has it."""
-
-    def render(self, task: Task) -> Text:
-        """Return h:mm:ss, or nothing before the speed is known."""
-        seconds = task.time_remaining
-        if seconds is None or not task.completed:
-            return Text("")
-        minutes, seconds = divmod(int(seconds), 60)
-        return Text(f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left")
 
 
 class TrainingBar:
@@ -41,15 +30,7 @@ class TrainingBar:
     def __init__(self, console: Console, gate: str, restarts: int, stop_s: float) -> None:
         self._what = gate, restarts
         self._stop_s = stop_s
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[state]}"),
-            _Left(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = _line(console, "{task.fields[state]}")
         self._line = self._bar.add_task(f"{gate}: looking for a start", total=None, state="")
 
     def __enter__(self) -> TrainingBar:
@@ -90,11 +71,14 @@ class TrainingBar:
 
 def _line(console: Console, count: str) -> Progress:
     """A bar with `count` behind it and the time left; none where stderr is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         TextColumn(count),
-        _Left(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -126,7 +110,7 @@ def stages(console: Console) -> Iterator[Callable[[str, int, int], None]]:
                     line.remove_task(task)
                 task, stage = line.add_task(what, total=count, completed=done), what
                 if not console.is_terminal:
-                    console.print(f"{what} ...", highlight=False)
+                    console.print(f"{what} ...")
             line.update(task, completed=done)
 
         yield advance
@@ -143,7 +127,7 @@ def compilation_told(console: Console) -> Iterator[None]:
         def on_start(self, _event: Any) -> None:
             if not self.told:
                 self.told = True
-                console.print(COMPILING, highlight=False)
+                console.print(COMPILING)
 
         def on_end(self, _event: Any) -> None:
             """Nothing to say."""
@@ -177,7 +161,7 @@ def sweep_bar(console: Console, what: str) -> Iterator[Callable[[int, int, int],
             if not console.is_terminal and now - told > _MINUTE_S and done > before:
                 told = now
                 left = (now - begin) / (done - before) * (points - done)
-                console.print(f"{what}: {done} of {points} points{words}, {left / 60:.0f} min left", highlight=False)
+                console.print(f"{what}: {done} of {points} points{words}, {left / 60:.0f} min left")
 
         yield advance
 

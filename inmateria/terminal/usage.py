@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from inmateria.errors import InputError
+from inmateria.spelling import did_you_mean
 
 # typer has its own copy of click's exceptions since 0.20, and click's own before: both by way of one that it exports
 ClickException: Any = typer.BadParameter.__mro__[2]
@@ -63,9 +64,9 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
         return InputError(name, None, message[:1].lower() + message[1:], _FIXES.get(_field(name), helps))
     unknown = re.match(r"No such command '(.*?)'\.", message)
     if unknown:
-        *others, last = getattr(getattr(error.ctx, "command", None), "commands", {"doctor": None})
-        choice = f"{', '.join(others)} or {last}" if others else last
-        return InputError("command", unknown[1], "is no command", f"choose {choice}")
+        *others, last = error.ctx.command.list_commands(error.ctx)
+        fix = did_you_mean(unknown[1], [*others, last], f"choose {', '.join(others)} or {last}")
+        return InputError("command", unknown[1], "is no command", fix)
     extra = re.search(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", message)
     if extra:
         return InputError("arguments", extra[1], "is too much", helps)

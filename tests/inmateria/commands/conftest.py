@@ -7,9 +7,8 @@ from functools import partial
 
 import pytest
 
-from analysis.gradients.path_check import check_path
+from analysis.gradients import path_check
 from inmateria.commands import experiment
-from inmateria.commands import learn as learning_run
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.regression import RegressionTask
 from learning.tasks.task import Task
@@ -25,5 +24,5 @@ def short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     monkeypatch.setattr(experiment, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
     monkeypatch.setattr(Task, "training", {"spread": 0.45})
     monkeypatch.setattr(RegressionTask, "training", {})
-    monkeypatch.setattr(learning_run, "check_path", partial(check_path, samples=5))
+    monkeypatch.setattr(path_check, "check_path", partial(path_check.check_path, samples=5))
     return partial(in_process, capsys)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from inmateria import __version__
+from inmateria.cli import COMMANDS
 
 from .command import in_child, in_process
 
@@ -45,6 +48,9 @@ OPTIONS = {
         "--on-failure",
     ],
     "bench": ["--json", "--seed", "--device-seed", "--settings"],
+    "init": ["--json", "--force"],
+    "verify": ["--json", "--seed", "--out", "--quick", "--workers", "--scheduler"],
+    "sweep": ["--json", "--seed", "--out", "--over", "--seeds", "--measure", "--engine", "--check", "--retry-failed"],
 }
 
 
@@ -59,6 +65,32 @@ def test_help_lists_options_and_an_example(command: str, capsys: pytest.CaptureF
         told = lines[at].split()[2:] or lines[at + 1].split()  # below, where the choices take the whole line
         assert told
         assert not told[0].startswith("--")
+
+
+def test_every_command_of_the_table_is_there() -> None:
+    assert set(OPTIONS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["learn", "--help"], ["learn", "--nope"], ["lern"]])
+def test_help_and_a_wrong_option_wait_for_nothing_that_computes(words: list[str]) -> None:
+    script = (
+        "import sys; from inmateria.cli import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit: print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("\n")[-2].split())
+    assert not {"numpy", "scipy", "numba", "xarray", "matplotlib", "PySpice", "pint", "rich.progress"} & loaded
+
+
+def test_all_commands_help_without_what_computes() -> None:
+    script = (
+        "import sys; from inmateria.cli import COMMANDS; from inmateria.commands.app import load_command\n"
+        "for name in COMMANDS: load_command(name)\n"
+        "print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    assert not {"numpy", "scipy", "numba", "xarray", "matplotlib", "PySpice", "pint"} & set(done.stdout.split())
 
 
 def test_alone_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

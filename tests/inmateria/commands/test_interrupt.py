@@ -82,12 +82,12 @@ def test_ctrl_c_between_attempts_keeps_the_last(short: Short, tmp_path: Path, mo
 
 
 def test_ctrl_c_at_the_check_keeps_the_training(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inmateria.commands import learn as learning_run
+    from analysis.gradients import path_check
 
     def check(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(learning_run, "check_path", check)
+    monkeypatch.setattr(path_check, "check_path", check)
     result = short("learn", "XOR", "--engine", "twin", "--restarts", "1", "--out", str(tmp_path), "--json")
     assert result.code == 130
     assert "after the training" in result.document["error"]["problem"]

@@ -1,0 +1,60 @@
+"""Options that several commands share: one annotated type for each, and those of an experiment together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuits.choices import EngineName, LevelName, LossName
+from inmateria.commands.frame import Json
+
+TASKS = "AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve"
+
+Out = Annotated[Path | None, typer.Option(help="Folder for waveforms, summary, deck and figures.")]
+Seed = Annotated[int, typer.Option(help="Seeds everything.", min=0)]
+DesignFile = Annotated[
+    str | None, typer.Option("--design", help="File of a design (.toml); options beside it take the place of its own.")
+]
+DeviceSeed = Annotated[int | None, typer.Option(help="Seed of the device; 0, the default device, if left out.", min=0)]
+DeviceName = Annotated[str, typer.Option(help="meanfield, kmc, or the file of a measured chip (.npz, .pickle).")]
+Electrodes = Annotated[
+    str | None,
+    typer.Option(help="Output and inputs, e.g. 'e0:e2,e6'; all but the output are trained, the inputs' biases too."),
+]
+Frequencies = Annotated[
+    str | None, typer.Option(help="Tones in Hz, one per trained electrode, e.g. '260,270,300,360,440,490,510'.")
+]
+Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
+MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
+Restarts = Annotated[int, typer.Option(help="Attempts at most.", min=1)]
+Engine = Annotated[EngineName, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")]
+Level = Annotated[
+    LevelName,
+    typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
+]
+Loss = Annotated[
+    LossName,
+    typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
+]
+Workers = Annotated[int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786; else workers here.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentOptions:
+    """What a command takes of a bench, its task and how the loop is set, where no design says it."""
+
+    design: DesignFile = None
+    as_json: Json = False
+    seed: Seed = 0
+    device_seed: DeviceSeed = None
+    device: DeviceName = "meanfield"
+    electrodes: Electrodes = None
+    frequencies: Frequencies = None
+    amplitude: Amplitude = 0.01
+    max_step: MaxStep = None
