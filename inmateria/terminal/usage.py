@@ -62,7 +62,7 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
             close = " or ".join(sorted(error.possibilities or ()))
             return InputError(name, name, "is no option", f"did you mean {close}?" if close else helps)
         return InputError(name, None, message[:1].lower() + message[1:], _FIXES.get(_field(name), helps))
-    unknown = re.match(r"No such command '(.*?)'\.", message)
+    unknown = re.match(r"No such command '(.*?)'", message)
     if unknown:
         *others, last = error.ctx.command.list_commands(error.ctx)
         fix = did_you_mean(unknown[1], [*others, last], f"choose {', '.join(others)} or {last}")
