@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
-    from learning.bench.bench import Bench
     from learning.homodyne.experiment import Experiment
     from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
     from learning.tasks.task import Task
@@ -82,7 +81,7 @@ def train(
     from learning.homodyne.training import learn
 
     begin = frame.wall_s
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    task, settings = experiment.task, experiment.settings
     last: list[Attempt] = []
     with TrainingBar(stderr, task.name, settings.restarts, planned.stop_s) as bar, compilation_told(stderr):
 
@@ -97,7 +96,7 @@ def train(
 
         with frame.keeping(lambda stop: _keep(stop, last, frame)):
             result = learn(
-                bench, task, settings, rng=np.random.default_rng(frame.seed), engine=engine,
+                experiment, rng=np.random.default_rng(frame.seed), engine=engine,
                 progress=bar.update, on_attempt=done, folder=frame.folder, device_evaluations=evaluations,
             )  # fmt: skip
     return result, frame.wall_s - begin
@@ -127,23 +126,23 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     from inmateria.commands.facts import check_budget, held_out_A
     from learning.tasks.boolean import BooleanTask
 
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    task = experiment.task
     planned = planned_loop(experiment, engine)
-    check_budget(task, settings, evaluations)
+    check_budget(experiment, evaluations)
     frame.attrs = {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": frame.seed}
     result, training_s = train(experiment, planned, engine, frame, evaluations)
     attempt = result.best
     frame.write_waveforms(attempt.loop, attempt.run)
     frame.write_deck(attempt.loop, attempt.run)
-    about, check = _check(bench, task, attempt, engine, frame)
-    held_A = held_out_A(bench, task, attempt.controls_V)
-    summary = _summary(task, bench, result, attempt, check, held_A)
+    about, check = _check(experiment, attempt, engine, frame)
+    held_A = held_out_A(experiment, attempt.controls_V)
+    summary = _summary(result, attempt, check, held_A)
     summary |= {
-        "device": experiment.facts,
-        "design": experiment.design_facts,
+        "device": experiment.facts["device"],
+        "design": experiment.facts["design"],
         "engine": engine,
-        "level": experiment.level,
-        "loss_function": settings.loss,
+        "level": experiment.facts["level"],
+        "loss_function": experiment.settings.loss,
         "ngspice": about,
     }
     split = _split(result)
@@ -155,9 +154,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     return content
 
 
-def _check(
-    bench: Bench, task: Task, attempt: Attempt, engine: EngineName, frame: Frame
-) -> tuple[str | None, PathCheck]:
+def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: Frame) -> tuple[str | None, PathCheck]:
     """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
     from analysis.gradients.path_check import check_path
     from circuits.ngspice.engine import Engine as Ngspice
@@ -172,10 +169,10 @@ def _check(
 
     with frame.keeping(keep), stderr.status("checking the gradient along the path"):
         if engine != "ngspice":
-            return None, check_path(bench, task, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
+            return None, check_path(experiment, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
         with Ngspice() as ngspice:
             about = str(ngspice.about()["version"])
-            return about, check_path(bench, task, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
+            return about, check_path(experiment, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
 
 
 def _figures(
@@ -211,14 +208,12 @@ def _outputs(task: Task, values: Any) -> dict[str, float]:
     return {name: float(v) for name, v in zip(task.patterns, values, strict=True)}
 
 
-def _summary(
-    task: Task, bench: Bench, result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray
-) -> dict[str, Any]:
+def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray) -> dict[str, Any]:
     import numpy as np
 
     from inmateria.commands.facts import failed_facts, task_facts
 
-    ohm = attempt.loop.stage.transimpedance_ohm
+    bench, task, ohm = result.experiment.bench, result.experiment.task, attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
     runs = [a.run for a in result.attempts]
     return {

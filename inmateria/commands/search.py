@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from inmateria.commands.facts import failed_facts, held_out_A, task_facts
 from inmateria.commands.frame import Frame
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
-from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.results import TrainingResult, evaluations_to_first, training_trace
+from learning.homodyne.results import evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
-from learning.searches.meter import SearchResult, SearchSettings, Trace
+from learning.searches.meter import SearchResult, SearchSettings
 from learning.searches.search import search
 from learning.tasks.task import Task
+from learning.trace import Trace
 
 METHODS = ("hge", "random", "differences", "spsa", "evolution")
 
@@ -48,26 +49,28 @@ def run_search(
     """Run the methods one after the other at equal budgets; return the document of the first, the others beside it."""
     assert frame.seed is not None
     seed = frame.seed
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
+    task, settings = experiment.task, experiment.settings
     planned_loop(experiment, engine)
     budget = evaluations
     if budget is None:
-        budget = settings.restarts * len(task.points) * (settings.looks + settings.sequences + 2)
-    probe = float(np.max(settings.amplitude_V))
-    same = SearchSettings(spread=settings.spread, looks=settings.looks, steps=settings.sequences, probe_V=probe)
+        budget = settings.restarts * experiment.attempt_evaluations
+    # rate and limit of a design's steps are the loop's own, baselines keep theirs
+    same = HgeSettings(looks=settings.looks, sequences=settings.sequences, spread=settings.spread)
+    searched = replace(experiment, settings=same)
+    own = SearchSettings(probe_V=float(np.max(settings.amplitude_V)))
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}
     for name in methods:
         with stderr.status(f"{task.name}: {name}"):
             if name == "hge":
-                found[name], traces[name] = _by_hge(bench, task, settings, seed, engine, budget)
+                found[name], traces[name] = _by_hge(experiment, seed, engine, budget)
             else:
                 rng = np.random.default_rng(seed)
-                result = search(bench, task, name, device_evaluations=budget, rng=rng, settings=same)
-                found[name], traces[name] = _facts(bench, task, result), result.trace
+                result = search(searched, name, device_evaluations=budget, rng=rng, settings=own)
+                found[name], traces[name] = _facts(experiment, result), result.trace
         _tell(task, name, found[name], frame)
     summary = {**task_facts(task), "budget": budget, "method": methods[0], **found[methods[0]]}
-    summary |= {"device": experiment.facts, "design": experiment.design_facts}
+    summary |= {"device": experiment.facts["device"], "design": experiment.facts["design"]}
     summary["methods"] = found
     frame.write_dataset("trace.nc", _dataset(task, traces))
     from analysis.plots import task as task_plots
@@ -79,11 +82,10 @@ def run_search(
     return content
 
 
-def _by_hge(
-    bench: Bench, task: Task, settings: HgeSettings, seed: int, engine: EngineName, budget: int
-) -> tuple[dict[str, Any], Trace]:
-    result: TrainingResult = learn(
-        bench, task, settings, rng=np.random.default_rng(seed), engine=engine,
+def _by_hge(experiment: Experiment, seed: int, engine: EngineName, budget: int) -> tuple[dict[str, Any], Trace]:
+    bench, task = experiment.bench, experiment.task
+    result = learn(
+        experiment, rng=np.random.default_rng(seed), engine=engine,
         device_evaluations=budget,
     )  # fmt: skip
     if not result.attempts:
@@ -99,14 +101,15 @@ def _by_hge(
         "physical_s": result.physical_s,
         "polarity": polarity,
         **attempt.final.facts(),
-        "test": task.test_facts(attempt.final_A, held_out_A(bench, task, attempt.controls_V), polarity),
+        "test": task.test_facts(attempt.final_A, held_out_A(experiment, attempt.controls_V), polarity),
         "currents_A": dict(zip(task.patterns, map(float, attempt.final_A), strict=True)),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
         "trace": _trace(trace),
     }, trace
 
 
-def _facts(bench: Bench, task: Task, result: SearchResult) -> dict[str, Any]:
+def _facts(experiment: Experiment, result: SearchResult) -> dict[str, Any]:
+    bench, task = experiment.bench, experiment.task
     return {
         "success": result.success,
         "restarts": result.starts,
@@ -115,7 +118,7 @@ def _facts(bench: Bench, task: Task, result: SearchResult) -> dict[str, Any]:
         "physical_s": result.physical_s,
         "polarity": result.polarity,
         **result.score.facts(),
-        "test": task.test_facts(result.outputs_A, held_out_A(bench, task, result.controls_V), result.polarity),
+        "test": task.test_facts(result.outputs_A, held_out_A(experiment, result.controls_V), result.polarity),
         "currents_A": dict(zip(task.patterns, map(float, result.outputs_A), strict=True)),
         "controls_V": dict(zip(bench.names, map(float, result.controls_V), strict=True)),
         "trace": _trace(result.trace),
