@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from circuits.homodyne import netlist, readings
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from inmateria.errors import InputError
@@ -40,10 +41,11 @@ def loop_dataset(loop: HomodyneLoop, run: Transient, **attrs: Any) -> xr.Dataset
     controls = [names[k] for k in loop.trained]
     poles = loop.filter_poles
     lockin = np.stack([run[f"v(m{k}_{poles})"] for k in range(len(controls))], axis=1)
-    terminal = np.stack([run[f"v({node})"] for node in loop.nodes], axis=1)
+    terminal = np.stack([run[f"v({node})"] for node in netlist.nodes(loop)], axis=1)
 
+    controls_V = readings.controls_V(loop, run)
     data = {
-        "control_V": (("time", "control"), loop.controls_V(run), {"units": "V", "long_name": "control voltage"}),
+        "control_V": (("time", "control"), controls_V, {"units": "V", "long_name": "control voltage"}),
         "lockin_V": (("time", "control"), lockin, {"units": "V", "long_name": "low-passed mixer output"}),
         "terminal_V": (("time", "terminal"), terminal, {"units": "V", "long_name": "electrode voltage"}),
         "current_A": (("time", "terminal"), run.device_A, {"units": "A", "long_name": "current into the electrode"}),
@@ -73,7 +75,7 @@ def recorded_run(dataset: xr.Dataset, loop: HomodyneLoop, deck: str = "") -> Tra
     waves = {node: dataset[name].values for name, (node, _, _) in _WAVES.items()}
     waves |= {f"w{k}": values for k, values in enumerate(dataset["control_V"].values.T)}
     waves |= {f"m{k}_{loop.filter_poles}": values for k, values in enumerate(dataset["lockin_V"].values.T)}
-    waves |= dict(zip(loop.nodes, dataset["terminal_V"].values.T, strict=True))
+    waves |= dict(zip(netlist.nodes(loop), dataset["terminal_V"].values.T, strict=True))
     values = {f"v({node})".lower(): np.ascontiguousarray(wave) for node, wave in waves.items()}
     complete = bool(dataset.attrs["complete"])
     return Transient(dataset["time"].values, values, dataset["current_A"].values, complete, {}, (), deck)

@@ -79,6 +79,10 @@ from learning.tasks.regression import curve as curve
 from learning.tasks.regression import RegressionTask as RegressionTask
 from learning.tasks.task import Score as Score
 from learning.tasks.task import Task as Task
+from circuits.homodyne.engines import Averaged as Averaged
+from circuits.homodyne.engines import LoopEngine as LoopEngine
+from circuits.homodyne.engines import Ngspice as Ngspice
+from circuits.homodyne.engines import Twin as Twin
 from circuits.homodyne.loop import HomodyneLoop as HomodyneLoop
 from circuits.homodyne.loop import OutputStage as OutputStage
 from learning.homodyne.experiment import Experiment as Experiment

@@ -31,6 +31,7 @@ from analysis.designs.sections import (
     VerifySection,
     Whole,
 )
+from circuits.homodyne.engines import engine_kind
 from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
 from dnpu_models.interface.device import is_random
 from dnpu_models.noise.noisy_device import NoisyDevice
@@ -276,7 +277,7 @@ class Design(Section):
             If it has not.
         """
         given = self.electronics
-        if engine == "ngspice":
+        if engine_kind(engine).runs_netlist:
             return
         levels = [given.level, *given.parts.values()]
         strange = next((str(level) for level in levels if level not in ("ideal", "macro")), None)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from analysis.designs.units import example, quantity
-from circuits.choices import EngineName, LevelName, LossName
+from circuits.choices import LevelName, LossName
+from circuits.homodyne.engines import EngineName
 from inmateria.errors import InputError
 
 

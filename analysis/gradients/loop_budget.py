@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from circuits.homodyne.engines import LoopEngine, Ngspice
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
 from circuits.lockin.bank import LockInBank
-from circuits.ngspice.engine import Engine
 from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
@@ -24,7 +24,7 @@ def predict_loop(
     bench: Bench,
     loop: HomodyneLoop,
     exact: FloatArray,
-    engine: Engine | None,
+    engine: LoopEngine,
     *,
     output_offset_V: float = 0.0,
     samples: int = 1024,
@@ -39,8 +39,8 @@ def predict_loop(
         Opened.
     exact : ndarray, shape (n_controls,)
         The exact gradient.
-    engine : Engine or None
-        For the small signals of electronics that are not ideal; None if all are.
+    engine : LoopEngine
+        Of the reading; ngspice gives small signals of electronics that are not ideal, other engines leave them out.
     output_offset_V : float, optional
         How far real parts move v(tia), V: the point at which the loss is meant.
     samples : int, optional
@@ -79,8 +79,9 @@ def predict_loop(
     if loop.parts:
         constant = 0.5 * plan.amplitudes_V[0] * float(offset_bias(loop, heard)[0]) / per_unit
         front_end = FrontEnd(offset=constant)
-        if loop.mode == "output" and engine is not None:
-            front_end = FrontEnd(_bank(bench, loop).front_end(engine, rest[0], gated=True).transfer, offset=constant)
+        if loop.mode == "output" and isinstance(engine, Ngspice):
+            transfer = _bank(bench, loop).front_end(engine.engine, rest[0], gated=True).transfer
+            front_end = FrontEnd(transfer, offset=constant)
     return error_budget(
         response,
         start,

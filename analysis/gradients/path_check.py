@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from analysis.gradients.compare import Comparison, compare
+from circuits.homodyne import readings
+from circuits.homodyne.engines import LoopEngine
 from circuits.homodyne.loop import HomodyneLoop, Peaks
-from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment
@@ -54,7 +55,7 @@ def check_path(
     experiment: Experiment,
     loop: HomodyneLoop,
     run: Transient,
-    engine: Engine | None,
+    engine: LoopEngine,
     *,
     dither_V: Peaks = 0.005,
     samples: int = 8,
@@ -67,8 +68,8 @@ def check_path(
     experiment : Experiment
     loop, run
         An attempt's loop and transient.
-    engine : Engine or None
-        ngspice, or the compiled twin if None.
+    engine : LoopEngine
+        One that has the dither.
     dither_V : float or sequence of float
         Peak amplitude for the check.
     samples : int
@@ -81,7 +82,7 @@ def check_path(
     InputError, ConvergenceError, EngineError
         As the runs it makes.
     """
-    controls = loop.controls_V(run)
+    controls = readings.controls_V(loop, run)
     instants = np.linspace(1, loop.sequences + 1, samples)
     measured, ideal, comparisons, points = [], [], [], 0
     patterns = tuple(k % loop.sequence.patterns for k in range(samples))
@@ -115,7 +116,7 @@ def loss_gradients(
     loop: HomodyneLoop,
     controls_V: FloatArray,
     dither_V: Peaks,
-    engine: Engine | None,
+    engine: LoopEngine,
     *,
     points_per_cycle: float = 24.0,
     seed: int = 0,
@@ -135,14 +136,14 @@ def loss_gradients(
     """
     bench, task = experiment.bench, experiment.task
     opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
-    run = opened.twin(seed=seed) if engine is None else opened.run(engine, seed=seed)
+    run = engine.run(opened, seed=seed)
     ohm = opened.stage.transimpedance_ohm
     outputs = bench.outputs_A(controls_V, task)
     # Offsets of real parts move the circuit's outputs, and with them the point at which the loss is meant.
-    offset_V = float(np.mean(opened.outputs_V(run, 0) - ohm * outputs)) if opened.parts else 0.0
+    offset_V = float(np.mean(readings.outputs_V(opened, run, 0) - ohm * outputs)) if opened.parts else 0.0
     slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
     exact = np.mean(opened.loss_slopes(ohm * outputs + offset_V)[:, None] * ohm * slopes, axis=0)
-    measured = label(bench, opened.gradient(run), "lock-in on the loss", dither_V=dither_V)
+    measured = label(bench, readings.gradient(opened, run), "lock-in on the loss", dither_V=dither_V)
     ideal = label(bench, exact, "adjoint", output_offset_V=offset_V)
     for array in (measured, ideal):
         array.attrs["units"] = "V/V"

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.plots.figure import PATTERNS, new_figure
+from circuits.homodyne import readings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def plot_learning(attempt: Attempt) -> Figure:
     loop, run = attempt.loop, attempt.run
     figure, _ = new_figure(figsize=(9, 8))
     axes = figure.subplots(3, 1, sharex=True)
-    controls = loop.controls_V(run)
+    controls = readings.controls_V(loop, run)
     for k, terminal in enumerate(loop.trained):
         name = loop.device.terminals[terminal]
         axes[0].plot(run.time_s, controls[:, k], label=name + (" (input bias)" if terminal in loop.inputs else ""))
@@ -49,7 +50,7 @@ def plot_learning(attempt: Attempt) -> Figure:
     sequences = np.arange(loop.sequences + 2)
     ends = (sequences + 1) * loop.sequence.period_s
     scale = 1e9 / loop.stage.transimpedance_ohm
-    outputs = np.array([loop.outputs_V(run, int(s)) for s in sequences]) * scale
+    outputs = np.array([readings.outputs_V(loop, run, int(s)) for s in sequences]) * scale
     losses = [attempt.loss(int(s)) for s in sequences]
     axes[1].plot(ends, losses, "o-", ms=3, color="tab:red")
     axes[1].set_ylabel("loss (V)")

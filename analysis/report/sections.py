@@ -13,6 +13,7 @@ from analysis.gradients.compare import compare
 from analysis.report import plots
 from analysis.report.page import Block, Code, Figure, Section, Table, Text, Waves
 from analysis.report.schematic import loop_schematic
+from circuits.homodyne import netlist, readings
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from inmateria.errors import InputError
@@ -80,8 +81,8 @@ def learning_section(attempt: Attempt, task: Task) -> Section:
     names = [loop.device.terminals[k] for k in loop.trained]
     passes = np.arange(loop.sequences + 2)
     chosen = np.unique(np.linspace(0, run.time_s.size - 1, _DRAWN).astype(int))
-    controls = loop.controls_V(run)[chosen]
-    nano = 1e9 / loop.stage.transimpedance_ohm * np.array([loop.outputs_V(run, int(k)) for k in passes])
+    controls = readings.controls_V(loop, run)[chosen]
+    nano = 1e9 / loop.stage.transimpedance_ohm * np.array([readings.outputs_V(loop, run, int(k)) for k in passes])
     high = np.asarray(task.targets_V) > 0
     patterns = list(task.patterns)
     blocks = [
@@ -123,7 +124,7 @@ def waveform_section(loop: HomodyneLoop, run: Transient, start_s: float, stop_s:
     if np.count_nonzero(inside) < 2:
         raise InputError("start_s", start_s, f"to {stop_s:g} s holds no points", "take a stretch of the run")
     terminals = loop.device.terminals
-    electrodes = {terminals[k]: run[f"v({node})"][inside] for k, node in enumerate(loop.nodes)}
+    electrodes = {terminals[k]: run[f"v({node})"][inside] for k, node in enumerate(netlist.nodes(loop))}
     panels = {
         "electrodes (V)": electrodes,
         "output (nA)": {"output": 1e9 / loop.stage.transimpedance_ohm * run["v(tia)"][inside]},

@@ -14,6 +14,7 @@ from analysis.sweeps.axes import SEED, Axis, check_axes, make_axes, seed_axis
 from analysis.sweeps.measures import GradientMeasure, LearnMeasure, bench_of, design_at, make_measure
 from analysis.sweeps.runner import SweepProgress, SweepResult, run_sweep
 from analysis.sweeps.store import Variable
+from circuits.homodyne.engines import engine_kind
 from inmateria.errors import InputError
 
 CHECKS = 3
@@ -159,7 +160,7 @@ def sweep_design(
         **design.identity,
     }
     noise = measured.noise_A2_per_Hz if isinstance(measured, GradientMeasure) else design.noise.density
-    attrs = {"noise_A2_per_Hz": 0.0 if engine == "averaged" else noise, "design_folder": str(folder)}
+    attrs = {"noise_A2_per_Hz": noise if engine_kind(engine).has_dither else 0.0, "design_folder": str(folder)}
     return run_sweep(
         measured,
         axes,
@@ -194,7 +195,7 @@ def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:
 
 def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
     """Refuse parts that the engine has no equations for, where all points have them."""
-    if engine == "ngspice" or any(axis.key.startswith("electronics") for axis in axes):
+    if any(axis.key.startswith("electronics") for axis in axes):
         return
     design.check_engine(engine)
 

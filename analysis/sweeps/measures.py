@@ -24,8 +24,7 @@ from analysis.gradients.compare import compare
 from analysis.gradients.path_check import loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
-from circuits.choices import EngineName
-from circuits.ngspice.engine import Engine
+from circuits.homodyne.engines import LoopEngine, engine_kind, engine_named
 from circuits.parts.component_errors import NOMINAL_K
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ, NoiseSpectrum
@@ -49,7 +48,7 @@ _DEVICES = 32
 
 _benches: OrderedDict[str, Bench] = OrderedDict()
 _gradients: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
-_engines: list[Engine] = []
+_engines: dict[str, LoopEngine] = {}
 
 
 def design_at(design: Design, point: Mapping[str, Value]) -> Design:
@@ -98,12 +97,12 @@ def _kept(kept: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> M
     return kept[key]
 
 
-def _engine() -> Engine:
-    """The process's own ngspice."""
-    if not _engines:
-        _engines.append(Engine())
-        atexit.register(_engines[0].close)
-    return _engines[0]
+def _engine(name: str) -> LoopEngine:
+    """The process's own engine of this name."""
+    if name not in _engines:
+        _engines[name] = engine_named(name)
+        atexit.register(_engines[name].close)
+    return _engines[name]
 
 
 def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
@@ -171,7 +170,7 @@ class GradientMeasure:
     engine: str = "twin"
 
     def __post_init__(self) -> None:
-        if self.engine == "averaged":
+        if not engine_kind(self.engine).has_dither:
             raise InputError(
                 "engine", self.engine, "follows a closed loop only, and knows no noise", "choose twin or ngspice"
             )
@@ -213,7 +212,7 @@ class GradientMeasure:
         density = _density(design) if noisy else 0.0
         measured, _, _, loop = spice_lock_in(
             with_noise(bench, density),
-            _engine() if engine == "ngspice" else None,
+            _engine(engine),
             controls,
             settings.amplitude_V,
             points_per_cycle=POINTS_PER_CYCLE,
@@ -275,16 +274,16 @@ class LossGradientMeasure(GradientMeasure):
         bench = bench_of(design)
         task = design.fitted_task(bench)
         experiment = Experiment(bench, task, settings_at(design, task))
-        ngspice = _engine() if engine == "ngspice" else None
+        simulator = _engine(engine)
         density = _density(design) if noisy else 0.0
         limits_V = middle_loop(experiment).control_limits_V
         controls = np.clip(random_setting(bench, experiment.settings, design.seed), *limits_V)
         loop = build_loop(experiment, controls, 1.0, bench.outputs_A(controls, task))
         if loop.parts:
-            loop = as_measured(loop, "twin" if ngspice is None else "ngspice", ngspice)
+            loop = as_measured(loop, simulator)
         measured, exact, _ = loss_gradients(
             experiment, replace(loop, device=with_noise(bench, density).device), controls,
-            experiment.settings.amplitude_V, ngspice, points_per_cycle=POINTS_PER_CYCLE,
+            experiment.settings.amplitude_V, simulator, points_per_cycle=POINTS_PER_CYCLE,
             seed=_noise_seed(design, point),
         )  # fmt: skip
         ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence
@@ -334,12 +333,11 @@ class LearnMeasure:
     def _learn(self, point: dict[str, Value], engine: str) -> Any:
         design = design_at(self.design, point)
         bench = bench_of(design)
-        if engine != "averaged":
+        if engine_kind(engine).has_dither:
             bench = with_noise(bench, design.noise.density)
         task = design.fitted_task(bench)
         rng = np.random.default_rng(design.seed)
-        chosen: Any = engine
-        return learn(Experiment(bench, task, settings_at(design, task)), rng=rng, engine=chosen)
+        return learn(Experiment(bench, task, settings_at(design, task)), rng=rng, engine=engine)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""
@@ -400,8 +398,7 @@ def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | Le
     """
     if name not in get_args(MeasureName):
         raise InputError("measure", name, "is no measure", f"choose {' or '.join(get_args(MeasureName))}")
-    if engine not in get_args(EngineName):
-        raise InputError("engine", engine, "is unknown", f"choose {', '.join(get_args(EngineName))}")
+    engine_kind(engine)  # refuses an unknown one
     if name == "learn":
         return LearnMeasure(design, engine)
     return LossGradientMeasure(design, engine) if name == "loss-gradient" else GradientMeasure(design, engine)

@@ -13,6 +13,7 @@ from analysis.designs.design import Design
 from analysis.designs.units import written
 from analysis.sweeps.measures import bench_of, with_noise
 from analysis.sweeps.store import Variable
+from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.netlist import components
 from circuits.parts.component_errors import Component, Drift, Tolerances, draw_errors
 from learning.homodyne.experiment import Experiment, middle_loop
@@ -53,7 +54,7 @@ def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> E
         As `Design.bench`, `Design.fitted_task` and `Design.settings`.
     """
     bench = bench_of(design)
-    if engine != "averaged":
+    if engine_kind(engine).has_dither:
         bench = with_noise(bench, design.noise.density)
     task = design.fitted_task(bench)
     return Experiment(bench, task, replace(design.settings(task), component_errors=errors))
@@ -75,9 +76,8 @@ def train(
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
         As `learning.learn`.
     """
-    chosen: Any = engine
     return learn(
-        experiment_of(design, engine, errors), rng=np.random.default_rng(starts), engine=chosen, progress=progress,
+        experiment_of(design, engine, errors), rng=np.random.default_rng(starts), engine=engine, progress=progress,
         folder=folder,
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from analysis.designs.design import Design
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import PathCheck
 from analysis.verification.boards import experiment_of
+from circuits.homodyne import netlist
 from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
 from learning.homodyne.experiment import Experiment, build_loop
@@ -117,7 +118,7 @@ def write_nominal(run: NominalRun, design: Design, folder: Path, name: str) -> N
     path, partial = folder / f"{name}.nc", folder / f".{name}.nc.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".cir").write_text(best.run.deck or best.loop.deck(), encoding="utf-8")
+        path.with_suffix(".cir").write_text(best.run.deck or netlist.deck(best.loop), encoding="utf-8")
         save_dataset(data, partial)
         partial.replace(path)
     except OSError as error:

@@ -30,6 +30,8 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
+from circuits.homodyne import readings
+from circuits.homodyne.engines import Twin, engine_kind
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.versions import versions
@@ -119,7 +121,7 @@ def verification_report(
 
 
 def _drawn_by(engine: str) -> str:
-    return "the averaged engine, without the dither" if engine == "averaged" else f"engine {engine}"
+    return f"engine {engine}" if engine_kind(engine).has_dither else f"the {engine} engine, without the dither"
 
 
 def _whole(design: Design) -> str:
@@ -217,11 +219,11 @@ def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     loop, run = attempt.loop, attempt.run
     low, high = loop.control_limits_V
     row = min(int(np.searchsorted(run.time_s, (loop.sequences + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
-    at = np.clip(loop.controls_V(run)[row], low, high)
+    at = np.clip(readings.controls_V(loop, run)[row], low, high)
     probe = probe_loop(experiment.bench, at, loop.dither.amplitudes_V, experiment.task.levels_V[check.patterns[-1]])
     probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
     exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
-    return predict_loop(experiment.bench, probe, exact, None), measured - exact
+    return predict_loop(experiment.bench, probe, exact, Twin()), measured - exact
 
 
 def _budget(found: Verification) -> Section:

@@ -10,7 +10,6 @@ that was stopped goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ from analysis.verification.nominal import (
     write_nominal,
 )
 from analysis.verification.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
-from circuits.ngspice.engine import Engine
+from circuits.homodyne.engines import engine_kind, engine_named, with_dither
 from circuits.parts.component_errors import Component
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -175,10 +174,10 @@ def check_design(design: Design, *, quick: bool = False) -> None:
         raise InputError("verify.devices", verify.devices, "are asked of one measured chip", "set it to 1")
     if design.device.model == "kmc":
         raise InputError("device.model", "kmc", "knows no exact gradient to verify against", "take meanfield or a chip")
-    if verify.engine != "ngspice" and (verify.samples or quick):
+    if verify.samples or quick:
         design.check_engine(verify.engine, "verify.engine")
-        if verify.engine == "averaged" and design.noise.density > 0:
-            raise InputError("verify.engine", "averaged", "knows no noise, the design has some", "set it to twin")
+        if not engine_kind(verify.engine).has_dither and design.noise.density > 0:
+            raise InputError("verify.engine", verify.engine, "knows no noise, the design has some", "set it to twin")
 
 
 def verify(
@@ -216,7 +215,7 @@ def verify(
     told = progress or (lambda _what, _done, _all: None)
     parts = parts_of(design)
     fast = design.verify.engine
-    own: Any = fast if quick else "ngspice"
+    own = fast if quick else "ngspice"
     control_names = {"control": list(bench_of(design).names)}
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
@@ -277,7 +276,7 @@ def _check_folder(design: Design, folder: Path | None) -> None:
 
 
 def _nominal(
-    design: Design, engine: Any, parts: tuple[Component, ...], told: Progress, folder: Path | None, name: str
+    design: Design, engine: str, parts: tuple[Component, ...], told: Progress, folder: Path | None, name: str
 ) -> NominalRun:
     """Train the nominal design, and hold its lock-ins against exact gradients on the path; or read what is stored."""
     restarts, errors = design.learning.restarts, board(design, parts)
@@ -292,9 +291,9 @@ def _nominal(
     result = train(design, engine, errors, design.seed, progress=report, folder=folder)
     attempt = result.best
     told("gradient along the path", 0, 1)
-    with Engine() if engine == "ngspice" else nullcontext() as ngspice:
+    with engine_named(with_dither(engine)) as reading:
         check = check_path(
-            result.experiment, attempt.loop, attempt.run, ngspice,
+            result.experiment, attempt.loop, attempt.run, reading,
             dither_V=attempt.loop.dither.amplitudes_V, samples=CHECKED_INSTANTS, real=True,
         )  # fmt: skip
     nominal = NominalRun.of(result, check)
@@ -338,8 +337,7 @@ def _judged(
         errors = np.nan_to_num((samples["error"].values - stated) / scale)
         matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], _quality(samples))
         worst = _worst_first(design, samples)[0]
-        # waveforms for its deck: the averaged loop has no dither in them
-        engine = "twin" if design.verify.engine == "averaged" and not quick else design.verify.engine
+        engine = design.verify.engine if quick else with_dither(design.verify.engine)  # its deck wants the dither
         own = sample_design(design, worst)
         attempt = train(own, engine, board(own, parts, worst), (design.seed, 1, worst)).best
         if "sample" in again.dims:

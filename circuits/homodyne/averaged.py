@@ -36,7 +36,9 @@ import numpy as np
 
 from circuits.homodyne import averaged_kernel as compiled
 from circuits.homodyne.figures import check_known, loop_figures
-from circuits.homodyne.loop import AVERAGED, READING_V, HomodyneLoop
+from circuits.homodyne.loop import READING_V, HomodyneLoop
+from circuits.homodyne.netlist import waveforms
+from circuits.homodyne.readings import AVERAGED
 from circuits.homodyne.twin import channel_words, loop_words
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import is_random
@@ -63,7 +65,7 @@ def lattice_points(tones: int, wanted: int | None = None) -> int:
 
 
 def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
-    """Integrate the averaged loop; see `HomodyneLoop.averaged`."""
+    """Integrate the averaged loop; see `engines.Averaged`."""
     begin = time.perf_counter()
     check_known(loop, "average")
     if loop.loss != "squared":
@@ -123,7 +125,7 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     levels[:, loop.output] = figures.virtual_ground_V
     nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
-    names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
+    names = waveforms(loop)
     record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
     tally, words, channels = np.zeros(1), loop_words(loop, figures), channel_words(figures)
     taus = np.vstack([figures.filter_s, figures.average_s])

@@ -13,21 +13,20 @@ what the run is for: that the outputs at the end separate the patterns as the ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from circuits.homodyne.export import head_facts
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.netlist import deck, nodes
+from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from dnpu_models.surrogate.fit import triangle_path
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists.reader import format_number
-
-if TYPE_CHECKING:
-    from circuits.homodyne.loop import HomodyneLoop
-    from circuits.signals.transient import Transient
 
 RECORDED = 6000
 AROUND = 6000
@@ -51,7 +50,7 @@ def fit_to_run(loop: HomodyneLoop, recorded: Transient, *, iterations: int = 400
     InputError
         If the run holds no device currents.
     """
-    volts = np.stack([recorded[f"v({node})"] for node in loop.nodes], axis=1)
+    volts = np.stack([recorded[f"v({node})"] for node in nodes(loop)], axis=1)
     if recorded.device_A.shape != volts.shape or len(volts) < 1000:
         raise InputError("recorded", recorded.device_A.shape, "holds too few currents", "give a run of this loop")
     rng = np.random.default_rng(seed)
@@ -125,7 +124,7 @@ def closed_deck(
         raise InputError("parts", "dither_sum", "may have an output resistance", "leave it ideal in a closed deck")
     if loop.leads:
         raise InputError("leads", loop.leads, "have a resistance", "leave them out in a closed deck")
-    title, _, circuit = str(loop.circuit()).strip().partition("\n")
+    title, _, circuit = deck(loop).strip().partition("\n")
     facts = head_facts(loop, recorded, provenance or {})
     accuracy = f"rms {network.rms_A:.3g} A on samples left out of the fit, whose spread is {network.spread_A:.3g} A"
     controls = [f"v(w{k})" for k in range(loop.dither.n)]
@@ -138,7 +137,7 @@ def closed_deck(
             *(f"*   {key}: {' '.join(str(value).split())}" for key, value in facts.items()),
             circuit.rstrip(),
             "* the device: what flows into its output",
-            network_cards(network, loop.nodes, loop.nodes[loop.output]),
+            network_cards(network, nodes(loop), nodes(loop)[loop.output]),
             ".save v(tia) " + " ".join(controls),
             f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {loop.max_step_s!r} uic",
             *_control(loop, controls, recorded, separation_V),

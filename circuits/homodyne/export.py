@@ -22,18 +22,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.netlist import deck, nodes
+from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-
-if TYPE_CHECKING:
-    from circuits.homodyne.loop import HomodyneLoop
-    from circuits.signals.transient import Transient
 
 POINTS_PER_SOURCE = 5000
 REFINEMENT = 3
@@ -41,9 +40,7 @@ CHECKPOINTS = 8
 TOLERANCE = 0.01
 
 
-def standalone_deck(
-    loop: HomodyneLoop, text: str, recorded: Transient, *, provenance: Mapping[str, Any] | None = None
-) -> str:
+def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapping[str, Any] | None = None) -> str:
     """A complete deck for plain ``ngspice -b`` that repeats a recorded run.
 
     It prints the final low-passed mixer outputs and control voltages, writes both over time to a file, compares them
@@ -54,8 +51,6 @@ def standalone_deck(
     ----------
     loop : HomodyneLoop
         The loop that was run.
-    text : str
-        Its netlist: title line and circuit.
     recorded : Transient
         Its run, whole or interrupted, as `Engine.transient` returned it.
     provenance : mapping, optional
@@ -76,7 +71,7 @@ def standalone_deck(
     terminals = [loop.output]
     if "dither_sum" in loop.parts or loop.leads:
         terminals += list(loop.trained)
-    title, _, circuit = text.strip().partition("\n")
+    title, _, circuit = deck(loop).strip().partition("\n")
     title = title.removeprefix(".title").strip()
     # Plain ngspice takes other steps than the run: it loses corners of PWL sources, where the engine places points.
     # So the gate's edges are resolved by the step instead, and the record is refined by cubics to stand other steps.
@@ -86,7 +81,7 @@ def standalone_deck(
     sources = "\n".join(
         recorded_source(
             f"Brec{terminal}",
-            loop.nodes[terminal],
+            nodes(loop)[terminal],
             points,
             interpolated(points, time[kept], recorded.device_A[kept, terminal]),
         )

@@ -19,17 +19,15 @@ reference's feedthrough, whose mean is zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.netlist import placements
+from circuits.parts.assembly import Placement
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists.reader import Part, available, load_part
-
-if TYPE_CHECKING:
-    from circuits.homodyne.loop import HomodyneLoop
-    from circuits.parts.assembly import Placement
 
 CUBIC = 2.598076
 """Gain at small signals of a cubic that deviates by 1 at most between 0 and full scale, where it is exact."""
@@ -142,7 +140,7 @@ def _core(placed: Placement) -> float:
 
 def loop_figures(loop: HomodyneLoop) -> LoopFigures:
     """The figures of a loop's parts as they are placed; see `check_known` for what must not be among them."""
-    at, n, stage = loop.placements, loop.dither.n, loop.stage
+    at, n, stage = placements(loop), loop.dither.n, loop.stage
     scale, learning = float(loop.multiplier_V), loop.mode == "learn"
 
     def column(of: str, figure: str) -> FloatArray:

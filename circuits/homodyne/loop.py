@@ -30,31 +30,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from circuits.choices import LossName
-from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.losses import LOSS_PARTS, Loss, check_loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
-from circuits.signals.transient import Transient
 from dnpu_models.interface.device import Steppable
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin.demodulate import gradient
 from lockin.plan import DitherPlan
-from lockin.settings import LockInSettings
 from lockin.theory import stability_limit
 from netlists.reader import Part, load_part
-
-if TYPE_CHECKING:
-    from PySpice.Spice.Netlist import Circuit
-
-    from circuits.parts.assembly import Placement
 
 Mode = Literal["learn", "loss", "output"]
 Peaks = float | Sequence[float]
@@ -62,8 +51,6 @@ Peaks = float | Sequence[float]
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
-AVERAGED = "averaged"
-"""Of a run's statistics, where the dither was averaged: 1."""
 
 
 def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
@@ -404,26 +391,7 @@ class HomodyneLoop:
         waves = {terminal: [(1.0, self.sequence.level_table(w))] for w, terminal in enumerate(self.inputs)}
         return Drive(sines, waves)
 
-    # -- circuit ---------------------------------------------------------------------------------------------------
-
-    def circuit(self) -> Circuit:
-        """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents.
-
-        Raises
-        ------
-        InputError
-            For a part that lacks a parameter, or errors of components that are not there.
-        """
-        from circuits.homodyne.netlist import compose
-
-        return compose(self)[0]
-
-    @cached_property
-    def placements(self) -> dict[str, Placement]:
-        """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
-        from circuits.homodyne.netlist import compose
-
-        return compose(self)[1]
+    # -- time-points -------------------------------------------------------------------------------------------------
 
     @property
     def corners_s(self) -> tuple[float, ...]:
@@ -455,6 +423,8 @@ class HomodyneLoop:
                 grids += [(stop - half, stop + half, edge_steps)]
         return tuple(grids)
 
+    # -- values of parts ---------------------------------------------------------------------------------------------
+
     @property
     def average_s(self) -> float:
         """Time constant of the averager, s."""
@@ -477,153 +447,3 @@ class HomodyneLoop:
         if self.mode == "loss":
             span *= 4.0 * float(np.exp(self.stage.gain_log))
         return span / READING_V
-
-    @property
-    def nodes(self) -> list[str]:
-        """Circuit node of each device terminal."""
-        return [f"pad{t}" for t in range(len(self.device.terminals))] if self.leads else self.source_nodes
-
-    @property
-    def source_nodes(self) -> list[str]:
-        """Node of the electronics that each terminal is wired to."""
-        named = {self.output: f"el{self.output}", **{t: f"el{t}" for t in self.trained}}
-        return [named.get(t, f"fixed{t}") for t in range(len(self.device.terminals))]
-
-    @property
-    def saved(self) -> list[str]:
-        """Vectors kept of a transient beside the terminal voltages."""
-        names = ["tia", "y", "loss", "baseline", "gainlog", "target", "gate"]
-        names += [f"w{k}" for k in range(self.dither.n)]
-        names += [f"m{k}_{self.filter_poles}" for k in range(self.dither.n)]
-        return [f"v({name})" for name in names]
-
-    def cosimulation(self, seed: int = 0) -> CoSimulation:
-        """The device, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
-
-        Raises
-        ------
-        InputError
-            If that resistance is too large for the device's conductances.
-        """
-        kernel, start = self.device.kernel(self.start_terminals_V, seed=seed), self.start_terminals_V
-        resistance = self.part("device_leads").defaults["r"] if self.leads else 0.0
-        return CoSimulation(kernel, self.nodes, start, self.drive, resistance)
-
-    def deck(self, recorded: Transient | None = None) -> str:
-        """The netlist: title and circuit. With `recorded`, a whole deck for plain ``ngspice -b``.
-
-        Parameters
-        ----------
-        recorded : Transient, optional
-            A run of this loop, whose device currents take the device's place as piecewise-linear sources.
-        """
-        text = str(self.circuit())
-        if recorded is None:
-            return text
-        from circuits.homodyne.export import standalone_deck
-
-        return standalone_deck(self, text, recorded)
-
-    def run(
-        self, engine: Engine, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
-    ) -> Transient:
-        """One ngspice transient of the whole circuit.
-
-        Raises
-        ------
-        NetlistError, ConvergenceError, EngineError, Interrupted
-            As `Engine.transient`; on Ctrl-C the exception's ``partial`` holds the waveforms so far.
-        """
-        return engine.transient(
-            self.deck(),
-            stop_s=self.stop_s,
-            max_step_s=self.max_step_s,
-            save=self.saved,
-            cosimulation=self.cosimulation(seed),
-            corners_s=self.corners_s,
-            grids_s=self.grids_s,
-            progress=progress,
-            folder=folder,
-        )
-
-    def twin(self, *, seed: int = 0) -> Transient:
-        """The same equations integrated in compiled code; for speed, and as a cross-check.
-
-        Raises
-        ------
-        InputError
-            For leads, parts of transistors or one's own, or another loss than the squared one of real parts: what the
-            twin has no equation for; see `circuits.homodyne.figures`.
-        ConvergenceError
-            If the device gives no current.
-        """
-        from circuits.homodyne.twin import run_twin
-
-        return run_twin(self, seed=seed)
-
-    def averaged(self, *, points: int | None = None) -> Transient:
-        """The slow dynamics alone, the dither averaged by quadrature: the fastest engine; see `averaged`.
-
-        Parameters
-        ----------
-        points : int, optional
-            Settings at which the device is asked in each window; by default as few as `averaged` allows.
-
-        Raises
-        ------
-        InputError
-            As `twin`, for another loss than the squared one, and if the device is random or changes with time and so
-            has no average to follow.
-        ConvergenceError
-            If the device gives no current.
-        """
-        from circuits.homodyne.averaged import run_averaged
-
-        return run_averaged(self, points=points)
-
-    # -- readings --------------------------------------------------------------------------------------------------
-
-    def outputs_V(self, run: Transient, sequence: int) -> FloatArray:
-        """Mean of v(tia) over each pattern's window of one sequence, V, (n_patterns,)."""
-        return self.window_means(run.time_s, run["v(tia)"], sequence)
-
-    def window_means(self, time_s: FloatArray, signal: FloatArray, sequence: int) -> FloatArray:
-        """Mean of a waveform over each pattern's window of one sequence, (n_patterns,)."""
-        means = np.full(self.sequence.patterns, np.nan)
-        for p, (start, stop) in enumerate(self.sequence.windows(sequence)):
-            if len(time_s) and time_s[-1] >= stop:
-                inside = (time_s > start) & (time_s < stop)
-                t = np.concatenate([[start], time_s[inside], [stop]])
-                v = np.interp(t, time_s, signal)
-                means[p] = np.trapezoid(v, t) / (stop - start)
-        return means
-
-    def gradient(self, run: Transient) -> FloatArray:
-        """What the reading integrators of an opened loop ended at: V/V, (n_trained,)."""
-        if self.mode == "learn":
-            raise InputError("mode", self.mode, "a closed loop holds no reading", "open it first")
-        return self.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(self.dither.n)])
-
-    def digital_gradient(self, run: Transient) -> FloatArray:
-        """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
-
-        Raises
-        ------
-        InputError
-            If the run is one of `averaged`: v(tia) is its mean over the dither there, without any tone.
-        """
-        if AVERAGED in run.statistics:
-            raise InputError(
-                "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
-            )
-        start, stop = self.sequence.windows()[-1]
-        signal = run["v(tia)"] - run["v(baseline)"]
-        inside = (run.time_s >= start - 2 * self.max_step_s) & (run.time_s < stop * (1 - 1e-12))
-        time = np.append(run.time_s[inside], stop)
-        values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
-        settings = LockInSettings(self.sequence.window_s, window="boxcar")
-        return np.asarray(gradient(self.dither, time, values, settings))
-
-    def controls_V(self, run: Transient) -> FloatArray:
-        """Control voltages over time, V, (n, n_trained)."""
-        return np.stack([run[f"v(w{k})"] for k in range(self.dither.n)], axis=1)

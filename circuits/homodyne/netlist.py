@@ -1,4 +1,4 @@
-"""The homodyne loop's electronics as a circuit: which part stands where, with which values."""
+"""The homodyne loop's electronics as a circuit: which part stands where, with which values; its nodes and its deck."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
 from circuits.homodyne.loop import READING_V, HomodyneLoop
+from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
@@ -17,7 +18,7 @@ from netlists.reader import format_number
 
 
 def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
-    """The circuit, and its parts by reference; see `HomodyneLoop.circuit`."""
+    """The circuit, and its parts by reference; see `circuit` and `placements`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
     assembly = Assembly(title, loop.parts, loop.component_errors)
     add, source, placed = assembly.add, assembly.source, assembly.placed
@@ -44,8 +45,8 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
         if loop.mode != "learn":
             bias = f"bias{k}"
             source(bias, float(loop.start_V[k]))
-        nodes = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
-        add("dither_sum", f"sum{k}", nodes, amplitude=plan.amplitudes_V[k] / scale)
+        ends = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
+        add("dither_sum", f"sum{k}", ends, amplitude=plan.amplitudes_V[k] / scale)
     add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
     add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
     gains = {"in": "u", "control": "gainlog", "out": "y"}
@@ -85,14 +86,14 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
                 rate=-1.0 / sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
                 v0=float(loop.start_V[k]))  # fmt: skip
         else:
-            nodes = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}
+            ends = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}
             rate = gain / loop.reading_scale
-            add("integrator", f"w{k}", nodes, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
+            add("integrator", f"w{k}", ends, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
     initial = ""
     if loop.leads:
-        ends = list(zip(loop.source_nodes, loop.nodes, strict=True))
-        for terminal, (near, electrode) in enumerate(ends):
-            beside = loop.nodes[(terminal + 1) % len(ends)]
+        electrodes = nodes(loop)
+        for terminal, (near, electrode) in enumerate(zip(source_nodes(loop), electrodes, strict=True)):
+            beside = electrodes[(terminal + 1) % len(electrodes)]
             add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
             initial += f".ic v({electrode})={format_number(loop.start_terminals_V[terminal])}\n"
     known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
@@ -103,13 +104,65 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     return assembly.finish(initial), placed
 
 
-def components(loop: HomodyneLoop) -> tuple[Component, ...]:
-    """All components of a loop whose deviations its parts know, instance by instance.
+def circuit(loop: HomodyneLoop) -> Circuit:
+    """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents.
 
     Raises
     ------
     InputError
-        As `HomodyneLoop.circuit`.
+        For a part that lacks a parameter, or errors of components that are not there.
     """
-    nominal = replace(loop, component_errors={}).placements
+    return compose(loop)[0]
+
+
+def placements(loop: HomodyneLoop) -> dict[str, Placement]:
+    """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
+    return compose(loop)[1]
+
+
+def components(loop: HomodyneLoop) -> tuple[Component, ...]:
+    """All components of a loop whose deviations its parts know, instance by instance; errors as `circuit`."""
+    nominal = placements(replace(loop, component_errors={}))
     return tuple(c for name, placed in nominal.items() for c in components_of(name, placed.part, placed.values))
+
+
+def deck(loop: HomodyneLoop) -> str:
+    """The netlist: title and circuit. `circuits.homodyne.export` makes whole decks for plain ``ngspice -b`` of it."""
+    return str(circuit(loop))
+
+
+def nodes(loop: HomodyneLoop) -> list[str]:
+    """Circuit node of each device terminal."""
+    return [f"pad{t}" for t in range(len(loop.device.terminals))] if loop.leads else source_nodes(loop)
+
+
+def source_nodes(loop: HomodyneLoop) -> list[str]:
+    """Node of the electronics that each terminal is wired to."""
+    named = {loop.output: f"el{loop.output}", **{t: f"el{t}" for t in loop.trained}}
+    return [named.get(t, f"fixed{t}") for t in range(len(loop.device.terminals))]
+
+
+def saved(loop: HomodyneLoop) -> list[str]:
+    """Vectors kept of a transient beside the terminal voltages."""
+    names = ["tia", "y", "loss", "baseline", "gainlog", "target", "gate"]
+    names += [f"w{k}" for k in range(loop.dither.n)]
+    names += [f"m{k}_{loop.filter_poles}" for k in range(loop.dither.n)]
+    return [f"v({name})" for name in names]
+
+
+def waveforms(loop: HomodyneLoop) -> list[str]:
+    """Names of the vectors in a transient of this loop, in small letters: those `saved`, then the terminals' nodes."""
+    return [name.lower() for name in [*saved(loop), *[f"v({node})" for node in nodes(loop)]]]
+
+
+def cosimulation(loop: HomodyneLoop, seed: int = 0) -> CoSimulation:
+    """The device, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
+
+    Raises
+    ------
+    InputError
+        If that resistance is too large for the device's conductances.
+    """
+    kernel, start = loop.device.kernel(loop.start_terminals_V, seed=seed), loop.start_terminals_V
+    resistance = loop.part("device_leads").defaults["r"] if loop.leads else 0.0
+    return CoSimulation(kernel, nodes(loop), start, loop.drive, resistance)

@@ -6,16 +6,12 @@ What feeds through the mixer is such an offset, too: a fraction of the mean of w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists.reader import Part, load_part
-
-if TYPE_CHECKING:
-    from circuits.homodyne.loop import HomodyneLoop
+from netlists.reader import Part
 
 
 def _figure(part: Part, name: str) -> float:
@@ -48,9 +44,7 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
     """
     if loop.mode == "learn":
         raise InputError("mode", loop.mode, "a closed loop holds no reading", "open it first")
-    mixer, lowpass, integrator = (
-        loop.parts.get(name) or load_part(name) for name in ("mixer", "lowpass", "integrator")
-    )
+    mixer, lowpass, integrator = (loop.part(name) for name in ("mixer", "lowpass", "integrator"))
     # What the multiplier's output amplifier adds in gain, it adds to the core's offset (10 V core).
     amplification = 10.0 * _figure(mixer, "gain") / loop.multiplier_V
     offset = _figure(mixer, "offset") * amplification

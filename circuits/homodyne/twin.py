@@ -24,6 +24,7 @@ from numba import njit
 
 from circuits.homodyne.figures import LoopFigures, check_known, loop_figures
 from circuits.homodyne.loop import READING_V, HomodyneLoop
+from circuits.homodyne.netlist import waveforms
 from circuits.parts.losses import SQUARED, loss_value
 from circuits.signals.transient import Transient
 from dnpu_models.interface.pointers import c_functions, call_device, imported
@@ -279,7 +280,7 @@ def _gap(length, steps, control, filters, averages, rate_old, rate_new, gains, l
 
 
 def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
-    """Integrate the loop's equations; see `HomodyneLoop.twin`."""
+    """Integrate the loop's equations; see `engines.Twin`."""
     check_known(loop, "twin")
     with one_blas_thread():
         return _integrate(loop, seed)
@@ -321,7 +322,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     half = 0.5 * sequence.edge_s
     sequences = loop.sequences + 2 if loop.mode == "learn" else 1
     rows = sequences * sequence.patterns * (steps + 3) + 2
-    names = [name.lower() for name in [*loop.saved, *[f"v({node})" for node in loop.nodes]]]
+    names = waveforms(loop)
     record = np.zeros((rows, 1 + len(names) + terminals))
     kernel = loop.device.kernel(loop.start_terminals_V, seed=seed)
     state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.interface.pointers`

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from circuits.homodyne import readings
+from circuits.homodyne.engines import Averaged, Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
@@ -48,7 +49,7 @@ def design(chip: ChipSurrogate, seed: int) -> tuple[HomodyneLoop, str]:
 
 def deviation(loop: HomodyneLoop, run: Transient, reference: Transient) -> float:
     """Largest difference of the control paths over the reference's largest excursion."""
-    wanted, found = loop.controls_V(reference), loop.controls_V(run)
+    wanted, found = readings.controls_V(loop, reference), readings.controls_V(loop, run)
     there = [np.interp(reference.time_s, run.time_s, found[:, k]) for k in range(found.shape[1])]
     return float(np.max(np.abs(np.stack(there, axis=1) - wanted)) / np.max(np.ptp(wanted, axis=0)))
 
@@ -63,22 +64,22 @@ def main() -> None:
     chip = ChipSurrogate.from_npz(options.chip)
     rows = []
     print("design: gate, dither, spacing, rate, step | ngspice s | twin x, deviation | averaged x, deviation | step/2")
-    with Engine() as engine:
+    with Ngspice() as engine:
         for seed in range(options.designs):
             loop, words = design(chip, seed)
             begin = time.perf_counter()
-            reference = loop.run(engine)
+            reference = engine.run(loop)
             spice_s = time.perf_counter() - begin
             fine = deviation(
-                loop, replace(loop, points_per_cycle=2 * loop.points_per_cycle).twin(), (twin := loop.twin())
+                loop, Twin().run(replace(loop, points_per_cycle=2 * loop.points_per_cycle)), (twin := Twin().run(loop))
             )
-            averaged = loop.averaged()
+            averaged = Averaged().run(loop)
             seconds = []
-            for run, rounds in ((loop.twin, options.rounds), (loop.averaged, 5 * options.rounds)):
+            for fast, rounds in ((Twin(), options.rounds), (Averaged(), 5 * options.rounds)):
                 times = []
                 for _ in range(rounds):
                     begin = time.perf_counter()
-                    run()
+                    fast.run(loop)
                     times.append(time.perf_counter() - begin)
                 seconds.append(min(times))
             rows.append(

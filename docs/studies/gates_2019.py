@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.plots.figure import new_figure, save
+from circuits.homodyne import readings
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
@@ -115,8 +116,8 @@ def run_ours(bench: Bench, gate: str, rng: np.random.Generator, _low_V: float) -
     attempt = learn(Experiment(bench, task, HgeSettings(restarts=1)), rng=rng, engine="averaged").attempts[0]
     stage, targets = attempt.loop.stage, np.array(task.targets_V)
     losses = [
-        settled_loss(attempt.loop.outputs_V(attempt.run, k) / stage.transimpedance_ohm, targets, stage.polarity,
-                     SEPARATION_MIN_A)
+        settled_loss(readings.outputs_V(attempt.loop, attempt.run, k) / stage.transimpedance_ohm, targets,
+                     stage.polarity, SEPARATION_MIN_A)
         for k in range(attempt.loop.sequences + 2)
     ]  # fmt: skip
     return losses, attempt.final.learned, 0

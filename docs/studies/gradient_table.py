@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inmateria import Engine, HgeSettings, adjoint, compare, default_bench, exact_dither_average, spice_lock_in
+from inmateria import HgeSettings, Ngspice, adjoint, compare, default_bench, exact_dither_average, spice_lock_in
 from learning.homodyne.gradients import label
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     settings = [bench.random_controls(HgeSettings().spread, rng) for _ in range(options.settings)]
     rows = []
     print(" mV   cosine median  10 %     rel. error median  90 %   signs   | average: cos   rel.   | digital/netlist")
-    with Engine() as engine:
+    with Ngspice() as engine:
         for milli in map(float, options.amplitudes.split(",")):
             measured, averaged, digital = [], [], []
             for k, controls in enumerate(settings):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from circuits.ngspice.engine import Engine
+from circuits.homodyne.engines import Averaged, Ngspice, Twin
 from inmateria.benchmarks.spice import LAYERS, chip_loop
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
@@ -87,17 +88,18 @@ def run_bench(
     """
     loop = chip_loop(seed, sequences)
     content: dict[str, Any] = {"network": list(LAYERS), "sequences": sequences}
-    with compilation_told(stderr), counted(stderr, "rounds", rounds) as tick, Engine() as engine:
-        for run in (loop.twin, loop.averaged):  # compiles
-            run()
-        spice, twin, averaged = [], [], []
+    with compilation_told(stderr), counted(stderr, "rounds", rounds) as tick, Ngspice() as ngspice:
+        spice, fast = [], (Twin(), Averaged())
+        for engine in fast:
+            engine.run(loop)  # compiles
+        walls: dict[str, list[float]] = {engine.name: [] for engine in fast}
         for _ in range(rounds):
-            spice.append(_least_s(lambda: loop.run(engine), 1))
-            twin.append(_least_s(loop.twin, FAST_ROUNDS))
-            averaged.append(_least_s(loop.averaged, FAST_ROUNDS))
+            spice.append(_least_s(lambda: ngspice.run(loop), 1))
+            for engine in fast:
+                walls[engine.name].append(_least_s(partial(engine.run, loop), FAST_ROUNDS))
             tick()
     content["ngspice"] = {"wall_s": min(spice)}
-    for name, times in (("twin", twin), ("averaged", averaged)):
+    for name, times in walls.items():
         content[name] = {"wall_s": min(times), "speedup": min(spice) / min(times)}
     if xor is not None:
         with stderr.status("learning XOR on the default device"):

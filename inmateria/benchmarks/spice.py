@@ -18,6 +18,8 @@ import numpy as np
 from numba import njit
 from rich.console import Console
 
+from circuits.homodyne import netlist
+from circuits.homodyne.engines import Ngspice
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine
@@ -112,17 +114,17 @@ def chip_loop(seed: int, sequences: int = SEQUENCES) -> HomodyneLoop:
 def _loop_us_per_point(engine: Engine, loop: HomodyneLoop, builtin: bool) -> tuple[float, float]:
     """Microseconds a point, and points a cycle of the highest tone."""
     if builtin:
-        sines = [f"Isine{k} {node} 0 SIN(0 1e-9 {37 + k})" for k, node in enumerate(loop.nodes)]
+        sines = [f"Isine{k} {node} 0 SIN(0 1e-9 {37 + k})" for k, node in enumerate(netlist.nodes(loop))]
         run = engine.transient(
-            loop.deck().rstrip() + "\n" + "\n".join(sines),
+            netlist.deck(loop).rstrip() + "\n" + "\n".join(sines),
             stop_s=loop.stop_s,
             max_step_s=loop.max_step_s,
-            save=loop.saved,
+            save=netlist.saved(loop),
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
         )
     else:
-        run = loop.run(engine)
+        run = Ngspice(engine).run(loop)
     points = run.statistics["points"]
     return 1e6 * run.statistics["seconds"] / points, points / (loop.stop_s * max(loop.dither.frequencies_Hz))
 
@@ -149,7 +151,7 @@ def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:
     with compilation_told(stderr), counted(stderr, "rounds", ROUNDS) as tick, Engine() as engine:
         for device in (None, external):  # compiles
             _us_per_point(engine, device)
-        loop.run(engine)
+        Ngspice(engine).run(loop)
         for _ in range(ROUNDS):
             in_loop, cycle = _loop_us_per_point(engine, loop, False)
             round_ = {

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.designs.design import Design
 from analysis.verification.boards import board, parts_of
 from circuits.choices import LevelName, LossName
+from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.parts.levels import loop_fields
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
@@ -253,7 +254,7 @@ def check_step(max_step_s: float | None) -> None:
 def check_level(experiment: Experiment, engine: str) -> None:
     """Refuse electronics that the engine does not know."""
     level = experiment.facts["level"]
-    if engine != "ngspice" and level == "transistor":
+    if level == "transistor" and not engine_kind(engine).runs_netlist:
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
         )

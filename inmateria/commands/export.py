@@ -31,6 +31,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     Example: inmateria export XOR deck.cir --closed && ngspice -b deck.cir
     """
     from circuits.homodyne.closed_deck import closed_deck, fit_to_run
+    from circuits.homodyne.export import standalone_deck
     from inmateria.commands.experiment import experiment_of, planned_loop
     from inmateria.commands.facts import failed_facts
     from inmateria.commands.learn import train
@@ -52,7 +53,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             provenance={"seed": seed, "gate": task.name},
         )  # fmt: skip
     else:
-        text = attempt.loop.deck(attempt.run)
+        text = standalone_deck(attempt.loop, attempt.run)
     with writing("deck", deck):
         deck.write_text(text, encoding="utf-8")
     verdict = "learned" if result.success else "not learned"

@@ -153,8 +153,10 @@ class Frame:
     def write_deck(self, loop: HomodyneLoop, run: Transient) -> None:
         """Write deck.cir: as it was run, or as ngspice would run what the twin did."""
         if self.folder is not None:
+            from circuits.homodyne import netlist
+
             with writing("out", self.folder):
-                self.place("deck.cir").write_text(run.deck or loop.deck(), encoding="utf-8")
+                self.place("deck.cir").write_text(run.deck or netlist.deck(loop), encoding="utf-8")
 
     def write_figures(self, draw: Callable[[xr.Dataset], dict[str, Any]]) -> None:
         """Write the figures that `draw` makes of the dataset, by file name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,8 +16,8 @@ from inmateria.terminal.progress import compilation_told
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuits.homodyne.engines import LoopEngine
     from circuits.homodyne.loop import HomodyneLoop
-    from circuits.ngspice.engine import Engine as Ngspice
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
     from learning.bench.bench import Bench
@@ -52,6 +51,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     """
     import numpy as np
 
+    from circuits.homodyne.engines import engine_kind
     from inmateria.commands.experiment import check_level, check_points, experiment_of, numbers, rehearsal
 
     experiment, frame.seed = experiment_of(
@@ -60,7 +60,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     bench, settings, engine = experiment.bench, experiment.settings, options.engine
     at = numbers("at", options.at)
     check_level(experiment, engine)
-    if engine == "averaged":
+    if not engine_kind(engine).has_dither:
         raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
     planned = rehearsal(experiment)
     peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
@@ -142,20 +142,19 @@ def _read(experiment: Experiment, options: Options, controls: FloatArray, points
     import numpy as np
 
     from analysis.gradients.loop_budget import predict_loop
+    from circuits.homodyne import readings
+    from circuits.homodyne.engines import engine_named
     from circuits.homodyne.offsets import offset_bias
-    from circuits.ngspice.engine import Engine as Ngspice
     from dnpu_models.interface.device import has_exact_slopes
 
-    bench, of, about, budget = experiment.bench, options.of, None, None
-    ours = Ngspice() if options.engine == "ngspice" else nullcontext()
-    with ours as ngspice, stderr.status("reading the lock-ins"), compilation_told(stderr):
-        if ngspice is not None:
-            about = str(ngspice.about()["version"])
-        measured, ideal, run, loop = _measure(experiment, of, controls, points, ngspice, seed)
+    bench, of, budget = experiment.bench, options.of, None
+    with engine_named(options.engine) as engine, stderr.status("reading the lock-ins"), compilation_told(stderr):
+        about = engine.version()
+        measured, ideal, run, loop = _measure(experiment, of, controls, points, engine, seed)
         if has_exact_slopes(bench.device):
             moved = float(ideal.attrs.get("output_offset_V", 0.0))
-            budget = predict_loop(bench, loop, np.asarray(ideal), ngspice, output_offset_V=moved)
-    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
+            budget = predict_loop(bench, loop, np.asarray(ideal), engine, output_offset_V=moved)
+    heard = float(np.mean(readings.window_means(loop, run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
     bias = offset_bias(loop, heard) / (loop.stage.transimpedance_ohm if of == "output" else 1.0)
     return _Reading(measured, ideal, bias, budget, run, loop, about)
 
@@ -190,7 +189,7 @@ def _controls(
 
 
 def _measure(
-    experiment: Experiment, of: SlopeOf, controls: FloatArray, points: float, ngspice: Ngspice | None, seed: int
+    experiment: Experiment, of: SlopeOf, controls: FloatArray, points: float, engine: LoopEngine, seed: int
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
     from analysis.gradients.path_check import loss_gradients
@@ -203,7 +202,7 @@ def _measure(
     if of == "output":
         measured, _, run, loop = spice_lock_in(
             bench,
-            ngspice,
+            engine,
             controls,
             settings.amplitude_V,
             points_per_cycle=points,
@@ -219,8 +218,8 @@ def _measure(
     own_step = replace(experiment, settings=replace(settings, max_step_s=None))
     closed = build_loop(own_step, controls, 1.0, bench.outputs_A(controls, experiment.task))
     if settings.parts:
-        closed = as_measured(closed, "twin" if ngspice is None else "ngspice", ngspice)
-    measured, ideal, run = loss_gradients(experiment, closed, controls, amplitude_V, ngspice, points_per_cycle=points)
+        closed = as_measured(closed, engine)
+    measured, ideal, run = loss_gradients(experiment, closed, controls, amplitude_V, engine, points_per_cycle=points)
     return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
 
 

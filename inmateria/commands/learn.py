@@ -15,7 +15,7 @@ from inmateria.terminal.progress import TrainingBar, compilation_told
 
 if TYPE_CHECKING:
     from analysis.gradients.path_check import PathCheck
-    from circuits.choices import EngineName
+    from circuits.homodyne.engines import EngineName
     from circuits.homodyne.loop import HomodyneLoop
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
@@ -157,7 +157,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
 def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: Frame) -> tuple[str | None, PathCheck]:
     """Version of ngspice (None for other engines), and lock-in against exact gradient along the path."""
     from analysis.gradients.path_check import check_path
-    from circuits.ngspice.engine import Engine as Ngspice
+    from circuits.homodyne.engines import engine_named, with_dither
 
     def keep(_: KeyboardInterrupt) -> Interrupted:
         kept = "with --out DIR the waveforms are kept"
@@ -167,12 +167,10 @@ def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: 
         frame.write_error(error)
         return error
 
-    with frame.keeping(keep), stderr.status("checking the gradient along the path"):
-        if engine != "ngspice":
-            return None, check_path(experiment, attempt.loop, attempt.run, None, dither_V=CHECK_DITHER_V)
-        with Ngspice() as ngspice:
-            about = str(ngspice.about()["version"])
-            return about, check_path(experiment, attempt.loop, attempt.run, ngspice, dither_V=CHECK_DITHER_V)
+    checking = stderr.status("checking the gradient along the path")
+    with frame.keeping(keep), checking, engine_named(with_dither(engine)) as reading:
+        about = reading.version()
+        return about, check_path(experiment, attempt.loop, attempt.run, reading, dither_V=CHECK_DITHER_V)
 
 
 def _figures(

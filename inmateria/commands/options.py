@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from circuits.choices import EngineName, LevelName, LossName
+from circuits.choices import LevelName, LossName
+from circuits.homodyne.engines import EngineName
 from inmateria.commands.frame import Json
 
 TASKS = "AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from circuits.choices import EngineName
+from circuits.homodyne.engines import EngineName
 from inmateria.commands.experiment import planned_loop
 from inmateria.commands.facts import failed_facts, held_out_A, task_facts
 from inmateria.commands.frame import Frame

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.choices import MeasureName
-from circuits.choices import EngineName
+from circuits.homodyne.engines import EngineName
 from inmateria.commands.frame import Frame, Json
 from inmateria.commands.options import Scheduler, Workers
 from inmateria.errors import InMateriaError

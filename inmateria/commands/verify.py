@@ -148,13 +148,14 @@ def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[
     from analysis.verification.nominal import NOMINAL, NOMINAL_QUICK
     from analysis.verification.report import verification_report
     from analysis.verification.verify import STORES
+    from circuits.homodyne.export import standalone_deck
 
     name = NOMINAL_QUICK if found.quick else NOMINAL
     written = [folder / f"{name}.nc", folder / f"{name}.cir"]
     with writing("out", folder):
         if found.worst_attempt is not None:
             worst = found.worst_attempt
-            (folder / "worst.cir").write_text(worst.loop.deck(worst.run), encoding="utf-8")
+            (folder / "worst.cir").write_text(standalone_deck(worst.loop, worst.run), encoding="utf-8")
             written.append(folder / "worst.cir")
         written += [path for name in STORES if (path := folder / name).exists()]
         quick = " --quick" if found.quick else ""
@@ -196,12 +197,10 @@ def _maps(design: Design, folder: Path) -> list[tuple[xr.DataArray, dict[str, An
 
 def _ngspice(found: Verification) -> str | None:
     """Version of ngspice, where it was used."""
-    if found.quick and found.nominal.engine != "ngspice":
-        return None
-    from circuits.ngspice.engine import Engine
+    from circuits.homodyne.engines import engine_named
 
-    with Engine() as engine:
-        return str(engine.about()["version"])
+    with engine_named(found.nominal.engine if found.quick else "ngspice") as engine:
+        return engine.version()
 
 
 def _tell(found: Verification, frame: Frame) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from circuits.homodyne.engines import ENGINES
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -48,7 +50,7 @@ class TrainingBar:
         state, total = "", None
         if phase == "running":
             state, total = f"{fraction * self._stop_s:.1f} s of {self._stop_s:.1f} s simulated", self._stop_s
-        elif phase in ("twin", "averaged"):
+        elif phase in ENGINES:
             state = f"{self._stop_s:.1f} s to simulate ({phase})"
         elif phase in ("compiling", "compiled"):
             state = "preparing the device"

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from circuits.homodyne import readings
+from circuits.homodyne.engines import LoopEngine
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
-from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
@@ -141,7 +142,7 @@ def probe_loop(
 
 def spice_lock_in(
     bench: Bench,
-    engine: Engine | None,
+    engine: LoopEngine,
     controls_V: FloatArray,
     amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
@@ -152,7 +153,7 @@ def spice_lock_in(
     multiplier_V: float = 1.0,
     errors: Mapping[str, float] | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
-    """The netlist's lock-ins in one ngspice transient (the compiled twin if `engine` is None).
+    """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the compiled twin.
 
     `parts` and `multiplier_V` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a closed loop's are
     in this one.
@@ -164,12 +165,13 @@ def spice_lock_in(
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
     loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}))
-    run = loop.twin(seed=seed) if engine is None else loop.run(engine, seed=seed)
+    run = engine.run(loop, seed=seed)
     ohm = loop.stage.transimpedance_ohm
-    source = "twin lock-in" if engine is None else "SPICE lock-in"
+    source = "SPICE lock-in" if engine.runs_netlist else f"{engine.name} lock-in"
+    digital = readings.digital_gradient(loop, run) / ohm
     return (
-        label(bench, loop.gradient(run) / ohm, source, dither_V=amplitude_V),
-        label(bench, loop.digital_gradient(run) / ohm, "digital lock-in on the recorded output", dither_V=amplitude_V),
+        label(bench, readings.gradient(loop, run) / ohm, source, dither_V=amplitude_V),
+        label(bench, digital, "digital lock-in on the recorded output", dither_V=amplitude_V),
         run,
         loop,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from circuits.homodyne import readings
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
@@ -65,11 +66,11 @@ class Attempt:
     @property
     def controls_V(self) -> FloatArray:
         """Control voltages at the end, V."""
-        return np.asarray(self.loop.controls_V(self.run)[-1])
+        return np.asarray(readings.controls_V(self.loop, self.run)[-1])
 
     def loss(self, sequence: int) -> float:
         """Mean loss over the windows of a sequence, V."""
-        return float(np.mean(self.loop.window_means(self.run.time_s, self.run["v(loss)"], sequence)))
+        return float(np.mean(readings.window_means(self.loop, self.run.time_s, self.run["v(loss)"], sequence)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,7 @@ def training_trace(result: TrainingResult) -> Trace:
         loop, patterns = attempt.loop, len(targets)
         scale = loop.stage.transimpedance_ohm
         for number in range(loop.sequences + 2):
-            outputs = loop.outputs_V(attempt.run, number) / scale
+            outputs = readings.outputs_V(loop, attempt.run, number) / scale
             evaluations.append(before + attempt.start.looked + patterns * (number + 1))
             losses.append(settled_loss(outputs, targets, loop.stage.polarity, least))
         before += attempt.device_evaluations
@@ -191,10 +192,10 @@ def evaluations_to_first(result: TrainingResult) -> int | None:
             continue
         used += attempt.start.looked
         loop, run = attempt.loop, attempt.run
-        controls, scale, polarity = loop.controls_V(run), loop.stage.transimpedance_ohm, loop.stage.polarity
+        controls, scale, polarity = readings.controls_V(loop, run), loop.stage.transimpedance_ohm, loop.stage.polarity
         for number in range(loop.sequences + 2):
             used += patterns
-            if not task.score(loop.outputs_V(run, number) / scale, polarity, noise).learned:
+            if not task.score(readings.outputs_V(loop, run, number) / scale, polarity, noise).learned:
                 continue
             if number == loop.sequences + 1:  # the dither is off already
                 return used

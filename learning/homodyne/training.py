@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from circuits.choices import EngineName
+from circuits.homodyne import readings
+from circuits.homodyne.engines import LoopEngine, running
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.ngspice.engine import Engine, Progress
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
@@ -61,37 +60,16 @@ def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
     return Start(*best[1:], used, found)
 
 
-def transient(
-    loop: HomodyneLoop,
-    engine: EngineName,
-    ngspice: Engine | None = None,
-    *,
-    progress: Progress | None = None,
-    folder: Path | None = None,
-) -> Transient:
-    """One run of a loop by an engine; `ngspice` is the running one, where that is meant.
-
-    Raises
-    ------
-    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
-        As `HomodyneLoop.run`, `twin` and `averaged`.
-    """
-    if engine == "ngspice":
-        assert ngspice is not None
-        return loop.run(ngspice, progress=progress, folder=folder)
-    return loop.twin() if engine == "twin" else loop.averaged()
-
-
-def as_measured(loop: HomodyneLoop, engine: EngineName, ngspice: Engine | None = None) -> HomodyneLoop:
+def as_measured(loop: HomodyneLoop, engine: LoopEngine) -> HomodyneLoop:
     """The loop with its output stage set by what its own transimpedance amplifier shows at the start, offsets included.
 
     Raises
     ------
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
-        As `transient`.
+        As `LoopEngine.run`.
     """
     opened = loop.opened(loop.start_V, loop.dither.amplitudes_V, "output", loop.points_per_cycle)
-    outputs_V = opened.outputs_V(transient(opened, engine, ngspice), 0)
+    outputs_V = readings.outputs_V(opened, engine.run(opened), 0)
     return replace(loop, stage=loop.stage.measured_at(outputs_V))
 
 
@@ -99,7 +77,7 @@ def learn(
     experiment: Experiment,
     *,
     rng: np.random.Generator,
-    engine: EngineName = "ngspice",
+    engine: str | LoopEngine = "ngspice",
     progress: TrainingProgress | None = None,
     on_attempt: Callable[[Attempt | FailedAttempt], None] | None = None,
     folder: Path | None = None,
@@ -112,8 +90,9 @@ def learn(
     experiment : Experiment
     rng : numpy.random.Generator
         Decides the starts.
-    engine : {"ngspice", "twin", "averaged"}
-        The circuit in ngspice, its compiled twin, or the loop averaged over its dither.
+    engine : {"ngspice", "twin", "averaged"} or LoopEngine
+        The circuit in ngspice, its compiled twin, or the loop averaged over its dither; or an engine of
+        `circuits.homodyne.engines`, which stays open.
     progress, on_attempt : callable, optional
     folder : Path, optional
         Where a failing deck is kept.
@@ -127,21 +106,18 @@ def learn(
     Raises
     ------
     InputError, NetlistError, EngineError, Interrupted
-        As `HomodyneLoop`; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
+        As `HomodyneLoop` and the engine; on Ctrl-C ``partial`` is the pair of the loop and its Transient so far.
     ConvergenceError
         If every attempt failed: the last one's. Else they are in the result's `failed`.
     """
-    if engine not in get_args(EngineName):
-        raise InputError("engine", engine, "is unknown", "choose ngspice, twin or averaged")
-    result = TrainingResult(experiment, engine)
-    ngspice = Engine() if engine == "ngspice" else None
-    try:
+    with running(engine) as simulator:
+        result = TrainingResult(experiment, simulator.name)
         for number in range(experiment.settings.restarts):
             if device_evaluations is not None:
                 left = device_evaluations - result.device_evaluations
                 if left < experiment.attempt_evaluations:
                     break
-            attempt = _attempt(experiment, number, rng, engine, ngspice, progress, folder)
+            attempt = _attempt(experiment, number, rng, simulator, progress, folder)
             if isinstance(attempt, FailedAttempt):
                 result = replace(result, failed=(*result.failed, attempt))
             else:
@@ -150,16 +126,13 @@ def learn(
                 on_attempt(attempt)
             if result.success:
                 break
-    finally:
-        if ngspice is not None:
-            ngspice.close()
     if result.failed and not result.attempts:
         raise _all_failed(result.failed)
     return result
 
 
 def _attempt(
-    experiment: Experiment, number: int, rng: np.random.Generator, engine: EngineName, ngspice: Engine | None,
+    experiment: Experiment, number: int, rng: np.random.Generator, engine: LoopEngine,
     progress: TrainingProgress | None, folder: Path | None,
 ) -> Attempt | FailedAttempt:  # fmt: skip
     """Choose a start, let the circuit learn from there, judge."""
@@ -168,16 +141,14 @@ def _attempt(
         start = choose_start(experiment, rng)
         loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
         if loop.parts:
-            loop = as_measured(loop, engine, ngspice)
+            loop = as_measured(loop, engine)
 
         def report(phase: str, simulated: float, wall: float) -> None:
             if progress is not None:
                 progress(number, phase, simulated / loop.stop_s, wall)
 
-        if ngspice is None:
-            report(engine, 0.0, 0.0)
         try:
-            run = transient(loop, engine, ngspice, progress=report, folder=folder)
+            run = engine.run(loop, progress=report, folder=folder)
         except KeyboardInterrupt as interruption:
             if getattr(interruption, "partial", None) is not None:
                 interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
@@ -203,8 +174,8 @@ def _all_failed(failed: tuple[FailedAttempt, ...]) -> ConvergenceError:
 def judge(experiment: Experiment, loop: HomodyneLoop, run: Transient, start: Start) -> Attempt:
     """Score a finished transient by what the circuit measured before and after learning."""
     scale = loop.stage.transimpedance_ohm
-    initial = loop.outputs_V(run, 0) / scale
-    final = loop.outputs_V(run, loop.sequences + 1) / scale
+    initial = readings.outputs_V(loop, run, 0) / scale
+    final = readings.outputs_V(loop, run, loop.sequences + 1) / scale
     task, noise, polarity = experiment.task, experiment.bench.noise_A(), loop.stage.polarity
     return Attempt(
         loop,

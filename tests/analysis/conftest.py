@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from circuits.homodyne.engines import Twin
 from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
@@ -34,4 +35,4 @@ def small_attempt(small_bench: Bench) -> Attempt:
     experiment = Experiment(small_bench, small_bench.task("AND"), HgeSettings(sequences=3))
     outputs = small_bench.outputs_A(START, experiment.task)
     loop = build_loop(experiment, START, 1.0, outputs)
-    return judge(experiment, loop, loop.twin(), Start(START, 1.0, outputs, 4, None))
+    return judge(experiment, loop, Twin().run(loop), Start(START, 1.0, outputs, 4, None))

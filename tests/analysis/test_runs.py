@@ -14,6 +14,8 @@ from analysis.gradients.compare import compare
 from analysis.gradients.path_check import check_path, loss_gradients
 from analysis.plots.figure import save
 from analysis.plots.loop import plot_gradients, plot_learning, plot_path_check, plot_truth_table, plot_waveforms
+from circuits.homodyne import readings
+from circuits.homodyne.engines import Twin
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
@@ -37,7 +39,7 @@ def bench() -> Bench:
 def attempt(bench: Bench) -> Attempt:
     experiment, outputs = Experiment(bench, TASK, HgeSettings(sequences=3)), bench.outputs_A(START, TASK)
     loop = build_loop(experiment, START, -1.0, outputs)
-    return judge(experiment, loop, loop.twin(), Start(loop.start_V, -1.0, outputs, 4, None))
+    return judge(experiment, loop, Twin().run(loop), Start(loop.start_V, -1.0, outputs, 4, None))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_dataset_holds_the_run_with_units(attempt: Attempt, dataset: xr.Dataset)
     points = len(run.time_s)
     assert dict(dataset.sizes) == {"time": points, "control": 7, "terminal": 8}
     assert list(dataset["control"].values) == [f"e{k}" for k in range(1, 8)]
-    np.testing.assert_array_equal(dataset["control_V"], loop.controls_V(run))
+    np.testing.assert_array_equal(dataset["control_V"], readings.controls_V(loop, run))
     np.testing.assert_array_equal(dataset["current_A"], run.device_A)
     np.testing.assert_array_equal(dataset["terminal_V"].sel(terminal="e3"), run["v(el3)"])
     # Ohm's law of the transimpedance amplifier ties two of them together: v(tia) = R I out of the device.
@@ -96,7 +98,7 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(dataset: xr.Dataset, tm
 
 
 def test_gradients_along_the_path(bench: Bench, attempt: Attempt) -> None:
-    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, None, samples=6)
+    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, Twin(), samples=6)
     assert len(check.measured) == len(check.ideal) == len(check.comparisons) == 6
     assert check.sequences[0] == 0
     assert check.sequences[-1] == 3
@@ -113,7 +115,7 @@ def test_gradients_along_the_path(bench: Bench, attempt: Attempt) -> None:
 
 
 def test_slope_of_the_loss_against_differences_of_it(bench: Bench, attempt: Attempt) -> None:
-    measured, ideal, run = loss_gradients(Experiment(bench, TASK), attempt.loop, START, 0.0005, None)
+    measured, ideal, run = loss_gradients(Experiment(bench, TASK), attempt.loop, START, 0.0005, Twin())
     assert measured.attrs["units"] == ideal.attrs["units"] == "V/V"
     assert compare(measured, ideal).relative_error <= 0.01
     assert run.complete
@@ -140,7 +142,7 @@ def test_figures_are_drawn_without_a_display(
     bench: Bench, attempt: Attempt, dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, None, samples=2)
+    check = check_path(Experiment(bench, TASK), attempt.loop, attempt.run, Twin(), samples=2)
     period = attempt.loop.sequence.period_s
     figures = {
         "waveforms": plot_waveforms(dataset, start_s=period, stop_s=1.5 * period),

@@ -29,6 +29,7 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
+from circuits.homodyne.engines import Twin
 from circuits.parts.levels import loop_fields
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
@@ -51,7 +52,7 @@ def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
     bench, attempt = small_bench, small_attempt
     task, loop = bench.task("AND"), attempt.loop
     assert isinstance(task, BooleanTask)
-    check = check_path(Experiment(bench, task), loop, attempt.run, None, samples=3)
+    check = check_path(Experiment(bench, task), loop, attempt.run, Twin(), samples=3)
     exact = np.asarray(adjoint(bench, START))
     settings = LockInSettings(0.02, 12)
     budget = error_budget(

@@ -13,6 +13,8 @@ from analysis.designs.design import Design
 from analysis.gradients.path_check import check_path
 from analysis.verification.boards import outcome, train
 from analysis.verification.nominal import NominalRun, identity_of, read_nominal, write_nominal
+from circuits.homodyne import netlist
+from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
 from learning.homodyne.results import FailedAttempt
@@ -45,7 +47,7 @@ def run(design: Design) -> NominalRun:
     best = result.best
     best = replace(best, run=replace(best.run, deck="* as ngspice ran it\n"))
     result = replace(result, attempts=(best,), failed=(failed,))
-    return NominalRun.of(result, check_path(result.experiment, best.loop, best.run, None, samples=2))
+    return NominalRun.of(result, check_path(result.experiment, best.loop, best.run, Twin(), samples=2))
 
 
 def test_what_is_read_is_what_was_written(design: Design, run: NominalRun, folder: Path) -> None:
@@ -65,7 +67,7 @@ def test_what_is_read_is_what_was_written(design: Design, run: NominalRun, folde
     for name, wave in run.best.run.values.items():
         np.testing.assert_array_equal(found.best.run[name], wave)
     assert found.best.run.deck == "* as ngspice ran it\n"
-    assert found.best.loop.deck() == run.best.loop.deck()
+    assert netlist.deck(found.best.loop) == netlist.deck(run.best.loop)
     assert found.check.comparisons == run.check.comparisons
     for one, other in zip(found.check.measured, run.check.measured, strict=True):
         np.testing.assert_array_equal(one, other)

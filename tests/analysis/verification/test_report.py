@@ -17,6 +17,7 @@ from analysis.verification.nominal import NominalRun
 from analysis.verification.report import last_budget, verification_report
 from analysis.verification.verify import Confirmation, Verification
 from analysis.verification.yields import Sensitivity, yield_of
+from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
@@ -63,7 +64,7 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
         quick=False,
         nominal=NominalRun.of(
             TrainingResult(Experiment(bench, task), "twin", (attempt,), (lost,)),
-            check_path(Experiment(bench, task), attempt.loop, attempt.run, None, dither_V=0.01, samples=2),
+            check_path(Experiment(bench, task), attempt.loop, attempt.run, Twin(), dither_V=0.01, samples=2),
         ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
         samples=outcomes("sample", list(range(len(PASSED))), PASSED),

@@ -13,7 +13,9 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
+from circuits.homodyne import readings
 from circuits.homodyne.averaged_kernel import lattice
+from circuits.homodyne.engines import Averaged, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.homodyne.netlist import components
 from circuits.parts.component_errors import Tolerances, draw_errors
@@ -104,7 +106,7 @@ def loop_of(device: Any, **changes: Any) -> HomodyneLoop:
 
 
 def deviation(loop: HomodyneLoop, run: Transient, reference: Transient) -> float:
-    wanted, found = loop.controls_V(reference), loop.controls_V(run)
+    wanted, found = readings.controls_V(loop, reference), readings.controls_V(loop, run)
     there = [np.interp(reference.time_s, run.time_s, found[:, k]) for k in range(found.shape[1])]
     return float(np.max(np.abs(np.stack(there, axis=1) - wanted)) / np.max(np.ptp(wanted, axis=0)))
 
@@ -160,7 +162,7 @@ def test_an_opened_loop_reads_the_average_over_the_dither(make: Callable[[], Any
         [common_period_average(lambda v, x=level: response(v, x), loop.start_V, opened.dither, 24) for level in levels],
         axis=0,
     )
-    found = opened.gradient(opened.averaged())
+    found = readings.gradient(opened, Averaged().run(opened))
     # Other sample times than the truth's: the aliases of the network's kinks differ.
     assert np.max(np.abs(found - wanted)) < (1e-3 if make is chip else 1e-4) * np.max(np.abs(wanted))
 
@@ -171,14 +173,16 @@ def test_the_path_is_the_twins(make: Callable[[], Any], poles: int) -> None:
     # With 20 points a cycle of the two slow tones the twin is off its own half step by 0.011, with 80 by 0.001.
     points = 20.0 if make is chip else 80.0
     loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=points)
-    twin, averaged = loop.twin(), loop.averaged()
-    assert np.max(np.ptp(loop.controls_V(twin), axis=0)) > 0.05
+    twin, averaged = Twin().run(loop), Averaged().run(loop)
+    assert np.max(np.ptp(readings.controls_V(loop, twin), axis=0)) > 0.05
     assert deviation(loop, averaged, twin) < 0.02  # seen: 0.008, 0.016 (two poles), 0.006 on the lattice
     for sequence in (0, 3, 7):
-        assert np.allclose(loop.outputs_V(averaged, sequence), loop.outputs_V(twin, sequence), atol=2e-3)
+        assert np.allclose(
+            readings.outputs_V(loop, averaged, sequence), readings.outputs_V(loop, twin, sequence), atol=2e-3
+        )
     for name in ("v(baseline)", "v(gainlog)"):
         assert averaged[name][-1] == pytest.approx(twin[name][-1], rel=0.01)
-    first, last = (loop.window_means(r.time_s, r["v(loss)"], 6).mean() for r in (averaged, twin))
+    first, last = (readings.window_means(loop, r.time_s, r["v(loss)"], 6).mean() for r in (averaged, twin))
     # The lattice knows no beats: 0.034 whatever the steps.
     assert first == pytest.approx(last, rel=0.03 if make is chip else 0.04)
 
@@ -189,53 +193,54 @@ def test_real_parts_are_the_twins_too() -> None:
     loop = loop_of(chip(), filter_s=0.0025, points_per_cycle=20.0, **loop_fields("macro", trimmed=trimmed))
     errors = draw_errors(components(loop), Tolerances(0.05, 0.3, 1.0), np.random.default_rng(0))
     real = replace(loop, component_errors=errors)
-    twin, averaged, ideal = real.twin(), real.averaged(), replace(loop, parts={}, multiplier_V=1.0).twin()
+    twin, averaged = Twin().run(real), Averaged().run(real)
+    ideal = Twin().run(replace(loop, parts={}, multiplier_V=1.0))
     changed = deviation(real, ideal, twin)
     assert changed > 0.2
     assert deviation(real, averaged, twin) < 0.1 * changed  # seen: 0.022 of 0.35
-    np.testing.assert_allclose(real.outputs_V(averaged, 7), real.outputs_V(twin, 7), atol=2e-3)
+    np.testing.assert_allclose(readings.outputs_V(real, averaged, 7), readings.outputs_V(real, twin, 7), atol=2e-3)
     for name in ("v(baseline)", "v(gainlog)", "v(loss)"):
-        first, last = (real.window_means(run.time_s, run[name], 6).mean() for run in (averaged, twin))
+        first, last = (readings.window_means(real, run.time_s, run[name], 6).mean() for run in (averaged, twin))
         assert first == pytest.approx(last, rel=0.03, abs=2e-3)
 
 
 def test_a_lattice_stands_for_the_window() -> None:
     # Steps that are small beside the dither: within a window the device is then one average and one set of slopes.
     loop = loop_of(chip(), sequences=4, step_V=0.01)
-    along, lattice_ = loop.averaged(), loop.averaged(points=64)
+    along, lattice_ = Averaged().run(loop), Averaged(points=64).run(loop)
     assert lattice_.statistics["evaluations"] < along.statistics["evaluations"]
     assert deviation(loop, lattice_, along) < 0.05  # seen: 0.02
 
 
 def test_a_wide_dither_asks_one_by_one_and_is_still_right() -> None:
     loop = loop_of(chip(), dither=plan_frequencies(4, None, 40.0, amplitude_V=0.25), sequences=2)
-    twin = replace(loop, points_per_cycle=20.0).twin()
-    assert deviation(loop, loop.averaged(), twin) < 0.03
+    twin = Twin().run(replace(loop, points_per_cycle=20.0))
+    assert deviation(loop, Averaged().run(loop), twin) < 0.03
 
 
 def test_what_has_no_average_is_refused() -> None:
     noisy = NoisyDevice(chip(), NoiseSpectrum.published())
     network = DopantNetwork.random(seed=0, preset="kmc_dn")
     with pytest.raises(InputError, match="random"):
-        loop_of(noisy).averaged()
+        Averaged().run(loop_of(noisy))
     with pytest.raises(InputError, match="random"):
-        loop_of(KineticMonteCarlo(network)).averaged()
+        Averaged().run(loop_of(KineticMonteCarlo(network)))
     with pytest.raises(InputError, match="changes with time"):
-        loop_of(Quadratic(drift=True)).averaged()
+        Averaged().run(loop_of(Quadratic(drift=True)))
     with pytest.raises(InputError, match="parts"):
-        loop_of(chip(), parts={"mixer": load_part("mixer", level="transistor")}).averaged()
+        Averaged().run(loop_of(chip(), parts={"mixer": load_part("mixer", level="transistor")}))
     with pytest.raises(InputError, match="points"):
-        loop_of(chip()).averaged(points=0)
+        Averaged(points=0).run(loop_of(chip()))
 
 
 def test_an_average_has_no_tones_to_demodulate() -> None:
     loop = loop_of(Quadratic())
     opened = loop.opened(loop.start_V, 0.01, "output")
     with pytest.raises(InputError, match="no tones"):
-        opened.digital_gradient(opened.averaged())
+        readings.digital_gradient(opened, Averaged().run(opened))
     # The twin's record has them. Its last window, at 0.2 and -0.2 V: 1e7 Ohm times the derivatives of the current.
     exact = [0.5 * (1 + 2 * 0.2 - 0.5 * 0.2), 0.25 * 0.2 + 0.3 * (1 - 3 * 0.2)]
-    assert np.allclose(opened.digital_gradient(opened.twin()), exact, rtol=1e-4)
+    assert np.allclose(readings.digital_gradient(opened, Twin().run(opened)), exact, rtol=1e-4)
 
 
 def test_a_gate_is_learned_alike() -> None:
@@ -250,4 +255,4 @@ def test_a_gate_is_learned_alike() -> None:
     assert averaged.final.correlation == pytest.approx(twin.final.correlation, abs=0.02)
     assert averaged.device_evaluations == twin.device_evaluations
     with pytest.raises(InputError, match="averaged"):
-        learn(Experiment(bench, bench.task("AND"), settings), rng=np.random.default_rng(2), engine="fast")  # type: ignore[arg-type]
+        learn(Experiment(bench, bench.task("AND"), settings), rng=np.random.default_rng(2), engine="fast")

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numba import njit
 
+from circuits.homodyne import netlist, readings
 from circuits.homodyne.closed_deck import closed_deck, fit_to_run, network_cards
+from circuits.homodyne.engines import Ngspice
 from circuits.homodyne.export import POINTS_PER_SOURCE, interpolated, recorded_source, refined, standalone_deck
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine
@@ -73,7 +75,7 @@ def loop() -> HomodyneLoop:
 @pytest.fixture(scope="module")
 def recorded(loop: HomodyneLoop) -> Transient:
     with Engine() as engine:
-        return loop.run(engine)
+        return Ngspice(engine).run(loop)
 
 
 def ngspice(deck: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -97,7 +99,7 @@ def assert_repeats(loop: HomodyneLoop, run: Transient, folder: Path, tolerance: 
 
 def test_plain_ngspice_repeats_a_learning_run(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
     assert recorded.statistics["rejected"] == 0
-    deck = loop.deck(recorded)
+    deck = standalone_deck(loop, recorded)
     assert "external" not in deck
     assert len(deck) < 150 * len(recorded.time_s)
     answer = ngspice(deck, tmp_path)
@@ -108,7 +110,7 @@ def test_plain_ngspice_repeats_a_learning_run(loop: HomodyneLoop, recorded: Tran
 
 def test_the_deck_finds_a_wrong_current(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
     """A device current 5 % larger must end as FAIL, or PASS means nothing."""
-    deck = standalone_deck(loop, loop.deck(), dataclasses.replace(recorded, device_A=1.05 * recorded.device_A))
+    deck = standalone_deck(loop, dataclasses.replace(recorded, device_A=1.05 * recorded.device_A))
     answer = ngspice(deck, tmp_path)
     assert answer.returncode == 1
     assert "FAIL" in answer.stdout
@@ -125,13 +127,13 @@ def test_an_interrupted_run_is_exported_as_far_as_it_went(
         device_A=recorded.device_A[:n],
         complete=False,
     )
-    deck = standalone_deck(loop, loop.deck(), partial)
+    deck = standalone_deck(loop, partial)
     assert "interrupted" in deck
     assert ngspice(deck, tmp_path).returncode == 0
 
 
 def test_the_head_says_what_it_is(loop: HomodyneLoop, recorded: Transient) -> None:
-    deck = standalone_deck(loop, loop.deck(), recorded, provenance={"seed": 7, "note": "two\nlines"})
+    deck = standalone_deck(loop, recorded, provenance={"seed": 7, "note": "two\nlines"})
     head = deck.split("* part:")[0].splitlines()
     assert all(line.startswith("*") for line in head[1:])
     text = "\n".join(head)
@@ -142,10 +144,10 @@ def test_the_head_says_what_it_is(loop: HomodyneLoop, recorded: Transient) -> No
 def test_currents_that_are_not_there_are_refused(loop: HomodyneLoop, recorded: Transient) -> None:
     bare = dataclasses.replace(recorded, device_A=recorded.device_A[:, :0])
     with pytest.raises(InputError, match="recorded"):
-        standalone_deck(loop, loop.deck(), bare)
+        standalone_deck(loop, bare)
     short = dataclasses.replace(recorded, time_s=recorded.time_s[:1], device_A=recorded.device_A[:1])
     with pytest.raises(InputError, match="too few"):
-        standalone_deck(loop, loop.deck(), short)
+        standalone_deck(loop, short)
 
 
 def test_sources_in_parallel_sum_to_the_line_through_all_points(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def network(loop: HomodyneLoop, recorded: Transient) -> TanhNetwork:
 
 
 def separation_V(loop: HomodyneLoop, run: Transient) -> float:
-    outputs = loop.stage.polarity * loop.outputs_V(run, loop.sequences + 1)
+    outputs = loop.stage.polarity * readings.outputs_V(loop, run, loop.sequences + 1)
     high = np.array(loop.sequence.targets_V) > 0
     return float(outputs[high].min() - outputs[~high].max())
 
@@ -199,7 +201,7 @@ def test_a_network_of_b_sources_is_the_fitted_network(loop: HomodyneLoop, networ
 
 
 def test_the_fit_is_as_good_as_it_says(loop: HomodyneLoop, recorded: Transient, network: TanhNetwork) -> None:
-    volts = np.stack([recorded[f"v({node})"] for node in loop.nodes], axis=1)
+    volts = np.stack([recorded[f"v({node})"] for node in netlist.nodes(loop)], axis=1)
     off = network.current(volts) - recorded.device_A[:, loop.output]
     assert np.sqrt(np.mean(off**2)) < 2 * network.rms_A
     assert network.rms_A < 0.03 * network.spread_A

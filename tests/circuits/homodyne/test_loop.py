@@ -12,6 +12,8 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
+from circuits.homodyne import netlist, readings
+from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.ngspice.engine import Engine
 from circuits.signals.patterns import PatternSequence
@@ -127,7 +129,7 @@ def learning(device: MeanField) -> HomodyneLoop:
 
 @pytest.fixture(scope="module")
 def learned(learning: HomodyneLoop, engine: Engine) -> Transient:
-    return learning.run(engine)
+    return Ngspice(engine).run(learning)
 
 
 # -- the closed loop ------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def learned(learning: HomodyneLoop, engine: Engine) -> Transient:
 def ends(loop: HomodyneLoop, run: Transient) -> Array:
     """Controls at the end of every window, (n_windows, n_trained)."""
     at = np.concatenate([loop.sequence.windows(s)[:, 1] for s in range(loop.sequences + 2)])
-    controls = loop.controls_V(run)
+    controls = readings.controls_V(loop, run)
     return np.stack([np.interp(at, run.time_s, controls[:, k]) for k in range(loop.dither.n)], axis=1)
 
 
@@ -164,7 +166,7 @@ def test_points_stand_evenly_in_the_windows(learning: HomodyneLoop, learned: Tra
 
 
 def test_twin_and_ngspice_take_the_same_path(learning: HomodyneLoop, learned: Transient) -> None:
-    twin = learning.twin()
+    twin = Twin().run(learning)
     here, there = ends(learning, learned), ends(learning, twin)
     moved = np.ptp(here, axis=0)
     assert moved.min() > 0.01
@@ -172,9 +174,11 @@ def test_twin_and_ngspice_take_the_same_path(learning: HomodyneLoop, learned: Tr
     print(f"apart: {100 * apart.max() / moved.max():.2f} % of the largest range; of each {100 * apart / moved} %")
     assert np.all(apart <= 2e-3 * moved)
     for sequence in range(learning.sequences + 2):
-        a, b = learning.outputs_V(learned, sequence), learning.outputs_V(twin, sequence)
+        a, b = readings.outputs_V(learning, learned, sequence), readings.outputs_V(learning, twin, sequence)
         assert np.abs(a - b).max() <= 0.01 * np.ptp(a)
-    np.testing.assert_allclose(learning.outputs_V(learned, 0), learning.outputs_V(twin, 0), rtol=1e-5)
+    np.testing.assert_allclose(
+        readings.outputs_V(learning, learned, 0), readings.outputs_V(learning, twin, 0), rtol=1e-5
+    )
     for name in ("v(baseline)", "v(gainlog)"):
         assert abs(learned[name][-1] - twin[name][-1]) <= 0.01 * np.ptp(learned[name])
     assert set(twin.values) == set(learned.values)
@@ -183,19 +187,19 @@ def test_twin_and_ngspice_take_the_same_path(learning: HomodyneLoop, learned: Tr
 
 def test_twin_and_ngspice_agree_on_a_linear_device(engine: Engine) -> None:
     loop = linear_loop(points_per_cycle=20.0)
-    here, there = ends(loop, loop.run(engine)), ends(loop, loop.twin())
+    here, there = ends(loop, Ngspice(engine).run(loop)), ends(loop, Twin().run(loop))
     assert np.all(np.abs(here - there).max(axis=0) <= 0.01 * np.ptp(here, axis=0))
 
 
 def test_the_loop_descends_to_the_closed_form_minimum() -> None:
     # y = 0.5 (w_1 + level) + 0.3 w_2 has no error where 0.5 w_1 + 0.3 w_2 = 0; descent moves along (0.5, 0.3) only.
     loop = linear_loop(sequences=25, anneal_to=0.5, learning_rate=0.5, step_V=0.2)
-    run = loop.twin()
-    final = loop.controls_V(run)[-1]
+    run = Twin().run(loop)
+    final = readings.controls_V(loop, run)[-1]
     slope = np.array([0.5, 0.3])
     exact = loop.start_V - slope * (slope @ loop.start_V) / (slope @ slope)
     np.testing.assert_allclose(final, exact, atol=1e-3)
-    np.testing.assert_allclose(loop.outputs_V(run, loop.sequences + 1), [-0.05, 0.05], atol=1e-3)
+    np.testing.assert_allclose(readings.outputs_V(loop, run, loop.sequences + 1), [-0.05, 0.05], atol=1e-3)
 
 
 def test_the_output_stage_settles_on_mean_and_level() -> None:
@@ -203,11 +207,12 @@ def test_the_output_stage_settles_on_mean_and_level() -> None:
     # Slowly, so that they hardly follow single patterns.
     stage = OutputStage(level_V=1.0, gain_log=2.0, polarity=-1.0, baseline_rate=0.02, gain_rate=0.02)
     loop = linear_loop(stage=stage, sequences=300, learning_rate=1e-9)
-    run = loop.twin()
-    outputs = loop.outputs_V(run, loop.sequences + 1)
+    run = Twin().run(loop)
+    outputs = readings.outputs_V(loop, run, loop.sequences + 1)
     assert run["v(baseline)"][-1] == pytest.approx(outputs.mean(), abs=0.01 * np.ptp(outputs))
     assert run["v(gainlog)"][-1] == pytest.approx(-np.log(np.std(outputs)), abs=0.02)
-    assert loop.window_means(run.time_s, run["v(y)"], loop.sequences + 1)[0] > 0  # the polarity turned it over
+    y = readings.window_means(loop, run.time_s, run["v(y)"], loop.sequences + 1)
+    assert y[0] > 0  # the polarity turned it over
 
 
 def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine) -> None:
@@ -225,10 +230,10 @@ def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine)
         averaged_sequences=0.02,
         points_per_cycle=20.0,
     )
-    run = loop.run(engine)
+    run = Ngspice(engine).run(loop)
     low, high = loop.control_limits_V
     np.testing.assert_allclose(high, 0.1)
-    t, controls = run.time_s, loop.controls_V(run)
+    t, controls = run.time_s, readings.controls_V(loop, run)
     # The part states an overshoot of at most 0.1 % of the range.
     assert np.all(controls <= high + 2e-4)
     assert np.all(controls >= low - 2e-4)
@@ -250,7 +255,7 @@ def test_controls_stay_within_their_rails_and_leave_them_at_once(engine: Engine)
         assert np.abs(wound - ideal).max() > 0.05  # it would be seen
         assert np.abs(controls[:, k] - ideal).max() <= 0.05 * 0.2
     # The twin has the same rails. It is not compared: so hard a drive makes much of small differences.
-    controls = loop.controls_V(loop.twin())
+    controls = readings.controls_V(loop, Twin().run(loop))
     assert controls.max() == pytest.approx(0.1)
     assert controls.min() == pytest.approx(-0.1)
 
@@ -275,10 +280,10 @@ def test_a_measured_chip_is_driven_along_its_own_rails(engine: Engine) -> None:
     ahead = 2 * 1.0 * loop.max_step_s / sequence.period_s
     np.testing.assert_allclose(low, ranges[:, 0] + 0.01 + ahead)
     np.testing.assert_allclose(high, ranges[:, 1] - 0.01 - ahead - [0.02, 0.0])
-    for run in (loop.run(engine), loop.twin()):
+    for run in (Ngspice(engine).run(loop), Twin().run(loop)):
         assert run.complete
         assert np.all(np.isfinite(run.device_A))
-        controls = loop.controls_V(run)
+        controls = readings.controls_V(loop, run)
         assert np.all((controls >= low - 2e-4) & (controls <= high + 2e-4))
         assert controls[:, 0].min() == pytest.approx(low[0], abs=2e-4)  # both rails are reached
         assert controls[:, 0].max() == pytest.approx(high[0], abs=2e-4)
@@ -307,7 +312,7 @@ def test_lock_ins_are_blanked_outside_the_windows(learning: HomodyneLoop, learne
 
 def test_dither_and_learning_are_off_while_measuring(learning: HomodyneLoop, learned: Transient) -> None:
     t = learned.time_s
-    controls = learning.controls_V(learned)
+    controls = readings.controls_V(learning, learned)
     period = learning.sequence.period_s
     for sequence in (0, learning.sequences + 1):
         for pattern, (start, stop) in enumerate(learning.sequence.windows(sequence)):
@@ -327,7 +332,7 @@ def test_dither_and_learning_are_off_while_measuring(learning: HomodyneLoop, lea
 
 
 def test_the_same_seed_gives_the_same_twin_bit_by_bit() -> None:
-    one, two = linear_loop(sequences=3).twin(), linear_loop(sequences=3).twin()
+    one, two = Twin().run(linear_loop(sequences=3)), Twin().run(linear_loop(sequences=3))
     assert one.values.keys() == two.values.keys()
     for name in one.values:
         np.testing.assert_array_equal(one[name], two[name])
@@ -337,7 +342,7 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
     import circuits.homodyne.twin as twin
     from inmateria.errors import Interrupted
 
-    whole = linear_loop(sequences=3).twin()
+    whole = Twin().run(linear_loop(sequences=3))
     window, calls = twin._window, []
 
     def stop_at_the_fifth(*arguments: Any) -> Any:
@@ -348,7 +353,7 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(twin, "_window", stop_at_the_fifth)
     with pytest.raises(Interrupted) as caught:
-        linear_loop(sequences=3).twin()
+        Twin().run(linear_loop(sequences=3))
     partial = caught.value.partial
     assert not partial.complete
     rows = len(partial.time_s)
@@ -378,17 +383,17 @@ def distance(a: Array, b: Array) -> float:
 
 
 def test_lock_ins_read_the_gradient_of_the_output(probe: HomodyneLoop, device: MeanField, engine: Engine) -> None:
-    run = probe.run(engine)
-    measured = probe.gradient(run)
+    run = Ngspice(engine).run(probe)
+    measured = readings.gradient(probe, run)
     volts = np.zeros(8)
     volts[1:] = START
     exact = -probe.stage.transimpedance_ohm * device.conductances(volts)[0, 1:]
     cosine = measured @ exact / np.linalg.norm(measured) / np.linalg.norm(exact)
     assert cosine > 0.999
     # The digital lock-in on the recorded waveform, and the average over the dither, which an ideal lock-in reads.
-    digital = probe.digital_gradient(run)
+    digital = readings.digital_gradient(probe, run)
     average = dither_average(lambda c: output_V(probe, c), START, probe.dither, samples=128)
-    twin = probe.gradient(probe.twin())
+    twin = readings.gradient(probe, Twin().run(probe))
     print(
         f"cosine {cosine:.6f}; apart from the adjoint {distance(measured, exact):.2e}, the digital lock-in "
         f"{distance(measured, digital):.2e}, the dither average {distance(measured, average.gradient):.2e} "
@@ -411,8 +416,8 @@ def test_lock_ins_read_the_gradient_of_the_loss(learning: HomodyneLoop, device: 
     errors = factor * (-ohm * device.currents(volts)[:, 0] - stage.baseline_V) - np.array(AND)
     slopes = -factor * ohm * device.conductances(volts)[:, 0, 1:]
     exact = np.mean(2 * errors[:, None] * slopes, axis=0)
-    run = loop.run(engine)
-    measured, twin = loop.gradient(run), loop.gradient(loop.twin())
+    run = Ngspice(engine).run(loop)
+    measured, twin = readings.gradient(loop, run), readings.gradient(loop, Twin().run(loop))
     print(f"loss: apart from exact {distance(measured, exact):.2e}, from the twin {distance(measured, twin):.2e}")
     assert distance(measured, exact) <= 0.01
     assert distance(measured, twin) <= 1e-3
@@ -425,26 +430,25 @@ def test_a_linear_device_is_read_exactly(engine: Engine) -> None:
     output = linear_loop(sequence=PatternSequence(((0.0,),), (0.0,), 0.025, 0.00125, 0.00125, 12.5e-6))
     output = output.opened(np.array([0.2, 0.3]), 0.05, "output")
     output = replace(output, stage=replace(output.stage, baseline_V=0.19))  # else a constant leaks in
-    np.testing.assert_allclose(output.gradient(output.run(engine)), [0.5, 0.3], rtol=2e-3)
-    np.testing.assert_allclose(output.gradient(output.twin()), [0.5, 0.3], rtol=2e-3)
+    np.testing.assert_allclose(readings.gradient(output, Ngspice(engine).run(output)), [0.5, 0.3], rtol=2e-3)
+    np.testing.assert_allclose(readings.gradient(output, Twin().run(output)), [0.5, 0.3], rtol=2e-3)
     # d/dw of mean over levels -+0.1 of (0.5 (w_1 + level) + 0.3 w_2 - target)^2, targets -+0.05.
     loss = linear_loop().opened(np.array([0.2, 0.3]), 0.05, "loss")
     exact = 2 * (0.5 * 0.2 + 0.3 * 0.3) * np.array([0.5, 0.3])
-    np.testing.assert_allclose(loss.gradient(loss.run(engine)), exact, rtol=3e-3)
-    np.testing.assert_allclose(loss.gradient(loss.twin()), exact, rtol=3e-3)
+    np.testing.assert_allclose(readings.gradient(loss, Ngspice(engine).run(loss)), exact, rtol=3e-3)
+    np.testing.assert_allclose(readings.gradient(loss, Twin().run(loss)), exact, rtol=3e-3)
 
 
 def test_filters_with_several_poles_read_the_same(probe: HomodyneLoop) -> None:
-    one = probe.gradient(probe.twin())
+    one = readings.gradient(probe, Twin().run(probe))
     for poles in (2, 4):
-        assert (
-            distance(replace(probe, filter_poles=poles).gradient(replace(probe, filter_poles=poles).twin()), one) < 2e-3
-        )
+        several = replace(probe, filter_poles=poles)
+        assert distance(readings.gradient(several, Twin().run(several)), one) < 2e-3
 
 
 def test_a_closed_loop_holds_no_reading(learning: HomodyneLoop, learned: Transient) -> None:
     with pytest.raises(InputError, match="open it first"):
-        learning.gradient(learned)
+        readings.gradient(learning, learned)
 
 
 # -- what it refuses ------------------------------------------------------------------------------------------
@@ -512,20 +516,20 @@ def test_a_part_takes_the_place_of_the_ideal_one_but_not_in_the_twin(engine: Eng
     ideal = load_part("mixer")
     own = replace(ideal, subckt="users_mixer", text=ideal.text.replace(ideal.subckt, "users_mixer"))
     loop = linear_loop(sequences=1, parts={"mixer": own})
-    assert "users_mixer" in loop.deck()
-    assert f" {ideal.subckt}\n" not in loop.deck()
-    run, same = loop.run(engine), linear_loop(sequences=1).run(engine)
+    assert "users_mixer" in netlist.deck(loop)
+    assert f" {ideal.subckt}\n" not in netlist.deck(loop)
+    run, same = Ngspice(engine).run(loop), Ngspice(engine).run(linear_loop(sequences=1))
     np.testing.assert_allclose(run["v(w0)"][-1], same["v(w0)"][-1], rtol=1e-6)
     with pytest.raises(InputError, match="have no equation the twin knows") as caught:
-        loop.twin()
+        Twin().run(loop)
     assert caught.value.field == "parts"
 
 
 def test_terminals_that_are_not_trained_stand_at_their_fixed_voltage(engine: Engine) -> None:
     loop = linear_loop(device=Linear((0.0, 5e-8, 3e-8, 2e-8)), fixed_V={3: 0.25}, sequences=1, learning_rate=1e-9)
-    for run in (loop.run(engine), loop.twin()):
+    for run in (Ngspice(engine).run(loop), Twin().run(loop)):
         # 0.5 (0.1 -+ 0.1) - 0.3 * 0.2 + 0.2 * 0.25
-        np.testing.assert_allclose(loop.outputs_V(run, 2), [-0.01, 0.09], atol=1e-6)
+        np.testing.assert_allclose(readings.outputs_V(loop, run, 2), [-0.01, 0.09], atol=1e-6)
 
 
 TRIMMED = {  # the offsets that a loop's builder trims; gain errors, bandwidths and nonlinearities stay
@@ -548,11 +552,11 @@ def test_parts_of_other_levels_take_the_ideal_ones_place(engine: Engine, level: 
     else:
         parts = {name: load_part(name, level).with_defaults("even", mismatch=0.0) for name in ("mixer", "limiter")}
     ideal, real = linear_loop(), linear_loop(parts=parts)
-    deck = real.deck().lower()
+    deck = netlist.deck(real).lower()
     names = [line.split()[1] for line in deck.splitlines() if line.startswith(".subckt")]
     assert len(names) == len(set(names))
     assert {part.subckt for part in parts.values()} <= set(names)
-    moved, other = (loop.controls_V(loop.run(engine))[-1] - loop.start_V for loop in (ideal, real))
+    moved, other = (readings.controls_V(loop, Ngspice(engine).run(loop))[-1] - loop.start_V for loop in (ideal, real))
     # the squarer's and the multipliers' gain errors add up to a few per cent, the differential pair is 2.5 % small
     assert np.max(np.abs(other - moved)) < 0.1 * np.max(np.abs(moved))
 
@@ -579,10 +583,10 @@ def test_every_loss_is_read_exactly_on_a_linear_device(engine: Engine, loss: str
     np.testing.assert_allclose(opened.loss_values(y), here, rtol=1e-9)
     np.testing.assert_allclose(opened.loss_slopes(y), slopes, rtol=1e-6)  # the gain is 1, the baseline 0
     exact = np.mean(slopes) * np.array([0.5, 0.3])
-    read = {"ngspice": opened.run(engine), "twin": opened.twin()}
+    read = {"ngspice": Ngspice(engine).run(opened), "twin": Twin().run(opened)}
     for name, run in read.items():
-        np.testing.assert_allclose(opened.gradient(run), exact, rtol=5e-3, err_msg=name)
-        means = opened.window_means(run.time_s, run["v(loss)"], 0)
+        np.testing.assert_allclose(readings.gradient(opened, run), exact, rtol=5e-3, err_msg=name)
+        means = readings.window_means(opened, run.time_s, run["v(loss)"], 0)
         np.testing.assert_allclose(means, mean, rtol=2e-3, err_msg=name)
 
 
@@ -590,10 +594,10 @@ def test_every_loss_is_read_exactly_on_a_linear_device(engine: Engine, loss: str
 def test_other_losses_are_descended_in_both_engines(engine: Engine, loss: str) -> None:
     changes = {"learning_rate": 0.2, "step_V": 0.05, "start_V": np.array([0.3, -0.1]), "points_per_cycle": 20.0}
     loop = linear_loop(loss=loss, **changes)
-    here, there = loop.run(engine), loop.twin()
+    here, there = Ngspice(engine).run(loop), Twin().run(loop)
     assert np.all(np.abs(ends(loop, here) - ends(loop, there)) <= 0.01 * np.ptp(ends(loop, here), axis=0))
     # Outputs of 0.12 -+ 0.05 V and targets of -+0.05 V: every loss is least where the mean is 0, by symmetry.
-    before, after = (np.mean(loop.outputs_V(here, number)) for number in (0, loop.sequences + 1))
+    before, after = (np.mean(readings.outputs_V(loop, here, number)) for number in (0, loop.sequences + 1))
     assert before == pytest.approx(0.12, rel=1e-3)
     assert abs(after) < 0.7 * before  # the steps are limited, and annealed away
 
@@ -614,7 +618,7 @@ def test_leads_feed_dither_through_in_quadrature(engine: Engine) -> None:
     far = load_part("device_leads").with_defaults("far", cm=between)
     loop = linear_loop(leads=True, parts={"device_leads": far}).opened(np.array([0.2, 0.3]), 0.05, "output")
     loop = replace(loop, stage=replace(loop.stage, baseline_V=0.19))
-    run = loop.run(engine)
+    run = Ngspice(engine).run(loop)
     # e1 and e2 are both next to e0: each drives 2 pi f C A through, 90 degrees ahead of its tone.
     start, stop = loop.sequence.windows()[0]
     inside = (run.time_s >= start - 1e-12) & (run.time_s <= stop + 1e-12)
@@ -623,14 +627,14 @@ def test_leads_feed_dither_through_in_quadrature(engine: Engine) -> None:
         quadrature = 2 * np.trapezoid(tia * np.cos(2 * np.pi * f * time + phase), time) / (stop - start)
         expected = loop.stage.transimpedance_ohm * 2 * np.pi * f * between * 0.05
         assert quadrature == pytest.approx(expected, rel=0.01)  # 24 points a cycle: the trapezoid rule is 0.6 % high
-    np.testing.assert_allclose(loop.gradient(run), [0.5, 0.3], rtol=3e-3)  # in phase nothing comes through
+    np.testing.assert_allclose(readings.gradient(loop, run), [0.5, 0.3], rtol=3e-3)  # in phase nothing comes through
 
 
 def test_the_device_stands_behind_its_leads(learning: HomodyneLoop, engine: Engine) -> None:
     # 100 kOhm and currents of some 100 nA: what is lost in the leads is a hundredth of a volt.
     long = load_part("device_leads").with_defaults("long", r=1e5, c=1e-13, cm=0.0)
     loop = replace(learning, leads=True, parts={"device_leads": long}).opened(START, 0.005, "output", 10.0)
-    run = loop.run(engine)
+    run = Ngspice(engine).run(loop)
     for k, terminal in enumerate(loop.trained):
         lost = run[f"v(pad{terminal})"] + 1e5 * run.device_A[:, terminal] - START[k]
         if terminal not in loop.inputs:
@@ -641,10 +645,10 @@ def test_the_device_stands_behind_its_leads(learning: HomodyneLoop, engine: Engi
 def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: HomodyneLoop, engine: Engine) -> None:
     long = load_part("device_leads").with_defaults("long", r=1e7)
     with pytest.raises(InputError, match="loop gain") as caught:
-        replace(learning, leads=True, parts={"device_leads": long}).run(engine)
+        Ngspice(engine).run(replace(learning, leads=True, parts={"device_leads": long}))
     assert caught.value.field == "source_ohm"
     with pytest.raises(InputError, match="no equation the twin knows") as caught:
-        replace(learning, leads=True).twin()
+        Twin().run(replace(learning, leads=True))
     assert caught.value.field == "leads"
 
 

@@ -16,6 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
+from circuits.homodyne import readings
+from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import OPTIONS, Engine
@@ -269,8 +271,8 @@ def loop() -> HomodyneLoop:
 def scatter(loop: HomodyneLoop, runs: list[Transient]) -> tuple[Array, Array]:
     """Deviations of the circuit's slopes (from both windows) and of a digital lock-in's (last window) from true, S."""
     ohm, true = loop.stage.transimpedance_ohm, np.array([5e-8, 3e-8])
-    circuit = np.array([loop.gradient(run) for run in runs]) / ohm - true
-    digital = np.array([loop.digital_gradient(run) for run in runs]) / ohm - true
+    circuit = np.array([readings.gradient(loop, run) for run in runs]) / ohm - true
+    digital = np.array([readings.digital_gradient(loop, run) for run in runs]) / ohm - true
     return circuit, digital
 
 
@@ -285,15 +287,15 @@ def check_scatter(loop: HomodyneLoop, runs: list[Transient]) -> None:
 
 
 def test_gradients_of_the_twin_scatter_as_theory_says(loop: HomodyneLoop) -> None:
-    check_scatter(loop, [loop.twin(seed=k) for k in range(800)])
+    check_scatter(loop, [Twin().run(loop, seed=k) for k in range(800)])
 
 
 def test_gradients_of_ngspice_scatter_as_theory_says(loop: HomodyneLoop, engine: Engine) -> None:
-    check_scatter(loop, [loop.run(engine, seed=k) for k in range(100)])
+    check_scatter(loop, [Ngspice(engine).run(loop, seed=k) for k in range(100)])
 
 
 def test_a_seed_repeats_the_loops_noise(loop: HomodyneLoop) -> None:
-    one, again, other = (loop.twin(seed=k) for k in (7, 7, 8))
+    one, again, other = (Twin().run(loop, seed=k) for k in (7, 7, 8))
     np.testing.assert_array_equal(one["v(tia)"], again["v(tia)"])
     assert np.std(one["v(tia)"] - other["v(tia)"]) > 0
 
@@ -302,7 +304,7 @@ def test_the_twin_passes_over_the_gaps_between_windows(loop: HomodyneLoop) -> No
     """White noise in the second window has the variance of its steps; 1/f noise that hardly moves in a step moves in a
     gap."""
     start, stop = loop.sequence.windows()[1]
-    run = loop.twin(seed=3)
+    run = Twin().run(loop, seed=3)
     inside = (run.time_s > start + 2 * loop.max_step_s) & (run.time_s < stop - 2 * loop.max_step_s)
     step = loop.sequence.window_s / loop.window_steps
     assert agrees(
@@ -313,7 +315,7 @@ def test_the_twin_passes_over_the_gaps_between_windows(loop: HomodyneLoop) -> No
     device = NoisyDevice(OpenCircuit(("out", "a", "b"), 1.0), slow, (0,))
     quiet = replace(loop, device=device, sequence=replace(loop.sequence, ramp_s=0.025, wait_s=0.025))
     first, second = quiet.sequence.windows()
-    runs = [quiet.twin(seed=seed) for seed in range(400)]
+    runs = [Twin().run(quiet, seed=seed) for seed in range(400)]
     last, begin = (int(np.searchsorted(runs[0].time_s, t * (1 - 1e-9))) for t in (first[1], second[0]))
     moved = np.array([run.device_A[begin, 0] - run.device_A[last, 0] for run in runs])
     corners, deviations = slow.lorentzians

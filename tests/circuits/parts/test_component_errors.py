@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from circuits.homodyne import netlist, readings
+from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import components
 from circuits.ngspice.engine import Engine
@@ -62,27 +64,28 @@ def test_no_tolerance_leaves_what_the_parts_state(loop: HomodyneLoop) -> None:
     rng, parts = np.random.default_rng(0), components(loop)
     assert draw_errors(parts, Tolerances(), rng) == {}
     warm = draw_errors(parts, Tolerances(), rng, drift=Drift(0.0, 0.0, 0.01), temperature_K=298.15 + 20.0)
-    assert replace(loop, component_errors=warm).placements["mix0"].figure("offset") == pytest.approx(1.2 * 2e-4)
+    placed = netlist.placements(replace(loop, component_errors=warm))
+    assert placed["mix0"].figure("offset") == pytest.approx(1.2 * 2e-4)
     cold = draw_errors(parts, Tolerances(), rng, drift=Drift(1e-3, 0.0, 0.0), temperature_K=288.15)
-    assert replace(loop, component_errors=cold).placements["tia"].figure("rf") == pytest.approx(0.99e7)
+    assert netlist.placements(replace(loop, component_errors=cold))["tia"].figure("rf") == pytest.approx(0.99e7)
 
 
 def test_effects_of_resistors_and_capacitors(loop: HomodyneLoop) -> None:
-    nominal = loop.placements["w0"].figure("rate")
-    real = replace(loop, component_errors={"lp0_0.tau": 0.1, "w0.rate": 0.25, "w0.ctol": -0.05}).placements
+    nominal = netlist.placements(loop)["w0"].figure("rate")
+    real = netlist.placements(replace(loop, component_errors={"lp0_0.tau": 0.1, "w0.rate": 0.25, "w0.ctol": -0.05}))
     assert real["lp0_0"].figure("tau") == pytest.approx(1.1 * loop.filter_s)
     assert (real["w0"].figure("rate"), real["w0"].figure("ctol")) == (pytest.approx(nominal / 1.25), -0.05)
-    assert real["lp1_0"].values == loop.placements["lp1_0"].values
-    ideal = replace(loop, parts={}, component_errors={"lp0_0.tau": 0.1, "lp0_0.ctol": -0.1}).placements
+    assert real["lp1_0"].values == netlist.placements(loop)["lp1_0"].values
+    ideal = netlist.placements(replace(loop, parts={}, component_errors={"lp0_0.tau": 0.1, "lp0_0.ctol": -0.1}))
     assert ideal["lp0_0"].figure("tau") == pytest.approx(loop.filter_s * 1.1 * 0.9)  # both are in its time constant
 
 
 def test_the_opened_loop_keeps_its_components(loop: HomodyneLoop) -> None:
     errors = {"w0.rate": 0.25, "avg0.tau": 0.1, "lim3.vos": 2.0, "mix1.offset": 3.0}
     opened = [replace(loop, component_errors=e).opened(loop.start_V, 0.01, "loss") for e in ({}, errors)]
-    before, after = (one.placements["w0"].figure("rate") for one in opened)
+    before, after = (netlist.placements(one)["w0"].figure("rate") for one in opened)
     assert after == pytest.approx(before / 1.25)
-    assert opened[1].placements["mix1"].figure("offset") == pytest.approx(3 * 2e-4)
+    assert netlist.placements(opened[1])["mix1"].figure("offset") == pytest.approx(3 * 2e-4)
 
 
 def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> None:
@@ -118,9 +121,9 @@ def test_twin_reads_the_gradient_of_real_parts_as_ngspice_does(loop: HomodyneLoo
     errors = draw_errors(components(loop), Tolerances(0.05, 0.1, 1.0), np.random.default_rng(3))
     real = replace(loop, component_errors=errors).opened(loop.start_V, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
     ideal = replace(real, component_errors={}, parts={}, multiplier_V=1.0)
-    measured = real.gradient(real.run(engine))
-    error = np.linalg.norm(real.gradient(real.twin()) - measured)
-    added = np.linalg.norm(ideal.gradient(ideal.twin()) - measured)
+    measured = readings.gradient(real, Ngspice(engine).run(real))
+    error = np.linalg.norm(readings.gradient(real, Twin().run(real)) - measured)
+    added = np.linalg.norm(readings.gradient(ideal, Twin().run(ideal)) - measured)
     assert added > 0.1 * np.linalg.norm(measured)  # they do matter
     assert error < 0.07 * added
 
@@ -129,7 +132,10 @@ def test_twin_of_real_parts_learns_as_ngspice_does(loop: HomodyneLoop, engine: E
     """Of what real parts change about the way of the controls, it knows nine tenths."""
     errors = draw_errors(components(loop), Tolerances(0.05, 0.1, 1.0), np.random.default_rng(4))
     real = replace(loop, component_errors=errors)
-    run, twin, ideal = real.run(engine), real.twin(), replace(loop, parts={}, multiplier_V=1.0).twin()
-    end, fast, without = (real.controls_V(one)[-1] for one in (run, twin, ideal))
+    run, twin = Ngspice(engine).run(real), Twin().run(real)
+    ideal = Twin().run(replace(loop, parts={}, multiplier_V=1.0))
+    end, fast, without = (readings.controls_V(real, one)[-1] for one in (run, twin, ideal))
     assert np.linalg.norm(fast - end) < 0.1 * np.linalg.norm(without - end)
-    np.testing.assert_allclose(real.outputs_V(twin, 4), real.outputs_V(run, 4), rtol=0.01, atol=2e-3)
+    np.testing.assert_allclose(
+        readings.outputs_V(real, twin, 4), readings.outputs_V(real, run, 4), rtol=0.01, atol=2e-3
+    )

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from circuits.homodyne import readings
+from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
 from circuits.ngspice.engine import Engine
@@ -49,7 +51,7 @@ def slopes(engine: Engine) -> dict[str, FloatArray]:
         "macro": opened("output"),
         "trimmed": opened("output", NO_OFFSETS),
     }
-    return {name: loop.gradient(loop.run(engine)) for name, loop in loops.items()}
+    return {name: readings.gradient(loop, Ngspice(engine).run(loop)) for name, loop in loops.items()}
 
 
 def test_offsets_add_what_the_data_sheets_say(slopes: dict[str, FloatArray]) -> None:
@@ -70,21 +72,21 @@ def test_without_offsets_real_parts_read_the_ideal_gradient(slopes: dict[str, Fl
 
 def test_a_mean_that_feeds_through_is_an_offset(engine: Engine) -> None:
     bare = {**NO_OFFSETS, "mixer": {"offset": 0.0, "xfeed": 0.0}}
-    readings = []
+    found = []
     for trimmed in (NO_OFFSETS, bare):
         loop = opened("loss", trimmed)
-        run = loop.run(engine)
-        readings.append(loop.gradient(run))
-    heard = float(np.mean(loop.window_means(run.time_s, run["v(loss)"], 0)))
+        run = Ngspice(engine).run(loop)
+        found.append(readings.gradient(loop, run))
+    heard = float(np.mean(readings.window_means(loop, run.time_s, run["v(loss)"], 0)))
     expected = offset_bias(opened("loss", NO_OFFSETS), heard)
-    np.testing.assert_allclose(readings[0] - readings[1], expected, rtol=0.02)
+    np.testing.assert_allclose(found[0] - found[1], expected, rtol=0.02)
 
 
 def test_the_operator_sees_the_amplifiers_offset(engine: Engine) -> None:
     loop, _ = start()
     ideal, real = (
-        as_measured(loop, "ngspice", engine),
-        as_measured(replace(loop, **loop_fields("macro")), "ngspice", engine),
+        as_measured(loop, Ngspice(engine)),
+        as_measured(replace(loop, **loop_fields("macro")), Ngspice(engine)),
     )
     assert ideal.stage.baseline_V == pytest.approx(loop.stage.baseline_V, rel=0.05)
     assert abs(real.stage.baseline_V - ideal.stage.baseline_V) > 1e-3  # 3 mV, and what they do to the device
@@ -94,7 +96,7 @@ def test_multipliers_of_any_scale_are_the_same_circuit(engine: Engine) -> None:
     loop, controls = start()
     for mode in ("output", "loss"):
         read = [
-            scaled.gradient(scaled.run(engine))
+            readings.gradient(scaled, Ngspice(engine).run(scaled))
             for scaled in (
                 replace(loop, multiplier_V=scale).opened(controls, AMPLITUDE_V, mode, 10.0)  # type: ignore[arg-type]
                 for scale in (1.0, 10.0)
@@ -126,4 +128,4 @@ def test_bad_levels() -> None:
     with pytest.raises(InputError, match="open it first"):
         offset_bias(loop)
     with pytest.raises(InputError, match="no equation the twin knows"):
-        replace(loop, parts={"mixer": load_part("mixer", "transistor")}).twin()
+        Twin().run(replace(loop, parts={"mixer": load_part("mixer", "transistor")}))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from circuits.homodyne.engines import Twin
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.estimate import Estimate
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
@@ -229,7 +230,7 @@ def test_in_the_loop(network: DopantNetwork) -> None:
     bench = Bench(found.surrogate)
     controls = np.random.default_rng(6).uniform(-0.5, 0.5, 7)
     exact = adjoint(bench, controls)
-    measured, *_ = spice_lock_in(bench, None, controls, 0.002)
+    measured, *_ = spice_lock_in(bench, Twin(), controls, 0.002)
     result = compare(measured, exact)
     assert result.cosine > 0.999
     assert result.relative_error < 0.05

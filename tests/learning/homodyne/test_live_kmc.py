@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from circuits.homodyne.engines import Twin
 from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.network import DopantNetwork
@@ -41,7 +42,7 @@ def test_a_live_device_is_read_within_its_own_noise(bench: Bench) -> None:
     assert np.abs(truth / sigma).max() > 5  # there is something to read
     z = []
     for seed in range(4):
-        _, digital, run, _ = spice_lock_in(bench, None, controls, amplitude, seed=seed)
+        _, digital, run, _ = spice_lock_in(bench, Twin(), controls, amplitude, seed=seed)
         assert np.isfinite(run.device_A).all()
         z.append((np.asarray(digital) - truth) / sigma)
     x = float(np.square(z).sum())

@@ -10,7 +10,8 @@ import pytest
 
 import circuits.homodyne.twin
 import learning.homodyne.training as hge
-from circuits.choices import EngineName
+from circuits.homodyne import readings
+from circuits.homodyne.engines import EngineName, Twin
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
@@ -183,7 +184,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
     assert not run.complete
     # Five windows of six patterns' time: a whole sequence and one pattern more.
     assert loop.sequence.period_s < run.time_s[-1] < 1.5 * loop.sequence.period_s
-    assert np.all(np.isfinite(loop.outputs_V(run, 0)))
+    assert np.all(np.isfinite(readings.outputs_V(loop, run, 0)))
 
 
 def test_progress_and_attempts_are_told(bench: Bench) -> None:
@@ -286,7 +287,7 @@ def test_gradient_sources_agree(bench: Bench) -> None:
     np.testing.assert_allclose(numeric, exact, atol=1e-5 * scale)
     digital = digital_lock_in(bench, controls, 1e-4, levels)
     np.testing.assert_allclose(digital, exact, atol=0.01 * scale)
-    circuit, recorded, run, loop = spice_lock_in(bench, None, controls, 1e-3, levels)
+    circuit, recorded, run, loop = spice_lock_in(bench, Twin(), controls, 1e-3, levels)
     np.testing.assert_allclose(circuit, recorded, atol=0.01 * scale)
     np.testing.assert_allclose(circuit, digital_lock_in(bench, controls, 1e-3, levels), atol=0.01 * scale)
     assert loop.mode == "output"
@@ -317,7 +318,7 @@ def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
 def test_other_bad_input_is_refused(bench: Bench) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="choose ngspice, twin or averaged"):
-        learn(Experiment(bench, BooleanTask("AND")), rng=rng, engine="hspice")  # type: ignore[arg-type]
+        learn(Experiment(bench, BooleanTask("AND")), rng=rng, engine="hspice")
     for step in (0.0, -1e-4):
         with pytest.raises(InputError, match="max_step_s"):
             learn(Experiment(bench, BooleanTask("XOR"), HgeSettings(max_step_s=step, looks=1)), rng=rng, engine="twin")

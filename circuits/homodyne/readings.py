@@ -1,0 +1,71 @@
+"""What a run of the loop says: outputs, controls, and the gradients that an opened loop ends at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuits.homodyne.loop import HomodyneLoop
+from circuits.signals.transient import Transient
+from inmateria.checks import FloatArray
+from inmateria.errors import InputError
+from lockin.demodulate import gradient as demodulated
+from lockin.settings import LockInSettings
+
+AVERAGED = "averaged"
+"""Of a run's statistics, where the dither was averaged: 1."""
+
+
+def outputs_V(loop: HomodyneLoop, run: Transient, sequence: int) -> FloatArray:
+    """Mean of v(tia) over each pattern's window of one sequence, V, (n_patterns,)."""
+    return window_means(loop, run.time_s, run["v(tia)"], sequence)
+
+
+def window_means(loop: HomodyneLoop, time_s: FloatArray, signal: FloatArray, sequence: int) -> FloatArray:
+    """Mean of a waveform over each pattern's window of one sequence, (n_patterns,); NaN where the run ended before."""
+    means = np.full(loop.sequence.patterns, np.nan)
+    for p, (start, stop) in enumerate(loop.sequence.windows(sequence)):
+        if len(time_s) and time_s[-1] >= stop:
+            inside = (time_s > start) & (time_s < stop)
+            t = np.concatenate([[start], time_s[inside], [stop]])
+            v = np.interp(t, time_s, signal)
+            means[p] = np.trapezoid(v, t) / (stop - start)
+    return means
+
+
+def controls_V(loop: HomodyneLoop, run: Transient) -> FloatArray:
+    """Control voltages over time, V, (n, n_trained)."""
+    return np.stack([run[f"v(w{k})"] for k in range(loop.dither.n)], axis=1)
+
+
+def gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
+    """What the reading integrators of an opened loop ended at: V/V, (n_trained,).
+
+    Raises
+    ------
+    InputError
+        If the loop is closed.
+    """
+    if loop.mode == "learn":
+        raise InputError("mode", loop.mode, "a closed loop holds no reading", "open it first")
+    return loop.reading_scale * np.array([run[f"v(w{k})"][-1] for k in range(loop.dither.n)])
+
+
+def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
+    """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
+
+    Raises
+    ------
+    InputError
+        If the run is one of the averaged loop: v(tia) is its mean over the dither there, without any tone.
+    """
+    if AVERAGED in run.statistics:
+        raise InputError(
+            "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
+        )
+    start, stop = loop.sequence.windows()[-1]
+    signal = run["v(tia)"] - run["v(baseline)"]
+    inside = (run.time_s >= start - 2 * loop.max_step_s) & (run.time_s < stop * (1 - 1e-12))
+    time = np.append(run.time_s[inside], stop)
+    values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
+    settings = LockInSettings(loop.sequence.window_s, window="boxcar")
+    return np.asarray(demodulated(loop.dither, time, values, settings))
