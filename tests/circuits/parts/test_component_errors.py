@@ -101,7 +101,7 @@ def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> No
 
 
 def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
-    deck = replace(loop, component_errors={"mix3.offset": 6.25}).deck().lower()
+    deck = netlist.deck(replace(loop, component_errors={"mix3.offset": 6.25})).lower()
     lines = {line.split()[0]: line for line in deck.splitlines() if line.startswith("xmix")}
     assert float(lines["xmix3"].partition("offset=")[2].split()[0]) == pytest.approx(1.25e-3)
     assert "offset" not in lines["xmix2"]
@@ -109,7 +109,7 @@ def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
 
 def test_wrong_errors_and_tolerances(loop: HomodyneLoop) -> None:
     with pytest.raises(InputError, match="is no component of the circuit; choose from mix"):
-        replace(loop, component_errors={"mixer3.offset": 1.0}).deck()
+        netlist.deck(replace(loop, component_errors={"mixer3.offset": 1.0}))
     for wrong in ({"resistor": -0.1}, {"capacitor": 1.0}, {"offset": np.nan}, {"distribution": "round"}):
         with pytest.raises(InputError):
             Tolerances(**wrong)  # type: ignore[arg-type]
