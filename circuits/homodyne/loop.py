@@ -34,8 +34,8 @@ from typing import Literal
 
 import numpy as np
 
-from circuits.choices import LossName
-from circuits.parts.losses import LOSS_PARTS, Loss, check_loss, make_loss
+from circuits.homodyne.options import LoopOptions
+from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
 from dnpu_models.interface.device import Steppable
@@ -112,7 +112,7 @@ class OutputStage:
 
 
 @dataclass(frozen=True, eq=False)
-class HomodyneLoop:
+class HomodyneLoop(LoopOptions):
     """Device, pattern sequence, dither, lock-ins and integrators.
 
     Parameters
@@ -129,14 +129,6 @@ class HomodyneLoop:
     dither : DitherPlan
         One tone per trained terminal; peak amplitudes.
     sequence : PatternSequence
-    sequences : int
-        Passes through all patterns while learning.
-    learning_rate : float
-        V per (V/V): step of a control per sequence for a unit mean slope of the loss, where the limiter is linear.
-    step_V : float
-        Largest step of a control per sequence, V.
-    anneal_to : float
-        Scale of dither and steps in the last sequence; they fall linearly from 1.
     stage : OutputStage
     filter_s, filter_poles : float, int
         Low-pass after each mixer; by default its time constant is a tenth of a window.
@@ -148,24 +140,14 @@ class HomodyneLoop:
         Voltage of terminals that are neither trained nor the output; 0 V by default.
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
-    parts : mapping of str to Part
-        Parts that take the place of the ideal ones, by name; see `parts_at`.
-    multiplier_V : float
-        Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
-    loss : {"squared", "absolute", "hinge"}
-        What the loop descends; `circuits.parts.losses` has the equations.
-    leads : bool
-        Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
-        electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
-    component_errors : mapping of str to float
-        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 1.3, "w0.rate": 0.01}``; see
-        `circuits.parts.component_errors`.
+    sequences, learning_rate, step_V, anneal_to, parts, multiplier_V, loss, leads, component_errors
+        As `LoopOptions`.
 
     Raises
     ------
     InputError
-        For wrong terminals, a dither that leaves the device's range, colliding tones, a step too coarse for the
-        highest tone, a loop that is not stable, an unknown loss.
+        As `LoopOptions`; for wrong terminals, a dither that leaves the device's range, colliding tones, a step too
+        coarse for the highest tone.
     """
 
     device: Steppable
@@ -175,10 +157,6 @@ class HomodyneLoop:
     start_V: FloatArray
     dither: DitherPlan
     sequence: PatternSequence
-    sequences: int = 30
-    learning_rate: float = 0.1
-    step_V: float = 0.05
-    anneal_to: float = 0.1
     stage: OutputStage = field(default_factory=OutputStage)
     filter_s: float = field(default=None)  # type: ignore[assignment]
     filter_poles: int = 1
@@ -186,13 +164,9 @@ class HomodyneLoop:
     points_per_cycle: float = 10.0
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
-    parts: Mapping[str, Part] = field(default_factory=dict)
-    multiplier_V: float = 1.0
-    loss: LossName = "squared"
-    leads: bool = False
-    component_errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         count = len(self.device.terminals)
         start = np.array(self.start_V, dtype=float)
         object.__setattr__(self, "start_V", start)
@@ -211,9 +185,6 @@ class HomodyneLoop:
             )
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
-        if not (0 < self.multiplier_V < np.inf):
-            raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
-        check_loss(self.loss)
         _ = self.error_function
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
             raise InputError(

@@ -56,16 +56,8 @@ def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, 
         start_V=controls_V,
         dither=bench.plan(settings.amplitude_V),
         sequence=bench.sequence(task.levels_V, task.targets_V),
-        sequences=settings.sequences,
-        learning_rate=settings.learning_rate,
-        step_V=settings.step_V,
-        anneal_to=settings.anneal_to,
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
-        parts=settings.parts,
-        multiplier_V=settings.multiplier_V,
-        loss=settings.loss,
-        leads=settings.leads,
-        component_errors=settings.component_errors,
+        **settings.loop_options,
     )
     if settings.max_step_s is None:
         return loop

@@ -1,0 +1,76 @@
+"""How a loop learns and what it is built of: what a loop and a training's settings have in common, spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from circuits.choices import LossName
+from circuits.parts.losses import check_loss
+from inmateria.errors import InputError
+from netlists.reader import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """What is chosen of a loop whatever device, task and start it gets.
+
+    Parameters
+    ----------
+    sequences : int
+        Passes through all patterns while learning.
+    learning_rate : float
+        V per (V/V): step of a control per sequence for a unit mean slope of the loss, where the limiter is linear.
+    step_V : float
+        Largest step of a control per sequence, V.
+    anneal_to : float
+        Scale of dither and steps in the last sequence; they fall linearly from 1.
+    parts : mapping of str to Part
+        Parts that take the place of the ideal ones, by name; see `circuits.parts.levels.parts_at`.
+    multiplier_V : float
+        Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
+    loss : {"squared", "absolute", "hinge"}
+        What the loop descends; `circuits.parts.losses` has the equations.
+    leads : bool
+        Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
+        electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
+    component_errors : mapping of str to float
+        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 1.3, "w0.rate": 0.01}``; see
+        `circuits.parts.component_errors`.
+
+    Raises
+    ------
+    InputError
+        For a value out of its range, or an unknown loss.
+    """
+
+    sequences: int = 30
+    learning_rate: float = 0.1
+    step_V: float = 0.05
+    anneal_to: float = 0.1
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    multiplier_V: float = 1.0
+    loss: LossName = "squared"
+    leads: bool = False
+    component_errors: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "step_V"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(name, value, "must be positive", "change it")
+        if self.sequences < 1:
+            raise InputError("sequences", self.sequences, "must be at least 1", "raise it")
+        if not 0 < self.anneal_to <= 1:
+            raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
+        if not (0 < self.multiplier_V < np.inf):
+            raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
+        check_loss(self.loss)
+
+    @property
+    def loop_options(self) -> dict[str, Any]:
+        """These options alone, by name: what a training's settings hand on to its loops."""
+        return {one.name: getattr(self, one.name) for one in fields(LoopOptions)}
