@@ -109,7 +109,9 @@ from circuits.multiplexed.device_network import DeviceNetwork as DeviceNetwork
 from circuits.multiplexed.device_network import layered_wires as layered_wires
 from circuits.multiplexed.device_network import measured_network as measured_network
 from circuits.multiplexed.loop import MultiplexedLoop as MultiplexedLoop
+from circuits.multiplexed.netlist import standalone_deck as standalone_deck
 from circuits.multiplexed.run import MultiplexedRun as MultiplexedRun
+from circuits.multiplexed.run import run_multiplexed as run_multiplexed
 from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit as SigmoidNetworkCircuit
 from learning.multiplexed.backpropagation import backpropagate as backpropagate
 from learning.multiplexed.backpropagation import softmax_accuracy as softmax_accuracy

@@ -26,7 +26,7 @@ import numpy as np
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
 from dnpu_models.interface.device import Steppable, SteppableKernel
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ class DeviceNetwork:
             object.__setattr__(self, name, value)
         if not np.all(self.scales_A > 0):
             raise InputError("scales_A", self.scales_A.tolist(), "must be positive", "change it")
-        for name in ("swing_V", "transimpedance_ohm"):
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise InputError(name, getattr(self, name), "must be positive", "change it")
+        positive("swing_V", self.swing_V, "V")
+        positive("transimpedance_ohm", self.transimpedance_ohm, "ohm")
         object.__setattr__(self, "read", tuple(self.read) or (count - 1,))
         if not all(0 <= d < count for d in self.read) or len(set(self.read)) != len(self.read):
             raise InputError("read", self.read, f"are no different devices of 0..{count - 1}", "change it")
@@ -162,9 +161,9 @@ class DeviceNetwork:
         return len({wire.input for wire in self.wires if wire.input is not None})
 
     @property
-    def outputs(self) -> int:
-        """Outputs of the network."""
-        return len(self.read)
+    def output_nodes(self) -> tuple[str, ...]:
+        """Nodes of the limiters behind the devices that are read."""
+        return tuple(f"out{d}" for d in self.read)
 
     def number(self, device: int, terminal: int) -> int:
         """Number of an electrode's parameter."""
@@ -222,9 +221,7 @@ class DeviceNetwork:
             for m in range(self.terminals)
         ]
 
-    def place(
-        self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float
-    ) -> tuple[str, ...]:
+    def place(self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float) -> None:
         """Put the electronics between the devices into a circuit; the devices themselves come by `join`.
 
         Parameters
@@ -234,11 +231,6 @@ class DeviceNetwork:
             Nodes of the perturbed parameters and of the inputs.
         multiplier_V : float
             Not used: there are no multipliers.
-
-        Returns
-        -------
-        tuple of str
-            Nodes of the outputs.
         """
         sources = {wire.source for wire in self.wires if wire.source is not None}
         for d, centre in enumerate(self.centres_A):
@@ -262,7 +254,6 @@ class DeviceNetwork:
             assembly.add("dither_sum", f"join{wire.device}_{wire.terminal}", nodes)
         for d in self.read:
             assembly.add("limiter", f"out{d}", {"in": f"s{d}", "out": f"out{d}"})
-        return tuple(f"out{d}" for d in self.read)
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
         """The devices beside the sources from outside.

@@ -13,8 +13,8 @@ patterns are shown one after the other, tau_x steps each. Parameters, inputs, ta
 
 What jumps in the algorithm moves on short straight ramps here, a fraction `ramp` of a step: inputs and targets at the
 beginning of a sample, held codes at the beginning of each of their patterns, the blanking before it ends and before the
-next sample. All these come compiled (`multiplexed_kernel`), or as piecewise linear sources in a deck for plain ngspice
-(`standalone`); the tones of a sine code are sources of the netlist.
+next sample. All these come compiled (`kernel`), or as piecewise linear sources in a deck for plain ngspice; the tones
+of a sine code are sources of the netlist. `netlist` writes a loop's circuit, `run` simulates and reads it.
 """
 
 from __future__ import annotations
@@ -23,36 +23,33 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from circuits.multiplexed import kernel as multiplexed_kernel
-from circuits.multiplexed.run import MultiplexedRun
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine, Progress
 from circuits.signals.patterns import PatternSequence
-from circuits.signals.sources import Drive, Table
-from circuits.signals.transient import Transient
-from dnpu_models.interface import memoryless
-from dnpu_models.interface.device import SteppableKernel
-from inmateria.checks import FloatArray
+from circuits.signals.sources import Table
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from lockin.perturbation import Perturbation
 from netlists.reader import Part
 
 if TYPE_CHECKING:
-    from PySpice.Spice.Netlist import Circuit
-
     from circuits.parts.assembly import Assembly
 
 POINTS_PER_CYCLE = 12
 """Time-points per cycle of a sine code's highest tone."""
 POINTS_PER_STEP = 2
 """Time-points per step of a held code, beside those of its ramp."""
-OPENING = 0.5
-"""Error of an output, in units of the distance between the targets, below which a pattern counts as right."""
+SUM_OHM = 1e4
+"""Resistors of the sums in the electronics: what a multiplier drives with ease."""
+
+_UNITS = {
+    "eta": "1/step", "tau_theta": "steps", "tau_hp": "steps", "step_s": "s", "ramp": "steps", "charge": "steps",
+    "rail_V": "V", "multiplier_V": "V", "amplification": "V/V", "largest": "V/step",
+}  # fmt: skip
+"""Settings that are positive numbers."""
 
 
 class CircuitNetwork(Protocol):
@@ -67,13 +64,11 @@ class CircuitNetwork(Protocol):
         """How many inputs."""
 
     @property
-    def outputs(self) -> int:
-        """How many outputs."""
+    def output_nodes(self) -> tuple[str, ...]:
+        """Nodes of its outputs, once it is placed."""
 
-    def place(
-        self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float
-    ) -> tuple[str, ...]:
-        """Put it into a circuit; returns the output nodes."""
+    def place(self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float) -> None:
+        """Put it into a circuit, between the nodes of the perturbed parameters and of the inputs and `output_nodes`."""
 
     def limits_V(self, levels_V: FloatArray) -> FloatArray:
         """Lowest and highest voltage of each perturbed parameter with these input levels, (P, 2)."""
@@ -161,28 +156,21 @@ class MultiplexedLoop:
                 raise InputError(name, value.tolist(), "must be finite", "check it")
             object.__setattr__(self, name, value)
         for name in ("steps", "tau_x", "blank"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise InputError(name, value, "is no count of steps", "give a whole number, 1 or more")
-        for name in ("eta", "tau_theta", "tau_hp", "step_s", "ramp", "charge", "rail_V", "multiplier_V",
-                     "amplification", "largest"):  # fmt: skip
-            value = getattr(self, name)
-            if name == "largest" and value is None:
-                continue
-            if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
-                raise InputError(name, value, "is no finite positive number", "change it")
-        network, count = self.network, self.network.parameters
-        if self.perturbation.parameters != count:
-            raise InputError(
-                "perturbation", self.perturbation.parameters, f"parameters, but the network has {count}", "give as many"
-            )
+            count(name, getattr(self, name))
+        for name, unit in _UNITS.items():
+            if not (name == "largest" and self.largest is None):
+                positive(name, getattr(self, name), unit)
+        network, wanted = self.network, self.network.parameters
+        if self.perturbation.parameters != wanted:
+            raise InputError("perturbation", self.perturbation.parameters,
+                             f"parameters, but the network has {wanted}", "give as many")  # fmt: skip
         patterns = self.levels_V.shape[0] if self.levels_V.ndim == 2 else 0
-        wanted = {
+        shapes = {
             "levels_V": (max(patterns, 1), network.inputs),
-            "targets_V": (max(patterns, 1), network.outputs),
-            "start_V": (count,),
+            "targets_V": (max(patterns, 1), len(network.output_nodes)),
+            "start_V": (wanted,),
         }
-        for name, shape in wanted.items():
+        for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise InputError(name, getattr(self, name).shape, f"is not the shape {shape}", "check the array")
         if not self.blank < self.tau_x:
@@ -279,7 +267,7 @@ class MultiplexedLoop:
                 grids.append((heard * self.step_s, stop * self.step_s, (stop - heard) * self.points_per_step))
         return tuple(grids)
 
-    # -- circuit ---------------------------------------------------------------------------------------------------
+    # -- nodes ---------------------------------------------------------------------------------------------------------
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -290,140 +278,3 @@ class MultiplexedLoop:
     def perturbed(self) -> tuple[str, ...]:
         """Nodes of the parameters with their perturbation."""
         return tuple(f"theta{k}" for k in range(self.network.parameters))
-
-    @cached_property
-    def output_nodes(self) -> tuple[str, ...]:
-        """Nodes of the network's outputs."""
-        return self._composed[1]
-
-    @cached_property
-    def _composed(self) -> tuple[Circuit, tuple[str, ...]]:
-        from circuits.multiplexed.netlist import compose
-
-        return compose(self)
-
-    def circuit(self) -> Circuit:
-        """The circuit as PySpice's; patterns and held codes come as external sources."""
-        return self._composed[0]
-
-    def deck(self) -> str:
-        """The netlist: title and circuit, without its analysis and what `cosimulation` gives."""
-        return str(self.circuit())
-
-    def standalone(self) -> str:
-        """A whole deck for plain ``ngspice -b``: patterns and held codes as PWL sources, with its analysis.
-
-        It writes parameters and cost over time to ``multiplexed.txt``. A random code of N patterns takes about
-        28 N P bytes: five megabytes for twenty thousand steps of nine parameters.
-        """
-        from circuits.multiplexed.netlist import standalone_deck
-
-        return standalone_deck(self)
-
-    @property
-    def saved(self) -> list[str]:
-        """Vectors kept of a transient."""
-        names = [*(f"w{k}" for k in range(self.network.parameters)), "cost", *self.output_nodes]
-        return [f"v({name})" for name in names]
-
-    @cached_property
-    def tables(self) -> dict[str, Table]:
-        """Waveforms by node: blanking, inputs and targets."""
-        first = self.sequences[0]
-        found = {"blank": self.blanking, **{f"x{j}": first.level_table(j) for j in range(self.network.inputs)}}
-        return found | {f"target{o}": sequence.target_table() for o, sequence in enumerate(self.sequences)}
-
-    def cosimulation(self) -> CoSimulation:
-        """What moves from outside, compiled: a held code, inputs, targets, blanking, and the network's devices."""
-        code = self.perturbation
-        count = code.parameters if self.held else 0
-        nodes = [*self.references[:count], *self.tables]
-        waves = {count + k: [(1.0, table)] for k, table in enumerate(self.tables.values())}
-        high, low = divmod(int(code.key), 1 << 32)
-        header = [code.number, count, code.hold, self.multiplier_V, self.step_s, self.ramp * self.step_s, high, low]
-        state = np.zeros(multiplexed_kernel.STATE_HEADER + 2 * count)
-        state[multiplexed_kernel.PATTERN] = -1.0
-        kernel = SteppableKernel(
-            multiplexed_kernel.evaluate,
-            memoryless.advance,
-            np.concatenate([np.array(header, dtype=float), Drive(waves=waves).pack()]),
-            state,
-            np.zeros((len(nodes), len(nodes))),
-            (f"{multiplexed_kernel.__name__}:c_evaluate", memoryless.C_ADVANCE),
-        )
-        return self.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), self)
-
-    def run(self, engine: Engine, *, progress: Progress | None = None, folder: Path | None = None) -> MultiplexedRun:
-        """One ngspice transient of the whole circuit.
-
-        Parameters
-        ----------
-        engine : Engine
-        progress : callable, optional
-            Called as progress(phase, simulated seconds, wall seconds).
-        folder : Path, optional
-            Where a failing deck is kept.
-
-        Raises
-        ------
-        NetlistError, ConvergenceError, EngineError, Interrupted
-            As `Engine.transient`; on Ctrl-C the exception's ``partial`` holds the waveforms so far, for `reading`.
-        """
-        transient = engine.transient(
-            self.deck(),
-            stop_s=self.stop_s,
-            max_step_s=self.max_step_s,
-            save=self.saved,
-            cosimulation=self.cosimulation(),
-            corners_s=self.corners_s,
-            grids_s=self.grids_s,
-            progress=progress,
-            folder=folder,
-        )
-        return self.reading(transient)
-
-    def reading(self, transient: Transient) -> MultiplexedRun:
-        """Parameters, cost and outputs of a transient of this circuit, whole or interrupted."""
-
-        def columns(names: Sequence[str]) -> FloatArray:
-            return np.stack([transient[f"v({name})"] for name in names], axis=1)
-
-        parameters = columns([f"w{k}" for k in range(self.network.parameters)])
-        return MultiplexedRun(transient.time_s, parameters, transient["v(cost)"], columns(self.output_nodes), transient)
-
-    def outputs_by_pattern(self, run: MultiplexedRun) -> FloatArray:
-        """Outputs for each pattern when it was last heard, averaged over the perturbation: (patterns, outputs), V.
-
-        NaN for a pattern that was never heard to its end.
-        """
-        sequence = self.sequences[0]
-        found = np.full(self.targets_V.shape, np.nan)
-        if not len(run.time_s):
-            return found
-        heard = math.floor(float(run.time_s[-1]) / sequence.slot_s * (1 + 1e-12))
-        for sample in range(max(heard - sequence.patterns, 0), heard):
-            start = sample * sequence.slot_s + self.blank * self.step_s
-            stop = start + sequence.window_s
-            inside = (run.time_s > start) & (run.time_s < stop)
-            t = np.concatenate([[start], run.time_s[inside], [stop]])
-            for o in range(self.network.outputs):
-                v = np.interp(t, run.time_s, run.outputs[:, o])
-                found[sample % sequence.patterns, o] = np.trapezoid(v, t) / (stop - start)
-        return found
-
-    def solved(self, run: MultiplexedRun, within: float = OPENING) -> bool:
-        """Whether at the end every output is nearer than `within` (V) to its target."""
-        return bool(np.all(np.abs(self.outputs_by_pattern(run) - self.targets_V) < within))
-
-    def describe(self) -> dict[str, Any]:
-        """The settings as plain numbers, for records."""
-        names = ("steps", "eta", "tau_x", "tau_theta", "tau_hp", "blank", "step_s", "ramp", "charge")
-        code = self.perturbation
-        return {
-            "code": code.code, "norm": code.norm, "tau_p": code.hold, "seed": code.seed,
-            **{name: getattr(self, name) for name in names},
-        }  # fmt: skip
-
-
-SUM_OHM = 1e4
-"""Resistors of the neurons' sums: what a multiplier drives with ease."""

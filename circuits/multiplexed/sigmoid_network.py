@@ -15,14 +15,13 @@ differential pair, whose collector current is the logistic curve by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from circuits.multiplexed.loop import SUM_OHM
+from circuits.multiplexed.sigmoid_layers import SigmoidLayers
 from inmateria.checks import FloatArray
-from inmateria.errors import InputError
 
 if TYPE_CHECKING:
     from circuits.multiplexed.loop import MultiplexedLoop
@@ -30,45 +29,8 @@ if TYPE_CHECKING:
     from circuits.parts.assembly import Assembly
 
 
-@dataclass(frozen=True, eq=False)
-class SigmoidNetworkCircuit:
-    """Layers of sigmoid neurons, for `MultiplexedLoop`.
-
-    Parameters lie in one list: for each layer the weights row by row (one row a neuron), then the biases.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Inputs, neurons of each layer; the last layer's are the outputs.
-    defects : ndarray, shape (4, neurons), optional
-        Height L, steepness k, middle x0, floor y0 of each neuron, layer by layer: L / (1 + exp(-k (a - x0))) + y0.
-        By default 1, 1, 0, 0.
-
-    Raises
-    ------
-    InputError
-        For a size that is no count, or defects of another shape.
-    """
-
-    sizes: tuple[int, ...] = (2, 2, 1)
-    defects: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        whole = all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in self.sizes)
-        if len(self.sizes) < 2 or not whole:
-            raise InputError("sizes", self.sizes, "are no layers", "give counts, such as (2, 2, 1)")
-        neurons = sum(self.sizes[1:])
-        if self.defects is None:
-            object.__setattr__(self, "defects", np.repeat([[1.0], [1.0], [0.0], [0.0]], neurons, axis=1))
-        else:
-            object.__setattr__(self, "defects", np.asarray(self.defects, dtype=float))
-        if self.neurons.shape != (4, neurons) or not np.all(np.isfinite(self.neurons)):
-            raise InputError("defects", self.neurons.shape, f"want finite numbers (4, {neurons})", "check the array")
-
-    @property
-    def neurons(self) -> FloatArray:
-        """L, k, x0, y0 of each neuron, (4, neurons)."""
-        return np.asarray(self.defects)
+class SigmoidNetworkCircuit(SigmoidLayers):
+    """Layers of sigmoid neurons, for `MultiplexedLoop`; fields and errors are those of `SigmoidLayers`."""
 
     @property
     def inputs(self) -> int:
@@ -76,14 +38,9 @@ class SigmoidNetworkCircuit:
         return self.sizes[0]
 
     @property
-    def outputs(self) -> int:
-        """How many."""
-        return self.sizes[-1]
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        return sum((below + 1) * above for below, above in zip(self.sizes, self.sizes[1:], strict=False))
+    def output_nodes(self) -> tuple[str, ...]:
+        """Nodes of the last layer's neurons."""
+        return tuple(f"n{len(self.sizes) - 2}_{i}" for i in range(self.sizes[-1]))
 
     def limits_V(self, levels_V: FloatArray) -> FloatArray:
         """Parameters may be any voltage, (P, 2)."""
@@ -93,9 +50,7 @@ class SigmoidNetworkCircuit:
         """The sources as they are: the network is a netlist."""
         return sources
 
-    def place(
-        self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float
-    ) -> tuple[str, ...]:
+    def place(self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float) -> None:
         """Put the network into a circuit.
 
         Parameters
@@ -105,11 +60,6 @@ class SigmoidNetworkCircuit:
             Nodes of the weights and biases, and of the inputs; they are loaded with no more than `SUM_OHM`.
         multiplier_V : float
             Scale of the multipliers, V.
-
-        Returns
-        -------
-        tuple of str
-            Nodes of the outputs.
         """
         signals, place, number = list(inputs), 0, 0
         for layer, (below, above) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
@@ -124,11 +74,10 @@ class SigmoidNetworkCircuit:
                     assembly.add("mixer", f"times{name}_{j}", nodes, vscale=multiplier_V)
                     assembly.resistor(f"sum{name}_{j}", product, total, SUM_OHM)
                 assembly.resistor(f"bias{name}", parameters[biases + i], total, SUM_OHM * multiplier_V)
-                height, steepness, middle, floor = (float(v) for v in self.neurons[:, number])
+                height, steepness, middle, floor = (float(v) for v in self.defects[:, number])
                 assembly.add("sigmoid", f"neuron{name}", {"in": total, "out": f"n{name}"}, gain=steepness * gain,
                              height=height, middle=middle / gain, bottom=floor)  # fmt: skip
                 outputs.append(f"n{name}")
                 number += 1
             place = biases + above
             signals = outputs
-        return tuple(signals)

@@ -19,7 +19,7 @@ import numpy as np
 
 from circuits.multiplexed.device_network import layered_wires, measured_network
 from circuits.multiplexed.loop import MultiplexedLoop
-from circuits.multiplexed.run import MultiplexedRun
+from circuits.multiplexed.run import MultiplexedRun, run_multiplexed
 from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
 from circuits.ngspice.engine import Engine
 from circuits.parts.levels import multiplexed_parts
@@ -74,13 +74,13 @@ def xor(codes: Sequence[Code], seeds: int, steps: int, level: str) -> None:
                     steps=steps, parts=parts, **fields,
                 )  # fmt: skip
                 begin = time.perf_counter()
-                run = loop.run(engine)
+                run = run_multiplexed(loop, engine)
                 walls.append(time.perf_counter() - begin)
                 price = figures(run, float(np.median(walls)))
-                if loop.solved(run):
+                if run.solved():
                     solved += 1
                     firsts.append(first_solved(loop, run) or steps)
-                    worst.append(float(np.max(np.abs(loop.outputs_by_pattern(run) - TARGETS))))
+                    worst.append(float(np.max(np.abs(run.outputs_by_pattern() - TARGETS))))
             middle = f"{np.median(firsts):.0f}" if firsts else "-"
             far = f"{max(worst):.2f}" if worst else "-"
             print(f"| {code} | {solved} of {seeds} | {middle} | {far} | {price} |", flush=True)
@@ -107,7 +107,7 @@ def path() -> None:
             for _ in range(steps):
                 twin.run(1)
                 wanted.append(twin.theta - start)
-            run = loop.run(engine)
+            run = run_multiplexed(loop, engine)
             times = np.arange(1, steps + 1) * loop.step_s
             found = np.stack([np.interp(times, run.time_s, p) for p in run.parameters.T], axis=1) - start
             moved = np.max(np.abs(wanted))
@@ -132,12 +132,12 @@ def devices(sizes: list[int], seeds: int, steps: int, eta: float, norm: float) -
                 steps=steps, eta=eta, largest=3e-4, tau_theta=200.0,
             )  # fmt: skip
             begin = time.perf_counter()
-            run = loop.run(engine)
+            run = run_multiplexed(loop, engine)
             price = figures(run, time.perf_counter() - begin)
             before, after = (network.static_outputs(theta, levels) for theta in (start, run.parameters[-1]))
             costs = [float(np.mean((y - targets) ** 2)) for y in (before, after)]
             print(
-                f"{sum(sizes)} devices, {network.parameters} parameters: solved {loop.solved(run)}, "
+                f"{sum(sizes)} devices, {network.parameters} parameters: solved {run.solved()}, "
                 f"cost {costs[0]:.3f} to {costs[1]:.3f}, outputs {after.ravel().round(2).tolist()}, {price}",
                 flush=True,
             )

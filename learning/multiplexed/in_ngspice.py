@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from circuits.multiplexed.loop import MultiplexedLoop
+from circuits.multiplexed.run import run_multiplexed
 from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
 from circuits.ngspice.engine import Engine
 from inmateria.checks import FloatArray
@@ -118,7 +119,7 @@ def train_in_ngspice(
             if progress is not None:
                 progress(seed, min(round(time_s / step_s), training.steps), float("nan"), float("nan"))
 
-        run = loop.run(engine, progress=tell)
+        run = run_multiplexed(loop, engine, progress=tell)
         times = step_s * np.array(looks)
         path = np.stack([np.interp(times, run.time_s, values) for values in run.parameters.T], axis=1)
         for k, theta in enumerate(path):

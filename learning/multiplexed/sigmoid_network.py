@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from circuits.multiplexed.sigmoid_layers import SigmoidLayers
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.multiplexed.sigmoid_kernel import NetworkData, all_outputs
@@ -16,41 +14,8 @@ from lockin.counter_words import key_of
 _ORDER = 3  # which stream of the seed
 
 
-@dataclass(frozen=True, eq=False)
-class SigmoidNetwork:
-    """A network of sigmoid neurons f(a) = L / (1 + exp(-k (a - x0))) + y0, all layers connected.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Inputs, neurons of each layer; (2, 2, 1) has 9 parameters.
-    defects : ndarray, shape (4, neurons), optional
-        L, k, x0, y0 of each neuron, layer by layer; left out: 1, 1, 0, 0.
-
-    Raises
-    ------
-    InputError
-        For sizes that are no network, or defects of another shape.
-    """
-
-    sizes: tuple[int, ...]
-    defects: FloatArray = field(default_factory=lambda: np.empty(0))
-
-    def __init__(self, sizes: Sequence[int], defects: ArrayLike | None = None) -> None:
-        whole = tuple(sizes)
-        if len(whole) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in whole):
-            raise InputError("sizes", whole, "is no network", "give inputs and the neurons of each layer, e.g. 2-2-1")
-        object.__setattr__(self, "sizes", tuple(int(n) for n in whole))
-        neurons = sum(self.sizes[1:])
-        values = np.tile([[1.0], [1.0], [0.0], [0.0]], neurons) if defects is None else np.array(defects, dtype=float)
-        if values.shape != (4, neurons) or not np.all(np.isfinite(values)):
-            raise InputError("defects", values.shape, f"is not (4, {neurons}) finite numbers", "give L, k, x0, y0")
-        object.__setattr__(self, "defects", values)
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases, P."""
-        return sum(n * m + n for m, n in zip(self.sizes, self.sizes[1:], strict=False))
+class SigmoidNetwork(SigmoidLayers):
+    """The equations of a network of sigmoid neurons; fields and errors are those of `SigmoidLayers`."""
 
     def with_defects(self, spread: float, rng: np.random.Generator) -> SigmoidNetwork:
         """The network with neurons that are not alike: L and k from N(1, spread), x0 and y0 from N(0, spread).

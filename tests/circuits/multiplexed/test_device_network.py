@@ -12,8 +12,10 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
+from circuits.multiplexed import netlist
 from circuits.multiplexed.device_network import DeviceNetwork, Wire, layered_wires, measured_network
 from circuits.multiplexed.loop import MultiplexedLoop
+from circuits.multiplexed.run import run_multiplexed
 from circuits.ngspice.engine import Engine
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.noise.noisy_device import NoisyDevice
@@ -58,7 +60,7 @@ def engine() -> Iterator[Engine]:
 @pytest.mark.parametrize("code", ["sine", "random"])
 def test_outputs_are_those_of_the_devices(engine: Engine, code: str) -> None:
     loop = loop_of(code, norm=1e-6, eta=1e-12, steps=80)
-    found = loop.outputs_by_pattern(loop.run(engine))
+    found = run_multiplexed(loop, engine).outputs_by_pattern()
     wanted = loop.network.static_outputs(loop.start_V, INPUTS)
     assert np.ptp(wanted) > 0.02
     assert np.max(np.abs(found - wanted)) < 2e-6
@@ -88,7 +90,7 @@ def test_path_is_that_of_the_descent(engine: Engine, code: Any, hold: int, setti
     for _ in range(loop.steps):
         twin.run(1)
         wanted.append(twin.theta - loop.start_V)
-    run = loop.run(engine)
+    run = run_multiplexed(loop, engine)
     times = np.arange(1, loop.steps + 1) * loop.step_s
     found = np.stack([np.interp(times, run.time_s, p) for p in run.parameters.T], axis=1) - loop.start_V
     assert np.max(np.abs(wanted)) > 0.02
@@ -127,7 +129,7 @@ def test_own_devices_need_no_c_functions() -> None:
     network = measured_network([Product()] * 2, (Wire(0, 1, input=0), Wire(0, 3, input=1), Wire(1, 2, source=0)), 0)
     start = np.array([0.1, -0.2, 0.3, 0.2, 0.1, -0.1, 0.2, 0.1])
     loop = MultiplexedLoop(network, Perturbation("random", 8, 1e-9), INPUTS, TARGETS, start, tau_x=10)
-    cosimulation = loop.cosimulation()
+    cosimulation = netlist.cosimulation(loop)
     kernel = cosimulation.kernel
     assert kernel.c_functions is None
     out, wanted = np.zeros(len(cosimulation.nodes)), network.static_outputs(start, INPUTS)
@@ -141,7 +143,7 @@ def test_own_devices_need_no_c_functions() -> None:
 
 def test_steps_are_bounded(engine: Engine) -> None:
     loop = loop_of("random", steps=120, eta=1e3, largest=1e-3)
-    run = loop.run(engine)
+    run = run_multiplexed(loop, engine)
     speed = np.abs(np.diff(run.parameters, axis=0)) / np.diff(run.time_s)[:, None] * loop.step_s
     assert np.max(speed) == pytest.approx(1e-3, rel=1e-3)
     low, high = loop.rails_V
@@ -203,4 +205,4 @@ def test_devices_of_different_kinds_are_refused() -> None:
         network_of(), devices=(chip(0), chip(1), NoisyDevice(chip(2), NoiseSpectrum(white_A2_per_Hz=1e-24)))
     )
     with pytest.raises(InputError, match="different kinds"):
-        replace(loop, network=mixed).cosimulation()
+        netlist.cosimulation(replace(loop, network=mixed))

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from circuits.multiplexed import netlist
 from circuits.multiplexed.loop import MultiplexedLoop
-from circuits.multiplexed.run import MultiplexedRun
+from circuits.multiplexed.netlist import standalone_deck
+from circuits.multiplexed.run import MultiplexedRun, run_multiplexed
 from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
 from circuits.ngspice.engine import Engine
 from circuits.parts.assembly import Assembly
@@ -56,9 +58,9 @@ def static_outputs(engine: Engine, sizes: tuple[int, ...], defects: Array | None
         assembly.source(f"theta{k}", float(value))
     for j, value in enumerate(x):
         assembly.source(f"x{j}", float(value))
-    nodes = network.place(assembly, [f"theta{k}" for k in range(len(theta))], [f"x{j}" for j in range(len(x))], scale)
+    network.place(assembly, [f"theta{k}" for k in range(len(theta))], [f"x{j}" for j in range(len(x))], scale)
     found = engine.run(str(assembly.finish()) + "\n.op\n.end\n")
-    return np.array([float(np.real(found[node][0])) for node in nodes])
+    return np.array([float(np.real(found[node][0])) for node in network.output_nodes])
 
 
 @pytest.mark.parametrize(("level", "within"), [("ideal", 1e-9), ("transistor", 0.02)])
@@ -154,7 +156,7 @@ def at_steps(loop: MultiplexedLoop, run: MultiplexedRun) -> Array:
 def test_path_is_that_of_the_equations(engine: Engine, code: str, points: int, within: float) -> None:
     loop = loop_of(code, 80, points_per_step=points)
     wanted = reference_path(loop)[1:] - START
-    error = at_steps(loop, loop.run(engine)) - START - wanted
+    error = at_steps(loop, run_multiplexed(loop, engine)) - START - wanted
     assert np.max(np.abs(wanted)) > 0.2
     assert np.max(np.abs(error)) < within * np.max(np.abs(wanted))
 
@@ -181,7 +183,7 @@ def test_path_is_that_of_the_compiled_descent(
     for _ in range(loop.steps):
         twin.run(1)
         wanted.append(twin.theta - START)
-    error = at_steps(loop, loop.run(engine)) - START - np.array(wanted)
+    error = at_steps(loop, run_multiplexed(loop, engine)) - START - np.array(wanted)
     assert np.max(np.abs(wanted)) > 0.5
     assert np.max(np.abs(error)) < 0.02 * np.max(np.abs(wanted))
 
@@ -189,7 +191,7 @@ def test_path_is_that_of_the_compiled_descent(
 def test_nothing_moves_while_everything_is_blanked(engine: Engine) -> None:
     """Of a sample's time the circuit hears one step in forty: of forty times the learning rate so much is left."""
     some = loop_of("random", 80, tau_x=40, blank=39)
-    run = some.run(engine)
+    run = run_multiplexed(some, engine)
     before = run.time_s < 39 * some.step_s * (1 - some.ramp)
     assert np.max(np.abs(run.parameters[before] - START)) < 1e-9
     assert np.max(np.abs(run.parameters[-1] - START)) > 1e-6
@@ -198,8 +200,9 @@ def test_nothing_moves_while_everything_is_blanked(engine: Engine) -> None:
 def test_codes_are_those_of_lockin(engine: Engine) -> None:
     loop = loop_of("random", 40, hold=2, multiplier_V=10.0)
     run = engine.transient(
-        loop.deck(), stop_s=loop.stop_s, max_step_s=loop.max_step_s, save=["v(ref0)", "v(ref8)", "v(x1)", "v(target0)"],
-        cosimulation=loop.cosimulation(), corners_s=loop.corners_s, grids_s=loop.grids_s,
+        netlist.deck(loop), stop_s=loop.stop_s, max_step_s=loop.max_step_s,
+        save=["v(ref0)", "v(ref8)", "v(x1)", "v(target0)"],
+        cosimulation=netlist.cosimulation(loop), corners_s=loop.corners_s, grids_s=loop.grids_s,
     )  # fmt: skip
     flat = (run.time_s / loop.step_s) % 1.0 > 2 * loop.ramp
     flat &= (run.time_s / loop.step_s) % 1.0 < 1 - 2 * loop.ramp
@@ -221,9 +224,9 @@ def test_xor_is_learned(engine: Engine, code: Any, seed: int, steps: int) -> Non
     perturbation = Perturbation(code, 9, 1.0, seed=seed)
     loop = MultiplexedLoop(SigmoidNetworkCircuit(), perturbation, INPUTS, TARGETS, start, steps=steps)
     seen: list[float] = []
-    run = loop.run(engine, progress=lambda phase, time_s, wall_s: seen.append(time_s))
-    assert loop.solved(run)
-    assert not loop.solved(replace_outputs(run))
+    run = run_multiplexed(loop, engine, progress=lambda phase, time_s, wall_s: seen.append(time_s))
+    assert run.solved()
+    assert not replace_outputs(run).solved()
     network = SigmoidNetwork((2, 2, 1))
     assert np.max(np.abs(network.outputs(run.parameters[-1], INPUTS) - TARGETS)) < 0.5
     assert np.max(np.abs(network.outputs(start, INPUTS) - TARGETS)) > 0.5
@@ -240,10 +243,10 @@ def replace_outputs(run: MultiplexedRun) -> MultiplexedRun:
 def test_real_parts_follow_the_same_path(engine: Engine, real: dict[str, str]) -> None:
     """Offsets of the multipliers are some per cent of the amplified change, a neuron of transistors 1.2 % small."""
     loop = loop_of("random", 150, norm=1.0)
-    ideal = at_steps(loop, loop.run(engine)) - START
+    ideal = at_steps(loop, run_multiplexed(loop, engine)) - START
     scales = {"multiplier_V": 10.0, "amplification": 10.0} if real["level"] == "macro" else {}
     other = replace(loop, parts=multiplexed_parts(**real), **scales)
-    error = at_steps(loop, other.run(engine)) - START - ideal
+    error = at_steps(loop, run_multiplexed(other, engine)) - START - ideal
     assert 1e-4 < np.max(np.abs(error)) < 0.1 * np.max(np.abs(ideal))
 
 
@@ -254,11 +257,11 @@ def test_real_parts_follow_the_same_path(engine: Engine, real: dict[str, str]) -
 def test_plain_ngspice_runs_the_deck(engine: Engine, code: str, tmp_path: Any) -> None:
     loop = loop_of(code, 60)
     deck = tmp_path / "multiplexed.cir"
-    deck.write_text(loop.standalone().replace("multiplexed.txt", str(tmp_path / "multiplexed.txt")))
+    deck.write_text(standalone_deck(loop).replace("multiplexed.txt", str(tmp_path / "multiplexed.txt")))
     done = run_deck_file(deck)
     assert done.exit_code == 0, done.output
     table = np.loadtxt(tmp_path / "multiplexed.txt", skiprows=1)
-    wanted = loop.run(engine).parameters[-1]
+    wanted = run_multiplexed(loop, engine).parameters[-1]
     assert np.max(np.abs(table[-1, 1:10] - wanted)) < 0.02 * np.max(np.abs(wanted - START))
 
 
