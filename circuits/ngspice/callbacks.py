@@ -10,7 +10,7 @@ control); s_m is its slope over the points before: the smaller one of the last t
 what rings after a corner is not carried on into a longer step. The device is evaluated once for each t, and advanced on
 accepted points only.
 
-All addresses and sizes come through the one `void*`: an int64 array laid out as below.
+All addresses and sizes come through the one `void*`: a record laid out as in `blocks`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, from_dtype, njit, types
+from numba.extending import intrinsic
 
+from circuits.ngspice.blocks import (
+    ANCHOR,
+    ARRAYS,
+    CONTROL,
+    CURRENT,
+    GRID,
+    HEADER,
+    RESIDUAL,
+    SLOPE,
+    TREND,
+    VOLTS,
+    WORK,
+)
 from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import (
     as_float_pointer,
@@ -32,109 +46,83 @@ from dnpu_models.interface.pointers import (
     store_float,
 )
 
-# int64 control block
-(
-    EVALUATE,
-    ADVANCE,
-    TERMINALS,
-    PARAMS,
-    N_PARAMS,
-    STATE,
-    N_STATE,
-    RECORD,
-    CAPACITY,
-    COLUMNS,
-    N_COLUMNS,
-    SENSE,
-    TIME_INDEX,
-    WORK,
-    DRIVE,
-    N_DRIVE,
-    CLOCK,
-    UNSERVED,
-    CORNERS,
-    N_CORNERS,
-    GRIDS,
-    N_GRIDS,
-    CONTROL_WORDS,
-) = range(23)
+AFTER_CORNER = 1e-3
+"""The step after a corner, as a fraction of a grid's."""
 
-# float64 header of the shared record
-(
-    H_TIME,
-    H_POINTS,
-    H_ROWS,
-    H_EVALUATIONS,
-    H_CALLS,
-    H_BAD_TIME,
-    H_OVERFLOW,
-    H_PREDICTION_ERROR,
-    H_DEVICE_SECONDS,
-    HEADER_WORDS,
-) = range(10)
-
-# float64 work block: scalars, then five arrays over the terminals
-W_LAST, W_ANCHOR, W_EVALUATED, W_MIN_STEP, W_SCALARS = range(5)
-
-# one even grid: its first and last point and its number of steps
-GRID_WORDS = 3
-AFTER_CORNER = 1e-3  # the step after a corner, as a fraction of a grid's
+ROWS_AT = HEADER.itemsize
+STAMP_AT = WORK.fields["stamp_s"][1]
 
 
+def pointer_to(dtype):
+    """Intrinsic that makes a pointer to records of an address (int64), for `numba.carray`."""
+    kind = types.CPointer(from_dtype(dtype))
+
+    @intrinsic
+    def pointer(typingctx, address):
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return kind(types.int64), codegen
+
+    return pointer
+
+
+as_control, as_header, as_work, as_grids = (pointer_to(block) for block in (CONTROL, HEADER, WORK, GRID))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
 @njit(cache=True)
-def _seconds(clock, scratch_address, scratch):
-    _clock_gettime(np.int32(clock), scratch_address)
-    return float(scratch[0]) + 1e-9 * float(scratch[1])
+def _seconds(clock, work_address, work):
+    _clock_gettime(np.int32(clock), work_address + STAMP_AT)
+    return float(work.stamp_s) + 1e-9 * float(work.stamp_ns)
+
+
+@njit(cache=True)
+def _array_at(control, number):
+    """Address of one of the arrays over the terminals."""
+    return control.arrays + 8 * number * control.terminals
 
 
 @njit(cache=True)
 def _currents_at(control, t):
     """Make the cached device currents those of time t."""
-    terminals = control[TERMINALS]
-    work = carray(as_float_pointer(control[WORK]), W_SCALARS + 6 * terminals + 2)
-    if t == work[W_EVALUATED]:
+    work = carray(as_work(control.work), 1)[0]
+    if t == work.evaluated_s:
         return
-    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
-    residual = work[W_SCALARS : W_SCALARS + terminals]
-    slope = work[W_SCALARS + terminals : W_SCALARS + 2 * terminals]
-    volts = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
-    current = work[W_SCALARS + 3 * terminals : W_SCALARS + 4 * terminals]
-    drive = carray(as_float_pointer(control[DRIVE]), control[N_DRIVE])
-    drive_voltages(drive, t, volts)
-    ahead = t - work[W_LAST]
+    header = carray(as_header(control.record), 1)[0]
+    terminals = control.terminals
+    arrays = carray(as_float_pointer(control.arrays), (ARRAYS, terminals))
+    residual, slope, volts, current = arrays[RESIDUAL], arrays[SLOPE], arrays[VOLTS], arrays[CURRENT]
+    drive_voltages(carray(as_float_pointer(control.drive), control.n_drive), t, volts)
+    ahead = t - work.last_s
     for m in range(terminals):
         volts[m] += residual[m] + slope[m] * ahead
-    stamp_address = control[WORK] + 8 * (W_SCALARS + 6 * terminals)
-    stamp = carray(as_int_pointer(stamp_address), 2)
-    begin = _seconds(control[CLOCK], stamp_address, stamp)
+    begin = _seconds(control.clock, control.work, work)
     call_device(
-        control[EVALUATE],
+        control.evaluate,
         t,
-        control[WORK] + 8 * (W_SCALARS + 2 * terminals),
-        control[PARAMS],
-        control[N_PARAMS],
-        control[STATE],
-        control[N_STATE],
-        control[WORK] + 8 * (W_SCALARS + 3 * terminals),
+        _array_at(control, VOLTS),
+        control.params,
+        control.n_params,
+        control.state,
+        control.n_state,
+        _array_at(control, CURRENT),
     )
-    header[H_DEVICE_SECONDS] += _seconds(control[CLOCK], stamp_address, stamp) - begin
-    header[H_EVALUATIONS] += 1.0
-    work[W_EVALUATED] = t
+    header.device_seconds += _seconds(control.clock, control.work, work) - begin
+    header.evaluations += 1.0
+    work.evaluated_s = t
     for m in range(terminals):
         if not math.isfinite(current[m]):
             # The parent sees the time and ends the run; zeros keep ngspice out of the way until then.
-            if math.isnan(header[H_BAD_TIME]):
-                header[H_BAD_TIME] = t
+            if math.isnan(header.bad_time_s):
+                header.bad_time_s = t
             current[m] = 0.0
 
 
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def current_source(value, t, name, _ident, user):
     """GetISRCData: current of the external source whose name ends with the terminal's number."""
-    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    control = carray(as_control(user), 1)[0]
     number = 0
     place = name
     while True:
@@ -143,22 +131,22 @@ def current_source(value, t, name, _ident, user):
             break
         number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
         place += 1
-    if control[EVALUATE] == 0 or number >= control[TERMINALS]:
-        control[UNSERVED] += 1  # the engine refuses the result, should `check_deck` have missed it
+    if control.evaluate == 0 or number >= control.terminals:
+        control.unserved += 1  # the engine refuses the result, should `check_deck` have missed it
         store_float(value, 0.0)
         return 0
-    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
-    header[H_CALLS] += 1.0
+    header = carray(as_header(control.record), 1)[0]
+    header.source_calls += 1.0
     _currents_at(control, t)
-    store_float(value, load_float(control[WORK] + 8 * (W_SCALARS + 3 * control[TERMINALS] + number)))
+    store_float(value, load_float(_array_at(control, CURRENT) + 8 * number))
     return 0
 
 
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def voltage_source(value, t, name, _ident, user):
     """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
-    control = carray(as_int_pointer(user), CONTROL_WORDS)
-    control[UNSERVED] += 1
+    control = carray(as_control(user), 1)[0]
+    control.unserved += 1
     store_float(value, 0.0)
     return 0
 
@@ -166,86 +154,92 @@ def voltage_source(value, t, name, _ident, user):
 @c_function(types.int32(types.int64, types.int32, types.int32, types.int64))
 def accepted_point(data, _count, _ident, user):
     """SendData: an accepted point. Record it, learn the terminal voltages, advance the device."""
-    control = carray(as_int_pointer(user), CONTROL_WORDS)
-    if control[RECORD] == 0 or control[TIME_INDEX] < 0:
+    control = carray(as_control(user), 1)[0]
+    if control.record == 0 or control.time_index < 0:
         return 0
-    header = carray(as_float_pointer(control[RECORD]), HEADER_WORDS)
     vectors = load_int(data + 8)  # pvecvalues *vecsa; each value has its double at offset 8
-    t = load_float(load_int(vectors + 8 * control[TIME_INDEX]) + 8)
-    header[H_TIME] = t
-    header[H_POINTS] += 1.0
-    terminals = control[TERMINALS]
-    columns = carray(as_int_pointer(control[COLUMNS]), control[N_COLUMNS])
-    live = control[EVALUATE] != 0
+    t = load_float(load_int(vectors + 8 * control.time_index) + 8)
+    header = carray(as_header(control.record), 1)[0]
+    header.time_s = t
+    header.points += 1.0
+    live = control.evaluate != 0
     if live:
-        work = carray(as_float_pointer(control[WORK]), W_SCALARS + 6 * terminals + 2)
         _currents_at(control, t)
-    row = int(header[H_ROWS])
-    if row < control[CAPACITY]:
-        width = 1 + control[N_COLUMNS] + terminals
-        place = control[RECORD] + 8 * (HEADER_WORDS + row * width)
-        store_float(place, t)
-        for c in range(control[N_COLUMNS]):
-            store_float(place + 8 * (1 + c), load_float(load_int(vectors + 8 * columns[c]) + 8))
-        for m in range(terminals):
-            store_float(
-                place + 8 * (1 + control[N_COLUMNS] + m),
-                load_float(control[WORK] + 8 * (W_SCALARS + 3 * terminals + m)),
-            )
-        header[H_ROWS] = row + 1.0
-    else:
-        header[H_OVERFLOW] += 1.0
-    if not live:
-        return 0
-    sense = carray(as_int_pointer(control[SENSE]), terminals)
-    residual = work[W_SCALARS : W_SCALARS + terminals]
-    slope = work[W_SCALARS + terminals : W_SCALARS + 2 * terminals]
-    predicted = work[W_SCALARS + 2 * terminals : W_SCALARS + 3 * terminals]
-    anchor = work[W_SCALARS + 4 * terminals : W_SCALARS + 5 * terminals]
-    trend = work[W_SCALARS + 5 * terminals : W_SCALARS + 6 * terminals]
-    first = work[W_LAST] < 0.0
-    dt = t if first else t - work[W_LAST]  # the device starts at time 0, ngspice's first point lies behind it
-    renew = first or t - work[W_ANCHOR] >= work[W_MIN_STEP]
-    for m in range(terminals):  # what the nodes really did, against what the device was told
-        actual = load_float(load_int(vectors + 8 * sense[m]) + 8)
-        if not first and dt > 0.0:  # ngspice 44 may repeat a point at the stop time: nothing was predicted for it
-            header[H_PREDICTION_ERROR] = max(header[H_PREDICTION_ERROR], abs(actual - predicted[m]))
-        residual[m] = actual
-    actual_address = control[WORK] + 8 * W_SCALARS
-    if dt > 0.0:
-        call_device(
-            control[ADVANCE],
-            dt,
-            actual_address,
-            control[PARAMS],
-            control[N_PARAMS],
-            control[STATE],
-            control[N_STATE],
-            0,
-        )
-    drive = carray(as_float_pointer(control[DRIVE]), control[N_DRIVE])
-    drive_voltages(drive, t, predicted)
-    for m in range(terminals):
-        residual[m] -= predicted[m]
-        if renew:
-            now = 0.0 if first else (residual[m] - anchor[m]) / (t - work[W_ANCHOR])
-            slope[m] = 0.0 if now * trend[m] <= 0.0 else math.copysign(min(abs(now), abs(trend[m])), now)
-            trend[m] = now
-            anchor[m] = residual[m]
-    if renew:
-        work[W_ANCHOR] = t
-    work[W_LAST] = t
+    _record_point(control, t, vectors)
+    if live:
+        _learn(control, t, vectors)
     return 0
 
 
 @njit(cache=True)
-def _first_after(values, stride, count, t):
-    """Number of the first of `count` ascending values, `stride` words apart, that is larger than t."""
+def _record_point(control, t, vectors):
+    """Write time, saved vectors and device currents to the next row of the record."""
+    header = carray(as_header(control.record), 1)[0]
+    row = int(header.rows)
+    if row >= control.capacity:
+        header.overflow += 1.0
+        return
+    columns = carray(as_int_pointer(control.columns), control.n_columns)
+    place = control.record + ROWS_AT + 8 * row * (1 + control.n_columns + control.terminals)
+    store_float(place, t)
+    for c in range(control.n_columns):
+        store_float(place + 8 * (1 + c), load_float(load_int(vectors + 8 * columns[c]) + 8))
+    place += 8 * (1 + control.n_columns)
+    for m in range(control.terminals):
+        store_float(place + 8 * m, load_float(_array_at(control, CURRENT) + 8 * m))
+    header.rows = row + 1.0
+
+
+@njit(cache=True)
+def _learn(control, t, vectors):
+    """Advance the device to an accepted point, and take from it what to add to the drive until the next."""
+    header = carray(as_header(control.record), 1)[0]
+    work = carray(as_work(control.work), 1)[0]
+    terminals = control.terminals
+    sense = carray(as_int_pointer(control.sense), terminals)
+    arrays = carray(as_float_pointer(control.arrays), (ARRAYS, terminals))
+    residual, slope, predicted = arrays[RESIDUAL], arrays[SLOPE], arrays[VOLTS]
+    anchor, trend = arrays[ANCHOR], arrays[TREND]
+    first = work.last_s < 0.0
+    dt = t if first else t - work.last_s  # the device starts at time 0, ngspice's first point lies behind it
+    renew = first or t - work.anchor_s >= work.min_step_s
+    for m in range(terminals):  # what the nodes really did, against what the device was told
+        actual = load_float(load_int(vectors + 8 * sense[m]) + 8)
+        if not first and dt > 0.0:  # ngspice 44 may repeat a point at the stop time: nothing was predicted for it
+            header.prediction_error_V = max(header.prediction_error_V, abs(actual - predicted[m]))
+        residual[m] = actual
+    if dt > 0.0:
+        call_device(
+            control.advance,
+            dt,
+            _array_at(control, RESIDUAL),
+            control.params,
+            control.n_params,
+            control.state,
+            control.n_state,
+            0,
+        )
+    drive_voltages(carray(as_float_pointer(control.drive), control.n_drive), t, predicted)
+    for m in range(terminals):
+        residual[m] -= predicted[m]
+        if renew:
+            now = 0.0 if first else (residual[m] - anchor[m]) / (t - work.anchor_s)
+            slope[m] = 0.0 if now * trend[m] <= 0.0 else math.copysign(min(abs(now), abs(trend[m])), now)
+            trend[m] = now
+            anchor[m] = residual[m]
+    if renew:
+        work.anchor_s = t
+    work.last_s = t
+
+
+@njit(cache=True)
+def _first_after(values, t):
+    """Number of the first of ascending values that is larger than t; their number where none is."""
     low = 0
-    high = count
+    high = values.size
     while low < high:
         middle = (low + high) // 2
-        if values[stride * middle] <= t:
+        if values[middle] <= t:
             low = middle + 1
         else:
             high = middle
@@ -270,28 +264,25 @@ def next_step(t, delta, old, redo, _ident, location, user):
     """
     if location != 0 or redo != 0:
         return 0
-    control = carray(as_int_pointer(user), CONTROL_WORDS)
+    control = carray(as_control(user), 1)[0]
     slack = 1e-14 * t + 1e-18
     step = load_float(delta)
-    count = control[N_CORNERS]
     corner = math.inf
     at_corner = at_end = False
-    if count > 0:
-        corners = carray(as_float_pointer(control[CORNERS]), count)
-        low = _first_after(corners, 1, count, t + slack)
-        at_corner = low > 0 and corners[low - 1] >= t - slack
-        if low < count:
-            corner = corners[low]
-            at_end = low == count - 1
-    count = control[N_GRIDS]
-    if count > 0:
-        grids = carray(as_float_pointer(control[GRIDS]), GRID_WORDS * count)
-        number = _first_after(grids, GRID_WORDS, count, t + slack) - 1
+    if control.n_corners > 0:
+        corners = carray(as_float_pointer(control.corners), control.n_corners)
+        number = _first_after(corners, t + slack)
+        at_corner = number > 0 and corners[number - 1] >= t - slack
+        if number < corners.size:
+            corner = corners[number]
+            at_end = number == corners.size - 1
+    if control.n_grids > 0:
+        grids = carray(as_grids(control.grids), control.n_grids)
+        number = _first_after(grids.start_s, t + slack) - 1
         if number >= 0:
-            start = grids[GRID_WORDS * number]
-            stop = grids[GRID_WORDS * number + 1]
+            start, stop = grids[number].start_s, grids[number].stop_s
             if t < stop - slack:
-                spacing = (stop - start) / grids[GRID_WORDS * number + 2]
+                spacing = (stop - start) / grids[number].steps
                 # The next point is the first that lies clearly after t: a thousandth of a step is rounding, or an edge.
                 point = start + math.floor((t - start) / spacing + 1.001) * spacing
                 step = min(AFTER_CORNER * spacing, point - t) if at_corner else point - t

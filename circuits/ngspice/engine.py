@@ -7,7 +7,6 @@ parent only, which then ends the worker and keeps the record.
 
 from __future__ import annotations
 
-import mmap
 import os
 import queue
 import sys
@@ -20,12 +19,12 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from circuits.ngspice import callbacks
-from circuits.ngspice import messages as ngspice_words
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, last_point, stop_times
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
+from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
+from circuits.ngspice.record import Record
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Transient, Trust
 from inmateria.checks import FloatArray
@@ -61,9 +60,6 @@ STARTING_S = 300.0
 
 RUNS_PER_WORKER = 10_000
 """Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
-
-CHUNK_ROWS = 8192
-"""Rows of the record that are sorted into columns at a time; each chunk's pages are let go after."""
 
 
 class Vectors(dict[str, FloatArray]):
@@ -203,12 +199,9 @@ class Engine:
         if not columns:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
         check_circuit(deck)
-        body = [deck.rstrip("\n")]
-        if cosimulation is not None:
-            body.append(cosimulation.cards())
-        full = "\n".join(
-            [*body, ".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
-        )
+        cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
+        cards += [".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
+        full = "\n".join(cards)
         notes = check_deck(full, frozenset(f"idevice{k}" for k in range(len(nodes))))
         failed = FailedDeck(full, folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
@@ -216,13 +209,12 @@ class Engine:
             (work / "deck.cir").write_text(full, encoding="utf-8")
             if cosimulation is not None:
                 cosimulation.write(work, 0.25 * max_step_s)
-            capacity = int(8 * stop_s / max_step_s) + 100_000
-            shared = _record(work / "record.bin", capacity * (1 + len(columns) + len(nodes)))
+            record = Record(work / "record.bin", columns, len(nodes), int(8 * stop_s / max_step_s) + 100_000)
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
-                "record": str(work / "record.bin"),
-                "capacity": capacity,
+                "record": str(record.path),
+                "capacity": record.capacity,
                 "columns": columns,
                 "sense": nodes,
                 "corners": [*(float(t) for t in corners_s if t < stop_s), last_point(stop_s)],
@@ -231,34 +223,12 @@ class Engine:
                 "path": [p for p in sys.path if p],
                 "folder": _here(),
             }
-
-            def collect(reply: dict[str, Any]) -> Transient:
-                time_s, values, device_A = _columns(shared, columns, len(nodes))
-                reached = len(time_s) > 0 and bool(time_s[-1] >= stop_s * (1 - 1e-9))
-                statistics = {
-                    "points": float(shared[callbacks.H_POINTS]),
-                    "evaluations": float(shared[callbacks.H_EVALUATIONS]),
-                    "source_calls": float(shared[callbacks.H_CALLS]),
-                    "device_seconds": float(shared[callbacks.H_DEVICE_SECONDS]),
-                    "prediction_error_V": float(shared[callbacks.H_PREDICTION_ERROR]),
-                    "seconds": float(reply.get("seconds", 0.0)),
-                    **reply.get("statistics", {}),
-                }
-                messages = (*reply.get("loading", ()), *reply.get("running", ()))
-                trust = Trust(
-                    reached=reached,
-                    points=int(statistics["points"]),
-                    rejected=int(statistics.get("rejected", 0)),
-                    notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(messages))),
-                )
-                return Transient(time_s, values, device_A, reached, statistics, messages, full, trust)
-
             try:
-                reply = self._ask(request, shared, progress, failed)
+                reply = self._ask(request, record, progress, failed)
             except Interrupted as interruption:
-                interruption.partial = collect({})
+                interruption.partial = _transient(record, {}, stop_s, full, notes)
                 raise
-            result = collect(reply)
+            result = _transient(record, reply, stop_s, full, notes)
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
                 failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
@@ -300,8 +270,8 @@ class Engine:
                 "folder": _here(),
             }
             reply = self._ask(request, None, progress, failed)
-            words = ngspice_words.spoken(reply["running"])
-            if ngspice_words.unfinished(words):
+            words = spoken(reply["running"])
+            if unfinished(words):
                 failed.explain(reply, "did not finish")
             if not reply.get("names"):
                 failed.explain(reply, "gave no result")
@@ -313,18 +283,18 @@ class Engine:
         counted = reply["statistics"]
         vectors.messages = (*reply["loading"], *reply["running"])
         vectors.trust = Trust(
-            operating_point=ngspice_words.operating_point(
+            operating_point=operating_point(
                 words, initial_conditions=any("initial conditions" in line for line in words)
             ),
             points=int(counted.get("accepted", 0)),
             rejected=int(counted.get("rejected", 0)),
-            notes=(*notes, *ngspice_words.suspicious(ngspice_words.spoken(vectors.messages))),
+            notes=(*notes, *suspicious(spoken(vectors.messages))),
         )
         vectors.trust.warn()
         return vectors
 
     def _ask(
-        self, request: dict[str, Any], shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
+        self, request: dict[str, Any], record: Record | None, progress: Progress | None, failed: FailedDeck
     ) -> dict[str, Any]:
         """Send a request and watch it until its reply; whatever happens, the next request finds a sound worker."""
         try:
@@ -338,19 +308,19 @@ class Engine:
             process = self._process
             self._runs += request["op"] == "run"
             process.ask(request)
-            reply = self._watch(process, shared, progress, failed)
+            reply = self._watch(process, record, progress, failed)
         except KeyboardInterrupt as interruption:
             self.close()
             if isinstance(interruption, Interrupted):
                 raise
             raise Interrupted("run", "Ctrl-C", "was stopped", "what was computed so far is kept") from None
         except BrokenPipeError:
-            self._crashed(process, shared, failed)
+            self._crashed(process, record, failed)
         except BaseException:  # an error of the progress callback too: a worker left running would answer the next run
             self.close()
             raise
-        if shared is not None:  # a short run ends before it was looked at
-            self._check_record(shared, failed)
+        if record is not None:  # a short run ends before it was looked at
+            self._check_record(record, failed)
         if request["op"] == "run":
             if reply.get("exited") is not None or reply.get("ended"):
                 self.close()
@@ -365,7 +335,7 @@ class Engine:
         return reply
 
     def _watch(
-        self, process: WorkerProcess, shared: FloatArray | None, progress: Progress | None, failed: FailedDeck
+        self, process: WorkerProcess, record: Record | None, progress: Progress | None, failed: FailedDeck
     ) -> dict[str, Any]:
         """Wait for the reply, as long as something moves."""
         begin = last_change = time.monotonic()
@@ -375,12 +345,12 @@ class Engine:
                 message = process.answer(0.1)
             except queue.Empty:
                 now = time.monotonic()
-                if shared is not None:
-                    self._check_record(shared, failed)
-                    if shared[callbacks.H_POINTS] != points:
-                        points, last_change = float(shared[callbacks.H_POINTS]), now
+                if record is not None:
+                    self._check_record(record, failed)
+                    if record["points"] != points:
+                        points, last_change = record["points"], now
                 if progress is not None:
-                    progress(phase, 0.0 if shared is None else float(shared[callbacks.H_TIME]), now - begin)
+                    progress(phase, 0.0 if record is None else record["time_s"], now - begin)
                 # Imports and compilation take seconds whatever the user expects of a run.
                 patience = self.timeout_s if phase == "running" else max(self.timeout_s, STARTING_S)
                 if now - last_change > patience:
@@ -391,11 +361,11 @@ class Engine:
                         f"{patience:g} s",
                         "accepted no time-point for so long",
                         words=process.last_words(),
-                        time_s=None if shared is None else float(shared[callbacks.H_TIME]),
+                        time_s=None if record is None else record["time_s"],
                     ) from None
                 continue
             if message is None:
-                self._crashed(process, shared, failed)
+                self._crashed(process, record, failed)
             if "status" in message:  # of runs without a record: they move
                 last_change = time.monotonic()
             elif "event" in message:
@@ -411,31 +381,31 @@ class Engine:
                 reply: dict[str, Any] = message["reply"]
                 return reply
 
-    def _crashed(self, process: WorkerProcess, shared: FloatArray | None, failed: FailedDeck) -> NoReturn:
+    def _crashed(self, process: WorkerProcess, record: Record | None, failed: FailedDeck) -> NoReturn:
         """Raise for a worker that is gone."""
         if self._aborted:
             raise Interrupted("run", "abort", "was stopped", "what was computed so far is kept")
         words = process.last_words()
         ending = process.ending()
         self.close()
-        at = None if shared is None else float(shared[callbacks.H_TIME])
+        at = None if record is None else record["time_s"]
         when = "" if at is None else f" at {at:.6g} s"
         said = f" ({short(words[-1:])})" if words else ""
         raise failed.error(
             EngineCrashError, "ngspice", ending, f"ended in the middle of the run{when}{said}", words=words, time_s=at
         )
 
-    def _check_record(self, shared: FloatArray, failed: FailedDeck) -> None:
+    def _check_record(self, record: Record, failed: FailedDeck) -> None:
         """End a run whose device gave no number, or whose points do not fit the record."""
-        at = float(shared[callbacks.H_BAD_TIME])
+        at = record["bad_time_s"]
         if not np.isnan(at):
             self.close()
             problem = f"gave no current at {at:.6g} s"
             raise failed.error(
                 AbsurdValueError, "device", "NaN", problem, fix="check its voltages near then", time_s=at
             )
-        if shared[callbacks.H_OVERFLOW] > 0:
-            at = float(shared[callbacks.H_TIME])
+        if record["overflow"] > 0:
+            at = record["time_s"]
             self.close()
             problem = "ngspice took over eight times the planned points"
             raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
@@ -449,51 +419,18 @@ def _here() -> str | None:
         return None
 
 
-def _record(path: Path, words: int) -> FloatArray:
-    """Make the file of accepted points and map it; sparse, so that only what is written takes space.
-
-    Raises
-    ------
-    EngineError
-        If the file system refuses a file of that size.
-    """
-    size = 8 * (callbacks.HEADER_WORDS + words)
-    try:
-        with open(path, "wb") as handle:
-            handle.truncate(size)
-        shared = np.memmap(path, dtype=float, mode="r+")
-    except (OSError, ValueError) as error:
-        raise EngineError("max_step_s", f"{size:.3g} bytes", f"no file for the points ({error})", "plan less") from None
-    shared[callbacks.H_BAD_TIME] = np.nan
-    return shared
-
-
-def _columns(
-    shared: FloatArray, names: Sequence[str], terminals: int
-) -> tuple[FloatArray, dict[str, FloatArray], FloatArray]:
-    """Time, saved vectors and device currents of the record, sorted into arrays of their own.
-
-    The record stands row by row. It is sorted in pieces, each of which is let go after: the points are never in memory
-    twice, save for a piece (the file's pages are the system's to drop).
-    """
-    rows = int(shared[callbacks.H_ROWS])
-    width = 1 + len(names) + terminals
-    table = shared[callbacks.HEADER_WORDS : callbacks.HEADER_WORDS + rows * width].reshape(rows, width)
-    time_s = np.empty(rows)
-    values = {name: np.empty(rows) for name in names}
-    device_A = np.empty((rows, terminals))
-    mapped: Any = getattr(shared, "_mmap", None)
-    page = mmap.PAGESIZE
-    for start in range(0, rows, CHUNK_ROWS):
-        piece = table[start : start + CHUNK_ROWS]
-        stop = start + len(piece)
-        time_s[start:stop] = piece[:, 0]
-        for k, column in enumerate(values.values()):
-            column[start:stop] = piece[:, 1 + k]
-        device_A[start:stop] = piece[:, 1 + len(names) :]
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            first = 8 * (callbacks.HEADER_WORDS + start * width) // page * page
-            end = 8 * (callbacks.HEADER_WORDS + stop * width) // page * page
-            if end > first:
-                mapped.madvise(mmap.MADV_DONTNEED, first, end - first)
-    return time_s, values, device_A
+def _transient(record: Record, reply: dict[str, Any], stop_s: float, deck: str, notes: Sequence[str]) -> Transient:
+    """What a record holds, whole or not, with what the worker said of the run."""
+    time_s, values, device_A = record.columns()
+    reached = len(time_s) > 0 and bool(time_s[-1] >= stop_s * (1 - 1e-9))
+    counted = ("points", "evaluations", "source_calls", "device_seconds", "prediction_error_V")
+    statistics = {name: record[name] for name in counted}
+    statistics |= {"seconds": float(reply.get("seconds", 0.0)), **reply.get("statistics", {})}
+    messages = (*reply.get("loading", ()), *reply.get("running", ()))
+    trust = Trust(
+        reached=reached,
+        points=int(statistics["points"]),
+        rejected=int(statistics.get("rejected", 0)),
+        notes=(*notes, *suspicious(spoken(messages))),
+    )
+    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PySpice.Spice.NgSpice.Shared import FFI, NgSpiceShared, ffi
 
 from circuits.ngspice import callbacks
+from circuits.ngspice.blocks import CONTROL
 from circuits.ngspice.library import find_ngspice_library
 from circuits.ngspice.messages import doomed
 
@@ -43,8 +44,8 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
 
     Attributes
     ----------
-    control : ndarray of int64
-        The control block of `callbacks`; all zero means no device and no record.
+    control : ndarray, shape (1,)
+        A record `blocks.CONTROL`; all zero means no device and no record.
     messages : list of str
         What ngspice said since the last `clear`, streams marked ``stdout``/``stderr``.
     vector_names : list of str
@@ -59,7 +60,7 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
 
     def __init__(self) -> None:
         type(self).LIBRARY_PATH = find_ngspice_library()
-        self.control: NDArray[np.int64] = np.zeros(callbacks.CONTROL_WORDS, dtype=np.int64)
+        self.control: NDArray[np.void] = np.zeros(1, CONTROL)
         self.messages: list[str] = []
         self.vector_names: list[str] = []
         self.on_vectors: Any = None

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from circuits.ngspice import callbacks
+from circuits.ngspice.blocks import ARRAYS, CONTROL, RESIDUAL, WORK
 from circuits.ngspice.messages import rejected, spoken
 from circuits.ngspice.shared import SharedNgSpice
 from circuits.signals import sources_kernel
@@ -62,24 +63,18 @@ class Worker:
         """Fill the control block for a recorded run, with a device if one is asked for."""
         control = self.ngspice.control
         control[:] = 0
-        control[callbacks.TIME_INDEX] = -1
-        control[callbacks.CLOCK] = time.CLOCK_MONOTONIC
-        corners = np.unique(np.array(request.get("corners", []), dtype=float))
-        self.keep = [corners]
-        control[callbacks.CORNERS] = corners.ctypes.data
-        control[callbacks.N_CORNERS] = len(corners)
-        record = request.get("record")
-        if record is None:
+        control["time_index"] = -1
+        control["clock"] = time.CLOCK_MONOTONIC
+        self.keep = []
+        self._lend("corners", np.unique(np.array(request.get("corners", []), dtype=float)))
+        if request.get("record") is None:
             return
-        shared = np.memmap(record, dtype=float, mode="r+")
-        terminals = 0
         if request.get("device"):
-            terminals = self._prepare_device(Path(request["device"]))
+            self._prepare_device(Path(request["device"]))
         names = [vector_name(name) for name in request["columns"]]
         sense = [vector_name(name) for name in request.get("sense", [])]
-        columns = np.zeros(max(len(names), 1), dtype=np.int64)
-        sensed = np.zeros(max(len(sense), 1), dtype=np.int64)
-        self.keep += [shared, columns, sensed]
+        columns = self._lend("columns", np.zeros(len(names), dtype=np.int64))
+        sensed = self._lend("sense", np.zeros(len(sense), dtype=np.int64))
 
         def on_vectors(vectors: list[str]) -> None:
             index = {vector_name(name): k for k, name in enumerate(vectors)}
@@ -89,23 +84,24 @@ class Worker:
             if missing:
                 self.missing = missing
                 return
-            columns[: len(names)] = [index[name] for name in names]
-            sensed[: len(sense)] = [index[name] for name in sense]
-            control[callbacks.TIME_INDEX] = index["time"]
+            columns[:] = [index[name] for name in names]
+            sensed[:] = [index[name] for name in sense]
+            control["time_index"] = index["time"]
 
         self.ngspice.on_vectors = on_vectors
-        control[callbacks.RECORD] = shared.ctypes.data
-        control[callbacks.CAPACITY] = request["capacity"]
-        control[callbacks.COLUMNS] = columns.ctypes.data
-        control[callbacks.N_COLUMNS] = len(names)
-        control[callbacks.SENSE] = sensed.ctypes.data
-        control[callbacks.TERMINALS] = terminals
-        grids = np.array(request.get("grids", []), dtype=float)
-        self.keep.append(grids)
-        control[callbacks.GRIDS] = grids.ctypes.data
-        control[callbacks.N_GRIDS] = len(grids)
+        self._lend("record", np.memmap(request["record"], dtype=np.uint8, mode="r+"))
+        control["capacity"] = request["capacity"]
+        self._lend("grids", np.array(request.get("grids", []), dtype=float))
 
-    def _prepare_device(self, path: Path) -> int:
+    def _lend(self, name: str, block: NDArray[Any]) -> NDArray[Any]:
+        """Give the callbacks a block of memory, and its length where they ask for it; it lives as long as the run."""
+        self.keep.append(block)
+        self.ngspice.control[name] = block.ctypes.data
+        if f"n_{name}" in (CONTROL.names or ()):
+            self.ngspice.control[f"n_{name}"] = len(block)
+        return block
+
+    def _prepare_device(self, path: Path) -> None:
         control = self.ngspice.control
         with np.load(path / "device.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -120,27 +116,17 @@ class Worker:
             self.device_key = key
             self.addresses = tuple(function.address for function in self.device)  # compiles
             _say(self.out, event="compiled")
-        terminals = len(arrays["start"])
-        params = np.ascontiguousarray(arrays["params"])
-        state = np.append(arrays["state"], float(terminals))  # the word behind the state: see device_functions
-        drive = np.ascontiguousarray(arrays["drive"])
-        work = np.zeros(callbacks.W_SCALARS + 6 * terminals + 2)
-        work[callbacks.W_LAST] = -1.0
-        work[callbacks.W_EVALUATED] = np.nan
-        work[callbacks.W_MIN_STEP] = float(arrays["min_step"])
+        control["evaluate"], control["advance"] = self.addresses
+        control["terminals"] = terminals = len(arrays["start"])
+        self._lend("params", np.ascontiguousarray(arrays["params"]))
+        self._lend("state", np.append(arrays["state"], float(terminals)))  # see `device_functions`
+        control["n_state"] = len(arrays["state"])
+        drive = self._lend("drive", np.ascontiguousarray(arrays["drive"]))
+        work = self._lend("work", np.zeros(1, WORK))
+        work["last_s"], work["evaluated_s"], work["min_step_s"] = -1.0, np.nan, arrays["min_step"]
         now = np.zeros(terminals)
         sources_kernel.drive_voltages(drive, 0.0, now)
-        work[callbacks.W_SCALARS : callbacks.W_SCALARS + terminals] = arrays["start"] - now
-        self.keep += [params, state, drive, work]
-        control[callbacks.EVALUATE], control[callbacks.ADVANCE] = self.addresses
-        control[callbacks.PARAMS] = params.ctypes.data
-        control[callbacks.N_PARAMS] = len(params)
-        control[callbacks.STATE] = state.ctypes.data
-        control[callbacks.N_STATE] = len(state) - 1
-        control[callbacks.WORK] = work.ctypes.data
-        control[callbacks.DRIVE] = drive.ctypes.data
-        control[callbacks.N_DRIVE] = len(drive)
-        return terminals
+        self._lend("arrays", np.zeros((ARRAYS, terminals)))[RESIDUAL] = arrays["start"] - now
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the deck, run it, report."""
@@ -173,7 +159,7 @@ class Worker:
                 reply["seconds"] = time.perf_counter() - begin
                 reply["running"] = list(ngspice.messages)
                 reply["missing"] = self.missing
-                reply["unserved"] = int(ngspice.control[callbacks.UNSERVED])
+                reply["unserved"] = int(ngspice.control["unserved"][0])
                 if ngspice.exited is None:
                     reply["statistics"] = self._statistics()
                     if request.get("vectors"):

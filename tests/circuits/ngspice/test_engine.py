@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits.ngspice import callbacks
-from circuits.ngspice.engine import OPTIONS, Engine, _columns, _record
+from circuits.ngspice.blocks import HEADER
+from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.ngspice.library import find_ngspice_library
 from circuits.ngspice.messages import operating_point
+from circuits.ngspice.record import Record
 from circuits.signals.transient import Transient, Trust
 from inmateria.errors import (
     AbsurdValueError,
@@ -397,15 +398,15 @@ def test_edges_of_a_decks_own_pulses_are_hit(engine: Engine) -> None:
 def test_a_large_record_is_in_memory_once(tmp_path: Path) -> None:
     """8e5 points of six columns and the time are 45 MB; what is read of the mapped file is let go piece by piece."""
     rows, names = 800_000, [f"v({k})" for k in range(6)]
-    shared = _record(tmp_path / "record.bin", rows * 7)
-    shared[callbacks.H_ROWS] = rows
-    table = shared[callbacks.HEADER_WORDS :].reshape(rows, 7)
+    record = Record(tmp_path / "record.bin", names, 0, rows)
+    written = np.memmap(record.path, dtype=np.uint8, mode="r+")
+    written[: HEADER.itemsize].view(HEADER)["rows"] = rows
+    table = written[HEADER.itemsize :].view(np.float64).reshape(rows, 7)
     for start in range(0, rows, 10_000):
         table[start : start + 10_000] = np.arange(start, start + 10_000)[:, None] + 0.125 * np.arange(7)
     del table
-    shared.flush()
-    del shared
-    shared = np.memmap(tmp_path / "record.bin", dtype=float, mode="r+")
+    written.flush()
+    del written
     peak = [memory_kb(os.getpid())]
     before = peak[0]
     stop = threading.Event()
@@ -416,7 +417,7 @@ def test_a_large_record_is_in_memory_once(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    time_s, values, device_A = _columns(shared, names, 0)
+    time_s, values, device_A = record.columns()
     stop.set()
     thread.join()
     peak.append(memory_kb(os.getpid()))

@@ -1,0 +1,44 @@
+"""Memory that engine, worker and compiled callbacks share: the layout of its blocks, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CONTROL = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "evaluate", "advance",  # addresses of the device's functions; 0 without a device
+            "terminals", "params", "n_params", "state", "n_state", "drive", "n_drive", "work", "arrays", "sense",
+            "record", "capacity", "columns", "n_columns", "time_index",
+            "corners", "n_corners", "grids", "n_grids",
+            "clock", "unserved",
+        )
+    ]
+)  # fmt: skip
+"""What the callbacks are given: addresses, lengths, numbers of vectors. All zero: no device and no record."""
+
+HEADER = np.dtype(
+    [
+        (name, np.float64)
+        for name in (
+            "time_s", "points", "rows", "evaluations", "source_calls", "bad_time_s", "overflow", "prediction_error_V",
+            "device_seconds",
+        )
+    ]
+)  # fmt: skip
+"""Head of the record; behind it the accepted points: time, saved vectors, the device's currents."""
+
+WORK = np.dtype(
+    [
+        *((name, np.float64) for name in ("last_s", "anchor_s", "evaluated_s", "min_step_s")),
+        ("stamp_s", np.int64),
+        ("stamp_ns", np.int64),
+    ]
+)
+"""The device between two points."""
+RESIDUAL, SLOPE, VOLTS, CURRENT, ANCHOR, TREND, ARRAYS = range(7)
+"""Rows of the device's arrays over its terminals; the last is their number."""
+
+GRID = np.dtype([("start_s", np.float64), ("stop_s", np.float64), ("steps", np.float64)])
+"""Even time-points."""
