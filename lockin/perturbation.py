@@ -36,8 +36,8 @@ from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
+from inmateria.random_words import key_of
 from lockin.choices import Code
-from lockin.counter_words import key_of
 from lockin.perturbation_kernel import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
 from lockin.plan import DitherPlan
 

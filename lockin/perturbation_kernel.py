@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
-from lockin.counter_words import word
+from inmateria.random_words import counter_word
 
 SINE, SEQUENTIAL, WALSH, RANDOM = range(4)
 
@@ -85,7 +85,7 @@ def _random(pattern: np.uint64, peak: float, key: np.uint64, out: FloatArray) ->
     size = out.size
     words = np.uint64((size + _WORD - 1) // _WORD)
     for start in range(0, size, _WORD):
-        signs = word(key, pattern * words + np.uint64(start // _WORD))
+        signs = counter_word(key, pattern * words + np.uint64(start // _WORD))
         for k in range(start, min(start + _WORD, size)):
             bits[k] = plus | ((signs >> np.uint64(k - start)) << _SIGN)
 

@@ -29,11 +29,11 @@ from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, InputError
+from inmateria.random_words import key_of
 from learning.choices import DescentMode
 from learning.multiplexed import kernel
 from learning.multiplexed.sigmoid_kernel import NetworkData, network_steps
 from lockin.choices import Code
-from lockin.counter_words import key_of
 from lockin.perturbation import Perturbation
 
 _COST_NOISE, _UPDATE_NOISE = 1, 2  # which streams of the seed; 0 are the signs of the random code

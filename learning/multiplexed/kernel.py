@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
-from lockin.counter_words import gaussian
+from inmateria.random_words import counter_gaussian
 from lockin.perturbation_kernel import SINE, perturb
 
 FINE, NOT_FINITE = 0, 1
@@ -108,11 +108,11 @@ def _descend(theta: FloatArray, gradient: FloatArray, velocity: FloatArray, eta:
 def _disturb(theta: FloatArray, own: float, common: float, key: np.uint64, update: int) -> None:
     """Noise of an update: of its own for each parameter, and one number for all."""
     first = np.uint64(update) * np.uint64(theta.size + 1)
-    shift = common * gaussian(key, first) if common > 0.0 else 0.0
+    shift = common * counter_gaussian(key, first) if common > 0.0 else 0.0
     for k in range(theta.size):
         theta[k] += shift
         if own > 0.0:
-            theta[k] += own * gaussian(key, first + np.uint64(k + 1))
+            theta[k] += own * counter_gaussian(key, first + np.uint64(k + 1))
 
 
 @numba.njit(nogil=True, inline="always")  # so that the cost is called by its name, and the loop can be kept on disk
@@ -155,7 +155,7 @@ def run_steps(cost: Any, data: Any, knobs: Knobs, state: State, steps: int) -> i
         if not analog and (since_sample == 0 or counts[STALE] != 0):
             baseline = cost(theta, data, presentation)
             if cost_noise > 0.0:
-                baseline += cost_noise * gaussian(knobs.cost_key, np.uint64(counts[INFERENCES]))
+                baseline += cost_noise * counter_gaussian(knobs.cost_key, np.uint64(counts[INFERENCES]))
             if not math.isfinite(baseline):
                 return NOT_FINITE
             memory[C0] = baseline
@@ -166,7 +166,7 @@ def run_steps(cost: Any, data: Any, knobs: Knobs, state: State, steps: int) -> i
         _add(theta, perturbation, shifted)
         measured = cost(shifted, data, presentation)
         if cost_noise > 0.0:
-            measured += cost_noise * gaussian(knobs.cost_key, np.uint64(counts[INFERENCES]))
+            measured += cost_noise * counter_gaussian(knobs.cost_key, np.uint64(counts[INFERENCES]))
         if not math.isfinite(measured):
             return NOT_FINITE
         counts[INFERENCES] += 1

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
+from inmateria.random_words import counter_word
 from learning.multiplexed.kernel import Knobs, State, run_steps
-from lockin.counter_words import word
 
 _FAST = {"reassoc", "contract", "arcp", "nsz"}  # sums in any order; infinities and NaN stay what they are
 HEIGHT, STEEPNESS, MIDDLE, FLOOR = (np.uint64(k) for k in range(4))
@@ -83,7 +83,7 @@ def network_cost(theta: FloatArray, data: NetworkData, presentation: int) -> flo
     total = 0.0
     for place in range(presentation * data.batch, (presentation + 1) * data.batch):
         if data.shuffled:
-            sample = np.int64(word(data.key, np.uint64(place)) % np.uint64(samples))
+            sample = np.int64(counter_word(data.key, np.uint64(place)) % np.uint64(samples))
         else:
             sample = np.int64(np.uint64(place) % np.uint64(samples))
         first = np.uint64(_outputs(theta, sizes, defects, inputs, int(sample), values))

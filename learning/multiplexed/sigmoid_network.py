@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from circuits.multiplexed.sigmoid_layers import SigmoidLayers
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from inmateria.random_words import key_of
 from learning.multiplexed.sigmoid_kernel import NetworkData, all_outputs
-from lockin.counter_words import key_of
 
 _ORDER = 3  # which stream of the seed
 
