@@ -31,6 +31,8 @@ from lockin.demodulate import demodulate as demodulate
 from lockin.error_budget import error_budget as error_budget
 from lockin.error_budget import ErrorBudget as ErrorBudget
 from lockin.error_budget import FrontEnd as FrontEnd
+from lockin.error_budget import Motion as Motion
+from lockin.error_budget import Readout as Readout
 from lockin.perturbation import Perturbation as Perturbation
 from lockin.plan import DitherPlan as DitherPlan
 from lockin.plan import plan_frequencies as plan_frequencies

@@ -27,13 +27,13 @@ Its terms, sorted by where they come from, are the budget; together they are the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import FloatArray, finite
+from inmateria.checks import FloatArray, finite, not_negative
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
 from lockin.demodulate import gradient as read_gradient
@@ -79,10 +79,25 @@ class FrontEnd:
     noise_psd: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("offset", "passed", "noise_psd"):
+        for name in ("offset", "passed"):
             finite(name, getattr(self, name), "the output's unit")
-        if self.noise_psd < 0.0:
-            raise InputError("noise_psd", self.noise_psd, "is negative", "give the one-sided density in unit^2/Hz")
+        not_negative("noise_psd", self.noise_psd, "unit^2/Hz")
+
+    def noise(self, density: FloatArray, transfer: ComplexArray, settings: LockInSettings, time_s: float) -> FloatArray:
+        """Standard deviation of gradients read at `time_s`, times their amplitudes.
+
+        Parameters
+        ----------
+        density : ndarray, shape (n,)
+            One-sided noise of the output at each tone, unit^2/Hz.
+        transfer : ndarray, shape (n,)
+            H at each tone.
+        settings : LockInSettings
+            The filter.
+        time_s : float
+        """
+        heard = density * np.abs(transfer) ** 2 + 2.0 * self.noise_psd
+        return np.asarray(np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,19 +150,62 @@ class ErrorBudget:
         return next(iter(self.shares()))
 
 
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """A bank of lock-ins, and when it is read.
+
+    Attributes
+    ----------
+    plan : DitherPlan
+        The dither, n tones with a common period; its phases are those at time 0.
+    settings : LockInSettings
+        The filter, empty at time 0, and the references' phase.
+    time_s : float
+        When the lock-ins are read, s.
+    front_end : FrontEnd, optional
+        Electronics before the filter; ideal if left out.
+    phase : array_like, shape (n,), optional
+        Calibrated phases in degrees, in place of ``settings.phase``.
+    psd : array_like, scalar or shape (n,), optional
+        One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together.
+    """
+
+    plan: DitherPlan
+    settings: LockInSettings
+    time_s: float
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    phase: ArrayLike | None = None
+    psd: ArrayLike = 0.0
+
+    @property
+    def degrees(self) -> FloatArray:
+        """Phase of each reference beside its tone's, degrees, (n,)."""
+        return _each("phase", self.settings.phase if self.phase is None else self.phase, self.plan.n)
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """How the operating point moved before it was read.
+
+    Attributes
+    ----------
+    drift_V_per_s : array_like, scalar or shape (n,), optional
+        How fast each control moves, V/s; when it is read it is where the gradient is wanted.
+    patterns : tuple of array_like, shapes (m,) and (m, n_terminals), optional
+        Times (s) and what was added to the voltages then (V), straight lines between: 0 when it is read.
+    """
+
+    drift_V_per_s: ArrayLike = 0.0
+    patterns: tuple[ArrayLike, ArrayLike] | None = None
+
+
 def error_budget(
     function: Response,
     voltages: ArrayLike,
-    plan: DitherPlan,
-    settings: LockInSettings,
+    readout: Readout,
     *,
     exact: ArrayLike,
-    time_s: float,
-    front_end: FrontEnd | None = None,
-    phase: ArrayLike | None = None,
-    psd: ArrayLike = 0.0,
-    drift_V_per_s: ArrayLike = 0.0,
-    patterns: tuple[ArrayLike, ArrayLike] | None = None,
+    motion: Motion | None = None,
     terminals: Sequence[int] | None = None,
     points_per_period: int = 16,
     samples: int = 1024,
@@ -161,24 +219,12 @@ def error_budget(
         The static output: voltages (m, n_terminals), V, to values (m,). Settings come in the order of time.
     voltages : array_like, shape (n_terminals,)
         Where the gradient is wanted, V.
-    plan : DitherPlan
-        The dither, n tones with a common period; its phases are those at time 0.
-    settings : LockInSettings
-        The filter, empty at time 0, and the references' phase.
+    readout : Readout
+        Dither, filter, electronics, noise, time.
     exact : array_like, shape (n,)
         The gradient at the point, unit/V.
-    time_s : float
-        When the lock-ins are read, s.
-    front_end : FrontEnd, optional
-        Electronics before the filter; ideal if left out.
-    phase : array_like, shape (n,), optional
-        Calibrated phases in degrees, in place of ``settings.phase``.
-    psd : array_like, scalar or shape (n,), optional
-        One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together.
-    drift_V_per_s : array_like, scalar or shape (n,), optional
-        How fast each control moves, V/s; at `time_s` it is at `voltages`.
-    patterns : tuple of array_like, shapes (m,) and (m, n_terminals), optional
-        Times (s) and what was added to the voltages then (V), straight lines between: 0 at `time_s`.
+    motion : Motion, optional
+        Left out: the operating point stood still.
     terminals : sequence of int, optional
         Which terminal each tone is applied to; left out: as many terminals as tones, in order.
     points_per_period : int, optional
@@ -196,67 +242,82 @@ def error_budget(
         When shapes do not fit, a function returns no finite values, the tones have no common period, or the time is
         shorter than the window.
     """
+    plan, settings, front_end, moved = readout.plan, readout.settings, readout.front_end, motion or Motion()
     point, places = place(voltages, plan, terminals)
-    electronics = FrontEnd() if front_end is None else front_end
     n, peaks, phases = plan.n, np.asarray(plan.amplitudes_V), np.asarray(plan.phases_rad)
-    ideal, density = _each("exact", exact, n), _each("psd", psd, n)
-    drift, stray = _each("drift_V_per_s", drift_V_per_s, n), _each("stray_F", electronics.stray_F, n)
-    degrees = _each("phase", settings.phase if phase is None else phase, n)
-    tones, multiples = np.asarray(plan.frequencies_Hz), np.asarray(plan.multiples)
-    settled = float(filtered_tone(settings, 0.0, time_s).real)
-
+    ideal, density = _each("exact", exact, n), _each("psd", readout.psd, n)
+    drift = _each("drift_V_per_s", moved.drift_V_per_s, n)
+    multiples = np.asarray(plan.multiples)
+    settled = float(filtered_tone(settings, 0.0, readout.time_s).real)
     series = _fourier_series(function, point, places, plan, points_per_period)
-    frequencies = np.arange(series.size) / plan.common_period_s
-    transfer = _transfer(electronics, frequencies)
-    # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
-    displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
-
-    def moved(times: FloatArray, offsets: FloatArray) -> FloatArray:
-        """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
-        steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_Hz) * time_s))
-        grid = np.linspace(0.0, time_s, steps + 1)
-        away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
-        added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
-        for start in range(0, elsewhere.size, BATCH):
-            part = elsewhere[start : start + BATCH]
-            here = np.tile(point, (part.size, 1))
-            here[:, places] += plan.waveform(grid[part]).T
-            added[part] = evaluate(function, here + away[part]) - evaluate(function, here)
-        return float(transfer[0].real) * read_gradient(plan, grid, added, settings, degrees)
+    transfer = _transfer(front_end, np.arange(series.size) / plan.common_period_s)
 
     terms = {name: np.zeros(n) for name in TERMS}
     averaged = np.imag(np.exp(1j * phases) * np.conj(series[multiples])) / peaks  # no fault but the dither's
+    terms |= _filtered(readout, transfer, series, settled * averaged)
+    terms["settling"] = (settled - 1.0) * averaged
+    bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
+    terms["amplitude"] = bias.gradient
+    terms["intermodulation"] += averaged - ideal - bias.gradient
+    passed = front_end.offset + front_end.passed * float(series[0].real)
+    terms["offset"] = 2.0 / peaks * passed * settled
+    at_rest = float(transfer[0].real)
+    if moved.patterns is not None:
+        path = _path("patterns", *moved.patterns, point.size)
+        terms["leakage"] = at_rest * _elsewhere(function, point, places, readout, *path)
+    if np.any(drift):
+        ramp = np.zeros((2, point.size))
+        ramp[0, places] = -drift * readout.time_s
+        path = np.array([0.0, readout.time_s]), ramp
+        terms["drift"] = at_rest * _elsewhere(function, point, places, readout, *path)
+    noise = front_end.noise(density, transfer[multiples], settings, readout.time_s) / peaks
+    return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
+
+
+def _filtered(
+    readout: Readout, transfer: ComplexArray, series: ComplexArray, wanted: FloatArray
+) -> dict[str, FloatArray]:
+    """What front end and filter make of the output's Fourier series, beside what is `wanted` of it."""
+    plan, time_s, degrees = readout.plan, readout.time_s, readout.degrees
+    peaks, phases, tones = np.asarray(plan.amplitudes_V), np.asarray(plan.phases_rad), np.asarray(plan.frequencies_Hz)
+    frequencies, multiples = np.arange(series.size) / plan.common_period_s, np.asarray(plan.multiples)
+    stray = _each("stray_F", readout.front_end.stray_F, plan.n)
+    # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
+    displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
     signal, leaked = transfer * series, transfer[multiples] * displaced
+    terms = {name: np.zeros(plan.n) for name in ("droop", "stray", "ripple", "crosstalk", "intermodulation")}
     for k, own in enumerate(multiples):
         reference = np.exp(1j * (phases[k] + np.radians(degrees[k]))) / peaks[k]
-        above = reference * filtered_tone(settings, frequencies + tones[k], time_s)
-        below = reference * filtered_tone(settings, tones[k] - frequencies, time_s)
+        above = reference * filtered_tone(readout.settings, frequencies + tones[k], time_s)
+        below = reference * filtered_tone(readout.settings, tones[k] - frequencies, time_s)
         each = np.imag(above * signal + below * np.conj(signal))
         stray_each = np.imag(above[multiples] * leaked + below[multiples] * np.conj(leaked))
-        others = np.arange(n) != k
+        others = np.arange(plan.n) != k
         static, image = np.imag(below[own] * np.conj(signal[own])), np.imag(above[own] * signal[own])
-        terms["droop"][k] = static - settled * averaged[k]
+        terms["droop"][k] = static - wanted[k]
         terms["stray"][k] = np.imag(below[own] * np.conj(leaked[k]))
         terms["ripple"][k] = image + np.imag(above[own] * leaked[k]) + each[0]
         terms["crosstalk"][k] = each[multiples[others]].sum() + stray_each[others].sum()
         each[[0, *multiples]] = 0.0
         terms["intermodulation"][k] = each.sum()
-    terms["settling"] = (settled - 1.0) * averaged
+    return terms
 
-    bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
-    terms["amplitude"] = bias.gradient
-    terms["intermodulation"] += averaged - ideal - bias.gradient
-    passed = electronics.offset + electronics.passed * float(series[0].real)
-    terms["offset"] = 2.0 / peaks * passed * settled
-    if patterns is not None:
-        terms["leakage"] = moved(*_path("patterns", *patterns, point.size))
-    if np.any(drift):
-        ramp = np.zeros((2, point.size))
-        ramp[0, places] = -drift * time_s
-        terms["drift"] = moved(np.array([0.0, time_s]), ramp)
-    heard = density * np.abs(transfer[multiples]) ** 2 + 2.0 * electronics.noise_psd
-    noise = np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)) / peaks
-    return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
+
+def _elsewhere(
+    function: Response, point: FloatArray, places: Any, readout: Readout, times: FloatArray, offsets: FloatArray
+) -> FloatArray:
+    """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
+    plan = readout.plan
+    steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_Hz) * readout.time_s))
+    grid = np.linspace(0.0, readout.time_s, steps + 1)
+    away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
+    added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
+    for start in range(0, elsewhere.size, BATCH):
+        part = elsewhere[start : start + BATCH]
+        here = np.tile(point, (part.size, 1))
+        here[:, places] += plan.waveform(grid[part]).T
+        added[part] = evaluate(function, here + away[part]) - evaluate(function, here)
+    return read_gradient(plan, grid, added, readout.settings, readout.degrees)
 
 
 def _fourier_series(

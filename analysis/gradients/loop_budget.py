@@ -16,7 +16,7 @@ from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from learning.bench.bench import Bench
-from lockin.error_budget import ErrorBudget, FrontEnd, error_budget
+from lockin.error_budget import ErrorBudget, FrontEnd, Readout, error_budget
 from lockin.settings import LockInSettings
 
 
@@ -82,17 +82,9 @@ def predict_loop(
         if loop.mode == "output" and isinstance(engine, Ngspice):
             transfer = _bank(bench, loop).front_end(engine.engine, rest[0], gated=True).transfer
             front_end = FrontEnd(transfer, offset=constant)
-    return error_budget(
-        response,
-        start,
-        plan,
-        LockInSettings(sequence.window_s, window="boxcar"),
-        exact=exact,
-        time_s=sequence.window_s,
-        front_end=front_end,
-        psd=psd,
-        samples=samples,
-    )
+    boxcar = LockInSettings(sequence.window_s, window="boxcar")
+    readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd)
+    return error_budget(response, start, readout, exact=exact, samples=samples)
 
 
 def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:

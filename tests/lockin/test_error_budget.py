@@ -5,7 +5,7 @@ import pytest
 
 from inmateria.errors import InputError
 from lockin.demodulate import gradient
-from lockin.error_budget import TERMS, FrontEnd, error_budget
+from lockin.error_budget import TERMS, FrontEnd, Motion, Readout, error_budget
 from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
 from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
@@ -43,7 +43,7 @@ def test_reading_is_what_a_lock_in_reads_of_the_record(settings, time_s):
     plan, degrees = dither(), [1.0, 2.0, -3.0]
     t = np.linspace(0.0, time_s, 50_001)
     measured = gradient(plan, t, curved(V + plan.waveform(t).T), settings, degrees)
-    budget = error_budget(curved, V, plan, settings, exact=slopes(curved, V), time_s=time_s, phase=degrees)
+    budget = error_budget(curved, V, Readout(plan, settings, time_s, phase=degrees), exact=slopes(curved, V))
     np.testing.assert_allclose(budget.reading, measured, atol=1e-5)
     assert set(budget.terms) == set(TERMS)
     np.testing.assert_allclose(sum(budget.terms.values()), budget.reading - budget.exact, atol=1e-12)
@@ -59,7 +59,7 @@ def test_front_end_and_stray_against_the_signal_filtered_in_time():
     capacitive = stray * np.gradient(waves[0], t, edge_order=2) + 2 * stray * np.gradient(waves[2], t, edge_order=2)
     signal = curved(V + waves.T) + capacitive
     seen = rc_filter(t, signal, tau, 1)
-    budget = error_budget(curved, V, plan, settings, exact=slopes(curved, V), time_s=0.3, front_end=end)
+    budget = error_budget(curved, V, Readout(plan, settings, 0.3, end), exact=slopes(curved, V))
     constant = 2.0 * (0.02 + 0.003 * signal[:100_000].mean()) / np.array(plan.amplitudes_V)  # 0.1 s: whole periods
     np.testing.assert_allclose(budget.terms["offset"], constant, rtol=1e-6)
     np.testing.assert_allclose(budget.reading - constant, gradient(plan, t, seen, settings), atol=2e-4)
@@ -78,13 +78,13 @@ def test_drift_and_pattern_step_against_the_record():
     step = ([0.0, 0.25, 0.26], np.array([[0, 0.2, 0], [0, 0.2, 0], [0, 0, 0.0]]))
     path = rates * (t[:, None] - time_s)
     jump = np.interp(t, step[0], step[1][:, 1])
-    exact = slopes(curved, V)
-    for name, moved, arguments in (
-        ("drift", path, {"drift_V_per_s": rates}),
-        ("leakage", np.stack([0 * t, jump, 0 * t], axis=1), {"patterns": step}),
+    exact, readout = slopes(curved, V), Readout(plan, settings, time_s)
+    for name, moved, motion in (
+        ("drift", path, Motion(drift_V_per_s=rates)),
+        ("leakage", np.stack([0 * t, jump, 0 * t], axis=1), Motion(patterns=step)),
     ):
-        budget = error_budget(curved, V, plan, settings, exact=exact, time_s=time_s, **arguments)
-        still = error_budget(curved, V, plan, settings, exact=exact, time_s=time_s)
+        budget = error_budget(curved, V, readout, exact=exact, motion=motion)
+        still = error_budget(curved, V, readout, exact=exact)
         measured = gradient(plan, t, curved(V + moved + plan.waveform(t).T), settings)
         size = np.linalg.norm(budget.terms[name])
         assert size > 0.05
@@ -94,7 +94,7 @@ def test_drift_and_pattern_step_against_the_record():
 
 def test_noise_is_that_of_the_filter():
     plan, settings = dither(), LockInSettings(0.01, 18)
-    budget = error_budget(curved, V, plan, settings, exact=slopes(curved, V), time_s=1.0, psd=[1e-6, 2e-6, 4e-6])
+    budget = error_budget(curved, V, Readout(plan, settings, 1.0, psd=[1e-6, 2e-6, 4e-6]), exact=slopes(curved, V))
     expected = np.sqrt(2.0 * np.array([1e-6, 2e-6, 4e-6]) * enbw_Hz(settings)) / np.array(plan.amplitudes_V)
     np.testing.assert_allclose(budget.noise, expected, rtol=1e-6)
     np.testing.assert_allclose(budget.total**2, budget.systematic**2 + budget.noise**2)
@@ -118,16 +118,19 @@ def test_filter_in_closed_form(settings):
 
 def test_bad_arguments_are_named():
     plan, settings = dither(), LockInSettings(0.1, window="boxcar")
-    good = {"exact": slopes(curved, V), "time_s": 0.2}
+    exact = slopes(curved, V)
+    backward = Motion(patterns=([0.0, 0.0], np.zeros((2, 3))))
+    with pytest.raises(InputError, match=r"^exact"):
+        error_budget(curved, V, Readout(plan, settings, 0.2), exact=[1.0, 2.0])
+    with pytest.raises(InputError, match=r"^patterns"):
+        error_budget(curved, V, Readout(plan, settings, 0.2), exact=exact, motion=backward)
     for field, changes in (
-        ("exact", {"exact": [1.0, 2.0]}),
         ("time_s", {"time_s": 0.05}),
         ("psd", {"psd": [np.nan] * 3}),
-        ("patterns", {"patterns": ([0.0, 0.0], np.zeros((2, 3)))}),
         ("transfer", {"front_end": FrontEnd(lambda f: np.nan * f)}),
         ("stray_F", {"front_end": FrontEnd(stray_F=(1.0, 2.0))}),
     ):
         with pytest.raises(InputError, match=f"^{field}"):
-            error_budget(curved, V, plan, settings, **{**good, **changes})
+            error_budget(curved, V, Readout(plan, settings, **{"time_s": 0.2, **changes}), exact=exact)
     with pytest.raises(InputError, match="noise_psd"):
         FrontEnd(noise_psd=-1.0)

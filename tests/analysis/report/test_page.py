@@ -38,7 +38,7 @@ from learning.homodyne.gradients import adjoint
 from learning.homodyne.results import Attempt
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
-from lockin.error_budget import error_budget
+from lockin.error_budget import Readout, error_budget
 from lockin.settings import LockInSettings
 
 from ..conftest import START
@@ -55,9 +55,8 @@ def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
     check = check_path(Experiment(bench, task), loop, attempt.run, Twin(), samples=3)
     exact = np.asarray(adjoint(bench, START))
     settings = LockInSettings(0.02, 12)
-    budget = error_budget(
-        lambda v: bench.currents_A(v), START, bench.plan(0.02), settings, exact=exact, time_s=0.3, psd=1e-23
-    )
+    readout = Readout(bench.plan(0.02), settings, 0.3, psd=1e-23)
+    budget = error_budget(lambda v: bench.currents_A(v), START, readout, exact=exact)
     sweep = xr.DataArray(
         np.outer([1.0, 3.0, 2.0], [1.0, 2.0, 8.0, np.nan]),
         {"spacing": [5.0, 10.0, 15.0], "amplitude": ("amplitude", [1.0, 10.0, 100.0, 1000.0], {"units": "mV"})},

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.budget_check import check_bank, predict_bank
+from analysis.gradients.bank_check import check_bank, predict_bank
 from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
 from circuits.signals.sources import Table

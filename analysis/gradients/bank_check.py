@@ -15,7 +15,7 @@ from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from lockin.error_budget import ErrorBudget, error_budget
+from lockin.error_budget import ErrorBudget, Motion, Readout, error_budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +112,14 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         return np.asarray(-follow_path(device, volts)[:, place] - bank.baseline_A)
 
     background = float(response(bank.voltages_V[None])[0]) + bank.baseline_A
+    front_end = bank.front_end(engine, background)
+    psd = 0.0 if spectrum is None else spectrum.density(tones)
     return error_budget(
         response,
         bank.voltages_V,
-        bank.dither,
-        bank.settings_as_built,
+        Readout(bank.dither, bank.settings_as_built, duration_s, front_end, psd=psd),
         exact=-device.conductances(bank.voltages_V)[place, dithered],
-        time_s=duration_s,
-        front_end=bank.front_end(engine, background),
-        psd=0.0 if spectrum is None else spectrum.density(tones),
-        drift_V_per_s=bank.drift_V_per_s,
-        patterns=_patterns(bank),
+        motion=Motion(bank.drift_V_per_s, _patterns(bank)),
         terminals=dithered,
         samples=samples,
     )
