@@ -14,32 +14,19 @@ from inmateria.spelling import did_you_mean
 # typer has its own copy of click's exceptions since 0.20, and click's own before: both by way of one that it exports
 ClickException: Any = typer.BadParameter.__mro__[2]
 
-_WHOLE = "give a whole number of at least 0"
 _FIXES = {
     "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR; to learn also ring, sphere, curve or a file",
     "deck": "name the file to write, e.g. deck.cir",
-    "engine": "choose ngspice, twin or averaged",
-    "of": "choose output or loss",
-    "loss": "choose squared, absolute or hinge",
-    "seed": _WHOLE,
-    "device_seed": _WHOLE,
-    "evaluations": "give a whole number of at least 1",
-    "restarts": "give a whole number of at least 1",
     "amplitude": "give a voltage, e.g. 0.01",
     "max_step": "give a time in seconds, e.g. 1e-4",
     "until": "give a relative error, e.g. 0.01",
     "hops": "give a whole number, e.g. 100000",
-    "realisation": "choose digital, ideal or macro",
-    "mixer": "choose sine or square",
     "time_constant": "give a time in seconds, e.g. 0.01",
     "frequency": "give a frequency in Hz, e.g. 1000",
     "full_scale": "give a voltage, rms, e.g. 1",
     "over": "write for example dither.amplitude=1mV:100mV:log:12",
-    "seeds": "give a whole number of at least 1",
-    "measure": "choose gradient or learn",
-    "workers": "give a whole number of at least 1",
-    "check": _WHOLE,
 }
+"""Where an example says more than the option's type; choices and least numbers are told of as typer knows them."""
 
 
 def usage_error(error: Any, words: Sequence[str]) -> InputError:
@@ -51,7 +38,7 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
     name = getattr(error, "option_name", None)
     if parameter is not None:
         names = [*parameter.opts, *parameter.secondary_opts]
-        fix = _FIXES.get(parameter.name, helps)
+        fix = _FIXES.get(parameter.name) or _by_type(parameter, message) or helps
         if type(error).__name__ == "MissingParameter":
             return InputError(parameter.name, None, "is missing", fix)
         problem = re.sub(r"^Invalid value(?: for [^:]*)?: (?:Value error, )?", "", message)
@@ -71,6 +58,15 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
     if extra:
         return InputError("arguments", extra[1], "is too much", helps)
     return InputError("command line", " ".join(words), message[:1].lower() + message[1:], helps)
+
+
+def _by_type(parameter: Any, message: str) -> str | None:
+    """What an option or argument takes: its choices as the message lists them, or its least number."""
+    *others, last = re.findall(r"'([^']*)'", message.partition("is not one of")[2]) or [""]
+    if others:
+        return f"choose {', '.join(others)} or {last}"
+    least = getattr(parameter, "min", None)
+    return None if least is None else f"give a whole number of at least {least}"
 
 
 def _field(option: str) -> str:
