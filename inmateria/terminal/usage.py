@@ -32,7 +32,8 @@ _FIXES = {
 def usage_error(error: Any, words: Sequence[str]) -> InputError:
     """Our error for typer's, raised for the command line `words`."""
     context = getattr(error, "ctx", None)
-    helps = f"'{context.command_path if context is not None else 'inmateria'} --help' shows what it takes"
+    called = f"inmateria {words[0]}" if words and not words[0].startswith("-") else "inmateria"
+    helps = f"'{called if context is None else context.command_path} --help' shows what it takes"
     message = " ".join(error.format_message().split()).rstrip(".")
     parameter = getattr(error, "param", None)
     name = getattr(error, "option_name", None)
