@@ -1,22 +1,19 @@
 """Networks of measured chips as brains-py saves them, read without torch and without running anything from the file.
 
-Such a file is a zip: `NAME/data.pkl` is a pickle, `NAME/data/KEY` the bytes of one tensor each. A pickle names classes
-and functions to be called, so an ordinary unpickler hands the machine to whoever wrote the file. Here a name outside a
-short list is refused before it is imported, and those on the list stand for inert objects of this module, which hold
-numbers and refuse to be changed. Sizes are checked before memory is taken.
+Such a file is a zip: `NAME/data.pkl` is a pickle, read by `inmateria.unpickling`, `NAME/data/KEY` the bytes of one
+tensor each. Sizes are checked before memory is taken.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle
-import pickletools
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.errors import InMateriaError, InputError
+from inmateria.unpickling import Called, Inert, RefusedError, Unpickler, Values, numbers, sizes
 
 MAX_BYTES = 64 * 2**20
 """Files whose contents are larger are refused: networks of chips take a few hundred kilobytes."""
@@ -41,8 +39,6 @@ _STORAGES = {
     "ByteStorage": "<u1",
     "BoolStorage": "<u1",
 }
-_NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _LAYER = re.compile(r"^(?P<prefix>.*?)raw_model\.(?P<layer>\d{1,4})\.(?P<kind>weight|bias)$")
 
 
@@ -126,44 +122,7 @@ def _read_npy(raw: bytes, name: str, kinds: str) -> NDArray[Any]:
     return np.asarray(np.load(io.BytesIO(raw), allow_pickle=False))
 
 
-# ------------------------------------------------------------------------------------- what stands for torch and numpy
-
-
-class _Inert:
-    """Base of all stand-ins: no pickle can change one."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        raise ValueError("the pickle tries to change an object")
-
-
-class _Called(_Inert):
-    """A function of the file's, in the place of the one it names."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
-
-
-class _Dict(dict[Any, Any]):
-    """An OrderedDict; torch hangs version numbers on its own, which are dropped."""
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _Class(_Inert):
-    """The name of a class, of no use but to be handed on."""
-
-    __slots__ = ()
-
-
-class _Storage(_Inert):
+class _Storage(Inert):
     """A type of storage."""
 
     __slots__ = ("dtype",)
@@ -172,64 +131,18 @@ class _Storage(_Inert):
         self.dtype = np.dtype(dtype)
 
 
-class _Values(_Inert):
-    """Numbers: the bytes of a storage, a tensor, or a numpy array."""
-
-    __slots__ = ("array",)
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array
-
-
-class _Dtype(_Inert):
-    """numpy's dtype: plain numbers only."""
-
-    __slots__ = ("dtype",)
-
-    def __init__(self, name: Any, *_: Any) -> None:
-        if name not in _NUMPY_TYPES:
-            raise ValueError(f"holds a numpy array of {name!r}, not of numbers")
-        self.dtype = np.dtype(name).newbyteorder("<")
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] not in ("<", "|"):
-            raise ValueError("holds numbers that are not little-endian")
-
-
-class _Array(_Inert):
-    """A numpy array; it gets its numbers, once, after it is made."""
-
-    __slots__ = ("values",)
-
-    def __init__(self) -> None:
-        self.values: NDArray[Any] | None = None
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, fortran, raw = state
-        if self.values is not None or not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
-            raise ValueError("holds a malformed numpy array")
-        flat = np.frombuffer(raw, dtype.dtype)
-        self.values = flat.reshape(_sizes(shape), order="F" if fortran else "C")
-
-
-def _sizes(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, tuple) or len(values) > 8 or not all(type(n) is int and n >= 0 for n in values):
-        raise ValueError("holds an array of a malformed shape")
-    return values
-
-
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Values:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Values:
     """torch._utils._rebuild_tensor_v2: a view, inside the storage and no larger than it."""
-    if not isinstance(storage, _Values) or storage.array.ndim != 1:
+    if not isinstance(storage, Values) or storage.array.ndim != 1:
         raise ValueError("holds a tensor without storage")
-    shape, strides, (start,) = _sizes(size), _sizes(stride), _sizes((offset,))
+    shape, strides, (start,) = sizes(size), sizes(stride), sizes((offset,))
     count = math.prod(shape)
     last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) if count else start
     if count > storage.array.size or (count and last >= storage.array.size):
         raise ValueError("holds a tensor larger than its storage")
     flat = storage.array[start:]
     item = flat.itemsize
-    return _Values(np.lib.stride_tricks.as_strided(flat, shape, [n * item for n in strides], writeable=False))
+    return Values(np.lib.stride_tricks.as_strided(flat, shape, [n * item for n in strides], writeable=False))
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -237,60 +150,19 @@ def _parameter(data: Any, *_: Any) -> Any:
     return data
 
 
-def _reconstruct(*_: Any) -> _Array:
-    """numpy's empty array, to be filled."""
-    return _Array()
+_TORCH: dict[tuple[str, str], Callable[[], Any]] = {
+    ("torch._utils", "_rebuild_tensor_v2"): lambda: Called(_tensor),
+    ("torch._utils", "_rebuild_parameter"): lambda: Called(_parameter),
+} | {("torch", name): partial(_Storage, dtype) for name, dtype in _STORAGES.items()}
 
 
-def _scalar(dtype: Any, raw: Any = b"") -> Any:
-    """numpy's scalar: a number of Python's."""
-    if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes) or len(raw) != dtype.dtype.itemsize:
-        raise ValueError("holds a malformed numpy scalar")
-    return np.frombuffer(raw, dtype.dtype)[0].item()
+class _TensorUnpickler(Unpickler):
+    """Reads the tensors' bytes from the zip."""
 
-
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """_codecs.encode, by which old pickles hold bytes."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("holds malformed bytes")
-    return text.encode("latin1")
-
-
-def _known(module: str, name: str) -> Any:
-    """A new stand-in for a class or function that such files name, or None."""
-    if module == "torch" and name in _STORAGES:
-        return _Storage(_STORAGES[name])
-    if module in _MULTIARRAY:
-        functions = {"_reconstruct": _reconstruct, "scalar": _scalar}
-        return _Called(functions[name]) if name in functions else None
-    return {
-        ("collections", "OrderedDict"): lambda: _Called(_Dict),
-        ("torch._utils", "_rebuild_tensor_v2"): lambda: _Called(_tensor),
-        ("torch._utils", "_rebuild_parameter"): lambda: _Called(_parameter),
-        ("numpy", "dtype"): lambda: _Called(_Dtype),
-        ("numpy", "ndarray"): _Class,
-        ("_codecs", "encode"): lambda: _Called(_encode),
-    }.get((module, name), lambda: None)()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds dicts, lists, numbers and stand-ins; reads the tensors' bytes from the zip."""
-
-    def __init__(self, data: bytes, archive: zipfile.ZipFile, root: str, path: str) -> None:
-        super().__init__(io.BytesIO(data))
-        self._archive, self._root, self._path = archive, root, path
+    def __init__(self, data: bytes, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(data, _TORCH)
+        self._archive, self._root = archive, root
         self._read: dict[str, bytes] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        found = _known(module, name)
-        if found is None:
-            raise InputError(
-                "path",
-                self._path,
-                f"asks for {module}.{name}, which is not run",
-                "save state dictionaries and numbers only, or distrust the file",
-            )
-        return found
 
     def persistent_load(self, pid: Any) -> Any:
         kind, storage, key, _, count = pid[:5]
@@ -301,7 +173,7 @@ class _Unpickler(pickle.Unpickler):
         raw = self._read[key]
         if type(count) is not int or count * storage.dtype.itemsize != len(raw):
             raise ValueError(f"tensor {key} has {len(raw)} bytes, not {count} times {storage.dtype.itemsize}")
-        return _Values(np.frombuffer(raw, storage.dtype))
+        return Values(np.frombuffer(raw, storage.dtype))
 
 
 def read_tree(path: str | Path) -> Any:
@@ -326,12 +198,11 @@ def read_tree(path: str | Path) -> Any:
         if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder").strip() != b"little":
             raise ValueError("holds numbers that are not little-endian")
         data = archive.read(entry)
-        for opcode, argument, _ in pickletools.genops(data):
-            # A memo's number decides how much memory is taken for it; extensions pass by `find_class`.
-            numbered = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
-            if opcode.name.startswith("EXT") or (numbered and not 0 <= int(argument or 0) <= len(data)):
-                raise ValueError("its pickle is malformed")
-        return _Unpickler(data, archive, root, str(path)).load()
+        try:
+            return _TensorUnpickler(data, archive, root).load()
+        except RefusedError as error:
+            fix = "save state dictionaries and numbers only, or distrust the file"
+            raise InputError("path", str(path), str(error), fix) from None
 
 
 def read_network(path: str | Path) -> StoredNetwork:
@@ -363,7 +234,7 @@ def read_network(path: str | Path) -> StoredNetwork:
     for name, value in tensors.items():
         match = _LAYER.match(name) if isinstance(name, str) else None
         if match is not None:
-            array = _numbers(value)
+            array = numbers(value)
             if array is None:
                 refuse(f"{name} is no tensor")
             prefixes.add(match["prefix"])
@@ -379,10 +250,10 @@ def read_network(path: str | Path) -> StoredNetwork:
     electrodes = _get(info, "electrode_info") or info
     ranges = _one(tensors, "voltage_ranges")
     if ranges is None:
-        ranges = _numbers(_get(_get(electrodes, "activation_electrodes"), "voltage_ranges"))
+        ranges = numbers(_get(_get(electrodes, "activation_electrodes"), "voltage_ranges"))
     amplification = _one(tensors, "amplification")
     if amplification is None:
-        amplification = _numbers(_get(_get(electrodes, "output_electrodes"), "amplification"))
+        amplification = numbers(_get(_get(electrodes, "output_electrodes"), "amplification"))
     if ranges is None or ranges.ndim != 2 or ranges.shape[1] != 2:
         refuse("has no voltage range (low, high) for each activation electrode")
     if amplification is None or amplification.size != 1:
@@ -400,21 +271,7 @@ def _get(tree: Any, key: str) -> Any:
     return tree.get(key) if isinstance(tree, Mapping) else None
 
 
-def _numbers(value: Any) -> NDArray[Any] | None:
-    """Numbers of a tensor, a numpy array, a list or a number; None for anything else."""
-    if isinstance(value, _Values):
-        return np.array(value.array)
-    if isinstance(value, _Array):
-        return None if value.values is None else np.array(value.values)
-    if isinstance(value, int | float | list | tuple):
-        try:
-            return np.atleast_1d(np.array(value, dtype=float))
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return None
-
-
 def _one(tensors: Mapping[Any, Any], ending: str) -> NDArray[Any] | None:
     """The one tensor whose name ends so."""
     found = [v for k, v in tensors.items() if isinstance(k, str) and k.rpartition(".")[2] == ending]
-    return _numbers(found[0]) if len(found) == 1 else None
+    return numbers(found[0]) if len(found) == 1 else None

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import io
 import pickle
 import struct
 import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.errors import InputError
+from inmateria.unpickling import Unpickler, numbers
 from learning.samples.samples import SampleSet
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -159,21 +158,6 @@ def _idx_file(folder: Path, stem: str) -> Path:
     raise InputError("data", str(folder), f"holds no {stem}-{kind}-ubyte.gz", "give the folder of the four IDX files")
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads the archive's pickles: dicts, lists, bytes and arrays, and nothing that could run code."""
-
-    _ALLOWED = frozenset(
-        (module, name)
-        for package in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for module, name in ((package, "_reconstruct"), (package, "scalar"))
-    ) | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} is no array")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
 def _cifar(folder: Path | None) -> ImageSet:
     if folder is None:
         raise InputError("data", None, "is not given, and cifar-10 is not here", f"give {CIFAR_ARCHIVE} or its folder")
@@ -186,9 +170,9 @@ def _cifar(folder: Path | None) -> ImageSet:
         else:
             inner = folder / _CIFAR_FOLDER if (folder / _CIFAR_FOLDER).is_dir() else folder
             held = [(inner / name).read_bytes() for name in names]
-        batches = [_ArraysOnly(io.BytesIO(one), encoding="bytes").load() for one in held]
-        images = [np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, 3, 32, 32) for batch in batches]
-        labels = [np.asarray(batch[b"labels"], dtype=np.int64) for batch in batches]
+        batches = [Unpickler(one, encoding="bytes").load() for one in held]
+        images = [np.asarray(numbers(batch[b"data"]), dtype=np.uint8).reshape(-1, 3, 32, 32) for batch in batches]
+        labels = [np.asarray(numbers(batch[b"labels"]), dtype=np.int64) for batch in batches]
     except OSError as error:
         raise InputError(
             "data", str(folder), f"cannot be read ({error.strerror or error})", "check the path"
