@@ -1,6 +1,6 @@
 """Where the current flows inside a network: net currents along every hop in the mean field, and the largest paths.
 
-With p_i the occupations, E_i the Hartree energies and C_ij = K/r_ij (`mean_field_kernel`; here written out once more,
+With p_i the occupations, E_i the Hartree energies and C_ij = K/r_ij (`kernel`; here written out once more,
 in eV and A, from the network's own tables, so that the two check each other):
 
     J_ij = e [ p_i (1 - p_j) Gamma(x_ij) - p_j (1 - p_i) Gamma(-x_ij) ],   x_ij = (E_j - C_ij p_i) - (E_i - C_ij p_j),

@@ -1,6 +1,6 @@
 """The mean field's rate equations of one network in reduced units, and their linearisation at a state.
 
-Energies in kT, voltages in kT/e, rates in nu_0, currents in e nu_0; formulas in `mean_field_kernel`.
+Energies in kT, voltages in kT/e, rates in nu_0, currents in e nu_0; formulas in `kernel`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class RateEquations:
 
     @cached_property
     def arrays(self) -> tuple[tuple[FloatArray, ...], FloatArray, FloatArray, FloatArray]:
-        """Plain tuple for `mean_field_kernel.settle`."""
+        """Plain tuple for `chord.settle`."""
         return tuple(self.hops), self.coulomb, self.fixed, self.phi
 
     @cached_property

@@ -9,7 +9,7 @@ With p_i the mean occupation of site i, E_i the Hartree energy and C_ij = K/(r_i
     J_ik = g_ik [ p_i min(1, e^-(V_k - E_i)) - (1 - p_i) min(1, e^(V_k - E_i)) ]   (site to electrode k),
     dp_i/dt = F_i = -sum_j J_ij - sum_k J_ik,                  I_k = -sum_i J_ik   (into the device).
 
-`relax` follows dp/dt = F to a stationary state, `chord` improves one that is nearly right with a kept factorisation.
+`relax` follows dp/dt = F to a stationary state; `chord` improves one that is nearly right with a kept factorisation.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from numba import njit
 
 from inmateria.checks import FloatArray
 
-MAX_CHORD = 16
-"""Iterations with a kept Jacobian before it is computed anew."""
 MAX_BRISK = 60
 """Steps of a brisk relaxation before it is done carefully; 15 are usual."""
 MAX_RELAXATION = 1000
@@ -180,6 +178,24 @@ def balance(hops, energy, volts, p, rate, current, work):
     _sums(first, pair_j, lead_i, lead_k, forth, rate, current)
 
 
+@njit(inline="always")
+def imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work):
+    """`balance` at the occupations `p`; fills `energy` too: `bare`, without the holes' Coulomb term, and that term.
+
+    Becomes part of its callers: a call with so many arrays takes 5 % of the time of an iteration.
+    """
+    energy[:] = bare
+    add_product(energy, coulomb, p)
+    balance(hops, energy, volts, p, rate, current, work)
+
+
+@njit(inline="always")
+def move(p, step):
+    """Add `step` to the occupations, which stay between 0 and 1."""
+    for i in range(p.size):
+        p[i] = min(max(p[i] + step[i], 0.0), 1.0)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def slopes(hops, p, work, by_x, by_i, by_j):
     """Derivatives of every flux, pairs first, by its barrier x, p_i and p_j, from what `balance` left in `work`."""
@@ -284,9 +300,8 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
     """
     n = p.size
     dt = 1.0
-    energy = bare.copy()
-    add_product(energy, coulomb, p)
-    balance(hops, energy, volts, p, rate, current, work)
+    energy = np.empty(n)
+    imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
     by_x = np.empty(work.barrier.size)
     by_i = np.empty(work.barrier.size)
     by_j = np.empty(hops.pair_j.size)
@@ -307,11 +322,8 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
         if largest > wanted + 0.4 and dt > 1e-6:
             dt *= 0.2
             continue
-        for i in range(n):
-            p[i] = min(max(p[i] + step[i], 0.0), 1.0)
-        energy[:] = bare
-        add_product(energy, coulomb, p)
-        balance(hops, energy, volts, p, rate, current, work)
+        move(p, step)
+        imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
         if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate)) < 1e-15)):
             return count
         size = np.sqrt(np.dot(step, step))
@@ -334,100 +346,3 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
         size_before = size
         speed_before = speed
     return -limit
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def substitute(columns, pivots, x):
-    """Solve P L U x = b in place; `columns` are those of LAPACK's factors, `pivots` its exchanged rows."""
-    n = x.size
-    for j in range(n):
-        k = pivots[j]
-        x[j], x[k] = x[k], x[j]
-    for j in range(n):
-        column, y, a = columns[j, j + 1 :], x[j + 1 :], x[j]
-        for k in range(y.size):
-            y[k] -= a * column[k]
-    for j in range(n - 1, -1, -1):
-        column, y = columns[j, :j], x[:j]
-        x[j] /= columns[j, j]
-        a = x[j]
-        for k in range(y.size):
-            y[k] -= a * column[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def broyden(steps, m, step):
-    """Turn `step`, the m-th of a chord iteration, into Broyden's, and store it (Kelley's form: only steps are kept)."""
-    for k in range(1, m):
-        past = steps[k - 1]
-        step += steps[k] * (np.dot(past, step) / np.dot(past, past))
-    if m > 0:
-        past = steps[m - 1]
-        step /= max(1.0 - np.dot(past, step) / np.dot(past, past), 0.1)
-    step *= min(1.0, 0.5 / max(np.max(np.abs(step)), 1e-300))
-    steps[m] = step
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, shift, current):
-    """Solve F(p, V) = 0 from `p` with the kept factors of dF/dp and Broyden's method.
-
-    If `p` is `last_p`, the solution at `last_volts`, it is first moved along the tangent dp/dV, `shift`. On success
-    these three become those of the new solution, the tangent by Broyden's update along the way between the two.
-    `equations` is a plain tuple (hops, coulomb, fixed, phi): Numba recognises it ten times faster than a named one.
-
-    Returns
-    -------
-    iterations : int
-        Negative if they do not converge.
-    imbalance : float
-        Largest |F| before the last step, by which the currents are corrected to first order.
-    """
-    arrays, coulomb, fixed, phi = equations
-    hops = Hops(*arrays)
-    n, electrodes = phi.shape
-    entries = hops.pair_j.size + hops.lead_i.size
-    floats = np.empty((4, entries))
-    work = Work(floats[0], floats[1], np.empty(entries, dtype=np.int64), floats[2], floats[3])
-    rate, energy, step, bare, steps = np.empty(n), np.empty(n), np.empty(n), fixed.copy(), np.empty((MAX_CHORD, n))
-    way = volts - last_volts
-    known = np.all(p == last_p)
-    for i in range(n):
-        for k in range(electrodes):
-            bare[i] += phi[i, k] * volts[k]
-        if known:
-            for k in range(electrodes):
-                p[i] += shift[i, k] * way[k]
-            p[i] = min(max(p[i], 0.0), 1.0)
-    before = np.inf
-    for m in range(MAX_CHORD):
-        energy[:] = bare
-        add_product(energy, coulomb, p)
-        balance(hops, energy, volts, p, rate, current, work)
-        for i in range(n):
-            step[i] = -rate[i]
-        substitute(columns, pivots, step)
-        broyden(steps, m, step)
-        largest = np.max(np.abs(step))
-        if not largest < min(0.5, 0.5 * before if m > 2 else 2.0 * before):
-            return -m - 1, np.inf
-        for i in range(n):
-            p[i] = min(max(p[i] + step[i], 0.0), 1.0)
-        if largest < SETTLED or (largest < 10.0 * SETTLED and largest * largest < 0.1 * SETTLED * before):
-            break  # what is left is smaller than this step as this is smaller than the one before
-        before = largest
-    else:
-        return -MAX_CHORD, np.inf
-    for k in range(electrodes):
-        current[k] += np.dot(current_p[k], step)
-    square = np.dot(way, way)
-    if square > 0.0:
-        for i in range(n):
-            wrong = p[i] - last_p[i]
-            for k in range(electrodes):
-                wrong -= shift[i, k] * way[k]
-            for k in range(electrodes):
-                shift[i, k] += wrong * way[k] / square
-    last_p[:] = p
-    last_volts[:] = volts
-    return m + 1, np.max(np.abs(rate))

@@ -1,6 +1,6 @@
 """The mean field: stationary occupations and currents from rate equations with Hartree energies.
 
-Equations in `mean_field_kernel`. Smooth up to the kinks of the hop rates, with exact derivatives; compared with kinetic
+Equations in `kernel`. Smooth up to the kinks of the hop rates, with exact derivatives; compared with kinetic
 Monte Carlo in the tests. Self-exclusion (a hole does not repel itself) makes it agree with Monte Carlo; it also breaks
 detailed balance a little, so a small current flows at equal voltages: the bound is in docs/decisions.md and tested.
 """
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.mean_field import chord, small_signal, stepper
 from dnpu_models.mean_field import kernel as kernel_module
-from dnpu_models.mean_field import small_signal, stepper
 from dnpu_models.mean_field.equations import Linearisation, RateEquations
 from dnpu_models.mean_field.small_signal import ComplexArray
 from dnpu_models.mean_field.states import StationaryState
@@ -236,7 +236,7 @@ class MeanField:
                     break
                 own = _Kept(tangent, volts.copy(), p.copy(), tangent.shift.copy())
             tangent = own.tangent
-            count, imbalance = kernel_module.settle(
+            count, imbalance = chord.settle(
                 equations.arrays, volts, p, tangent.columns, tangent.pivots, tangent.current_p, own.volts, own.p,
                 own.shift, current,
             )  # fmt: skip

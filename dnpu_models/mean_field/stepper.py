@@ -10,22 +10,15 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
-from dnpu_models.mean_field.kernel import (
-    CAREFUL,
-    MAX_CHORD,
-    MAX_RELAXATION,
-    Hops,
-    Work,
-    add_product,
-    balance,
-    broyden,
-    jacobian,
-    relax,
-)
+from dnpu_models.mean_field.chord import MAX_CHORD, broyden
+from dnpu_models.mean_field.kernel import CAREFUL, MAX_RELAXATION, Hops, Work, imbalance, jacobian, move, relax
+from inmateria.checks import FloatArray
 
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
@@ -44,13 +37,27 @@ def state_size(n, electrodes, pairs, leads):
     return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def evaluate(t, voltages, params, state, out):
-    """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
+class Followed(NamedTuple):
+    """The arrays of `state`."""
 
-    Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
-    fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
-    """
+    p: FloatArray
+    rate: FloatArray
+    energy: FloatArray
+    bare: FloatArray
+    v_last: FloatArray
+    volts: FloatArray
+    current: FloatArray
+    correction: FloatArray
+    inverse: FloatArray  # (dF/dp)^-1
+    shift: FloatArray  # dp/dV
+    adjoint: FloatArray
+    work: Work
+    steps: FloatArray
+
+
+@njit(cache=True, nogil=True)
+def _equations(params):
+    """Hops, fixed energies, unit potentials and Coulomb energies, as they lie in `params`."""
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])
     pairs = int(params[N_PAIRS])
@@ -70,61 +77,77 @@ def evaluate(t, voltages, params, state, out):
     at += leads
     lead_g = params[at : at + leads]
     at += leads
-    hops = Hops(first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g)
     fixed = params[at : at + n]
     at += n
     phi = params[at : at + n * electrodes].reshape(n, electrodes)
     at += n * electrodes
     coulomb = params[at : at + n * n].reshape(n, n)
+    return Hops(first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g), fixed, phi, coulomb
 
-    at = STATE_HEADER
-    p = state[at : at + n]
-    at += n
-    rate = state[at : at + n]
-    at += n
-    energy = state[at : at + n]
-    at += n
-    bare = state[at : at + n]
-    at += n
-    v_last = state[at : at + electrodes]
-    at += electrodes
-    volts = state[at : at + electrodes]
-    at += electrodes
-    current = state[at : at + electrodes]
-    at += electrodes
-    correction = state[at : at + electrodes]
-    at += electrodes
-    inverse = state[at : at + n * n].reshape(n, n)  # (dF/dp)^-1
+
+@njit(cache=True, nogil=True)
+def _followed(params, state):
+    """The arrays of `state`."""
+    n = int(params[N_SITES])
+    electrodes = int(params[N_ELECTRODES])
+    entries = int(params[N_PAIRS]) + int(params[N_LEADS])
+    sites = state[STATE_HEADER : STATE_HEADER + 4 * n].reshape(4, n)
+    at = STATE_HEADER + 4 * n
+    ends = state[at : at + 4 * electrodes].reshape(4, electrodes)
+    at += 4 * electrodes
+    inverse = state[at : at + n * n].reshape(n, n)
     at += n * n
-    shift = state[at : at + n * electrodes].reshape(n, electrodes)  # dp/dV
+    shift = state[at : at + n * electrodes].reshape(n, electrodes)
     at += n * electrodes
     adjoint = state[at : at + n * electrodes].reshape(electrodes, n)
     at += n * electrodes
-    scratch = state[at : at + 5 * (pairs + leads)].reshape(5, pairs + leads)
+    scratch = state[at : at + 5 * entries].reshape(5, entries)
     work = Work(scratch[0], scratch[1], scratch[2].view(np.int64), scratch[3], scratch[4])
-    at += 5 * (pairs + leads)
+    at += 5 * entries
     steps = state[at : at + MAX_CHORD * n].reshape(MAX_CHORD, n)
+    return Followed(
+        sites[0], sites[1], sites[2], sites[3], ends[0], ends[1], ends[2], ends[3], inverse, shift, adjoint, work, steps
+    )
 
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _linearise(hops, coulomb, phi, f, state):
+    """Renew the inverse Jacobian and what follows from it."""
+    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, f.p, f.work)
+    f.inverse[:, :] = np.linalg.inv(rate_p)
+    f.shift[:, :] = -np.dot(f.inverse, rate_v)
+    f.adjoint[:, :] = -np.dot(current_p, f.inverse)
+    state[READY] = 1.0
+    state[EXCESS] = 0.0
+    state[REFRESHES] += 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def evaluate(t, voltages, params, state, out):
+    """Stationary currents (A, into the device) at the terminal `voltages` (V), by following the last solution.
+
+    Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
+    fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
+    """
+    hops, fixed, phi, coulomb = _equations(params)
+    arrays = _followed(params, state)
+    p, rate, energy, bare, v_last, volts, current, correction, inverse, shift, adjoint, work, steps = arrays
     if not np.all(np.isfinite(voltages)):  # linear algebra would raise, and an exception is lost in a callback
         state[FAILED] += 1.0
         out[:] = np.nan
         return
-    for k in range(electrodes):
+    for k in range(volts.size):
         volts[k] = voltages[k] / params[THERMAL_V]
     bare[:] = fixed + np.dot(phi, volts)
     if state[READY] > 0.0:  # predict: p + dp/dV (V - V_last)
-        p += np.dot(shift, volts - v_last)
-        for i in range(n):
-            p[i] = min(max(p[i], 0.0), 1.0)
+        move(p, np.dot(shift, volts - v_last))
     v_last[:] = volts
     state[SOLVES] += 1.0
     chord = 0
     refreshes = 0
     before = np.inf
     while True:
-        energy[:] = bare
-        add_product(energy, coulomb, p)
-        balance(hops, energy, volts, p, rate, current, work)
+        imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
         stale = state[READY] == 0.0 or state[EXCESS] > REFRESH_COST
         if state[READY] > 0.0:
             largest = np.max(np.abs(current))
@@ -144,25 +167,18 @@ def evaluate(t, voltages, params, state, out):
                     state[READY] = 0.0
                     out[:] = np.nan
                     return
-            rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
-            inverse[:, :] = np.linalg.inv(rate_p)
-            shift[:, :] = -np.dot(inverse, rate_v)
-            adjoint[:, :] = -np.dot(current_p, inverse)
-            state[READY] = 1.0
-            state[EXCESS] = 0.0
-            state[REFRESHES] += 1.0
+            _linearise(hops, coulomb, phi, arrays, state)
             refreshes += 1
             chord = 0
             before = np.inf
         step = -np.dot(inverse, rate)
         broyden(steps, chord, step)
-        for i in range(n):
-            p[i] = min(max(p[i] + step[i], 0.0), 1.0)
+        move(p, step)
         chord += 1
         state[ITERATIONS] += 1.0
         if chord > 2:
             state[EXCESS] += 1.0
-    for k in range(electrodes):
+    for k in range(volts.size):
         out[k] = (current[k] + correction[k]) * params[CURRENT_A]
 
 

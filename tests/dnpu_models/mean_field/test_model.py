@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from dnpu_models.interface.device import has_exact_slopes
+from dnpu_models.mean_field import chord, stepper
 from dnpu_models.mean_field import kernel as kernel_module
-from dnpu_models.mean_field import stepper
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.constants import BOLTZMANN_EV, COULOMB_EV_M, ELEMENTARY_CHARGE
 from dnpu_models.network.geometry import Electrode, Rectangle
@@ -285,7 +285,7 @@ def test_substitution_is_the_linear_solver() -> None:
         matrix, right = rng.normal(size=(n, n)), rng.normal(size=n)
         factors, pivots, _ = lapack.dgetrf(matrix)
         found = right.copy()
-        kernel_module.substitute(np.ascontiguousarray(factors.T), pivots, found)
+        chord.substitute(np.ascontiguousarray(factors.T), pivots, found)
         np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-9)
 
 
