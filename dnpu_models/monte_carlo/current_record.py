@@ -12,11 +12,15 @@ moment. Their means over a step of time are exact: only the holes that crossed a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dnpu_models.monte_carlo.trajectory import Trajectory
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
@@ -111,3 +115,40 @@ class CurrentSpectrum:
     density_A2_per_Hz: ComplexArray
     stderr_A2_per_Hz: FloatArray
     windows: int
+
+
+def record_currents(
+    network: DopantNetwork,
+    trajectory: Trajectory,
+    volts: FloatArray,
+    step_s: float,
+    steps: int,
+    progress: Callable[[int, int], None] | None,
+) -> CurrentRecord:
+    """Follow a settled trajectory through equal steps of time at `volts` (V): one setting, or the steps' edges."""
+    changing = volts.ndim == 2
+    table = np.atleast_2d(volts)
+    edges = (table - table[0]) / network.thermal_energy_eV + trajectory.energies.v
+    step = step_s * network.attempt_rate_Hz
+    entered, mirrored, hops = [], [], 0
+    portion = max(min(steps, -(-steps // 100)), 1)
+    for first in range(0, steps, portion):
+        more = min(portion, steps - first)
+        part = trajectory.record(
+            step, more, network.unit_potentials, edges[first : first + more + 1] if changing else None
+        )
+        entered.append(part.entered)
+        mirrored.append(np.diff(part.mirrored, axis=0))
+        hops += part.made
+        if progress is not None:
+            progress(first + more, steps)
+    holes = np.concatenate(entered).astype(float)
+    unit = ELEMENTARY_CHARGE / step_s
+    return CurrentRecord(
+        step_s=step_s,
+        voltages_V=volts,
+        currents_A=unit * (holes - np.concatenate(mirrored)),
+        counted_A=unit * holes,
+        hops=hops,
+        final=trajectory.occupied.copy(),
+    )

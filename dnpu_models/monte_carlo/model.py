@@ -15,36 +15,32 @@ Both are right for the mean; neither is the current at an instant, which has a d
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.mean_field.model import MeanField
-from dnpu_models.monte_carlo import graph_kernel
+from dnpu_models.monte_carlo import graph_kernel, sampling
 from dnpu_models.monte_carlo import stepper as kmc_steppable
-from dnpu_models.monte_carlo.current_record import CurrentRecord
+from dnpu_models.monte_carlo.current_record import CurrentRecord, record_currents
 from dnpu_models.monte_carlo.estimate import ConductanceEstimate, Estimate
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
 from dnpu_models.monte_carlo.reference import DirectTables, direct_tables
 from dnpu_models.monte_carlo.row_kernel import EMPTY
-from dnpu_models.monte_carlo.trajectory import Batch, Energies, Method, Trajectory
+from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import ConvergenceError, InputError
 
 BATCHES = 32
 """Batches by default: a standard error from 32 is itself good to 13 %."""
 HOPS_PER_SETTING = 200_000
-FIRST_HOPS = 1 << 15
-"""Hops of the first round when an error is asked for; each further round doubles them. With batches of 512 hops errors
-were 10 % too small, with 1024 they are right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,118 +189,34 @@ class KineticMonteCarlo:
             If no hop is possible any more: a mean current does not exist. If `until` was not reached within `hops`.
         """
         volts = self.network.check_voltages(voltages)
-        if hops is None and until is None:
-            raise InputError(
-                "hops", None, "neither hops nor an error to stop at is given", "give hops=... or until=..."
-            )
-        if until is not None and not (isinstance(until, float | int) and 0 < until < 1):
-            raise InputError("until", until, "must be a relative error between 0 and 1", "0.01 is 1 %")
-        hops = _count("hops", hops, 1) if hops is not None else 10**9
-        batches = _count("batches", batches, 2)
-        threads = _count("threads", threads, 1)
-        if hops < batches:
-            raise InputError("hops", hops, f"is less than one for each of {batches} batches", "ask for more hops")
-        if until is not None and batches % 2:
-            raise InputError("batches", batches, "must be even, as pairs are merged", "give an even number")
-        whole = isinstance(electrode, int | np.integer) and not isinstance(electrode, bool)
-        if electrode is not None and not (whole and 0 <= electrode < self.network.n_electrodes):
-            raise InputError("electrode", electrode, "is no electrode", f"give 0 to {self.network.n_electrodes - 1}")
+        plan = sampling.Plan.checked(self.network, burn_in, hops, batches, until, electrode)
+        threads = count("threads", threads)
         self._check_method(method)
         start = None if initial is None else self._initial(initial)
-        if burn_in is None:
-            planned = hops if until is None else FIRST_HOPS
-            burn_in = max(planned // 10, 50 * self.network.n_sites)
-        burn_in = _count("burn_in", burn_in, 0)
         settings = volts.reshape(-1, self.network.n_electrodes)
-        streams = _streams(seed, len(settings))
-        plan = _Plan(burn_in, hops, batches, until, electrode, method)
-        total = len(settings) * (1 if until is not None else burn_in + hops)
+        streams = sampling.streams(seed, len(settings))
+        total = len(settings) * (1 if until is not None else plan.burn_in + plan.hops)
         lock, done = Lock(), 0
 
-        def count(more: int) -> None:
+        def tick(more: int) -> None:
             nonlocal done
             with lock:
                 done += more
                 if progress is not None:
                     progress(done, total)
 
-        def one(index: int) -> _Result:
-            result = self._one(settings[index], streams[index], start, plan, count if until is None else _ignore)
+        def one(index: int) -> sampling.Sample:
+            trajectory = self._trajectory(settings[None, index], streams[index], start, method)
+            by_hops = tick if until is None else lambda _hops: None
+            found = sampling.sample(self.network, settings[index], trajectory, plan, by_hops)
             if until is not None:
-                count(1)
-            return result
+                tick(1)
+            return found
 
-        if threads == 1 or len(settings) < 2:
-            results = [one(index) for index in range(len(settings))]
-        else:
+        if threads > 1:
             _ = self._tables, self._mean_field  # made once, not by each thread
-            with ThreadPoolExecutor(min(threads, len(settings))) as pool:
-                try:
-                    results = list(pool.map(one, range(len(settings))))
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-        axes, n_sites = volts.shape[:-1], self.network.n_sites
-
-        def stacked(name: str, *shape: int) -> Any:
-            return np.array([getattr(r, name) for r in results]).reshape((*axes, *shape))
-
-        electrodes = self.network.n_electrodes
-        return Estimate(
-            value=stacked("value", electrodes),
-            stderr=stacked("stderr", electrodes),
-            counted=stacked("counted", electrodes),
-            counted_stderr=stacked("counted_stderr", electrodes),
-            batches=batches,
-            hops=stacked("hops"),
-            time_s=stacked("time_s"),
-            occupations=stacked("occupations", n_sites),
-            final=stacked("final", n_sites),
-        )
-
-    def _one(
-        self,
-        volts: FloatArray,
-        stream: np.random.SeedSequence,
-        start: NDArray[np.uint8] | None,
-        plan: _Plan,
-        count: Callable[[int], None],
-    ) -> _Result:
-        """One setting's trajectory and its currents."""
-        burn_in, hops, batches, until, electrode, method = plan
-        trajectory = self._trajectory(volts[None, :], stream, start, method)
-        if not trajectory.settle(burn_in):
-            raise self._stuck(volts, trajectory)
-        count(burn_in)
-        done: list[Batch] = []
-
-        def go_on(length: int) -> None:
-            done.append(trajectory.follow(length))
-            if done[-1].made < length:
-                raise self._stuck(volts, trajectory)
-            count(length)
-
-        if until is None:
-            for length in np.diff(np.arange(batches + 1) * hops // batches).tolist():
-                go_on(length)
-            return self._result(done, trajectory)
-        length = max(min(FIRST_HOPS, hops) // batches, 1)
-        while True:
-            while len(done) < batches:
-                go_on(length)
-            result = self._result(done, trajectory)
-            k = int(np.abs(result.value).argmax()) if electrode is None else electrode
-            if result.stderr[k] <= until * abs(result.value[k]):
-                return result
-            if 2 * length * batches > hops:
-                raise ConvergenceError(
-                    "until",
-                    until,
-                    f"was not reached within {hops} hops: e{k} has {result.value[k]:.3g} +- {result.stderr[k]:.2g} A",
-                    "allow more hops, or ask for a larger error",
-                )
-            done[:] = [_merged(a, b) for a, b in zip(done[::2], done[1::2], strict=True)]
-            length *= 2
+        samples = sampling.in_threads(one, len(settings), threads)
+        return sampling.stacked(samples, volts.shape[:-1], self.network, plan.batches)
 
     def trajectory(
         self, voltages: Any, *, seed: int | np.random.Generator, method: Method | None = None, initial: Any = None
@@ -321,12 +233,12 @@ class KineticMonteCarlo:
             raise InputError("voltages", volts.shape, "one setting at a time", "use estimate() for many")
         self._check_method(method)
         start = None if initial is None else self._initial(initial)
-        return self._trajectory(volts[None, :], _streams(seed, 1)[0], start, method)
+        return self._trajectory(volts[None, :], sampling.streams(seed, 1)[0], start, method)
 
     def _trajectory(
         self, volts: FloatArray, stream: np.random.SeedSequence, start: NDArray[np.uint8] | None, method: Method | None
     ) -> Trajectory:
-        draw, words = _split(stream)
+        draw, words = sampling.split(stream)
         weight, occupations = self._guide(volts[0])
         occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
         tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
@@ -393,44 +305,20 @@ class KineticMonteCarlo:
                 "is told by the number of voltages" if changing else "is not given, and the voltages are fixed",
                 "leave it out" if changing else "give a number of steps",
             )
-        steps = len(volts) - 1 if steps is None else _count("steps", steps, 1)
-        if not (isinstance(step_s, float | int) and 0 < step_s < np.inf):
-            raise InputError("step_s", step_s, "is no positive time", "give seconds, e.g. 1e-10")
+        steps = len(volts) - 1 if steps is None else count("steps", steps)
+        step_s = positive("step_s", step_s, "s")
         self._check_method(method)
         if method == "direct" or (changing and method == "graph"):
             raise InputError("method", method, "does not record this", "leave it out")
         if burn_in is None:
             burn_in = 50 * self.network.n_sites if initial is None else 0
-        burn_in = _count("burn_in", burn_in, 0)
+        burn_in = count("burn_in", burn_in, 0)
         start = None if initial is None else self._initial(initial)
         table = np.atleast_2d(volts)
-        trajectory = self._trajectory(table, _streams(seed, 1)[0], start, "rows" if changing else method)
+        trajectory = self._trajectory(table, sampling.streams(seed, 1)[0], start, "rows" if changing else method)
         if not trajectory.settle(burn_in, sample=False):
-            raise self._stuck(table[0], trajectory)
-        edges = (table - table[0]) / self.network.thermal_energy_eV + trajectory.energies.v
-        step = step_s * self.network.attempt_rate_Hz
-        entered, mirrored, hops = [], [], 0
-        portion = max(min(steps, -(-steps // 100)), 1)
-        for first in range(0, steps, portion):
-            count = min(portion, steps - first)
-            part = trajectory.record(
-                step, count, self.network.unit_potentials, edges[first : first + count + 1] if changing else None
-            )
-            entered.append(part.entered)
-            mirrored.append(np.diff(part.mirrored, axis=0))
-            hops += part.made
-            if progress is not None:
-                progress(first + count, steps)
-        holes = np.concatenate(entered).astype(float)
-        unit = ELEMENTARY_CHARGE / float(step_s)
-        return CurrentRecord(
-            step_s=float(step_s),
-            voltages_V=volts,
-            currents_A=unit * (holes - np.concatenate(mirrored)),
-            counted_A=unit * holes,
-            hops=hops,
-            final=trajectory.occupied.copy(),
-        )
+            raise sampling.stuck(table[0], trajectory)
+        return record_currents(self.network, trajectory, volts, step_s, steps, progress)
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)).
@@ -447,8 +335,8 @@ class KineticMonteCarlo:
         trajectory = self.trajectory(volts, seed=seed, method="rows")
         hops = 50 * net.n_sites
         if not trajectory.settle(hops):
-            raise self._stuck(volts, trajectory)
-        settled = self._result([trajectory.follow(hops), trajectory.follow(hops)], trajectory)
+            raise sampling.stuck(volts, trajectory)
+        settled = sampling.combined(net, [trajectory.follow(hops), trajectory.follow(hops)], trajectory)
         kt = net.thermal_energy_eV
         middle = float((volts / kt - trajectory.energies.v)[0])
         state = kmc_steppable.start_state(trajectory.words, volts, settled.value, trajectory.occupied)
@@ -474,31 +362,6 @@ class KineticMonteCarlo:
             raise InputError("method", method, "is unknown", "choose graph, rows or direct")
         if method == "graph" and self.network.n_sites > graph_kernel.SITES:
             raise InputError("method", method, f"takes at most {graph_kernel.SITES} sites", "choose rows")
-
-    def _result(self, done: list[Batch], trajectory: Trajectory) -> _Result:
-        time, unit = np.array([b.time for b in done]), ELEMENTARY_CHARGE * self.network.attempt_rate_Hz
-        # What one hole more would have changed: events too rare to be seen are in no batch, and in no scatter.
-        unseen = (self.network.electrode_prefactors_Hz > 0).any(axis=0) / time.sum()
-        counted, counted_error = _ratio(np.array([b.charge for b in done], dtype=float), time)
-        counted_error = np.hypot(counted_error, unseen)
-        value, error = counted, counted_error
-        samples = np.array([b.samples for b in done])
-        if samples.min() > 0:
-            rates, rates_error = _ratio(np.array([b.drift for b in done]), samples)
-            rates_error = np.hypot(rates_error, unseen)
-            if (rates_error**2).sum() <= (counted_error**2).sum():
-                value, error = rates, rates_error
-        held = np.sum([b.held for b in done], axis=0)
-        return _Result(
-            value=unit * value,
-            stderr=unit * error,
-            counted=unit * counted,
-            counted_stderr=unit * counted_error,
-            hops=sum(b.made for b in done),
-            time_s=float(time.sum()) / self.network.attempt_rate_Hz,
-            occupations=held / time.sum(),
-            final=trajectory.occupied.copy(),
-        )
 
     def currents(self, voltages: Any, seed: int | np.random.Generator = 0, hops: int = HOPS_PER_SETTING) -> FloatArray:
         """Mean electrode currents, A, positive into the device: `estimate` without its errors.
@@ -563,9 +426,7 @@ class KineticMonteCarlo:
             As `estimate`.
         """
         volts = self.network.check_voltages(voltages)
-        step = self.network.thermal_energy_eV if step_V is None else step_V
-        if not (isinstance(step, float | int) and 0 < step < np.inf):
-            raise InputError("step_V", step_V, "is no positive voltage", "give volts, e.g. 0.005")
+        step = self.network.thermal_energy_eV if step_V is None else positive("step_V", step_V, "V")
         up = np.minimum(volts[..., None, :] + step * np.eye(volts.shape[-1]), self.network.limit_V)
         down = np.maximum(volts[..., None, :] - step * np.eye(volts.shape[-1]), -self.network.limit_V)
         found = self.estimate(np.stack([up, down]), seed=seed, hops=hops, threads=threads, progress=progress)
@@ -573,21 +434,12 @@ class KineticMonteCarlo:
         return ConductanceEstimate(
             value=np.swapaxes((found.value[0] - found.value[1]) / apart, -1, -2),
             stderr=np.swapaxes(np.hypot(found.stderr[0], found.stderr[1]) / apart, -1, -2),
-            step_V=float(step),
+            step_V=step,
         )
 
     def follow(self, voltages: Any) -> FloatArray:
         """`currents` of a table of settings (n, n_electrodes): neighbours are of no help here."""
         return self.currents(voltages)
-
-    def _stuck(self, volts: FloatArray, trajectory: Trajectory) -> ConvergenceError:
-        occupied = trajectory.occupied
-        return ConvergenceError(
-            "voltages",
-            volts.tolist(),
-            f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0",
-            "raise temperature_K or hop_max_m, or bring electrodes within reach",
-        )
 
     def _initial(self, initial: Any) -> NDArray[np.uint8]:
         array = np.asarray(initial)
@@ -604,68 +456,3 @@ class KineticMonteCarlo:
         occupied = np.zeros(self.network.n_sites, dtype=np.uint8)
         occupied[rng.permutation(self.network.n_sites)[:holes]] = 1
         return occupied
-
-
-class _Plan(NamedTuple):
-    """What `estimate` was asked for."""
-
-    burn_in: int
-    hops: int
-    batches: int
-    until: float | None
-    electrode: int | None
-    method: Method | None
-
-
-def _ignore(_more: int) -> None:
-    pass
-
-
-@dataclass(frozen=True, eq=False)
-class _Result:
-    """One setting's share of an `Estimate`."""
-
-    value: FloatArray
-    stderr: FloatArray
-    counted: FloatArray
-    counted_stderr: FloatArray
-    hops: int
-    time_s: float
-    occupations: FloatArray
-    final: NDArray[np.uint8]
-
-
-def _ratio(sums: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Ratio of sums over batches, (n_batches, n) over (n_batches,), and its standard error."""
-    count, whole = len(weights), weights.sum()
-    mean = sums.sum(axis=0) / whole
-    spread = sums - mean * weights[:, None]
-    return mean, np.sqrt((spread**2).sum(axis=0) * count / (count - 1)) / whole
-
-
-def _merged(a: Batch, b: Batch) -> Batch:
-    return Batch(
-        a.made + b.made, a.time + b.time, a.charge + b.charge, a.held + b.held, a.drift + b.drift, a.samples + b.samples
-    )
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(name, value, f"must be a whole number of at least {least}", "give an int")
-    return int(value)
-
-
-def _streams(seed: int | np.random.Generator, count: int) -> list[np.random.SeedSequence]:
-    """Independent streams, one for each setting."""
-    if isinstance(seed, np.random.Generator):
-        entropy = seed.integers(0, 2**32, size=8, dtype=np.uint32).tolist()
-        return np.random.SeedSequence(entropy).spawn(count)
-    return np.random.SeedSequence(_count("seed", seed, 0)).spawn(count)
-
-
-def _split(stream: np.random.SeedSequence) -> tuple[np.random.Generator, NDArray[np.uint64]]:
-    """Return the generator for the start and the words of xoshiro256++ (never all 0, its forbidden state)."""
-    start, hopping = stream.spawn(2)
-    words = hopping.generate_state(4, np.uint64).astype(np.uint64)
-    words[0] |= np.uint64(not words.any())
-    return np.random.Generator(np.random.PCG64(start)), words
