@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,17 +37,14 @@ from lockin.averages import common_period_average
 from lockin.plan import plan_frequencies
 from netlists.reader import load_part
 
+from ...toys import random_chip
+
 Array = NDArray[np.float64]
 
 
 @cache
 def chip(width: int = 40, kinks: float = 0.1) -> ChipSurrogate:
-    """A network with random weights: 4 electrodes, currents of some nA."""
-    rng = np.random.default_rng(3)
-    sizes = (4, width, width, width, 1)
-    weights = tuple(rng.normal(0, np.sqrt(2 / a), (b, a)) for a, b in pairwise(sizes))
-    biases = tuple(rng.normal(0, kinks, b) for b in sizes[1:])
-    return ChipSurrogate(weights, biases, np.full(4, -1.0), np.full(4, 1.0), 2e-8)
+    return random_chip(4, width, width, width, 1, seed=3, scale=np.sqrt(2), kinks=kinks)
 
 
 @cache

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
 from numpy.typing import NDArray
 
 from circuits.homodyne import netlist, readings
@@ -19,7 +17,6 @@ from circuits.ngspice.engine import Engine
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.transient import Transient
 from dnpu_models.interface import pointers
-from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
@@ -29,52 +26,12 @@ from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from netlists.reader import load_part
 
+from ...toys import Linear
+
 Array = NDArray[np.float64]
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])
 AND = (-1 / np.sqrt(3),) * 3 + (np.sqrt(3),)
 LEVELS = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))
-
-
-@cache
-def linear_kernel() -> tuple[Any, Any]:
-    # Made in a function, so that the engine hands them to its worker by value: tests are no importable module.
-    @njit
-    def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
-        out[:] = 0.0
-        for k in range(voltages.size):
-            out[0] -= params[k] * voltages[k]
-
-    @njit
-    def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
-        pass
-
-    return evaluate, advance
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Output current G . V out of the first terminal."""
-
-    conductances_S: tuple[float, ...] = (0.0, 5e-8, 3e-8)
-    range_V: tuple[float, float] = (-1.0, 1.0)
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        return tuple(f"e{k}" for k in range(len(self.conductances_S)))
-
-    @property
-    def limits_V(self) -> Array:
-        return np.tile(self.range_V, (len(self.conductances_S), 1))
-
-    def currents(self, voltages: Any) -> Array:
-        volts = np.asarray(voltages, dtype=float)
-        currents = np.zeros_like(volts)
-        currents[..., 0] = -volts @ np.array(self.conductances_S)
-        return currents
-
-    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
-        count = len(self.conductances_S)
-        return SteppableKernel(*linear_kernel(), np.array(self.conductances_S), np.zeros(1), np.zeros((count, count)))
 
 
 def linear_loop(**changes: Any) -> HomodyneLoop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,18 +24,15 @@ from inmateria.errors import InputError
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from lockin.perturbation import Perturbation
 
+from ...toys import random_chip
+
 Array = NDArray[np.float64]
 INPUTS = 0.3 * np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[-0.5], [0.5], [0.5], [-0.5]])
 
 
 def chip(seed: int) -> ChipSurrogate:
-    """A small network of random weights: four electrodes within +-1 V, some 20 nA."""
-    rng = np.random.default_rng(seed)
-    sizes = (4, 12, 12, 1)
-    weights = [rng.normal(0, 1 / np.sqrt(m), (n, m)) * 1.5 for m, n in pairwise(sizes)]
-    biases = [rng.normal(0, 0.3, n) for n in sizes[1:]]
-    return ChipSurrogate(tuple(weights), tuple(biases), np.full(4, -1.0), np.full(4, 1.0), 2e-8)
+    return random_chip(4, 12, 12, 1, seed=seed, scale=1.5)
 
 
 def network_of(**fields: Any) -> DeviceNetwork:

@@ -6,7 +6,6 @@ import importlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,30 +20,13 @@ from circuits.signals.sources import Drive, Sine, Table
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.errors import ConvergenceError, EngineError, InputError, NetlistError
 
+from ...toys import linear_kernel
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with Engine(timeout_s=60) as one:
         yield one
-
-
-def linear(conductances_S: Any) -> SteppableKernel:
-    """I = G V, compiled from a closure, as a user's script or notebook has it."""
-
-    @njit
-    def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
-        n = voltages.size
-        for j in range(n):
-            out[j] = 0.0
-            for k in range(n):
-                out[j] += params[j * n + k] * voltages[k]
-
-    @njit
-    def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
-        pass
-
-    g = np.array(conductances_S, dtype=float)
-    return SteppableKernel(evaluate, advance, g.ravel(), np.zeros(1), g)
 
 
 def clock() -> SteppableKernel:
@@ -110,7 +92,7 @@ START = np.array([0.0, 0.2 + 0.5 * math.sin(math.pi / 6), 0.4])
 
 def coupled(engine: Engine, drive: Drive, step_s: float, since_s: float = 0.0) -> tuple[float, float]:
     """Largest error of the currents, relative; and the error of the voltages told, V."""
-    co = CoSimulation(linear(G), ["n0", "n1", "n2"], START, drive)
+    co = CoSimulation(linear_kernel(G), ["n0", "n1", "n2"], START, drive)
     run = engine.transient(SINES, stop_s=2e-3, max_step_s=step_s, save=["i(v0)"], cosimulation=co)
     volts = np.stack([run[f"v(n{k})"] for k in range(3)], axis=1)
     exact = volts @ G.T
@@ -147,7 +129,7 @@ def test_a_constant_without_drive_is_exact(engine: Engine) -> None:
 def test_a_resistive_divider_within_the_limit(engine: Engine) -> None:
     """G R = 0.1, the limit: 1 V behind R loses V/(1 + G R); the explicit current lags by one step at most."""
     resistance, conductance = 1e3, 1e-4
-    co = CoSimulation(linear([[conductance]]), ["b"], np.zeros(1), source_ohm=resistance)
+    co = CoSimulation(linear_kernel([[conductance]]), ["b"], np.zeros(1), source_ohm=resistance)
     assert co.loop_gain == pytest.approx(LOOP_GAIN_LIMIT)
     deck = f"divider\nV1 a 0 1\nR1 a b {resistance}\n{OPTIONS}"
     run = engine.transient(deck, stop_s=1e-3, max_step_s=1e-5, save=["v(b)"], cosimulation=co)
@@ -156,21 +138,21 @@ def test_a_resistive_divider_within_the_limit(engine: Engine) -> None:
 
 def test_a_loop_gain_above_the_limit_is_refused() -> None:
     with pytest.raises(InputError, match="loop gain") as caught:
-        CoSimulation(linear([[1e-2]]), ["b"], np.zeros(1), source_ohm=1e3)
+        CoSimulation(linear_kernel([[1e-2]]), ["b"], np.zeros(1), source_ohm=1e3)
     assert "10" in str(caught.value)
     with pytest.raises(InputError, match="loop gain"):
-        CoSimulation(linear([[math.nan]]), ["b"], np.zeros(1), source_ohm=1e3)
+        CoSimulation(linear_kernel([[math.nan]]), ["b"], np.zeros(1), source_ohm=1e3)
 
 
 def test_terminals_and_nodes_must_agree() -> None:
     with pytest.raises(InputError, match="terminals"):
-        CoSimulation(linear(G), ["a", "b"], np.zeros(2))
+        CoSimulation(linear_kernel(G), ["a", "b"], np.zeros(2))
     with pytest.raises(InputError, match="terminals"):
-        CoSimulation(linear(G), ["a", "b", "c"], np.zeros(2))
+        CoSimulation(linear_kernel(G), ["a", "b", "c"], np.zeros(2))
 
 
 def test_a_circuit_cannot_take_the_place_of_the_device(engine: Engine, tmp_path: Path) -> None:
-    co = CoSimulation(linear([[1e-9]]), ["b"], np.zeros(1))
+    co = CoSimulation(linear_kernel([[1e-9]]), ["b"], np.zeros(1))
     with pytest.raises(NetlistError):
         engine.transient(
             "t\nV1 b 0 1\nV2 c 0 external", stop_s=1e-3, max_step_s=1e-5, save=[], cosimulation=co, folder=tmp_path

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -36,6 +35,8 @@ from lockin.demodulate import demodulate_trace, gradient
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.settings import LockInSettings
 from lockin.theory import noise_variance
+
+from ...toys import linear_kernel, random_chip
 
 Array = NDArray[np.float64]
 FALSE_ALARM = 1e-5
@@ -183,13 +184,9 @@ def test_bad_input_is_refused(nodes: list[str], seed: int, said: str) -> None:
 
 
 def devices() -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    chip = ChipSurrogate(
-        (rng.normal(size=(6, 3)), rng.normal(size=(1, 6))), (np.zeros(6), np.zeros(1)), -np.ones(3), np.ones(3), 1e-8
-    )
     return {
         "open": OpenCircuit(("a", "b")),
-        "chip": chip,
+        "chip": random_chip(3, 6, 1, seed=0),
         "mean field": MeanField(DopantNetwork.random(seed=0, acceptors=40)),
         "noisy": NoisyDevice(OpenCircuit(("a", "b")), PUBLISHED, (1,)),
     }
@@ -221,24 +218,10 @@ def test_ready_made_c_functions_add_the_noise_to_the_devices_currents(name: str)
     np.testing.assert_allclose(found - inner.currents(volts), noise, atol=1e-9 * np.std(noise[:, 0]) + 1e-18)
 
 
-def user_kernel() -> SteppableKernel:
-    """A conductance to ground without C functions of its own, compiled from a closure as a user's script has it."""
-
-    @njit
-    def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
-        out[0] = params[0] * voltages[0]
-
-    @njit
-    def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
-        state[0] += 1.0
-
-    return SteppableKernel(evaluate, advance, np.array([1e-6]), np.zeros(1), np.array([[1e-6]]))
-
-
 def test_a_users_device_can_be_noisy_in_ngspice(engine: Engine) -> None:
     class Users(OpenCircuit):
         def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
-            return user_kernel()
+            return linear_kernel([[1e-6]])
 
     kernel = NoisyDevice(Users(("a",)), PUBLISHED, (0,)).kernel(np.full(1, 0.5), seed=2)
     run = engine.transient(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
+
+from ...toys import random_chip
 
 Find = Callable[[str], Path]
 SIDE = 60e-9
@@ -58,11 +59,7 @@ def disc() -> DopantNetwork:
 
 
 def made_up_chip() -> ChipSurrogate:
-    rng = np.random.default_rng(7)
-    sizes = (4, 12, 9, 1)
-    weights = [rng.normal(0, 1 / np.sqrt(a), (b, a)) for a, b in pairwise(sizes)]
-    biases = [rng.normal(0, 0.3, b) for b in sizes[1:]]
-    return ChipSurrogate(tuple(weights), tuple(biases), [-1.2, -0.7, 0.1, -0.4], [0.6, 0.3, 0.9, -0.1], 2e-8)
+    return random_chip(4, 12, 9, 1, seed=7, low_V=[-1.2, -0.7, 0.1, -0.4], high_V=[0.6, 0.3, 0.9, -0.1])
 
 
 # name: how it is made from data, what it claims beyond what it offers

@@ -26,6 +26,8 @@ from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import choose_start, learn
 from learning.tasks.boolean import BooleanTask
 
+from ...toys import OneOutput
+
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
@@ -37,27 +39,8 @@ def learned(bench: Bench) -> TrainingResult:
     return learn(Experiment(bench, BooleanTask("AND")), rng=np.random.default_rng(0), engine="twin")
 
 
-class Fixed:
-    """A device with eight terminals that is asked for static currents only: out of the first, `slope` times V."""
-
-    def __init__(self, slope: Any) -> None:
-        self.slope = np.asarray(slope, dtype=float)
-        self.asked = 0
-
-    terminals = tuple(f"e{k}" for k in range(8))
-    limits_V = np.tile([-1.0, 1.0], (8, 1))
-
-    def currents(self, voltages: Any) -> Any:
-        volts = np.asarray(voltages, dtype=float)
-        self.asked += int(np.prod(volts.shape[:-1]))
-        currents = np.zeros_like(volts)
-        currents[..., 0] = -(volts @ self.slope)
-        return currents
-
-    follow = currents
-
-
-AND_EVERYWHERE = [0, 0, 2e-9, 0, 0, 0, 2e-9, 0]  # linear in both inputs: AND with margin 0.5 wherever one looks
+# Linear in both inputs: AND with margin 0.5 wherever one looks.
+AND_EVERYWHERE = np.array([0, 0, 2e-9, 0, 0, 0, 2e-9, 0])
 
 
 def test_and_is_learned_on_the_default_device(bench: Bench, learned: TrainingResult) -> None:
@@ -128,7 +111,7 @@ def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
 
 
 def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> None:
-    bench = Bench(Fixed(AND_EVERYWHERE))  # type: ignore[arg-type]
+    bench = Bench(OneOutput(lambda volts: volts @ AND_EVERYWHERE))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="nothing to learn"):
         choose_start(Experiment(bench, BooleanTask("AND"), HgeSettings(looks=2)), np.random.default_rng(0))
     start = choose_start(Experiment(bench, BooleanTask("XOR"), HgeSettings(looks=2)), np.random.default_rng(0))
@@ -350,7 +333,7 @@ def test_settings_and_levels_follow_each_range() -> None:
     assert default_bench().task("AND") == BooleanTask("AND", (0.5, 0.5))
     with pytest.raises(InputError, match="not measured; take the output from out"):
         Bench(chip(), 1, (2, 3))
-    endless = Fixed(np.zeros(8))
+    endless = OneOutput(lambda volts: np.zeros(volts.shape[:-1]))
     endless.limits_V = np.tile([-np.inf, np.inf], (8, 1))
     with pytest.raises(InputError, match="give the device limits"):
         Bench(endless).start_limits_V(0.6)  # type: ignore[arg-type]

@@ -16,28 +16,9 @@ from learning.searches.search import search
 from learning.tasks.boolean import BooleanTask
 from learning.trace import settled_loss
 
+from ...toys import OneOutput
+
 METHODS = ("random", "differences", "spsa", "evolution")
-
-
-class Made:
-    """Eight terminals; the current out of the first is a given function of the voltages (m, 8), A."""
-
-    terminals = tuple(f"e{k}" for k in range(8))
-    limits_V = np.tile([-1.0, 1.0], (8, 1))
-
-    def __init__(self, function: Any) -> None:
-        self.function = function
-        self.asked = 0
-
-    def currents(self, voltages: Any) -> Any:
-        volts = np.asarray(voltages, dtype=float)
-        self.asked += int(np.prod(volts.shape[:-1]))
-        assert np.all(np.abs(volts) <= 1 + 1e-12), "beyond the device's range"
-        currents = np.zeros_like(volts)
-        currents[..., 0] = -self.function(volts)
-        return currents
-
-    follow = currents
 
 
 def sum_and_product(volts: Any) -> Any:
@@ -53,7 +34,7 @@ def nothing(volts: Any) -> Any:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_presentation_is_counted_and_the_budget_is_kept(method: str) -> None:
     for budget, used in ((400, 400), (403, 400), (4, 4)):
-        device = Made(nothing)
+        device = OneOutput(nothing)
         bench = Bench(device)  # type: ignore[arg-type]
         result = search(
             Experiment(bench, BooleanTask("XOR")), method, device_evaluations=budget, rng=np.random.default_rng(0)
@@ -67,7 +48,7 @@ def test_every_presentation_is_counted_and_the_budget_is_kept(method: str) -> No
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_search_ends_at_the_first_setting_that_is_the_gate(method: str) -> None:
-    easy = Bench(Made(lambda v: 2e-9 * (v[..., 2] + v[..., 6])))  # type: ignore[arg-type]
+    easy = Bench(OneOutput(lambda v: 2e-9 * (v[..., 2] + v[..., 6])))  # type: ignore[arg-type]
     for gate in ("AND", "NAND"):  # the polarity is free
         result = search(
             Experiment(easy, BooleanTask(gate)), method, device_evaluations=400, rng=np.random.default_rng(0)
@@ -81,7 +62,7 @@ def test_a_search_ends_at_the_first_setting_that_is_the_gate(method: str) -> Non
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_finds_the_way_to_xor(method: str) -> None:
     """Without biases 5 (w + 0.2) > 6 (0.9 - w): e1 above 0.4, which few of the settings drawn have."""
-    bench = Bench(Made(sum_and_product))  # type: ignore[arg-type]
+    bench = Bench(OneOutput(sum_and_product))  # type: ignore[arg-type]
     task = BooleanTask("XOR")
     result = search(Experiment(bench, task), method, device_evaluations=4000, rng=np.random.default_rng(2))
     assert result.success
@@ -90,7 +71,7 @@ def test_each_method_finds_the_way_to_xor(method: str) -> None:
 
 
 def test_forward_differences_are_slopes_of_the_loop_s_loss() -> None:
-    bench = Bench(Made(sum_and_product))  # type: ignore[arg-type]
+    bench = Bench(OneOutput(sum_and_product))  # type: ignore[arg-type]
     task = BooleanTask("XOR")
     meter = Meter(Experiment(bench, task), SearchSettings(), 10_000, np.random.default_rng(0))
     meter.noise_A = 0.0
@@ -122,7 +103,7 @@ def test_the_loss_is_the_loop_s() -> None:
 
 
 def test_readings_have_the_noise_of_one_window() -> None:
-    bench = Bench(Made(nothing))  # type: ignore[arg-type]
+    bench = Bench(OneOutput(nothing))  # type: ignore[arg-type]
     meter = Meter(Experiment(bench, BooleanTask("XOR")), SearchSettings(), 8000, np.random.default_rng(1))
     read = meter.measure_many(np.zeros((2000, 7)))
     # 8000 normal values: their rms has a relative error of 1/sqrt(16000); five of these, 6e-7 false alarms.
@@ -143,7 +124,7 @@ def test_and_is_found_on_the_default_device_and_repeats() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    bench = Bench(Made(nothing))  # type: ignore[arg-type]
+    bench = Bench(OneOutput(nothing))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="random, differences, spsa, evolution"):
         search(Experiment(bench, BooleanTask("XOR")), "luck", device_evaluations=100, rng=rng)
