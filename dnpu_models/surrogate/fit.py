@@ -20,7 +20,7 @@ from dnpu_models.interface.device import Device, follow_path, known_terminals
 from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.samples import export_io_dat
 from dnpu_models.surrogate.training import TrainedNetwork, train_network
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count
 from inmateria.errors import ConvergenceError, InputError
 
 STEP = 0.05
@@ -205,36 +205,20 @@ def fit_surrogate(
     names = tuple(device.terminals)
     measured = _measured(device, output, measured)
     low, high = _ranges(device, output, ranges_V)
-    sizes = tuple(_whole(f"hidden[{k}]", size) for k, size in enumerate(hidden))
+    sizes = tuple(count(f"hidden[{k}]", size) for k, size in enumerate(hidden))
     if not sizes:
         raise InputError("hidden", sizes, "leaves a linear function", "give at least one layer's neurons")
     if samples is None:
         samples = SAMPLES_FOLLOWED if hasattr(device, "follow") else SAMPLES_SINGLE
-    samples, epochs, seed = _whole("samples", samples), _whole("epochs", epochs), _whole("seed", seed, 0)
+    samples, epochs, seed = count("samples", samples), count("epochs", epochs), count("seed", seed, 0)
     if samples < FEWEST:
         raise InputError("samples", samples, "is too few", f"give at least {FEWEST}")
     aside = max(int(HELD_OUT * samples), FEWEST)
     *streams, training = np.random.SeedSequence(seed).spawn(4)
-    total, done = samples + 2 * aside, 0
-
-    def sampled(count: int, stream: np.random.SeedSequence) -> Samples:
-        nonlocal done
-        rng = np.random.default_rng(stream)
-        choose = triangle_path if hasattr(device, "follow") else sobol_points
-        volts = np.insert(choose(low, high, count, rng), output, 0.0, axis=1)
-        parts = []
-        chunk = _CHUNK_STOCHASTIC if hasattr(device, "estimate") else _CHUNK
-        for start in range(0, count, chunk):
-            part = volts[start : start + chunk]
-            parts.append(_answers(device, part, rng, hops, until, threads))
-            done += len(part)
-            if progress is not None:
-                progress("sampling", done, total)
-        currents, errors = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return Samples(volts, currents, errors)
-
+    sampler = _Sampler(device, output, low, high, hops, until, threads, samples + 2 * aside, progress)
     trained, validation, held_out = (
-        sampled(count, stream) for count, stream in zip((samples, aside, aside), streams, strict=True)
+        sampler.take(size, np.random.default_rng(stream))
+        for size, stream in zip((samples, aside, aside), streams, strict=True)
     )
 
     def known(part: Samples) -> tuple[FloatArray, FloatArray]:
@@ -272,30 +256,51 @@ def _conserving(network: TrainedNetwork, misfit: FloatArray) -> tuple[tuple[Floa
     return (*network.weights[:-1], weight), (*network.biases[:-1], bias)
 
 
-def _answers(
-    device: Any, volts: FloatArray, rng: np.random.Generator, hops: int | None, until: float | None, threads: int
-) -> tuple[FloatArray, FloatArray]:
-    """Currents at the settings and their standard errors, A.
+@dataclass
+class _Sampler:
+    """Asks a device at settings within its ranges and tells how far it is."""
 
-    Raises
-    ------
-    ConvergenceError
-        If one is not finite.
-    """
-    if hasattr(device, "estimate"):
-        if hops is None and until is None:
-            hops = KMC_HOPS
-        estimate = device.estimate(volts, seed=rng, hops=hops, until=until, threads=threads)
-        currents, errors = estimate.value, estimate.stderr
-    else:
-        currents = follow_path(device, volts)
-        errors = np.zeros(volts.shape)
-    lost = np.nonzero(~np.isfinite(currents + errors).all(axis=1))[0]
-    if len(lost):
-        raise ConvergenceError(
-            "voltages", np.round(volts[lost[0]], 4).tolist(), "the device has no finite current", "narrow ranges_V"
-        )
-    return currents, errors
+    device: Any
+    output: int
+    low: FloatArray
+    high: FloatArray
+    hops: int | None
+    until: float | None
+    threads: int
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def take(self, size: int, rng: np.random.Generator) -> Samples:
+        """So many settings and the device's answers."""
+        choose = triangle_path if hasattr(self.device, "follow") else sobol_points
+        volts = np.insert(choose(self.low, self.high, size, rng), self.output, 0.0, axis=1)
+        chunk = _CHUNK_STOCHASTIC if hasattr(self.device, "estimate") else _CHUNK
+        parts = []
+        for start in range(0, size, chunk):
+            part = volts[start : start + chunk]
+            parts.append(self._answers(part, rng))
+            self.done += len(part)
+            if self.progress is not None:
+                self.progress("sampling", self.done, self.total)
+        currents, errors = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Samples(volts, currents, errors)
+
+    def _answers(self, volts: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Currents at the settings and their standard errors, A; `ConvergenceError` if one is not finite."""
+        if hasattr(self.device, "estimate"):
+            hops = KMC_HOPS if self.hops is None and self.until is None else self.hops
+            estimate = self.device.estimate(volts, seed=rng, hops=hops, until=self.until, threads=self.threads)
+            currents, errors = estimate.value, estimate.stderr
+        else:
+            currents = follow_path(self.device, volts)
+            errors = np.zeros(volts.shape)
+        lost = np.nonzero(~np.isfinite(currents + errors).all(axis=1))[0]
+        if len(lost):
+            raise ConvergenceError(
+                "voltages", np.round(volts[lost[0]], 4).tolist(), "the device has no finite current", "narrow ranges_V"
+            )
+        return currents, errors
 
 
 def _error(chip: ChipSurrogate, samples: Samples) -> HeldOutError:
@@ -316,9 +321,7 @@ def _error(chip: ChipSurrogate, samples: Samples) -> HeldOutError:
 
 
 def _measured(device: Device, output: int, measured: Sequence[int] | None) -> list[int]:
-    count = len(device.terminals)
-    if not 0 <= output < count:
-        raise InputError("output", output, "is no terminal", f"give 0 to {count - 1}")
+    count("output", output, 0, len(device.terminals) - 1)
     known = list(known_terminals(device))
     chosen = known if measured is None else list(measured)
     if output not in chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(known):
@@ -330,17 +333,12 @@ def _measured(device: Device, output: int, measured: Sequence[int] | None) -> li
 
 def _ranges(device: Any, output: int, ranges_V: Any) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest voltage of each activation electrode."""
-    count = len(device.terminals)
     allowed = np.delete(np.asarray(device.limits_V, dtype=float), output, axis=0)
-    if ranges_V is None:
-        ranges = allowed
-    else:
-        try:
-            ranges = np.broadcast_to(np.asarray(ranges_V, dtype=float), allowed.shape)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                "ranges_V", ranges_V, f"is no (low, high) for {count - 1} activation electrodes", "check it"
-            ) from error
+    try:
+        ranges = np.broadcast_to(np.asarray(allowed if ranges_V is None else ranges_V, dtype=float), allowed.shape)
+    except (TypeError, ValueError):
+        problem = f"is no (low, high) for {len(allowed)} activation electrodes"
+        raise InputError("ranges_V", ranges_V, problem, "check it") from None
     if not np.all(np.isfinite(ranges)):
         raise InputError("ranges_V", ranges.tolist(), "must be finite", "give (low, high) in V")
     if np.any(ranges[:, 0] >= ranges[:, 1]):
@@ -354,9 +352,3 @@ def _source(device: Any, samples: int, seed: int) -> str:
     network = getattr(device, "network", None)
     about = "" if network is None else f" (preset {network.preset}, seed {network.seed})"
     return f"fit_surrogate to {type(device).__name__}{about}, {samples} samples, seed {seed}"
-
-
-def _whole(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(name, value, f"must be a whole number of at least {least}", "give an int")
-    return int(value)
