@@ -79,7 +79,7 @@ def array(field: str, value: Any, shape: tuple[Any, ...], dtype: Any = np.float6
     last = found.shape[max(found.ndim - len(lengths), 0) :] if len(lengths) < len(shape) else found.shape
     if len(last) != len(lengths) or any(n not in (None, m) for n, m in zip(lengths, last, strict=True)):
         wanted = ", ".join("..." if n is ... else "n" if n is None else str(n) for n in shape)
-        raise InputError(field, found.shape, "has another shape than is wanted", f"give an array ({wanted})")
+        raise InputError(field, found.shape, f"has not the shape ({wanted})", "check the array")
     with np.errstate(over="ignore"):
         found = np.array(found, dtype=dtype, order="C")
     if not np.all(np.isfinite(found)):

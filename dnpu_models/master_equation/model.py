@@ -47,7 +47,7 @@ from dnpu_models.master_equation.gth_elimination import SMALLEST, Elimination, u
 from dnpu_models.master_equation.transitions import Transitions
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 
@@ -182,9 +182,7 @@ class MasterEquation:
                     "give `holes`, raise hop_max_m, or bring electrodes within reach",
                 )
         else:
-            n = self.network.n_sites
-            if isinstance(holes, bool | np.bool_) or not isinstance(holes, int | np.integer) or not 0 <= holes <= n:
-                raise InputError("holes", holes, f"must be a whole number from 0 to {n}", "give an int")
+            count("holes", holes, 0, self.network.n_sites)
             if contacts:
                 raise InputError(
                     "holes",

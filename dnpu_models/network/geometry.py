@@ -10,13 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inmateria.checks import FloatArray, is_number
-from inmateria.errors import InputError
-
-
-def _positive(field: str, value: float) -> None:
-    if not (is_number(value) and np.isfinite(value) and value > 0):
-        raise InputError(field, value, "must be a positive, finite length in metres", "give it in SI units")
+from inmateria import checks
+from inmateria.checks import FloatArray, finite, not_negative, positive
 
 
 @dataclass(frozen=True)
@@ -36,9 +31,9 @@ class Electrode:
     width_m: float = 0.0
 
     def __post_init__(self) -> None:
-        numbers = (self.x_m, self.y_m, self.width_m)
-        if not all(is_number(v) and np.isfinite(v) for v in numbers) or self.width_m < 0:
-            raise InputError("electrode", self, "position and width must be finite, the width not negative", "check it")
+        finite("x_m", self.x_m, "m")
+        finite("y_m", self.y_m, "m")
+        not_negative("width_m", self.width_m, "m")
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Disc:
     radius_m: float
 
     def __post_init__(self) -> None:
-        _positive("radius_m", self.radius_m)
+        positive("radius_m", self.radius_m, "m")
 
     def ring_of_electrodes(self, count: int, width_m: float) -> tuple[Electrode, ...]:
         """`count` equal contacts of `width_m` (arc length, m), evenly spaced; number 0 at angle 0.
@@ -58,8 +53,7 @@ class Disc:
         InputError
             If `count` is no positive whole number.
         """
-        if not is_number(count) or count < 1 or count != int(count):
-            raise InputError("count", count, "must be a whole number of at least 1", "8 is usual")
+        checks.count("count", count)
         angles = 2 * np.pi * np.arange(count) / count
         r = self.radius_m
         return tuple(Electrode(float(r * np.cos(a)), float(r * np.sin(a)), width_m) for a in angles)
@@ -116,8 +110,8 @@ class Rectangle:
     height_m: float
 
     def __post_init__(self) -> None:
-        _positive("width_m", self.width_m)
-        _positive("height_m", self.height_m)
+        positive("width_m", self.width_m, "m")
+        positive("height_m", self.height_m, "m")
 
     def contains(self, points: FloatArray) -> NDArray[np.bool_]:
         """Whether each of the (n, 2) points (m) lies inside (boundary included)."""

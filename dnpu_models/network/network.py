@@ -24,7 +24,7 @@ import numpy as np
 from dnpu_models.network.constants import BOLTZMANN_EV, COULOMB_EV_M
 from dnpu_models.network.electrostatics import unit_potentials
 from dnpu_models.network.geometry import Disc, Electrode, Rectangle, Shape
-from inmateria.checks import FloatArray, is_number
+from inmateria.checks import FloatArray, array, count, not_negative, positive
 from inmateria.errors import InputError
 
 COLDEST_K = 1e-3
@@ -168,18 +168,18 @@ class DopantNetwork:
             off = np.hypot(*(self.shape.boundary_point(self.shape.arc_position(centre)) - centre)[0])
             if off > OFF_BOUNDARY * self.shape.perimeter_m:
                 raise InputError("electrodes", e, f"lies {off:.3g} m off the boundary", "place it on the boundary")
-        for name in ("hop_min_m", "hop_max_m"):
-            if not is_number(getattr(self, name)):
-                raise InputError(name, getattr(self, name), "must be a length in m", "give a number")
-        for name in ("temperature_K", "localisation_m", "relative_permittivity", "attempt_rate_Hz", "limit_V"):
-            value = getattr(self, name)
-            if not is_number(value) or not value > 0 or (name != "limit_V" and not np.isfinite(value)):
-                raise InputError(name, value, "must be positive and finite", "give it in SI units")
+        not_negative("hop_min_m", self.hop_min_m, "m")
+        units = {"temperature_K": "K", "localisation_m": "m", "relative_permittivity": "1", "attempt_rate_Hz": "Hz"}
+        for name, unit in units.items():
+            positive(name, getattr(self, name), unit)
+        for name, unit in {"hop_max_m": "m", "limit_V": "V"}.items():
+            if getattr(self, name) != np.inf:
+                positive(name, getattr(self, name), unit)
         if self.temperature_K < COLDEST_K:
             raise InputError(
                 "temperature_K", self.temperature_K, "makes all rates underflow", f"stay above {COLDEST_K} K"
             )
-        if not 0 <= self.hop_min_m < self.hop_max_m:
+        if not self.hop_min_m < self.hop_max_m:
             raise InputError("hop_min_m", self.hop_min_m, f"must lie in [0, hop_max_m = {self.hop_max_m})", "lower it")
         outside = np.nonzero(~self.shape.contains(acceptors))[0]
         if len(outside):
@@ -200,15 +200,10 @@ class DopantNetwork:
             self._array("unit_potentials", self.unit_potentials, (len(acceptors), len(self.electrodes)))
 
     def _array(self, name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
-        array = _floats(name, value)
-        wanted = tuple(n if k is None else k for n, k in zip(array.shape, shape, strict=False))
-        if array.ndim != len(shape) or array.shape != wanted:
-            raise InputError(name, array.shape, f"has the wrong shape, {shape} is wanted", "check the array")
-        if not np.all(np.isfinite(array)):
-            raise InputError(name, "NaN or infinity", "must be finite", "check the array")
-        array.setflags(write=False)
-        object.__setattr__(self, name, array)
-        return array
+        values: FloatArray = array(name, value, shape)
+        values.setflags(write=False)
+        object.__setattr__(self, name, values)
+        return values
 
     @classmethod
     def random(cls, *, seed: int, preset: str = "tertilt2022", **changes: Any) -> Self:
@@ -237,17 +232,12 @@ class DopantNetwork:
                     name, changes[name], "is no field of a preset", f"choose from {', '.join(sorted(known))}"
                 )
         recipe = replace(PRESETS[preset], **changes)
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-            raise InputError("seed", seed, "must be a whole number of at least 0", "give an int")
+        count("seed", seed, 0)
         if not isinstance(recipe.shape, Disc | Rectangle):
             raise InputError("shape", recipe.shape, "is no shape", "give a Disc or a Rectangle")
-        if not is_number(recipe.disorder_eV) or not (recipe.disorder_eV >= 0 and np.isfinite(recipe.disorder_eV)):
-            raise InputError("disorder_eV", recipe.disorder_eV, "must be finite and not negative", "give it in eV")
-        for name in ("acceptors", "donors"):
-            count = getattr(recipe, name)
-            whole = is_number(count) and np.isfinite(count) and count == int(count)
-            if not whole or count < (1 if name == "acceptors" else 0):
-                raise InputError(name, count, "an empty device conducts nothing", "give a positive whole number")
+        not_negative("disorder_eV", recipe.disorder_eV, "eV")
+        count("acceptors", recipe.acceptors)
+        count("donors", recipe.donors, 0)
         rng = np.random.default_rng(seed)
         return cls(
             acceptors_m=recipe.shape.sample(rng, recipe.acceptors),
@@ -336,24 +326,8 @@ class DopantNetwork:
         InputError
             If the last axis is not one voltage per electrode, or a voltage is not finite or beyond the limit.
         """
-        array = _floats("voltages", voltages)
-        if array.ndim == 0 or array.shape[-1] != self.n_electrodes:
-            raise InputError(
-                "voltages", array.shape, f"one voltage for each of {self.n_electrodes} electrodes is wanted", "check it"
-            )
-        if not np.all(np.isfinite(array)):
-            raise InputError("voltages", "NaN or infinity", "must be finite", "check the array")
-        worst = float(np.max(np.abs(array), initial=0.0))
+        volts: FloatArray = array("voltages", voltages, (..., self.n_electrodes))
+        worst = float(np.max(np.abs(volts), initial=0.0))
         if worst > self.limit_V * (1 + 1e-9):
             raise InputError("voltages", worst, f"is beyond the device's limit of +-{self.limit_V:g} V", "lower it")
-        return array
-
-
-def _floats(name: str, value: Any) -> FloatArray:
-    """A copy of the value as floats, or an error that names it."""
-    try:
-        if np.iscomplexobj(value):
-            raise TypeError("complex")
-        return np.array(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(name, type(value).__name__, "holds no table of real numbers", "give an array") from error
+        return volts

@@ -10,7 +10,7 @@ import numpy as np
 from dnpu_models.interface.device import Steppable, SteppableKernel
 from dnpu_models.noise import kernel as noise_kernel
 from dnpu_models.noise.spectrum import NoiseSpectrum
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
 
 
@@ -48,17 +48,15 @@ class NoisyDevice:
 
     def __post_init__(self) -> None:
         noisy = getattr(self.device, "measured", None) if self.noisy is None else self.noisy
-        count = len(self.device.terminals)
         names = ", ".join(f"{k} ({name})" for k, name in enumerate(self.device.terminals))
         if noisy is None:
             raise InputError("noisy", None, "the device has no measured terminal", f"name terminals out of {names}")
-        noisy = tuple(noisy)
-        named = noisy if self.returned is None else (*noisy, self.returned)
-        whole = all(isinstance(k, int | np.integer) and not isinstance(k, bool) and 0 <= k < count for k in named)
-        if not noisy or not whole or len(set(named)) != len(named):
-            field, value = ("noisy", noisy) if self.returned is None else ("noisy, returned", (noisy, self.returned))
-            raise InputError(field, value, "are no different terminals of the device", f"take some of {names}")
-        object.__setattr__(self, "noisy", tuple(int(k) for k in noisy))
+        last = len(self.device.terminals) - 1
+        chosen = tuple(count("noisy", k, 0, last) for k in noisy)
+        named = chosen if self.returned is None else (*chosen, count("returned", self.returned, 0, last))
+        if not chosen or len(set(named)) != len(named):
+            raise InputError("noisy", named, "are no different terminals of the device", f"take some of {names}")
+        object.__setattr__(self, "noisy", chosen)
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else the device beneath offers."""
@@ -150,13 +148,13 @@ class OpenCircuit:
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form; `seed` is not needed."""
-        count, place = len(self.terminals), noise_kernel.__name__
+        terminals, place = len(self.terminals), noise_kernel.__name__
         return SteppableKernel(
             noise_kernel.open_evaluate,
             noise_kernel.open_advance,
             np.zeros(1),
             np.zeros(1),
-            np.zeros((count, count)),
+            np.zeros((terminals, terminals)),
             (f"{place}:c_open_evaluate", f"{place}:c_open_advance"),
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.noise import kernel as noise_kernel
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, array, count, finite, not_negative, number_of, positive
 from inmateria.errors import InputError
 
 PUBLISHED_A2_PER_HZ = 1e-23
@@ -64,24 +64,14 @@ class NoiseSpectrum:
     bandwidth_Hz: float = float("inf")
 
     def __post_init__(self) -> None:
-        for name in ("white_A2_per_Hz", "flicker_A2_per_Hz"):
-            value = _number(name, getattr(self, name), "give a density in A^2/Hz (1 nA^2/Hz is 1e-18 A^2/Hz)")
-            if value < 0:
-                raise InputError(name, value, "is negative", "give the one-sided density in A^2/Hz")
-        for name in ("flicker_Hz", "bandwidth_Hz"):
-            value = getattr(self, name)
-            if name == "bandwidth_Hz" and value == np.inf:
-                continue
-            if not _number(name, value, "give a frequency in Hz") > 0:
-                raise InputError(name, value, "is no positive frequency", "give it in Hz")
-        if not 0.5 <= _number("exponent", self.exponent, "take 1 for 1/f noise") <= 1.5:
+        not_negative("white_A2_per_Hz", self.white_A2_per_Hz, "A^2/Hz (1 nA^2/Hz is 1e-18 A^2/Hz)")
+        not_negative("flicker_A2_per_Hz", self.flicker_A2_per_Hz, "A^2/Hz (1 nA^2/Hz is 1e-18 A^2/Hz)")
+        positive("flicker_Hz", self.flicker_Hz, "Hz")
+        if self.bandwidth_Hz != np.inf:
+            positive("bandwidth_Hz", self.bandwidth_Hz, "Hz")
+        if not 0.5 <= number_of("exponent", self.exponent, "1") <= 1.5:
             raise InputError("exponent", self.exponent, "lies outside 0.5 to 1.5", "take 1 for 1/f noise")
-        try:
-            low, high = (_number("band_Hz", f, "give two frequencies in Hz") for f in self.band_Hz)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError("band_Hz", self.band_Hz, "is no pair", "give the lowest and highest frequency") from None
+        low, high = array("band_Hz", self.band_Hz, (2,))
         if not 0 < low < high or high / low > 1e12:
             raise InputError("band_Hz", self.band_Hz, "is no band of up to 12 decades", "give 0 < lowest < highest, Hz")
 
@@ -107,11 +97,8 @@ class NoiseSpectrum:
         InputError
             As the class itself; for frequencies that are none.
         """
-        corner = _number("corner_Hz", corner_Hz, "give a frequency in Hz, 0 for white noise")
-        if corner < 0:
-            raise InputError("corner_Hz", corner_Hz, "is negative", "give a frequency in Hz, 0 for white noise")
-        if not _number("frequency_Hz", frequency_Hz, "give it in Hz") > 0:
-            raise InputError("frequency_Hz", frequency_Hz, "is no positive frequency", "give it in Hz")
+        corner = not_negative("corner_Hz", corner_Hz, "Hz, 0 for white noise")
+        positive("frequency_Hz", frequency_Hz, "Hz")
         whole = cls(density_A2_per_Hz, 0.0, frequency_Hz, **others)  # checks the other numbers
         share = (corner / whole.flicker_Hz) ** whole.exponent
         white = whole.white_A2_per_Hz / (1.0 + share)
@@ -136,10 +123,7 @@ class NoiseSpectrum:
         InputError
             For a current that is not finite, or a Fano factor that is not positive.
         """
-        current = _number("current_A", current_A, "give the mean current in A")
-        factor = _number("fano", fano, "give 1 for independent carriers")
-        if not factor > 0:
-            raise InputError("fano", fano, "is not positive", "give 1 for independent carriers")
+        current, factor = finite("current_A", current_A, "A"), positive("fano", fano, "1")
         return cls(2.0 * ELEMENTARY_CHARGE * factor * abs(current))
 
     def density(self, frequencies_Hz: Any) -> FloatArray:
@@ -161,9 +145,9 @@ class NoiseSpectrum:
         if self.flicker_A2_per_Hz == 0:
             return np.zeros(0), np.zeros(0)
         low, high = self.band_Hz
-        count = int(np.ceil(RUNGS_PER_DECADE * (np.log10(high / low) + 2 * DECADES_BEYOND))) + 1
-        corners = np.geomspace(low * 10.0**-DECADES_BEYOND, high * 10.0**DECADES_BEYOND, count)
-        spacing = float(np.log(corners[-1] / corners[0])) / (count - 1)
+        rungs = int(np.ceil(RUNGS_PER_DECADE * (np.log10(high / low) + 2 * DECADES_BEYOND))) + 1
+        corners = np.geomspace(low * 10.0**-DECADES_BEYOND, high * 10.0**DECADES_BEYOND, rungs)
+        spacing = float(np.log(corners[-1] / corners[0])) / (rungs - 1)
         a = self.exponent
         strength = self.flicker_A2_per_Hz * self.flicker_Hz**a
         variances = strength * spacing * np.sin(0.5 * np.pi * a) * corners ** (1.0 - a)
@@ -227,14 +211,13 @@ class NoiseSpectrum:
         seed : int
             The same seed gives the same noise.
         """
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError("seed", seed, "is no seed", "give a whole number from 0 on")
+        count("seed", seed, 0)
         corners, deviations = self.lorentzians
-        count = len(corners)
-        n_params, n_state = noise_kernel.sizes(len(terminals), count)
+        processes = len(corners)
+        n_params, n_state = noise_kernel.sizes(len(terminals), processes)
         header = np.zeros(noise_kernel.HEADER)
         header[[noise_kernel.N_PARAMS, noise_kernel.N_STATE]] = n_params, n_state
-        header[[noise_kernel.SOURCES, noise_kernel.PROCESSES]] = len(terminals), count
+        header[[noise_kernel.SOURCES, noise_kernel.PROCESSES]] = len(terminals), processes
         header[noise_kernel.RETURN] = returned
         header[noise_kernel.WHITE_A2_PER_HZ] = self.white_A2_per_Hz
         span = 1.0 / (np.pi * self.bandwidth_Hz)
@@ -246,25 +229,14 @@ class NoiseSpectrum:
         state = np.zeros(n_state)
         state[:4] = stream.generate_state(4, np.uint64).view(np.float64)
         for sourced in state[noise_kernel.STATE_HEADER :].reshape(len(terminals), -1):
-            values = deviations * rng.standard_normal(count)
+            values = deviations * rng.standard_normal(processes)
             # The white part behind one pole has the variance S_w pi B/2 = S_w/(2 span).
             white = np.sqrt(0.5 * self.white_A2_per_Hz / span) * rng.standard_normal() if span > 0 else 0.0
             sourced[noise_kernel.VALUE] = values.sum() + white
             sourced[noise_kernel.SPAN] = span
             sourced[noise_kernel.MEAN_DEVIATE] = rng.standard_normal()
-            sourced[noise_kernel.SOURCE_HEADER :] = np.concatenate([values, rng.standard_normal(count)])
+            sourced[noise_kernel.SOURCE_HEADER :] = np.concatenate([values, rng.standard_normal(processes)])
         return params, state
-
-
-def _number(name: str, value: Any, fix: str) -> float:
-    """A finite float, or an error that says what is wrong."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(name, value, "is no number", fix) from None
-    if not np.isfinite(number):
-        raise InputError(name, value, "is not finite", fix)
-    return number
 
 
 def _frequencies(frequencies_Hz: Any) -> FloatArray:

@@ -19,7 +19,7 @@ from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.surrogate import kernel as kernel_module
 from dnpu_models.surrogate import many as many_module
 from dnpu_models.surrogate.brainspy_file import read_network, read_npz
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, array, finite
 from inmateria.errors import InputError
 
 VIRTUAL_GROUND_V = 10e-3
@@ -81,8 +81,8 @@ class ChipSurrogate:
     measured: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
-        weights = tuple(_numbers(f"weights[{k}]", w, 2, np.float32) for k, w in enumerate(self.weights))
-        biases = tuple(_numbers(f"biases[{k}]", b, 1, np.float32) for k, b in enumerate(self.biases))
+        weights = tuple(array(f"weights[{k}]", w, (None, None), np.float32) for k, w in enumerate(self.weights))
+        biases = tuple(array(f"biases[{k}]", b, (None,), np.float32) for k, b in enumerate(self.biases))
         if not weights or len(weights) != len(biases):
             raise InputError(
                 "biases", len(biases), f"{len(weights)} layers of weights want as many biases", "give one of each"
@@ -99,24 +99,20 @@ class ChipSurrogate:
                 )
         inputs = weights[0].shape[1]
         terminals, held, measured = self._checked_terminals(inputs, weights[-1])
-        low = _numbers("voltage_min_V", self.voltage_min_V, 1, np.float64)
-        high = _numbers("voltage_max_V", self.voltage_max_V, 1, np.float64)
-        for name, array in (("voltage_min_V", low), ("voltage_max_V", high)):
-            if array.shape != (inputs,):
-                raise InputError(name, array.shape, f"{inputs} inputs want a limit each", "check the array")
+        low = array("voltage_min_V", self.voltage_min_V, (inputs,))
+        high = array("voltage_max_V", self.voltage_max_V, (inputs,))
         if np.any(low >= high):
             worst = int(np.argmax(low - high))
             raise InputError(
                 f"voltage_min_V[{worst}]", float(low[worst]), "is not below the maximum", "check the ranges"
             )
-        try:
-            amplification = float(self.amplification_A)
-        except (TypeError, ValueError):
-            amplification = np.nan
-        if not np.isfinite(amplification) or amplification == 0:
-            raise InputError("amplification_A", self.amplification_A, "must be finite and not zero", "give it in A")
-        values = {"weights": weights, "biases": biases, "voltage_min_V": low, "voltage_max_V": high}
+        amplification = finite("amplification_A", self.amplification_A, "A")
+        if amplification == 0:
+            raise InputError("amplification_A", amplification, "is zero", "give it in A")
+        values: dict[str, Any] = {"weights": weights, "biases": biases, "voltage_min_V": low, "voltage_max_V": high}
         values |= {"amplification_A": amplification, "terminals": terminals, "held": held, "measured": measured}
+        for fixed in (*weights, *biases, low, high):
+            fixed.setflags(write=False)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -301,18 +297,9 @@ class ChipSurrogate:
         InputError
             For a wrong shape, NaN, or a voltage outside its terminal's range.
         """
-        try:
-            volts = np.ascontiguousarray(voltages, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise InputError("voltages", type(voltages).__name__, "holds no numbers", "give an array in V") from error
         which = list(range(self.n_inputs + 1)) if which is None else which
         names = [self.terminals[k] for k in which]
-        if volts.shape[-1:] != (len(names),) or np.ndim(voltages) == 0:
-            raise InputError(
-                "voltages", np.shape(voltages), f"one voltage for each of {', '.join(names)} is wanted", "check it"
-            )
-        if not np.all(np.isfinite(volts)):
-            raise InputError("voltages", "NaN or infinity", "must be finite", "check the array")
+        volts = array("voltages", voltages, (..., len(names)))
         low, high = self.limits_V[which].T
         outside = (volts < low - RANGE_SLACK_V) | (volts > high + RANGE_SLACK_V)
         if np.any(outside):
@@ -432,18 +419,3 @@ class ChipSurrogate:
             (f"{kernel_module.__name__}:c_evaluate", memoryless.C_ADVANCE),
             (f"{many_module.__name__}:c_many", f"{many_module.__name__}:c_many_single"),
         )
-
-
-def _numbers(name: str, value: Any, dimensions: int, dtype: type[np.floating[Any]]) -> Any:
-    """A read-only, contiguous copy, checked."""
-    try:
-        with np.errstate(over="ignore"):  # what single precision cannot hold becomes infinite, and is refused below
-            array = np.array(value, dtype=float).astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise InputError(name, type(value).__name__, "holds no numbers", "check the array") from error
-    if array.ndim != dimensions:
-        raise InputError(name, array.shape, f"must have {dimensions} axes", "check the array")
-    if not np.all(np.isfinite(array)):
-        raise InputError(name, "NaN or infinity", "must be finite", "check the array")
-    array.setflags(write=False)
-    return array

@@ -24,6 +24,8 @@ from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 
+from ...toys import random_chip
+
 Array = NDArray[np.float64]
 FALSE_ALARM = 1e-5
 WHITE = NoiseSpectrum.published()
@@ -292,10 +294,7 @@ def test_returned_noise_obeys_kirchhoffs_law() -> None:
 
 @pytest.fixture(scope="module")
 def chip() -> ChipSurrogate:
-    rng = np.random.default_rng(0)
-    shapes = [(20, 3), (20, 20), (1, 20)]
-    weights = tuple(rng.normal(size=shape) / math.sqrt(shape[1]) for shape in shapes)
-    return ChipSurrogate(weights, tuple(np.zeros(s[0]) for s in shapes), -np.ones(3), np.ones(3), 1e-8)
+    return random_chip(3, 20, 20, 1, seed=0, kinks=0.0, amplification_A=1e-8)
 
 
 def test_a_noisy_device_is_the_device_with_noise_where_it_was_measured(chip: ChipSurrogate) -> None:
@@ -320,21 +319,21 @@ def test_a_noisy_device_is_the_device_with_noise_where_it_was_measured(chip: Chi
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: NoiseSpectrum(-1e-23), "white_A2_per_Hz = -1e-23: is negative; give the one-sided density in A^2/Hz"),
+        (lambda: NoiseSpectrum(-1e-23), "white_A2_per_Hz = -1e-23: is negative; give 0 or more, in A^2/Hz"),
         (lambda: NoiseSpectrum(float("nan")), "white_A2_per_Hz = nan: is not finite"),
-        (lambda: NoiseSpectrum("much"), "white_A2_per_Hz = 'much': is no number"),  # type: ignore[arg-type]
-        (lambda: NoiseSpectrum(0.0, 1e-23, 0.0), "flicker_Hz = 0.0: is no positive frequency"),
+        (lambda: NoiseSpectrum("much"), "white_A2_per_Hz = 'much': is not a number"),  # type: ignore[arg-type]
+        (lambda: NoiseSpectrum(0.0, 1e-23, 0.0), "flicker_Hz = 0.0: is not a finite positive number"),
         (lambda: NoiseSpectrum(0.0, 1e-23, exponent=2.0), "exponent = 2.0: lies outside 0.5 to 1.5"),
         (lambda: NoiseSpectrum(0.0, 1e-23, band_Hz=(10.0, 1.0)), "band_Hz = (10.0, 1.0): is no band"),
-        (lambda: NoiseSpectrum(0.0, 1e-23, band_Hz=(1.0,)), "band_Hz = (1.0,): is no pair"),  # type: ignore[arg-type]
-        (lambda: NoiseSpectrum(1e-23, bandwidth_Hz=0.0), "bandwidth_Hz = 0.0: is no positive frequency"),
+        (lambda: NoiseSpectrum(0.0, 1e-23, band_Hz=(1.0,)), "band_Hz = (1,): has not the shape (2)"),  # type: ignore[arg-type]
+        (lambda: NoiseSpectrum(1e-23, bandwidth_Hz=0.0), "bandwidth_Hz = 0.0: is not a finite positive number"),
         (lambda: NoiseSpectrum.published(corner_Hz=-1.0), "corner_Hz = -1.0: is negative"),
-        (lambda: NoiseSpectrum.measured(1e-23, -5.0), "frequency_Hz = -5.0: is no positive frequency"),
+        (lambda: NoiseSpectrum.measured(1e-23, -5.0), "frequency_Hz = -5.0: is not a finite positive number"),
         (lambda: WHITE.density([0.0]), "frequencies_Hz = [0.0]: are no positive frequencies"),
         (lambda: WHITE.step_means([1e-3, 0.0]), "are no list of positive times"),
-        (lambda: WHITE.points([1e-3], seed=-1), "seed = -1: is no seed"),
+        (lambda: WHITE.points([1e-3], seed=-1), "seed = -1: is not a whole number of at least 0"),
         (lambda: NoisyDevice(OpenCircuit(("a", "b")), WHITE), "noisy = None: the device has no measured terminal"),
-        (lambda: NoisyDevice(OpenCircuit(("a", "b")), WHITE, (2,)), "take some of 0 (a), 1 (b)"),
+        (lambda: NoisyDevice(OpenCircuit(("a", "b")), WHITE, (2,)), "noisy = 2: is not a whole number from 0 to 1"),
         (lambda: NoisyDevice(OpenCircuit(("a", "b")), WHITE, (0,), returned=0), "are no different terminals"),
         (lambda: NoisyDevice(OpenCircuit(("a", "b")), WHITE, ()), "are no different terminals"),
     ],

@@ -543,7 +543,10 @@ def test_files_of_something_else(tmp_path: Path) -> None:
         (replaced("voltage_ranges", np.ones((7, 3))), "no voltage range"),
         (replaced("voltage_ranges", np.ones((7, 2))), "not below the maximum"),
         (replaced("model.raw_model.0.weight", nan), "NaN"),
-        (replaced("model.raw_model.0.weight", np.zeros((8, 6), dtype=np.float32)), "6 inputs want a limit each"),
+        (
+            replaced("model.raw_model.0.weight", np.zeros((8, 6), dtype=np.float32)),
+            "has not the shape (6)",
+        ),
         (replaced("model.raw_model.0.weight", "text"), "is no tensor"),
         (replaced("model.raw_model.5.weight", nan), "not linear ones"),
         (two, "several networks"),
