@@ -20,8 +20,8 @@ from inmateria.errors import ConvergenceError
 SMALLEST = 1e-290
 """Rates below this times nu_0 are none: they would lose digits."""
 
-_PANEL = 128  # states eliminated with one matrix product
-_ROWS = 2048  # rows of a trailing block updated at once: bounds temporary memory
+PANEL = 128  # states eliminated with one matrix product
+ROWS = 2048  # rows of a trailing block updated at once: bounds temporary memory
 
 IntArray = NDArray[np.int64]
 
@@ -89,8 +89,8 @@ class Elimination:
 
     def _eliminate(self, front: Any, states: IntArray, count: int) -> None:
         """Eliminate the first `count` of `states` from the dense block `front`; all in its place."""
-        for first in range(0, count, _PANEL):
-            end = min(first + _PANEL, count)
+        for first in range(0, count, PANEL):
+            end = min(first + PANEL, count)
             here, rest = states[first:end], states[end:]
             block, right, left = front[first:end, first:end], front[first:end, end:], front[end:, first:end]
             away = right.sum(axis=1) + self._lost[here]
@@ -112,8 +112,8 @@ class Elimination:
             right[:] = arrive @ right
             left[:] = left @ depart
             self._lost[rest] += left @ (arrive @ self._lost[here])
-            for row in range(0, len(rest), _ROWS):
-                front[end + row : end + row + _ROWS, end:] += left[row : row + _ROWS] @ right
+            for row in range(0, len(rest), ROWS):
+                front[end + row : end + row + ROWS, end:] += left[row : row + ROWS] @ right
             self.panels.append(_Panel(here, rest, arrive, depart, right, left, inner, pivots))
 
     def stationary(self) -> FloatArray:

@@ -142,7 +142,7 @@ def _hash(key, size):
 
 
 @njit(cache=True, nogil=True)
-def _state(g, tables, base, v, key, weight):
+def state_of(g, tables, base, v, key, weight):
     """Number of the state `key`, added if it is new; -1 if there is no room."""
     place = _hash(key, g.table.size)
     while g.table[place] >= 0:
@@ -269,12 +269,12 @@ def enter(g, tables, base, v, occupied, weight, tally):
 @njit(cache=True, nogil=True)
 def _go_to(g, tables, base, v, key, weight, tally):
     """Make `key` the present state and return its number; a full graph is thrown away, its times tallied."""
-    s = _state(g, tables, base, v, key, weight)
+    s = state_of(g, tables, base, v, key, weight)
     if s < 0:
         flush(g, tables, tally)
         g.states[0] = 0
         g.table[:] = -1
-        s = _state(g, tables, base, v, key, weight)
+        s = state_of(g, tables, base, v, key, weight)
     g.states[1] = s
     return np.int64(s)
 

@@ -31,7 +31,6 @@ from dnpu_models.monte_carlo.current_record import CurrentRecord, record_current
 from dnpu_models.monte_carlo.estimate import ConductanceEstimate, Estimate
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
 from dnpu_models.monte_carlo.reference import DirectTables, direct_tables
-from dnpu_models.monte_carlo.row_kernel import EMPTY
 from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
@@ -77,26 +76,6 @@ class KineticMonteCarlo:
             return MeanField(self.network, warn=False)  # a guide need not be right
         except InputError:
             return None
-
-    def _energies(self, voltages: FloatArray) -> Energies:
-        """Energies at the first of the voltages (n, n_electrodes), in kT.
-
-        Counted from the middle of all that any occupation can reach at any of the voltages.
-        """
-        kt = self.network.thermal_energy_eV
-        v = voltages / kt
-        base = self.network.fixed_energies_eV / kt + v @ self.network.unit_potentials.T
-        low = min(float((base - self.network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
-        high = max(float(base.max()), float(v.max()))
-        if high - low > 0.25 * EMPTY:
-            raise InputError(
-                "temperature_K",
-                self.network.temperature_K,
-                f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo",
-                "raise it",
-            )
-        middle = 0.5 * (low + high)
-        return Energies(base[0] - middle, v[0] - middle)
 
     def _guide(self, volts: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         """Weights for the estimate by rates, and occupations to start from, by the mean field where it has a state.
@@ -243,7 +222,9 @@ class KineticMonteCarlo:
         occupied = self._random_occupation(draw, occupations) if start is None else start.copy()
         tables: HopTables | DirectTables = direct_tables(self.network) if method == "direct" else self._tables
         chosen: Method = method or ("graph" if self.network.n_sites <= graph_kernel.SITES else "rows")
-        return Trajectory(tables, self._energies(volts), occupied, words, weight, chosen, keep=method is not None)
+        return Trajectory(
+            tables, Energies.at(self.network, volts), occupied, words, weight, chosen, keep=method is not None
+        )
 
     def record(
         self,

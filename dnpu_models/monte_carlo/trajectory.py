@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnpu_models.monte_carlo import graph_kernel, recording, reference, row_kernel
 from dnpu_models.monte_carlo.hop_tables import HopTables
+from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
+from inmateria.errors import InputError
 from inmateria.random_words import uniform
 
 GRAPH_MISSES = 0.2
@@ -27,6 +29,32 @@ class Energies(NamedTuple):
 
     base: FloatArray
     v: FloatArray
+
+    @classmethod
+    def at(cls, network: DopantNetwork, voltages: FloatArray) -> Self:
+        """Energies at the first of the voltages (V, (n, n_electrodes)).
+
+        Counted from the middle of all that any occupation can reach at any of the voltages.
+
+        Raises
+        ------
+        InputError
+            If they are spread too far for the kernels.
+        """
+        kt = network.thermal_energy_eV
+        v = voltages / kt
+        base = network.fixed_energies_eV / kt + v @ network.unit_potentials.T
+        low = min(float((base - network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
+        high = max(float(base.max()), float(v.max()))
+        if high - low > 0.25 * row_kernel.EMPTY:
+            raise InputError(
+                "temperature_K",
+                network.temperature_K,
+                f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo",
+                "raise it",
+            )
+        middle = 0.5 * (low + high)
+        return cls(base[0] - middle, v[0] - middle)
 
 
 class Batch(NamedTuple):

@@ -25,8 +25,8 @@ from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 _FORMAT = 1  # raise when the mesh or the elements change, so that old cache files are not read
-_SEGMENTS = 96  # boundary segments of the coarse mesh
-_REFINEMENTS = 8  # levels of local refinement at the electrodes' ends
+SEGMENTS = 96  # boundary segments of the coarse mesh
+REFINEMENTS = 8  # levels of local refinement at the electrodes' ends
 
 
 def cache_directory() -> Path:
@@ -114,10 +114,10 @@ def _coarse_mesh(shape: Shape, ends: FloatArray, scale: float) -> tuple[FloatArr
     knots = knots[np.diff(knots, append=knots[0] + perimeter) > 1e-9 * perimeter]  # an end may lie on a corner
     pieces = []
     for start, stop in zip(knots, np.append(knots[1:], knots[0] + perimeter), strict=True):
-        count = max(2, int(np.ceil((stop - start) / perimeter * _SEGMENTS)))
+        count = max(2, int(np.ceil((stop - start) / perimeter * SEGMENTS)))
         pieces.append(np.linspace(start, stop, count, endpoint=False))
     boundary = shape.boundary_point(np.concatenate(pieces)) / scale
-    spacing = perimeter / scale / _SEGMENTS
+    spacing = perimeter / scale / SEGMENTS
     low, high = boundary.min(axis=0), boundary.max(axis=0)
     columns = np.arange(low[0], high[0], spacing)
     rows = np.arange(low[1], high[1], spacing * np.sqrt(3) / 2)
@@ -146,9 +146,9 @@ def _solve(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPotentials:
     points, triangles = _coarse_mesh(shape, ends, scale)
     mesh = skfem.MeshTri(np.ascontiguousarray(points), np.ascontiguousarray(triangles))
     singular = shape.boundary_point(ends) / scale
-    for level in range(_REFINEMENTS):
+    for level in range(REFINEMENTS):
         midpoints = mesh.p[:, mesh.t].mean(axis=1)
-        reach = 4.0 * perimeter / scale / _SEGMENTS * 0.5**level
+        reach = 4.0 * perimeter / scale / SEGMENTS * 0.5**level
         gaps = np.min(np.hypot(midpoints[0][:, None] - singular[:, 0], midpoints[1][:, None] - singular[:, 1]), axis=1)
         mesh = mesh.refined(np.nonzero(gaps < reach)[0])
         if isinstance(shape, Disc):  # new vertices lie on chords: move them out to the circle
@@ -219,7 +219,7 @@ def unit_potentials(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPote
         If there is no electrode, one has no width, or two overlap.
     """
     _check(shape, electrodes)
-    key = hashlib.sha256(repr((_FORMAT, _SEGMENTS, _REFINEMENTS, shape, electrodes)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((_FORMAT, SEGMENTS, REFINEMENTS, shape, electrodes)).encode()).hexdigest()[:32]
     path = cache_directory() / f"unit-potentials-{key}.npz"
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:

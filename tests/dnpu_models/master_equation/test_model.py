@@ -292,8 +292,8 @@ def test_currents_add_up_to_zero() -> None:
 @pytest.mark.parametrize("panel", [128, 5])
 def test_distribution_solves_the_equations(panel: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Dense least squares on a mild problem; small panels take every path of the blocked elimination.
-    monkeypatch.setattr("dnpu_models.master_equation.gth_elimination._PANEL", panel)
-    monkeypatch.setattr("dnpu_models.master_equation.gth_elimination._ROWS", 3 * panel)
+    monkeypatch.setattr("dnpu_models.master_equation.gth_elimination.PANEL", panel)
+    monkeypatch.setattr("dnpu_models.master_equation.gth_elimination.ROWS", 3 * panel)
     model, volts = MasterEquation(small_network(7, 1, temperature_K=600.0)), np.array([0.05, -0.05, 0.1])
     q = model.transitions(volts).generator().toarray()
     system = np.vstack([q.T / np.abs(q).max(), np.ones(128)])

@@ -13,6 +13,7 @@ from scipy.linalg import lapack
 from dnpu_models.interface.device import has_exact_slopes
 from dnpu_models.mean_field import chord, stepper
 from dnpu_models.mean_field import kernel as kernel_module
+from dnpu_models.mean_field.equations import RateEquations
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.constants import BOLTZMANN_EV, COULOMB_EV_M, ELEMENTARY_CHARGE
 from dnpu_models.network.geometry import Electrode, Rectangle
@@ -131,7 +132,7 @@ def test_solutions_satisfy_the_equations_written_out(seed: int) -> None:
     # Away from the solution, where nothing cancels, the two agree too.
     p = np.random.default_rng(seed).uniform(0.1, 0.9, 6)
     change, current = written_out(model.network, volts, p)
-    rate, flow = model._equations.balance(volts / model.network.thermal_energy_eV, p)
+    rate, flow = RateEquations.of(model.network).balance(volts / model.network.thermal_energy_eV, p)
     np.testing.assert_allclose(rate * scale, change, rtol=1e-9, atol=1e-13 * scale)
     np.testing.assert_allclose(flow * ELEMENTARY_CHARGE * scale, current, rtol=1e-9, atol=1e-13 * scale * 1.6e-19)
 

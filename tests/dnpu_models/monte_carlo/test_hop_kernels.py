@@ -17,7 +17,7 @@ from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo import graph_kernel, row_kernel, vector_rates
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
-from dnpu_models.monte_carlo.reference import direct_rates
+from dnpu_models.monte_carlo.reference import direct_rates, direct_tables
 from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import ConvergenceError
@@ -36,7 +36,7 @@ def random_state(network: DopantNetwork, seed: int, holes: float = 0.6) -> tuple
 
 
 def energies(network: DopantNetwork, volts: Array) -> Energies:
-    return KineticMonteCarlo(network)._energies(volts[None, :])
+    return Energies.at(network, volts[None, :])
 
 
 # --------------------------------------------------------------------------------------------- random words, vectors
@@ -235,12 +235,12 @@ def test_without_room_for_growth_all_bounds_are_computed_anew() -> None:
     trajectory = Trajectory(tables, setting, occupied, words, np.zeros((60, 8)), "rows")
     batch = trajectory.follow(500)
     assert batch.made == 500
-    assert trajectory._clock[row_kernel.TRIES] == 500  # nothing is ever drawn in vain
+    assert trajectory.tries_per_hop == 1.0  # nothing is ever drawn in vain
     with_growth = Trajectory(
         hop_tables(network), setting, occupied, np.array([1, 2, 3, 4], dtype=np.uint64), np.zeros((60, 8)), "rows"
     )
     with_growth.follow(500)
-    assert with_growth._clock[row_kernel.TRIES] > 600
+    assert with_growth.tries_per_hop > 1.2
 
 
 def test_expected_currents_are_those_of_the_rates_written_out() -> None:
@@ -260,7 +260,7 @@ def test_expected_currents_are_those_of_the_rates_written_out() -> None:
     np.testing.assert_allclose(drift, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
     graph = graph_kernel.graph(tables, electrodes)
     key = np.uint64(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
-    state = graph_kernel._state(graph, tables, base, v, key, weight)
+    state = graph_kernel.state_of(graph, tables, base, v, key, weight)
     np.testing.assert_allclose(graph.drift[state], expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
 
 
@@ -285,14 +285,11 @@ def test_states_after_a_few_hops_are_those_of_the_jump_chain(method: Method) -> 
     jump /= jump.sum(axis=1, keepdims=True)
     begin = int(sum(1 << int(k) for k in np.nonzero(occupied)[0]))
     expected = np.linalg.matrix_power(jump, hops)[begin] * runs
-    model = KineticMonteCarlo(network)
-    from dnpu_models.monte_carlo.reference import direct_tables
-
-    tables: Any = direct_tables(network) if method == "direct" else model._tables
+    tables: Any = direct_tables(network) if method == "direct" else hop_tables(network)
     words = np.array([7, 8, 9, 10], dtype=np.uint64)
     weight = np.zeros((8, 8))
     counts = np.zeros(256)
-    trajectory = Trajectory(tables, model._energies(volts[None, :]), occupied, words, weight, method, keep=True)
+    trajectory = Trajectory(tables, energies(network, volts), occupied, words, weight, method, keep=True)
     for _ in range(runs):
         trajectory.occupied[:] = occupied
         assert trajectory.follow(hops).made == hops

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dnpu_models.master_equation.model import MasterEquation
+from dnpu_models.monte_carlo.hop_tables import hop_tables
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.monte_carlo.reference import direct_rates
-from dnpu_models.monte_carlo.trajectory import Method, Trajectory
+from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.geometry import Disc, Electrode
 from dnpu_models.network.network import DopantNetwork
@@ -154,11 +155,12 @@ def test_one_site_between_two_electrodes(bias: float) -> None:
 def test_drawn_waiting_times_are_exponential_in_mean(method: Method) -> None:
     # The sum of 2 n alternating waits has mean n (1/a + 1/b) and variance n (1/a^2 + 1/b^2).
     network, n = one_site(), 100_000
-    model, volts = KineticMonteCarlo(network), np.array([0.01, 0.0])
+    volts = np.array([0.01, 0.0])
     a = reference_rates(network, volts, np.array([0])).sum() / network.attempt_rate_Hz
     b = reference_rates(network, volts, np.array([1])).sum() / network.attempt_rate_Hz
     words, occupied = np.array([5, 6, 7, 8], dtype=np.uint64), np.zeros(1, dtype=np.uint8)
-    trajectory = Trajectory(model._tables, model._energies(volts[None, :]), occupied, words, np.zeros((1, 2)), method)
+    energies = Energies.at(network, volts[None, :])
+    trajectory = Trajectory(hop_tables(network), energies, occupied, words, np.zeros((1, 2)), method)
     made, time, _, held, *_ = trajectory.follow(2 * n, random_times=True)
     z = (time - n * (1 / a + 1 / b)) / np.sqrt(n * (1 / a**2 + 1 / b**2))
     z_held = (held[0] - n / b) / (np.sqrt(n) / b)
