@@ -10,15 +10,12 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 from dnpu_models.mean_field.chord import MAX_CHORD, broyden
 from dnpu_models.mean_field.kernel import CAREFUL, MAX_RELAXATION, Hops, Work, imbalance, jacobian, move, relax
-from inmateria.checks import FloatArray
 
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
@@ -37,25 +34,10 @@ def state_size(n, electrodes, pairs, leads):
     return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
 
 
-class Followed(NamedTuple):
-    """The arrays of `state`."""
-
-    p: FloatArray
-    rate: FloatArray
-    energy: FloatArray
-    bare: FloatArray
-    v_last: FloatArray
-    volts: FloatArray
-    current: FloatArray
-    correction: FloatArray
-    inverse: FloatArray  # (dF/dp)^-1
-    shift: FloatArray  # dp/dV
-    adjoint: FloatArray
-    work: Work
-    steps: FloatArray
+# Both become part of `evaluate`: handed back by a call, so many arrays took 4 % of its time.
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _equations(params):
     """Hops, fixed energies, unit potentials and Coulomb energies, as they lie in `params`."""
     n = int(params[N_SITES])
@@ -85,9 +67,9 @@ def _equations(params):
     return Hops(first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g), fixed, phi, coulomb
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _followed(params, state):
-    """The arrays of `state`."""
+    """Arrays of `state`: those of sites and of electrodes, (dF/dp)^-1, dp/dV, the adjoint, scratch, steps."""
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])
     entries = int(params[N_PAIRS]) + int(params[N_LEADS])
@@ -105,18 +87,16 @@ def _followed(params, state):
     work = Work(scratch[0], scratch[1], scratch[2].view(np.int64), scratch[3], scratch[4])
     at += 5 * entries
     steps = state[at : at + MAX_CHORD * n].reshape(MAX_CHORD, n)
-    return Followed(
-        sites[0], sites[1], sites[2], sites[3], ends[0], ends[1], ends[2], ends[3], inverse, shift, adjoint, work, steps
-    )
+    return sites, ends, inverse, shift, adjoint, work, steps
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _linearise(hops, coulomb, phi, f, state):
+def _linearise(hops, coulomb, phi, p, work, inverse, shift, adjoint, state):
     """Renew the inverse Jacobian and what follows from it."""
-    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, f.p, f.work)
-    f.inverse[:, :] = np.linalg.inv(rate_p)
-    f.shift[:, :] = -np.dot(f.inverse, rate_v)
-    f.adjoint[:, :] = -np.dot(current_p, f.inverse)
+    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
+    inverse[:, :] = np.linalg.inv(rate_p)
+    shift[:, :] = -np.dot(inverse, rate_v)
+    adjoint[:, :] = -np.dot(current_p, inverse)
     state[READY] = 1.0
     state[EXCESS] = 0.0
     state[REFRESHES] += 1.0
@@ -130,8 +110,9 @@ def evaluate(t, voltages, params, state, out):
     fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
     """
     hops, fixed, phi, coulomb = _equations(params)
-    arrays = _followed(params, state)
-    p, rate, energy, bare, v_last, volts, current, correction, inverse, shift, adjoint, work, steps = arrays
+    sites, ends, inverse, shift, adjoint, work, steps = _followed(params, state)
+    p, rate, energy, bare = sites[0], sites[1], sites[2], sites[3]
+    v_last, volts, current, correction = ends[0], ends[1], ends[2], ends[3]
     if not np.all(np.isfinite(voltages)):  # linear algebra would raise, and an exception is lost in a callback
         state[FAILED] += 1.0
         out[:] = np.nan
@@ -167,7 +148,7 @@ def evaluate(t, voltages, params, state, out):
                     state[READY] = 0.0
                     out[:] = np.nan
                     return
-            _linearise(hops, coulomb, phi, arrays, state)
+            _linearise(hops, coulomb, phi, p, work, inverse, shift, adjoint, state)
             refreshes += 1
             chord = 0
             before = np.inf
