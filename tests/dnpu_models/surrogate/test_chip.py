@@ -545,7 +545,7 @@ def test_files_of_something_else(tmp_path: Path) -> None:
         (replaced("model.raw_model.0.weight", nan), "NaN"),
         (
             replaced("model.raw_model.0.weight", np.zeros((8, 6), dtype=np.float32)),
-            "has not the shape (6)",
+            r"has not the shape \(6\)",
         ),
         (replaced("model.raw_model.0.weight", "text"), "is no tensor"),
         (replaced("model.raw_model.5.weight", nan), "not linear ones"),
