@@ -55,10 +55,10 @@ class PageError(AssertionError):
 
 
 def pages() -> list[Path]:
-    """All pages with code: the README, and what stands in docs/, generated pages left out."""
+    """All pages with code: README, CONTRIBUTING, and what stands in docs/, generated pages left out."""
     left_out = {DOCS / "reference", DOCS / "studies"}
     found = [path for path in DOCS.rglob("*.md") if not left_out & set(path.parents)]
-    return [DOCS.parent / "README.md", *sorted(found)]
+    return [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(found)]
 
 
 def blocks(page: Path) -> list[Block]:
