@@ -1,14 +1,18 @@
 """From a table of commands to a command line; each command's file is loaded when it is called by name.
 
-The file of a command, ``inmateria/commands/NAME.py``, has a dataclass `Options`, whose fields are its options (their
-types and helps in typer's words), and a function ``run(options, frame)``, whose docstring is its help and which returns
-the command's document. What such a file imports at its top is what its help waits for: nothing that computes.
+The file of a command, ``inmateria/commands/NAME.py``, has
+
+- a dataclass `Options`, whose fields are its options, their types and helps in typer's words;
+- a function ``run(options, frame)``, whose docstring is its help and which returns the command's document;
+- `FILES`, what it writes into the folder of ``--out`` beside summary.json, if it does.
+
+What such a file imports at its top is what its help waits for: nothing that computes.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from importlib import import_module
 from types import ModuleType
@@ -32,7 +36,7 @@ def make_app(table: Mapping[str, str]) -> typer.Typer:
             return list(table)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            return load_command(cmd_name) if cmd_name in table else None
+            return load_command(cmd_name, table) if cmd_name in table else None
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:
             with formatter.section("Commands"):
@@ -43,8 +47,8 @@ def make_app(table: Mapping[str, str]) -> typer.Typer:
     return app
 
 
-def load_command(name: str) -> Any:
-    """The command `name` as typer has it.
+def load_command(name: str, table: Iterable[str]) -> Any:
+    """The command `name` as typer has it; its folder is swept of the files of all commands of the table.
 
     Raises
     ------
@@ -53,19 +57,27 @@ def load_command(name: str) -> Any:
     """
     if name != "doctor":
         require_rooms()
-    module = import_module(f"inmateria.commands.{name}")
+    module = _module(name)
+
+    def known_files() -> list[str]:
+        return [file for other in table for file in getattr(_module(other), "FILES", ())]
+
     alone = typer.Typer(**_PLAIN)
-    alone.command(name)(_callback(name, module))
+    alone.command(name)(_callback(name, module, known_files))
     return typer.main.get_command(alone)
 
 
-def _callback(name: str, module: ModuleType) -> Any:
+def _module(name: str) -> ModuleType:
+    return import_module(f"inmateria.commands.{name}")
+
+
+def _callback(name: str, module: ModuleType, known_files: Callable[[], list[str]]) -> Any:
     """A function with the fields of the command's `Options` as its parameters, which is where typer looks for them."""
 
     def callback(context: typer.Context, **values: Any) -> None:
         said = {option for option in values if _was_said(context, option) and values[option] is not None}
         options = module.Options(**values)
-        with framed(name, options, said) as frame:
+        with framed(name, options, said, known_files) as frame:
             frame.end(module.run(options, frame))
 
     types = get_type_hints(module.Options, include_extras=True)

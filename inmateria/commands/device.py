@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dnpu_models.surrogate.chip import ChipSurrogate
     from inmateria.checks import FloatArray
 
+FILES = ("device.nc", "device.png")
 BIAS_V = 0.5
 """On the electrode opposite to e0 if nothing else is said: without a bias nothing flows."""
 SHOWN_PATHS = 5

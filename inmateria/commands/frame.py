@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,20 +33,15 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 """What every command takes; here and not with the other options, because `doctor` runs without the rooms."""
 
-_NAMES = (
-    "waveforms.nc", "summary.json", "deck.cir", "truth_table.png", "learning.png", "waveforms.png", "gradient.png",
-    "task.png", "trace.png", "trace.nc", "iv.nc", "iv.png", "device.nc", "device.png", "lockin.nc", "lockin.png",
-    "budget.png", "plan.nc", "plan.png", "map.png", "curve.png",
-    "mgd.nc", "mgd.png", "pat.nc", "pat.png", "pat_waveforms.png",
-)  # fmt: skip
-
 
 @contextmanager
-def framed(command: str, options: Any, said: Collection[str] = ()) -> Iterator[Frame]:
+def framed(
+    command: str, options: Any, said: Collection[str], known_files: Callable[[], Iterable[str]]
+) -> Iterator[Frame]:
     """The frame around one run of a command: errors become one line and an exit code, the folder is made before."""
     as_json: bool = options.as_json
     with errors_as_lines(as_json), output_folder(getattr(options, "out", None)) as folder:
-        yield Frame(command, getattr(options, "seed", None), folder, as_json=as_json, said=said)
+        yield Frame(command, getattr(options, "seed", None), folder, known_files, as_json=as_json, said=said)
 
 
 class Frame:
@@ -61,6 +56,8 @@ class Frame:
     seed : int or None
         None for a command that takes none; where a design has the seed, the command sets it.
     folder : Path or None
+    known_files : callable
+        Returns the names of the files that commands write.
     as_json : bool
         Whether stdout gets the document; the answer for people goes to stderr then.
     said : collection of str
@@ -79,6 +76,7 @@ class Frame:
         command: str,
         seed: int | None = None,
         folder: Path | None = None,
+        known_files: Callable[[], Iterable[str]] = tuple,
         *,
         as_json: bool = False,
         said: Collection[str] = (),
@@ -87,6 +85,7 @@ class Frame:
         self.seed = seed
         self.folder = folder
         self.said = said
+        self._known_files = known_files
         self.answer = answers(as_json)
         self.files: list[str] = []
         self.attrs: dict[str, Any] = {}
@@ -118,7 +117,7 @@ class Frame:
         """Where a file is to be written; there must be a folder."""
         assert self.folder is not None
         if not self.files:
-            for old in _NAMES:
+            for old in {"summary.json", *self._known_files()}:
                 with suppress(FileNotFoundError):
                     (self.folder / old).unlink()
         path = self.folder / name

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from learning.homodyne.experiment import Experiment
     from lockin.error_budget import ErrorBudget
 
+FILES = ("waveforms.nc", "deck.cir", "gradient.png", "budget.png")
 SlopeOf = Literal["output", "loss"]
 POINTS_PER_CYCLE = 24.0
 DIFFERENCE_HOPS = 1_000_000

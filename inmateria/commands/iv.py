@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from inmateria.commands.iv_sweep import IvSweep
     from inmateria.commands.voltages import Sweep
 
+FILES = ("iv.nc", "iv.png")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
     from learning.tasks.task import Task
 
+FILES = (
+    "waveforms.nc", "deck.cir", "truth_table.png", "task.png", "trace.png", "trace.nc", "learning.png", "waveforms.png",
+    "gradient.png",
+)  # fmt: skip
 CHECK_DITHER_V = 0.005
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lockin.characterisation import Characterisation
     from lockin.settings import LockInSettings
 
+FILES = ("lockin.nc", "lockin.png")
 SHOWN_DB = 150.0
 """Rejections above are shown as such: what limits them are rounding and the last of settling."""
 

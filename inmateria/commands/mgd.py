@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from learning.samples.problem import Problem
     from learning.samples.samples import SampleSet
 
+FILES = ("mgd.nc", "mgd.png")
 TASKS = "XOR, parity-3 to parity-10, letters, digits, mnist, fashion-mnist, cifar-10"
 IMAGES = ("mnist", "fashion-mnist", "cifar-10")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from learning.physics_aware.setups import LayerSettings, PhysicalSetup
     from learning.samples.samples import SampleSet
 
+FILES = ("pat.nc", "pat.png", "pat_waveforms.png")
 TASKS = "vowels, digits, mnist, fashion-mnist"
 VOWELS = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
 SETTINGS = {

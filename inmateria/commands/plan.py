@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from inmateria.checks import FloatArray
     from learning.bench.bench import Bench
 
+FILES = ("plan.nc", "plan.png")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from analysis.designs.design import Design
     from analysis.sweeps.axes import Axis
 
+FILES = ("map.png", "curve.png")
 _PLANNED_SEEDS = 4
 """Settings that the planner looks at; each takes a few seconds."""
 

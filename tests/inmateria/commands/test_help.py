@@ -23,7 +23,7 @@ def test_help_lists_every_option_with_a_word_on_it_and_an_example(
     assert result.code == 0
     assert f"Example: inmateria {command}" in result.stdout
     lines = result.stdout.splitlines()
-    options = [option for parameter in load_command(command).params for option in parameter.opts]
+    options = [option for parameter in load_command(command, COMMANDS).params for option in parameter.opts]
     assert "--json" in options
     for option in options:
         at = next(k for k, line in enumerate(lines) if line.strip().startswith(f"{option} "))
@@ -47,7 +47,7 @@ def test_help_and_a_wrong_option_wait_for_nothing_that_computes(words: list[str]
 def test_all_commands_help_without_what_computes() -> None:
     script = (
         "import sys; from inmateria.cli import COMMANDS; from inmateria.commands.app import load_command\n"
-        "for name in COMMANDS: load_command(name)\n"
+        "for name in COMMANDS: load_command(name, COMMANDS)\n"
         "print(*sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
