@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
-from learning.homodyne import training as hge
 from lockin.error_budget import TERMS
 
 from .command import in_child, in_process
@@ -106,7 +106,7 @@ def test_learn_leaves_everything_even_if_nothing_was_learned(short: Short, engin
 
 
 def test_a_failed_attempt_is_told_and_followed_by_the_next(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, calls = hge.transient, []
+    run, calls = Twin.run, []
 
     def fails_first(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
@@ -114,7 +114,7 @@ def test_a_failed_attempt_is_told_and_followed_by_the_next(short: Short, monkeyp
             raise ConvergenceError("device", "NaN", "gave no current near 4.19 s", "check its voltages")
         return run(*arguments, **options)
 
-    monkeypatch.setattr(hge, "transient", fails_first)
+    monkeypatch.setattr(Twin, "run", fails_first)
     result = short("learn", "XOR", "--engine", "twin", "--restarts", "2", "--json")
     assert result.code == 1, result
     reason = "device = 'NaN': gave no current near 4.19 s; check its voltages"
