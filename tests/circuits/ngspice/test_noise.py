@@ -174,7 +174,9 @@ def test_noise_of_two_nodes_and_of_another_seed(engine: Engine) -> None:
     assert np.max(np.abs(np.tril(np.corrcoef(rows), -1))) < bound
 
 
-@pytest.mark.parametrize(("nodes", "seed", "said"), [([], 0, "noisy = ()"), (["a"], -1, "seed = -1: is no seed")])
+@pytest.mark.parametrize(
+    ("nodes", "seed", "said"), [([], 0, "noisy = ()"), (["a"], -1, "seed = -1: is not a whole number of at least 0")]
+)
 def test_bad_input_is_refused(nodes: list[str], seed: int, said: str) -> None:
     with pytest.raises(InputError, match=said.replace("(", r"\(").replace(")", r"\)")):
         noise_currents(PUBLISHED, nodes, seed=seed)
