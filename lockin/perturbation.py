@@ -38,7 +38,7 @@ from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from inmateria.random_words import key_of
 from lockin.choices import Code
-from lockin.perturbation_kernel import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
+from lockin.codes import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
 from lockin.plan import DitherPlan
 
 CODES: tuple[Code, ...] = get_args(Code)

@@ -21,7 +21,7 @@ from numba import njit
 
 from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
-from lockin.perturbation_kernel import perturb
+from lockin.codes import perturb
 
 CODE, SOURCES, HOLD, SCALE, STEP_S, RAMP_S, KEY_HIGH, KEY_LOW, HEADER = range(9)
 """Words of `params`: number of the code, its sources, steps per pattern, volts at full value, s, s, halves of the key.

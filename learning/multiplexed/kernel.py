@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
 from inmateria.random_words import counter_gaussian
-from lockin.perturbation_kernel import SINE, perturb
+from lockin.codes import SINE, perturb
 
 FINE, NOT_FINITE = 0, 1
 C0, HIGH_PASS, COST = range(3)  # in State.memory
