@@ -1,6 +1,11 @@
-"""Perturbation codes in compiled code: the values of all parameters at one step, from the step's number alone."""
+"""All in which perturbation codes differ: largest value, period, and the values at one step, in compiled code.
+
+A new code is a word in `choices.Code`, a number and its branches here. Values follow from the step's number alone.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
@@ -10,10 +15,27 @@ from inmateria.checks import FloatArray
 from inmateria.random_words import counter_word
 
 SINE, SEQUENTIAL, WALSH, RANDOM = range(4)
+"""In the order of `choices.Code`."""
 
 _ONE = np.uint64(1)
 _SIGN = np.uint64(63)
 _WORD = 64
+
+
+def peak_of(code: int, norm: float, parameters: int) -> float:
+    """Largest perturbation of one parameter."""
+    if code == SEQUENTIAL:
+        return float(norm)
+    return float(norm) * math.sqrt((2.0 if code == SINE else 1.0) / parameters)
+
+
+def period_of(code: int, parameters: int, hold: int) -> int | None:
+    """Steps after which the code repeats and its perturbations are orthogonal; None for random signs."""
+    if code == SINE:
+        return 4 * parameters * hold
+    if code == SEQUENTIAL:
+        return 2 * parameters * hold
+    return hold << parameters.bit_length() if code == WALSH else None
 
 
 @numba.njit(cache=True, inline="always")

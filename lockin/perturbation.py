@@ -26,7 +26,6 @@ circuits: homodyne gradient extraction is this code.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -38,11 +37,10 @@ from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from inmateria.random_words import key_of
 from lockin.choices import Code
-from lockin.codes import RANDOM, SEQUENTIAL, SINE, WALSH, perturb_many
+from lockin.codes import peak_of, period_of, perturb_many
 from lockin.plan import DitherPlan
 
 CODES: tuple[Code, ...] = get_args(Code)
-_NUMBER = {"sine": SINE, "sequential": SEQUENTIAL, "walsh": WALSH, "random": RANDOM}
 _SIGNS = 0  # which stream of the seed
 
 
@@ -85,25 +83,17 @@ class Perturbation:
     @property
     def peak(self) -> float:
         """Largest perturbation of one parameter."""
-        if self.code == "sequential":
-            return float(self.norm)
-        return float(self.norm) * math.sqrt((2.0 if self.code == "sine" else 1.0) / self.parameters)
+        return peak_of(self.number, self.norm, self.parameters)
 
     @property
     def period(self) -> int | None:
         """Steps after which the code repeats and its perturbations are orthogonal; None for random signs."""
-        if self.code == "sine":
-            return 4 * self.parameters * self.hold
-        if self.code == "sequential":
-            return 2 * self.parameters * self.hold
-        if self.code == "walsh":
-            return self.hold << self.parameters.bit_length()
-        return None
+        return period_of(self.number, self.parameters, self.hold)
 
     @property
     def number(self) -> int:
         """The code's number in compiled code."""
-        return _NUMBER[self.code]
+        return CODES.index(self.code)
 
     @cached_property
     def table(self) -> FloatArray:

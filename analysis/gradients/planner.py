@@ -28,14 +28,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.averages import common_period_average, sobol
 from lockin.error_budget import FrontEnd
-from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
+from lockin.filter_response import filtered_tone
 from lockin.plan import DitherPlan, plan_frequencies
-from lockin.planning import safe_loop_gain
-from lockin.rulers import golomb_ruler
+from lockin.planning import gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 
 Gradients = Callable[[FloatArray], FloatArray]
@@ -117,16 +116,15 @@ class GradientRequirements:
             raise InputError("voltages", points.shape, "are no finite points", "give (m, n_terminals) voltages")
         if not self.terminals or not all(0 <= t < points.shape[1] for t in self.terminals):
             raise InputError("terminals", list(self.terminals), f"do not lie in 0..{points.shape[1] - 1}", "check them")
-        if not callable(self.psd) and not (math.isfinite(self.psd) and self.psd > 0.0):
-            raise InputError("psd", self.psd, "is no positive density", "give the output's noise in unit^2/Hz")
-        for name, value in (("error", self.error), ("longest_s", self.longest_s)):
-            if not (math.isfinite(value) and value > 0.0):
-                raise InputError(name, value, "is not a finite positive number", "give a value above 0")
+        if not callable(self.psd):
+            positive("psd", self.psd, "unit^2/Hz")
+        positive("error", self.error, "1 (a ratio)")
+        positive("longest_s", self.longest_s, "s")
         limits = np.asarray(self.amplitude_limit_V, dtype=float)
         if limits.shape not in ((), (self.n,)) or not np.all(np.isfinite(limits) & (limits > 0.0)):
             raise InputError("amplitude_limit_V", self.amplitude_limit_V, "is not positive", "give V, one or each")
-        if self.curvature is not None and not (math.isfinite(self.curvature) and self.curvature > 0.0):
-            raise InputError("curvature", self.curvature, "is not a finite positive number", "leave it out, or measure")
+        if self.curvature is not None:
+            positive("curvature", self.curvature, "unit/V^2")
         unknown = [f for f in self.filters if f not in FILTERS]
         if unknown or not self.filters:
             raise InputError("filters", unknown or None, "is no filter", f"choose from {', '.join(FILTERS)}")
@@ -379,9 +377,7 @@ class _Search:
     def noise(self, tones: FloatArray, settings: LockInSettings, time_s: float) -> FloatArray:
         """Standard deviation of each gradient times its amplitude, (n,)."""
         front_end = self.need.front_end
-        passed = np.abs(np.asarray(front_end.transfer(tones))) ** 2
-        heard = self.need.density(tones) * passed + 2.0 * front_end.noise_psd
-        return np.asarray(np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)))
+        return front_end.noise(self.need.density(tones), np.asarray(front_end.transfer(tones)), settings, time_s)
 
     def judged(
         self, tones: FloatArray, settings: LockInSettings, time_s: float, alphas: FloatArray, biases: FloatArray
@@ -459,14 +455,10 @@ class _Search:
     def _widest_spacing(self) -> float:
         """Largest spacing with which tones fit the band, Hz; 0 where none does."""
         assert self.need.band_Hz is not None
-        low, high = self.need.band_Hz
-        length = golomb_ruler(self.need.n)[-1]
-        spacing = min(high / (2 * length + 1), (high - low) / length if length else high)
-        for _ in range(60):
-            if self._tones(spacing) is not None:
-                return spacing
-            spacing *= 0.93
-        return 0.0
+        try:
+            return widest_tones(self.need.n, self.need.band_Hz)[0]
+        except InputError:
+            return 0.0
 
     def _readings(self, time_s: float) -> Iterator[tuple[FloatArray, LockInSettings]]:
         """Tones and filters to try in a time."""
@@ -504,25 +496,22 @@ class _Search:
 
     def fastest(self) -> _Reading | None:
         """The shortest reading of the wanted error, or None."""
-        high = math.log(self.need.longest_s)
+
+        def ask(log_time: float) -> _Reading | None:
+            best = self.best(math.exp(log_time))
+            return None if best is None or best.error > self.need.error else best
+
+        low = high = math.log(self.need.longest_s)
         found = self.best(self.need.longest_s)
         if found is None or found.error > self.need.error:
             return None
-        low = high
         while low > high - 40.0:  # steps of 20 until it fails, then halves
             low -= 3.0
-            shorter = self.best(math.exp(low))
-            if shorter is None or shorter.error > self.need.error:
+            shorter = ask(low)
+            if shorter is None:
                 break
             found, high = shorter, low
-        while high - low > 0.02:
-            middle = 0.5 * (low + high)
-            shorter = self.best(math.exp(middle))
-            if shorter is not None and shorter.error <= self.need.error:
-                found, high = shorter, middle
-            else:
-                low = middle
-        return found
+        return narrowed(ask, low, high, found)
 
     def relaxed(self, **changes: Any) -> _Search:
         """The same search with other requirements, none of them on the device."""
@@ -541,12 +530,14 @@ class _Search:
             if np.any(getattr(need.front_end, name)):
                 less = (np.asarray(getattr(need.front_end, name)) / 1.1).tolist()
                 changes[name] = self.relaxed(front_end=replace(need.front_end, **{name: less}))
-        gains = {"amplitude_limit_V": 0.0}
         if np.any(found.alpha > 0.9 * self.limits):
             changes["amplitude_limit_V"] = wider = self.relaxed()
             wider.shape = 1.1 * self.shape
             wider._tabulate()
-        for name, search in changes.items():
+
+        def best_error(search: _Search) -> float:
             better = search.best(found.time_s)
-            gains[name] = 0.0 if better is None else max(0.0, 1.0 - better.error / found.error)
-        return dict(sorted(gains.items(), key=lambda item: -item[1]))
+            return math.inf if better is None else better.error
+
+        gained = {"amplitude_limit_V": 0.0, **gains(found.error, changes, best_error)}
+        return dict(sorted(((name, max(0.0, gain)) for name, gain in gained.items()), key=lambda item: -item[1]))

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,10 @@ from scipy.special import gammaincc
 
 from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan, plan_frequencies
-from lockin.planning import _floor_digits, safe_loop_gain
-from lockin.rulers import golomb_ruler
+from lockin.planning import floor_digits, gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
 from netlists.reader import Part, format_number, library, load_part
@@ -112,8 +112,7 @@ class LockInRequirements:
     feedthrough: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.channels, bool) or not isinstance(self.channels, (int, np.integer)) or self.channels < 1:
-            raise InputError("channels", self.channels, "is not a whole number of at least 1", "give 1 or more")
+        count("channels", self.channels)
         for name, value, unit in (
             ("settling_s", self.settling_s, "s"),
             ("gradient_error", self.gradient_error, "1 (a ratio)"),
@@ -121,22 +120,20 @@ class LockInRequirements:
             ("dither_limit_V", self.dither_limit_V, "V"),
             ("curvature", 1.0 if self.curvature is None else self.curvature, "unit/V^2"),
         ):
-            if not (math.isfinite(value) and value > 0.0):
-                raise InputError(name, value, "is not a finite positive number", f"give a value above 0, in {unit}")
+            positive(name, value, unit)
         if self.gradient_error >= 1.0:
             raise InputError("gradient_error", self.gradient_error, "is no error but a guess", "give a ratio below 1")
         if not self.nonlinearity_V > 0.0:
             raise InputError("nonlinearity_V", self.nonlinearity_V, "is not positive", "give it in V, or leave it out")
-        for name, value in (
-            ("noise_psd", self.noise_psd),
-            ("neighbour", self.neighbour),
-            ("background", self.background),
-            ("mixer_offset_V", self.mixer_offset_V),
-            ("pole_offset_V", self.pole_offset_V),
-            ("feedthrough", self.feedthrough),
+        for name, value, unit in (
+            ("noise_psd", self.noise_psd, "unit^2/Hz"),
+            ("neighbour", self.neighbour, "1 (a ratio)"),
+            ("background", self.background, "unit"),
+            ("mixer_offset_V", self.mixer_offset_V, "V"),
+            ("pole_offset_V", self.pole_offset_V, "V"),
+            ("feedthrough", self.feedthrough, "V/V"),
         ):
-            if not (math.isfinite(value) and value >= 0.0):
-                raise InputError(name, value, "is negative or not finite", "give 0 or more")
+            not_negative(name, value, unit)
         if self.band_Hz is not None:
             low, high = self.band_Hz
             if not (math.isfinite(high) and 0.0 <= low < high):
@@ -306,18 +303,15 @@ def design_lockin(requirements: LockInRequirements) -> LockInDesign:
     errors, worst = _errors(requirements, found.tones, found.poles, pole.time_constant_s, found.alpha)
     if errors.total > requirements.gradient_error:  # only where nothing is left for the components' rounding
         raise _refusal(requirements, found)
-    sensitivities = {}
-    for name, relaxed in _relaxed(requirements, 1.1).items():
-        if name != "gradient_error":
-            gained = 1.0 - _solve(relaxed).errors.total / found.errors.total
-            # channels are whole: one of five less is more than a tenth
-            share = 0.1 / (requirements.channels / relaxed.channels - 1.0) if name == "channels" else 1.0
-            sensitivities[name] = gained * share
+    eased = {name: need for name, need in _relaxed(requirements, 1.1).items() if name != "gradient_error"}
+    sensitivities = gains(found.errors.total, eased, lambda need: _solve(need).errors.total)
+    if "channels" in eased:  # they are whole: one of five less is more than a tenth
+        sensitivities["channels"] *= 0.1 / (requirements.channels / eased["channels"].channels - 1.0)
     return LockInDesign(
         requirements=requirements,
         dither=DitherPlan(found.tones, (found.alpha,) * requirements.channels),
         settings=settings,
-        gain=_floor_digits(SIGNAL_V / requirements.largest_V(found.alpha), 3),
+        gain=floor_digits(SIGNAL_V / requirements.largest_V(found.alpha), 3),
         pole=pole,
         integrator=_integrator(requirements, settings, found.alpha),
         errors=errors,
@@ -429,7 +423,8 @@ class _Found:
 def _solve(need: LockInRequirements) -> _Found:
     """The design with the smallest error, whether it fulfils the requirements or not."""
     if need.band_Hz is not None:
-        return _best_filter(need, _widest(need))
+        _, widest = widest_tones(need.channels, need.band_Hz, avoid_Hz=need.avoid_Hz, digits=3)
+        return _best_filter(need, widest.frequencies_Hz)
     found = None
     for factor in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233):  # as low as the crosstalk allows
         spacing = factor / need.settling_s
@@ -440,25 +435,6 @@ def _solve(need: LockInRequirements) -> _Found:
             break
     assert found is not None
     return found
-
-
-def _widest(need: LockInRequirements) -> tuple[float, ...]:
-    """Tones as far apart as the band allows."""
-    assert need.band_Hz is not None
-    low, high = need.band_Hz
-    length = golomb_ruler(need.channels)[-1]
-    spacing = min(high / (2 * length + 1), (high - low) / length if length else high)
-    refused: InputError | None = None
-    for _ in range(60):
-        try:
-            plan = plan_frequencies(need.channels, (low, high), _floor_digits(spacing, 3), avoid=need.avoid_Hz)
-        except InputError as error:
-            refused = error
-            spacing *= 0.93
-            continue
-        return plan.frequencies_Hz
-    assert refused is not None
-    raise refused
 
 
 def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
@@ -512,19 +488,18 @@ def _relaxed(need: LockInRequirements, factor: float) -> dict[str, LockInRequire
 def _refusal(need: LockInRequirements, found: _Found) -> InputError:
     """Name the two requirements of which the smallest change alone would do, and the values that would."""
 
-    def does(relaxed: LockInRequirements) -> bool:
-        best = _solve(relaxed)
-        return best.errors.total <= 0.99 * relaxed.gradient_error  # 1 % for the components' rounding
+    def does(name: str, log_factor: float) -> float | None:
+        """The factor, where one requirement relaxed by it would do."""
+        relaxed = _relaxed(need, math.exp(log_factor))[name]
+        enough = _solve(relaxed).errors.total <= 0.99 * relaxed.gradient_error  # 1 % for the components' rounding
+        return math.exp(log_factor) if enough else None
 
     enough: list[tuple[float, str]] = []
-    for name, most in _relaxed(need, MOST).items():
-        if not does(most):
-            continue
-        low, high = 0.0, math.log(MOST)
-        while high - low > 0.02:
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if does(_relaxed(need, math.exp(middle))[name]) else (middle, high)
-        enough.append((1.005 * math.exp(high), name))  # the value is shown with three digits
+    for name in _relaxed(need, MOST):
+        most = does(name, math.log(MOST))
+        if most is not None:
+            least = narrowed(partial(does, name), 0.0, math.log(MOST), most)
+            enough.append((1.005 * least, name))  # the value is shown with three digits
     enough.sort()
     best = found.errors
     told = (
