@@ -43,7 +43,7 @@ def number_of(field: str, value: Any, unit: str) -> float:
         if isinstance(value, bool | np.bool_ | str | bytes):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(field, value, "is not a number", f"give one real number, in {unit}") from None
 
 

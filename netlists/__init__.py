@@ -12,4 +12,7 @@ that for several parts at once). `available` lists what there is, `parse_part` r
 runs a part's check. Levels: ``ideal`` (behavioural sources, no XSPICE), ``macro`` (own models of real parts, with the
 errors their data sheets state) and ``transistor``. A part has the same pins and the same function parameters at
 every level.
+
+A new part, or a part at one more level, is a new ``.lib`` and a new ``.cir`` and changes no file: what there is, is
+looked up in the folders. Nothing here runs a circuit but a part's own check, and no part knows a loop or a device.
 """

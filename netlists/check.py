@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from inmateria.checks import positive
 from inmateria.errors import EngineError, InputError
 from netlists.reader import load_part
 
@@ -93,8 +94,7 @@ def run_deck_file(path: Path, *, timeout: float = 60.0) -> CheckResult:
     path = Path(path).resolve()
     if not path.is_file():
         raise InputError("deck", str(path), "is no file", "put the deck beside its part")
-    if not timeout > 0.0:
-        raise InputError("timeout", timeout, "is not positive", "give a time in seconds, such as 60")
+    positive("timeout", timeout, "s")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             done = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from inmateria.checks import finite
 from inmateria.errors import InputError
 
 __all__ = ["format_number", "parse_number"]
@@ -38,16 +39,7 @@ def format_number(x: float) -> str:
     Notes ----- ngspice 39 keeps a subcircuit's parameters to about 16 digits, so the value may change by one
     unit in the last place on its way into a B source.
     """
-    fix = "give a finite number in SI units"
-    if isinstance(x, (bool, str, bytes)):
-        raise InputError("x", x, "is not a number", fix)
-    try:
-        value = float(x)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError("x", x, "is not a number", fix) from error
-    if not math.isfinite(value):
-        raise InputError("x", x, "is not finite", fix)
-    return repr(value)
+    return repr(finite("x", x, "SI units"))
 
 
 def parse_number(text: str) -> float:

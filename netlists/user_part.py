@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,34 @@ def user_part(
     named = {name.lower(): str(pin).lower() for name, pin in (pins or {}).items()}
     tied = {name.lower(): float(value) for name, value in (supplies or {}).items()}
     built_in = dict(fixed or {})
+    wiring = _wiring(chosen, like, named, tied)
+    _check_parameters(chosen, like, built_in)
+    defaults = {**like.defaults, **built_in}
+    wrapper = f"{chosen.name}_as_{like.name}"
+    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name not in built_in)
+    values = " ".join(f"{name}={format_number(value)}" for name, value in defaults.items())
+    lines = [
+        f".subckt {wrapper} {' '.join(pin.name for pin in like.pins)}" + (f" params: {values}" if values else ""),
+        f"Xuser {' '.join(wiring[pin] for pin in chosen.pins)} {chosen.name} {passed}".rstrip(),
+        *(f"Vsupply_{pin} supply_{pin} 0 {format_number(value)}" for pin, value in tied.items()),
+        f".ends {wrapper}",
+    ]
+    return replace(
+        like,
+        level="user",
+        summary=f"{chosen.name} of {origin}",
+        source=origin,
+        parameters=tuple(replace(parameter, default=defaults[parameter.name]) for parameter in like.parameters),
+        subckt=wrapper,
+        text="\n".join([*kept, *lines, ""]),
+        notes=(),
+        fixed=tuple(built_in),
+        uses=(),
+    )
+
+
+def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Mapping[str, float]) -> dict[str, str]:
+    """Net inside the wrapper for each pin of the user's subcircuit: a pin of `like`, or a supply."""
     own = [pin.name for pin in like.pins]
     _refuse_unknown("pins", named, own, like.name)
     wiring: dict[str, str] = {}
@@ -102,6 +130,11 @@ def user_part(
                 f"say supplies={{{pin!r}: 15.0}} with its voltage, or which pin it is with pins=...",
             )  # fmt: skip
     _refuse_unknown("supplies", tied, chosen.pins, chosen.name)
+    return wiring
+
+
+def _check_parameters(chosen: _Subcircuit, like: Part, built_in: Mapping[str, float]) -> None:
+    """Each parameter of `like` is either the subcircuit's own or built in."""
     _refuse_unknown("fixed", built_in, list(like.defaults), like.name)
     for name in like.defaults:
         if name.lower() in chosen.parameters and name in built_in:
@@ -111,31 +144,6 @@ def user_part(
                 f"{chosen.name} parameters", list(chosen.parameters), f"lack {name!r}, which sets the {like.name}",
                 f"add it to the .subckt line, or say fixed={{{name!r}: {like.defaults[name]:g}}} if that is built in",
             )  # fmt: skip
-    defaults = {**like.defaults, **built_in}
-    wrapper = f"{chosen.name}_as_{like.name}"
-    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name not in built_in)
-    values = " ".join(f"{name}={format_number(value)}" for name, value in defaults.items())
-    lines = [
-        f".subckt {wrapper} {' '.join(own)}" + (f" params: {values}" if values else ""),
-        f"Xuser {' '.join(wiring[pin] for pin in chosen.pins)} {chosen.name} {passed}".rstrip(),
-        *(f"Vsupply_{pin} supply_{pin} 0 {format_number(value)}" for pin, value in tied.items()),
-        f".ends {wrapper}",
-    ]
-    return Part(
-        name=like.name,
-        level="user",
-        summary=f"{chosen.name} of {origin}",
-        equation=like.equation,
-        source=origin,
-        pins=like.pins,
-        parameters=tuple(
-            type(parameter)(parameter.name, defaults[parameter.name], parameter.unit, parameter.description)
-            for parameter in like.parameters
-        ),
-        subckt=wrapper,
-        text="\n".join([*kept, *lines, ""]),
-        fixed=tuple(built_in),
-    )
 
 
 def _text(source: Any) -> tuple[str, str]:

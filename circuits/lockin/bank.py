@@ -21,7 +21,7 @@ from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import Steppable
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
 from lockin.plan import DitherPlan
@@ -235,8 +235,7 @@ class LockInBank:
         InputError, NetlistError, ConvergenceError, EngineError, Interrupted
             As `Engine.transient`.
         """
-        if not (np.isfinite(duration_s) and duration_s > 0.0):
-            raise InputError("duration_s", duration_s, "is not a finite positive number", "give a time in s")
+        positive("duration_s", duration_s, "s")
         steps = int(np.ceil(duration_s * max(self.dither.frequencies_Hz) * self.points_per_cycle * (1.0 - 1e-12)))
         corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
         return engine.transient(

@@ -25,7 +25,7 @@ import numpy as np
 
 from circuits.ngspice.engine import OPTIONS, Engine, Progress
 from circuits.signals.transient import Transient
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, finite, positive
 from inmateria.errors import InputError
 from lockin.settings import LockInReading, LockInSettings
 from lockin.theory import settled_fraction, settling_time
@@ -75,10 +75,8 @@ class LockInBlock:
             ("gain", self.gain, "V/V"),
             ("reference_V", self.reference_V, "V"),
         ):
-            if not (math.isfinite(value) and value > 0.0):
-                raise InputError(what, value, "is not a finite positive number", f"give a value above 0, in {unit}")
-        if not math.isfinite(self.reference_phase):
-            raise InputError("reference_phase", self.reference_phase, "is not finite", "give it in rad")
+            positive(what, value, unit)
+        finite("reference_phase", self.reference_phase, "rad")
         if self.settings.window != "rc":
             raise InputError("window", self.settings.window, "has no netlist", "take 'rc', or demodulate the record")
         if not (self.name.isascii() and self.name.isidentifier()):
@@ -234,8 +232,7 @@ class LockInBlock:
             As `Engine.transient`.
         """
         duration = settling_time(self.settings, 0.9999) if duration_s is None else duration_s
-        if not (math.isfinite(duration) and duration > 0.0):
-            raise InputError("duration_s", duration, "is not a finite positive number", "give a time in s")
+        positive("duration_s", duration, "s")
         return run_evenly(
             engine,
             self.deck(source),

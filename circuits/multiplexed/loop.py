@@ -190,8 +190,8 @@ class MultiplexedLoop:
         if points is None:
             points = POINTS_PER_STEP if self.held else math.ceil(self._highest_Hz * self.step_s * POINTS_PER_CYCLE)
             object.__setattr__(self, "points_per_step", max(points, 1))
-        elif not isinstance(points, int | np.integer) or points < least:
-            raise InputError("points_per_step", points, "are too few for the code", f"take {least} or more")
+        else:
+            count("points_per_step", points, least)
         _ = self.sequences
 
     @property

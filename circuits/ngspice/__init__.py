@@ -1,1 +1,10 @@
-"""ngspice."""
+"""ngspice in a process of its own: everything that knows what ngspice is, and nothing of what is simulated.
+
+In the caller's process: `engine` (one worker), `pool` (several), `cosimulation` (what a device brings along),
+`deck_checks` and `deck_files` (before a run), `messages` and `failures` (after it). In the worker: `worker`, `shared`
+(libngspice) and `callbacks`, which are compiled. Both sides: `blocks` (memory by name) and `record` (the points).
+
+This file holds no import: a worker starts with ``-m circuits.ngspice.worker`` and waits for all that is loaded, so
+`worker` may import no model and no circuit. A new check of decks is a function in `deck_checks`; a new word of
+ngspice's, that something went wrong, goes to `messages`; what compiled code is to know gets a name in `blocks`.
+"""

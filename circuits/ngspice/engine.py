@@ -27,7 +27,7 @@ from circuits.ngspice.messages import operating_point, spoken, suspicious, unfin
 from circuits.ngspice.record import Record
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Transient, Trust
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import (
     AbsurdValueError,
     EngineCrashError,
@@ -96,9 +96,7 @@ class Engine:
     """
 
     def __init__(self, *, timeout_s: float = 300.0) -> None:
-        if not timeout_s > 0:
-            raise InputError("timeout_s", timeout_s, "is no patience", "give a positive time in seconds")
-        self.timeout_s = timeout_s
+        self.timeout_s = positive("timeout_s", timeout_s, "s")
         find_ngspice_library()
         self._process: WorkerProcess | None = None
         self._runs = 0

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
 from circuits.ngspice.engine import Engine
+from inmateria.checks import count
 from inmateria.errors import EngineCrashError, EngineHangError, InputError, Interrupted
 
 Item = TypeVar("Item")
@@ -89,14 +90,10 @@ class EnginePool:
     """
 
     def __init__(self, workers: int | None = None, *, timeout_s: float = 300.0, retries: int = 0) -> None:
-        count = _processors() if workers is None else workers
-        if count < 1:
-            raise InputError("workers", workers, "is no number of processes", "give one or more")
-        if retries < 0:
-            raise InputError("retries", retries, "is no number of repeats", "give zero or more")
+        processes = _processors() if workers is None else count("workers", workers)
         self.timeout_s = timeout_s
-        self.retries = retries
-        self._engines = [Engine(timeout_s=timeout_s) for _ in range(count)]
+        self.retries = count("retries", retries, 0)
+        self._engines = [Engine(timeout_s=timeout_s) for _ in range(processes)]
         self._busy = False
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ import numpy as np
 
 from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import ConvergenceError, InputError
 from netlists.reader import format_number, library, load_part
 
@@ -63,8 +63,7 @@ class RlcLayer:
         for name, value in self.components.items():
             if name not in known:
                 raise InputError(name, value, "is no parameter of rlc_layer", f"choose from {', '.join(known)}")
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(name, value, "is no value of a component", "give a positive number")
+            positive(name, value, "the part's unit")
         _ = self.circuit
 
     @classmethod

@@ -28,7 +28,7 @@ from circuits.physics_aware import waveform_kernel
 from circuits.signals.transient import Transient
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count, finite, positive
 from inmateria.errors import ConvergenceError, EngineCrashError, EngineHangError, InputError, TooManyPointsError
 
 OPTIONS = tolerances(vntol_V=1e-6, abstol_A=1e-9).replace("reltol=1e-9", "reltol=1e-4")
@@ -114,17 +114,13 @@ class WaveformCircuit:
 
     def __post_init__(self) -> None:
         for name, least in (("values", 1), ("hold", 1), ("settle", 1), ("delay", 0), ("steps", 1), ("copies", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise InputError(name, value, "is no such count", f"give {least} or more")
+            count(name, getattr(self, name), least)
         for name in ("inputs", "outputs"):
             nodes = getattr(self, name)
             if isinstance(nodes, str) or not nodes or len({node.lower() for node in nodes}) != len(nodes):
                 raise InputError(name, nodes, "are not different nodes", "give their names in a tuple")
-        if not (math.isfinite(self.rate_Hz) and self.rate_Hz > 0):
-            raise InputError("rate_Hz", self.rate_Hz, "is no rate", "give periods per second")
-        if not math.isfinite(self.rest_V):
-            raise InputError("rest_V", self.rest_V, "is no voltage", "give volts")
+        positive("rate_Hz", self.rate_Hz, "periods per second")
+        finite("rest_V", self.rest_V, "V")
         whole = [line for line in self.netlist.splitlines() if line.strip().lower().startswith(_OF_THE_DECK)]
         if self.copies > 1 and whole:
             raise InputError("netlist", whole[0], "cannot stand in a subcircuit", "leave it out, or take copies=1")
@@ -179,12 +175,12 @@ class WaveformCircuit:
             The first samples of the batch go through the first copy, one after the other.
         """
         copies, each = self.side_by_side(len(batch))
-        count = len(self.inputs)
-        table = np.full((copies * each, self.slot, count), self.rest_V)
-        shaped = batch.reshape(len(batch), count, self.values).transpose(0, 2, 1)
+        width = len(self.inputs)
+        table = np.full((copies * each, self.slot, width), self.rest_V)
+        shaped = batch.reshape(len(batch), width, self.values).transpose(0, 2, 1)
         table[: len(batch), : self.values * self.hold] = np.repeat(shaped, self.hold, axis=1)
-        streams = table.reshape(copies, each * self.slot, count).transpose(1, 0, 2).reshape(-1, copies * count)
-        lead = np.full((self.settle, copies * count), self.rest_V)
+        streams = table.reshape(copies, each * self.slot, width).transpose(1, 0, 2).reshape(-1, copies * width)
+        lead = np.full((self.settle, copies * width), self.rest_V)
         return np.concatenate([lead, streams, lead[:1]])
 
     # -- circuit ---------------------------------------------------------------------------------------------------
