@@ -269,28 +269,11 @@ def characterise(
         For other settings than the above.
     """
     f, scale = positive("frequency_Hz", frequency_Hz, "Hz"), positive("full_scale", full_scale, "the signal's unit")
-    if settings.window != "rc" or settings.harmonic != 1 or settings.phase != 0.0:
-        raise InputError(
-            "settings", settings, "is no setting that is characterised", "take window 'rc', harmonic 1 and phase 0"
-        )
-    if not SHORTEST * (1 - 1e-9) <= f * settings.time_constant <= LONGEST * (1 + 1e-9):
-        raise InputError(
-            "time_constant",
-            settings.time_constant,
-            f"lasts {f * settings.time_constant:.4g} cycles of the reference",
-            f"take {SHORTEST / f:.4g} to {LONGEST / f:.4g} s at {f:g} Hz",
-        )
+    _check_settings(settings, f)
     device = Digital() if realisation is None else realisation
-    peak = math.sqrt(2.0) * scale
     offset_Hz, transfer = device.transfer(settings, f)
     time, step = device.step(settings, f)
-    side = f * (1.0 + 1.0 / CYCLES)
-    signals: dict[tuple[str, float], Signal] = {
-        **{("level", level): ((level * peak, f, 0.0),) if level else () for level in LEVELS},
-        **{("phase", degrees): ((peak, f, degrees),) for degrees in PHASES},
-        **{("harmonic", n): ((peak, n * f, 30.0),) for n in HARMONICS},
-        ("image", 0): ((peak, side, 0.0),),
-    }
+    signals = _test_signals(f, math.sqrt(2.0) * scale)
     duration = SETTLED * settings.time_constant + CYCLES / f
     read = dict(zip(signals, device.traces(settings, f, list(signals.values()), duration), strict=True))
     mean = {key: complex(np.mean(x), np.mean(y)) for key, (x, y) in read.items()}
@@ -322,6 +305,30 @@ def characterise(
         reserve_reached=reached,
         overloads=device.overloads(settings, f, signals["level", 1.0]),
     )
+
+
+def _check_settings(settings: LockInSettings, f: float) -> None:
+    """Refuse what is not characterised."""
+    if settings.window != "rc" or settings.harmonic != 1 or settings.phase != 0.0:
+        raise InputError(
+            "settings", settings, "is no setting that is characterised", "take window 'rc', harmonic 1 and phase 0"
+        )
+    cycles = f * settings.time_constant
+    if not SHORTEST * (1 - 1e-9) <= cycles <= LONGEST * (1 + 1e-9):
+        raise InputError(
+            "time_constant", settings.time_constant, f"lasts {cycles:.4g} cycles of the reference",
+            f"take {SHORTEST / f:.4g} to {LONGEST / f:.4g} s at {f:g} Hz",
+        )  # fmt: skip
+
+
+def _test_signals(f: float, peak: float) -> dict[tuple[str, float], Signal]:
+    """Everything that is read but the interferences: by kind, and by level, phase (degrees) or harmonic."""
+    return {
+        **{("level", level): ((level * peak, f, 0.0),) if level else () for level in LEVELS},
+        **{("phase", degrees): ((peak, f, degrees),) for degrees in PHASES},
+        **{("harmonic", n): ((peak, n * f, 30.0),) for n in HARMONICS},
+        ("image", 0): ((peak, f * (1.0 + 1.0 / CYCLES), 0.0),),
+    }
 
 
 def _reserve(

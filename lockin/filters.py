@@ -11,6 +11,7 @@ the straight line.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -90,21 +91,21 @@ def _hold_weights(r: float, poles: int, weights: FloatArray, carry: FloatArray) 
                 weights[k - 1, p] = table[k, p]
 
 
+class _Samples(NamedTuple):
+    """A record as compiled code takes it: straight lines on an even grid, or cubics."""
+
+    time: FloatArray
+    signal: FloatArray
+    begin: FloatArray  # slopes behind each sample and before the next, for cubics
+    end: FloatArray
+    step: float  # of an even grid, s; else 0
+
+
 @numba.njit(cache=True)
-def _rc_bank(
-    time: FloatArray,
-    signal: FloatArray,
-    begin: FloatArray,
-    end: FloatArray,
-    cubic: bool,
-    step: float,
-    omega: FloatArray,
-    phase: FloatArray,
-    tau: float,
-    poles: int,
-    trace: bool,
-) -> FloatArray:
+def _rc_bank(given: _Samples, omega: FloatArray, phase: FloatArray, tau: float, poles: int, trace: bool) -> FloatArray:
     """Filter signal * sin(omega t + phase) for each tone: last pole's output, (tones, samples or 1)."""
+    time, signal, begin, end, step = given
+    cubic = step == 0.0
     tones, samples = omega.size, time.size
     out = np.zeros((tones, samples if trace else 1))
     state = np.zeros((tones, poles))
@@ -164,7 +165,7 @@ def rc_means(
     uniform = is_uniform(time)
     begin, end = (signal, signal) if uniform else side_slopes(time, signal)
     step = (time[-1] - time[0]) / (time.size - 1) if uniform else 0.0
-    return np.asarray(_rc_bank(time, signal, begin, end, not uniform, step, omega, phase, tau, poles, trace))
+    return np.asarray(_rc_bank(_Samples(time, signal, begin, end, step), omega, phase, tau, poles, trace))
 
 
 def rc_filter(time_s: ArrayLike, signal: ArrayLike, time_constant: float, poles: int) -> FloatArray:
