@@ -26,7 +26,7 @@ import numpy as np
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
 from dnpu_models.interface.device import Steppable, SteppableKernel
-from inmateria.checks import FloatArray, positive
+from inmateria.checks import FloatArray, array, positive
 from inmateria.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ class DeviceNetwork:
         if not 0 <= self.output < self.terminals:
             raise InputError("output", self.output, f"is no terminal of 0..{self.terminals - 1}", "change it")
         for name in ("centres_A", "scales_A"):
-            value = np.array(getattr(self, name), dtype=float)
-            if value.shape != (count,) or not np.all(np.isfinite(value)):
-                raise InputError(name, value.shape, f"want a finite current for each of {count} devices", "check it")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, array(name, getattr(self, name), (count,)))
         if not np.all(self.scales_A > 0):
             raise InputError("scales_A", self.scales_A.tolist(), "must be positive", "change it")
         positive("swing_V", self.swing_V, "V")

@@ -30,7 +30,7 @@ import numpy as np
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Table
-from inmateria.checks import FloatArray, count, positive
+from inmateria.checks import FloatArray, array, count, positive
 from inmateria.errors import InputError
 from lockin.perturbation import Perturbation
 from netlists.reader import Part
@@ -150,29 +150,21 @@ class MultiplexedLoop:
     largest: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("levels_V", "targets_V", "start_V"):
-            value = np.array(getattr(self, name), dtype=float)
-            if not np.all(np.isfinite(value)):
-                raise InputError(name, value.tolist(), "must be finite", "check it")
-            object.__setattr__(self, name, value)
+        network, wanted = self.network, self.network.parameters
+        levels = array("levels_V", self.levels_V, (None, network.inputs))
+        object.__setattr__(self, "levels_V", levels)
+        patterns = count("patterns", len(levels))
+        targets = array("targets_V", self.targets_V, (patterns, len(network.output_nodes)))
+        object.__setattr__(self, "targets_V", targets)
+        object.__setattr__(self, "start_V", array("start_V", self.start_V, (wanted,)))
         for name in ("steps", "tau_x", "blank"):
             count(name, getattr(self, name))
         for name, unit in _UNITS.items():
             if not (name == "largest" and self.largest is None):
                 positive(name, getattr(self, name), unit)
-        network, wanted = self.network, self.network.parameters
         if self.perturbation.parameters != wanted:
             raise InputError("perturbation", self.perturbation.parameters,
                              f"parameters, but the network has {wanted}", "give as many")  # fmt: skip
-        patterns = self.levels_V.shape[0] if self.levels_V.ndim == 2 else 0
-        shapes = {
-            "levels_V": (max(patterns, 1), network.inputs),
-            "targets_V": (max(patterns, 1), len(network.output_nodes)),
-            "start_V": (wanted,),
-        }
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise InputError(name, getattr(self, name).shape, f"is not the shape {shape}", "check the array")
         if not self.blank < self.tau_x:
             raise InputError("blank", self.blank, f"leaves nothing of a sample's {self.tau_x} steps", "take less")
         if not self.ramp <= 0.25:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inmateria.checks import FloatArray, count
+from inmateria.checks import FloatArray, array, count
 from inmateria.errors import InputError
 
 
@@ -38,10 +38,8 @@ class SigmoidLayers:
             raise InputError("sizes", sizes, "are no layers", "give inputs and the neurons of each, such as (2, 2, 1)")
         object.__setattr__(self, "sizes", sizes)
         usual = np.tile([[1.0], [1.0], [0.0], [0.0]], sum(sizes[1:]))
-        defects = usual if self.defects is None else np.array(self.defects, dtype=float)
-        if defects.shape != usual.shape or not np.all(np.isfinite(defects)):
-            raise InputError("defects", defects.shape, f"are not {usual.shape} finite numbers", "give L, k, x0, y0")
-        object.__setattr__(self, "defects", defects)
+        defects = usual if self.defects is None else self.defects
+        object.__setattr__(self, "defects", array("defects", defects, usual.shape))
 
     @property
     def parameters(self) -> int:
