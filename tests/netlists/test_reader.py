@@ -308,8 +308,10 @@ def test_format_number_examples():
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, True, "1", None, 1j, 10**400])
 def test_format_number_refuses(value):
-    with pytest.raises(InputError, match="give a finite number"):
+    with pytest.raises(InputError) as refused:
         format_number(value)
+    assert refused.value.field == "x"
+    assert refused.value.fix.startswith("give")
 
 
 @pytest.mark.parametrize(
