@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.gradients.bank_check import check_bank
 from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
 from circuits.signals.sources import Table
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import LockInSettings, check_bank, default_bench, plan_frequencies
+from inmateria import LockInSettings, default_bench, plan_frequencies
 from netlists.reader import load_part
 
 KINDS = ("amplitude", "crosstalk", "settling", "noise", "offset", "ripple", "leakage", "drift", "stray", "any")

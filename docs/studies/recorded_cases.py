@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import inmateria as im
-from analysis.budget_check import check_bank
+from analysis.gradients.bank_check import check_bank
 from circuits.homodyne import readings
 from circuits.homodyne.engines import engine_named
 from circuits.homodyne.offsets import offset_bias
@@ -175,8 +175,8 @@ def multiplexed() -> Found:
                     im.SigmoidNetworkCircuit(), im.Perturbation(code, 9, 0.5, 1, seed=3), INPUTS, TARGETS, start,
                     steps=80, eta=1.0, tau_x=5, tau_theta=10.0, tau_hp=20.0, **fields,
                 )  # fmt: skip
-                run = one.run(engine)
-                found |= {f"{code} {level} {k}": v for k, v in vars(run).items() if k != "transient"}
+                run = im.run_multiplexed(one, engine)
+                found |= {f"{code} {level} {k}": v for k, v in vars(run).items() if k not in ("loop", "transient")}
     for mode in ("discrete", "analog"):
         settings = im.MgdSettings(eta=0.1, code="walsh", mode=mode, tau_theta=4, seed=1)
         descent = im.MultiplexedDescent(lambda theta, sample: float(theta @ theta), [1.0, -2.0], settings)
@@ -272,8 +272,8 @@ def lockins() -> Found:
         gradient=slopes, voltages=points, terminals=(0, 1), error=0.03, psd=1e-6, amplitude_limit_V=0.5,
         band_Hz=(100.0, 1000.0),
     ))  # fmt: skip
-    budget = im.error_budget(output, points[0], planned.dither, planned.settings, exact=slopes(points[:1])[0],
-                             time_s=planned.time_s, psd=1e-6)  # fmt: skip
+    readout = im.Readout(planned.dither, planned.settings, planned.time_s, psd=1e-6)
+    budget = im.error_budget(output, points[0], readout, exact=slopes(points[:1])[0])
     wish = im.LockInRequirements(channels=3, settling_s=0.2, gradient_error=0.05, slope=1.0, noise_psd=1e-8,
                                  dither_limit_V=0.05, band_Hz=(200.0, 800.0), curvature=4.0)  # fmt: skip
     found: Found = {}
