@@ -353,7 +353,7 @@ def test_run_deck_says_what_is_wrong(tmp_path, monkeypatch):
         run_deck("nothing")
     with pytest.raises(InputError, match="is no file"):
         run_deck_file(tmp_path / "nothing.cir")
-    with pytest.raises(InputError, match="is not positive"):
+    with pytest.raises(InputError, match="timeout"):
         run_deck("mixer", timeout=0.0)
 
     def slow(*args, **kwargs):
