@@ -20,6 +20,7 @@ from analysis.gradients.bank_check import check_bank
 from circuits.homodyne import readings
 from circuits.homodyne.engines import engine_named
 from circuits.homodyne.offsets import offset_bias
+from circuits.multiplexed.run import run_multiplexed
 from circuits.parts.levels import multiplexed_parts
 from dnpu_models.mean_field.current_paths import hop_currents, largest_paths
 
@@ -175,8 +176,8 @@ def multiplexed() -> Found:
                     im.SigmoidNetworkCircuit(), im.Perturbation(code, 9, 0.5, 1, seed=3), INPUTS, TARGETS, start,
                     steps=80, eta=1.0, tau_x=5, tau_theta=10.0, tau_hp=20.0, **fields,
                 )  # fmt: skip
-                run = im.run_multiplexed(one, engine)
-                found |= {f"{code} {level} {k}": v for k, v in vars(run).items() if k not in ("loop", "transient")}
+                run = run_multiplexed(one, engine)
+                found |= {f"{code} {level} {k}": v for k, v in vars(run).items() if k not in ("transient", "loop")}
     for mode in ("discrete", "analog"):
         settings = im.MgdSettings(eta=0.1, code="walsh", mode=mode, tau_theta=4, seed=1)
         descent = im.MultiplexedDescent(lambda theta, sample: float(theta @ theta), [1.0, -2.0], settings)
