@@ -29,6 +29,7 @@ import numpy as np
 
 from analysis.plots.figure import new_figure, save
 from circuits.homodyne import readings
+from dnpu_models.interface.device import follow_path
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
@@ -94,7 +95,7 @@ def attempt_2019(bench: Bench, gate: str, rng: np.random.Generator, low_V: float
         volts = np.zeros((4, len(volts_w), len(device.terminals)))
         volts[..., free] = volts_w
         volts[..., list(bench.inputs)] = np.array(task.points)[:, None, :] * (HIGH_V - low_V) / 2 + (HIGH_V + low_V) / 2
-        return -1e9 * device.follow(volts.reshape(-1, volts.shape[-1]))[:, bench.output].reshape(4, -1)
+        return -1e9 * follow_path(device, volts.reshape(-1, volts.shape[-1]))[:, bench.output].reshape(4, -1)
 
     for _ in range(PASSES):
         read = outputs(w + AMPLITUDES_V * sines) + sigma * rng.standard_normal((4, samples))

@@ -40,7 +40,7 @@ def main() -> None:
         microseconds = [1e6 * a.run.statistics["seconds"] / a.run.statistics["points"] for a in result.attempts]
         print(
             f"{name:36s} {1e3 * amplitude:3.0f} mV  {'learned' if result.success else 'not learned':11s} "
-            f"attempts {len(result.attempts)}  margin {best.margin:5.2f}  separation {1e9 * best.separation_A:5.2f} nA"
+            f"attempts {len(result.attempts)}  margin {best.quality:5.2f}  separation {1e9 * best.separation_A:5.2f} nA"
             f"  {np.median(microseconds):4.0f} us a point",
             flush=True,
         )
