@@ -33,9 +33,6 @@ from analysis.designs.sections import (
 )
 from circuits.homodyne.engines import engine_kind
 from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
-from dnpu_models.interface.device import is_random
-from dnpu_models.noise.noisy_device import NoisyDevice
-from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
@@ -200,7 +197,7 @@ class Design(Section):
             raise InputError("task.name", self.task.name, error.problem, error.fix) from None
 
     def bench(self, *, tolerance: float = 1e-5) -> Bench:
-        """Device, wiring and tones; noise of the output is part of the device.
+        """Device, wiring and tones, without noise: `analysis.designs.experiment.experiment_of` adds that.
 
         Parameters
         ----------
@@ -220,10 +217,6 @@ class Design(Section):
             output = _terminal("device.output", self.device.output, names)
         if self.device.inputs is not None:
             inputs = tuple(_terminal("device.inputs", name, names) for name in self.device.inputs)
-        if self.noise.density > 0:
-            if is_random(device):
-                raise InputError("noise.density", self.noise.density, "comes on top of kmc's own noise", "leave it out")
-            device = NoisyDevice(device, NoiseSpectrum(self.noise.density), noisy=(output,))
         dither = self.dither
         return Bench(
             device, output, inputs, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base

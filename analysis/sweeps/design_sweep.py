@@ -9,9 +9,11 @@ from typing import Any
 
 import xarray as xr
 
+from analysis.choices import MeasureName
 from analysis.designs.design import Design
+from analysis.designs.experiment import bench_of
 from analysis.sweeps.axes import SEED, Axis, check_axes, make_axes, seed_axis
-from analysis.sweeps.measures import GradientMeasure, LearnMeasure, bench_of, design_at, make_measure
+from analysis.sweeps.measures import GradientMeasure, LearnMeasure, design_at, make_measure
 from analysis.sweeps.runner import SweepProgress, SweepResult, run_sweep
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import engine_kind
@@ -29,7 +31,7 @@ def sweep(
     over: Over,
     *,
     seeds: int | None = None,
-    measure: str = "gradient",
+    measure: MeasureName = "gradient",
     engine: str = "twin",
     variables: Mapping[str, str | Variable] | None = None,
     coords: Mapping[str, Sequence[str]] | None = None,
@@ -131,7 +133,7 @@ def sweep_design(
     over: Over,
     *,
     seeds: int | None = None,
-    measure: str = "gradient",
+    measure: MeasureName = "gradient",
     engine: str = "twin",
     checks: int | None = None,
     **options: Any,

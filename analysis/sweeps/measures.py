@@ -11,42 +11,32 @@ from __future__ import annotations
 
 import atexit
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 
 from analysis.choices import MeasureName
 from analysis.designs.design import Design
+from analysis.designs.experiment import device_key, experiment_of, kept, with_noise
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import LoopEngine, engine_kind, engine_named
-from circuits.parts.component_errors import NOMINAL_K
-from dnpu_models.noise.noisy_device import NoisyDevice
-from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ, NoiseSpectrum
+from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop, middle_loop
 from learning.homodyne.gradients import adjoint, spice_lock_in
-from learning.homodyne.settings import HgeSettings
+from learning.homodyne.results import TrainingResult
 from learning.homodyne.training import as_measured, learn
-from learning.tasks.task import Task
 
-Key = TypeVar("Key")
-Made = TypeVar("Made")
 POINTS_PER_CYCLE = 12.0
 """Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
-LIVE_WINDOW_S = 1e-5
-"""Longest window in which kinetic Monte Carlo is followed: some hundred seconds of computing."""
-_DEVICES = 32
-"""Kept by a worker."""
 
-_benches: OrderedDict[str, Bench] = OrderedDict()
 _gradients: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
 _engines: dict[str, LoopEngine] = {}
 
@@ -65,38 +55,6 @@ def design_at(design: Design, point: Mapping[str, Value]) -> Design:
     return design.changed(values)
 
 
-def bench_of(design: Design) -> Bench:
-    """The design's bench without noise; the device is that of an earlier call where it is the same.
-
-    Raises
-    ------
-    InputError
-        As `Design.bench`; for a device that is followed hop by hop over windows that take for ever.
-    """
-    if design.device.model == "kmc" and design.dither.spacing < 1.0 / LIVE_WINDOW_S:
-        raise InputError(
-            "dither.spacing", design.dither.spacing, "makes windows of some 1e12 hops, which kmc follows one by one",
-            f"take {1.0 / LIVE_WINDOW_S:g} Hz or more, or meanfield",
-        )  # fmt: skip
-    found = _kept(_benches, _device_key(design), lambda: design.changed({"noise.density": 0.0}).bench())
-    dither = design.dither  # all that the rest of a design changes about a bench
-    return replace(found, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base)
-
-
-def _device_key(design: Design) -> str:
-    return f"{design._folder}{design.device.model_dump_json()}{design.task.model_dump_json()}"
-
-
-def _kept(kept: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
-    """What was made for the key before, or is made now; the least used is dropped."""
-    if key not in kept:
-        kept[key] = make()
-        while len(kept) > _DEVICES:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
-    return kept[key]
-
-
 def _engine(name: str) -> LoopEngine:
     """The process's own engine of this name."""
     if name not in _engines:
@@ -105,26 +63,9 @@ def _engine(name: str) -> LoopEngine:
     return _engines[name]
 
 
-def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
-    """The bench with white noise on its output current."""
-    if density_A2_per_Hz <= 0.0:
-        return bench
-    device: Any = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))
-    return replace(bench, device=device)
-
-
-def settings_at(design: Design, task: Task) -> HgeSettings:
-    """The design's settings, its components as they have drifted at the temperature of its electronics."""
-    settings = design.settings(task)
-    if design.electronics.temperature == NOMINAL_K:
-        return settings
-    from analysis.verification.boards import board, parts_of  # which itself measures boards as a sweep does its points
-
-    return replace(settings, component_errors=board(design, parts_of(design)))
-
-
-def random_setting(bench: Bench, settings: HgeSettings, seed: int) -> FloatArray:
+def random_setting(experiment: Experiment, seed: int) -> FloatArray:
     """The setting that belongs to a seed: controls, V, (n,); the dither's room is kept free."""
+    bench, settings = experiment.bench, experiment.settings
     peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_V)
     low, high = bench.limits_V.T
     return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
@@ -206,9 +147,9 @@ class GradientMeasure:
         """The circuit's reading there."""
         design = design_at(self.design, point)
         _differentiable(design)
-        bench = bench_of(design)
-        settings = settings_at(design, design.fitted_task(bench))
-        controls = random_setting(bench, settings, design.seed)
+        experiment = experiment_of(design, noisy=False)
+        bench, settings = experiment.bench, experiment.settings
+        controls = random_setting(experiment, design.seed)
         density = _density(design) if noisy else 0.0
         measured, _, _, loop = spice_lock_in(
             with_noise(bench, density),
@@ -221,7 +162,7 @@ class GradientMeasure:
             multiplier_V=settings.multiplier_V,
             errors=settings.component_errors,
         )
-        exact = _kept(_gradients, (_device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
+        exact = kept(_gradients, (device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
         window = loop.sequence.window_s
         noise = np.sqrt(density / window) / np.asarray(loop.dither.amplitudes_V)  # boxcar of length T: S/(T alpha^2)
         return Reading(measured, exact, noise, window)
@@ -271,13 +212,12 @@ class LossGradientMeasure(GradientMeasure):
         """
         design = design_at(self.design, point)
         _differentiable(design)
-        bench = bench_of(design)
-        task = design.fitted_task(bench)
-        experiment = Experiment(bench, task, settings_at(design, task))
+        experiment = experiment_of(design, noisy=False)
+        bench, task = experiment.bench, experiment.task
         simulator = _engine(engine)
         density = _density(design) if noisy else 0.0
         limits_V = middle_loop(experiment).control_limits_V
-        controls = np.clip(random_setting(bench, experiment.settings, design.seed), *limits_V)
+        controls = np.clip(random_setting(experiment, design.seed), *limits_V)
         loop = build_loop(experiment, controls, 1.0, bench.outputs_A(controls, task))
         if loop.parts:
             loop = as_measured(loop, simulator)
@@ -330,14 +270,10 @@ class LearnMeasure:
             "learned": Variable("1", (), "1 if ngspice learned the task"),
         }
 
-    def _learn(self, point: dict[str, Value], engine: str) -> Any:
+    def _learn(self, point: dict[str, Value], engine: str) -> TrainingResult:
         design = design_at(self.design, point)
-        bench = bench_of(design)
-        if engine_kind(engine).has_dither:
-            bench = with_noise(bench, design.noise.density)
-        task = design.fitted_task(bench)
-        rng = np.random.default_rng(design.seed)
-        return learn(Experiment(bench, task, settings_at(design, task)), rng=rng, engine=engine)
+        experiment = experiment_of(design, noisy=engine_kind(engine).has_dither)
+        return learn(experiment, rng=np.random.default_rng(design.seed), engine=engine)
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""
@@ -357,7 +293,7 @@ class LearnMeasure:
 
     def check(self, point: dict[str, Value]) -> dict[str, Any]:
         """How far ngspice is from it there."""
-        fast, true = (self._learn(point, engine) for engine in (self.engine, "ngspice"))
+        fast, true = self._learn(point, self.engine), self._learn(point, "ngspice")
         span = np.ptp(true.experiment.bench.limits_V, axis=1)
         apart = float(np.max(np.abs(fast.best.controls_V - true.best.controls_V) / span))
         return {"deviation": apart, "learned": float(true.success)}
@@ -388,7 +324,7 @@ def _density(design: Design) -> float:
     return design.noise.density if given else PUBLISHED_A2_PER_HZ
 
 
-def make_measure(name: str, design: Design, engine: str) -> GradientMeasure | LearnMeasure:
+def make_measure(name: MeasureName, design: Design, engine: str) -> GradientMeasure | LearnMeasure:
     """A measure by name.
 
     Raises

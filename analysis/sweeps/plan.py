@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.designs.design import Design
+from analysis.designs.experiment import experiment_of
 from analysis.gradients.planner import GradientPlan, GradientRequirements, plan_in
 from analysis.sweeps.axes import SEED, Axis
-from analysis.sweeps.measures import GradientMeasure, bench_of, design_at, random_setting
+from analysis.sweeps.measures import GradientMeasure, design_at, random_setting
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
 
@@ -48,10 +49,10 @@ def planned_amplitudes(
     over = {axis.key: axis for axis in axes}
     seeds = [int(s) for s in over[SEED].values][:most_seeds] if SEED in over else [design.seed]
     designs = [design_at(design, {SEED: seed}) if SEED in over else design for seed in seeds]
-    benches = [bench_of(one) for one in designs]
+    experiments = [experiment_of(one, noisy=False) for one in designs]
+    benches = [one.bench for one in experiments]
     first = benches[0]
-    settings = [one.settings(one.fitted_task(bench)) for one, bench in zip(designs, benches, strict=True)]
-    controls = [random_setting(b, s, one.seed) for b, s, one in zip(benches, settings, designs, strict=True)]
+    controls = [random_setting(one, design.seed) for one, design in zip(experiments, designs, strict=True)]
     largest = max(float(a) for a in over["dither.amplitude"].values) if "dither.amplitude" in over else 0.1
     room = min(float(np.min(np.minimum(*np.abs(b.limits_V.T - c)))) for b, c in zip(benches, controls, strict=True))
     # the planner knows one device: which of them is meant stands in a column behind the voltages

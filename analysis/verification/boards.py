@@ -3,83 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from analysis.designs.design import Design
+from analysis.designs.experiment import experiment_of, parts_of
 from analysis.designs.units import written
-from analysis.sweeps.measures import bench_of, with_noise
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import engine_kind
-from circuits.homodyne.netlist import components
-from circuits.parts.component_errors import Component, Drift, Tolerances, draw_errors
-from learning.homodyne.experiment import Experiment, middle_loop
-from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
-from learning.homodyne.training import TrainingProgress, learn
-
-
-def parts_of(design: Design) -> tuple[Component, ...]:
-    """The components of a design's loop.
-
-    Raises
-    ------
-    InputError
-        As `Design.bench` and `Design.settings`.
-    """
-    bench = bench_of(design)
-    task = design.fitted_task(bench)
-    return components(middle_loop(Experiment(bench, task, design.settings(task))))
-
-
-def board(design: Design, parts: tuple[Component, ...], sample: int | None = None) -> dict[str, float]:
-    """Component errors of a sample, or of the nominal design (None), at the design's temperature."""
-    given = design.tolerances
-    tolerances = Tolerances()
-    if sample is not None:
-        tolerances = Tolerances(given.resistor, given.capacitor, given.offset, given.distribution)
-    drift = Drift(given.resistor_drift, given.capacitor_drift, given.offset_drift)
-    rng = np.random.default_rng([design.seed, 0 if sample is None else 1 + sample])
-    return draw_errors(parts, tolerances, rng, drift=drift, temperature_K=design.electronics.temperature)
-
-
-def experiment_of(design: Design, engine: str, errors: Mapping[str, float]) -> Experiment:
-    """The experiment of the design on one board.
-
-    Raises
-    ------
-    InputError
-        As `Design.bench`, `Design.fitted_task` and `Design.settings`.
-    """
-    bench = bench_of(design)
-    if engine_kind(engine).has_dither:
-        bench = with_noise(bench, design.noise.density)
-    task = design.fitted_task(bench)
-    return Experiment(bench, task, replace(design.settings(task), component_errors=errors))
-
-
-def train(
-    design: Design,
-    engine: str,
-    errors: Mapping[str, float],
-    starts: int | tuple[int, ...],
-    *,
-    progress: TrainingProgress | None = None,
-    folder: Path | None = None,
-) -> TrainingResult:
-    """Learn the design's task on one board.
-
-    Raises
-    ------
-    InputError, NetlistError, ConvergenceError, EngineError, Interrupted
-        As `learning.learn`.
-    """
-    return learn(
-        experiment_of(design, engine, errors), rng=np.random.default_rng(starts), engine=engine, progress=progress,
-        folder=folder,
-    )  # fmt: skip
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.results import Attempt, FailedAttempt
+from learning.homodyne.training import learn
 
 
 def corners(design: Design) -> dict[str, Design]:
@@ -145,6 +81,16 @@ def outcome(result: Trained) -> dict[str, Any]:
     }
 
 
+def on_board(design: Design, number: int, engine: str) -> Experiment:
+    """The experiment of a sample: its own device seed, its own components."""
+    return experiment_of(sample_design(design, number), number, noisy=engine_kind(engine).has_dither)
+
+
+def starts_of(design: Design, number: int) -> np.random.Generator:
+    """What draws a sample's starts; a corner and the nominal design take the design's seed alone."""
+    return np.random.default_rng((design.seed, 1, number))
+
+
 @dataclass(frozen=True)
 class SampleMeasure:
     """A sample by its number, for `run_sweep`."""
@@ -155,11 +101,10 @@ class SampleMeasure:
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What became of it, and how its components deviated."""
         number = int(point["sample"])
-        design = sample_design(self.design, number)
-        parts = parts_of(design)
-        errors = board(design, parts, number)
-        result = train(design, self.engine, errors, (self.design.seed, 1, number))
-        return {**outcome(result), "error": [errors.get(part.name, part.stated) for part in parts]}
+        experiment = on_board(self.design, number, self.engine)
+        result = learn(experiment, rng=starts_of(self.design, number), engine=self.engine)
+        errors = experiment.settings.component_errors
+        return {**outcome(result), "error": [errors.get(part.name, part.stated) for part in parts_of(experiment)]}
 
 
 def sample_design(design: Design, number: int) -> Design:
@@ -179,4 +124,5 @@ class CornerMeasure:
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """What became of it."""
         design = self.designs[str(point["corner"])]
-        return outcome(train(design, self.engine, board(design, parts_of(design)), design.seed))
+        experiment = experiment_of(design, noisy=engine_kind(self.engine).has_dither)
+        return outcome(learn(experiment, rng=np.random.default_rng(design.seed), engine=self.engine))

@@ -21,7 +21,6 @@ from analysis.datasets import loop_dataset, recorded_run, save_dataset
 from analysis.designs.design import Design
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import PathCheck
-from analysis.verification.boards import experiment_of
 from circuits.homodyne import netlist
 from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
@@ -135,17 +134,15 @@ def identity_of(path: Path) -> Mapping[str, Any] | None:
         return None
 
 
-def read_nominal(
-    design: Design, engine: str, errors: Mapping[str, float], folder: Path, name: str
-) -> NominalRun | None:
+def read_nominal(design: Design, experiment: Experiment, engine: str, folder: Path, name: str) -> NominalRun | None:
     """What `write_nominal` wrote of this design and engine; None where there is nothing of the kind.
 
     Parameters
     ----------
     design : Design
+    experiment : Experiment
+        The design's.
     engine : str
-    errors : dict
-        Component errors of the nominal board.
     folder, name
         As for `write_nominal`.
     """
@@ -159,7 +156,6 @@ def read_nominal(
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         data = opened.load()
     about = json.loads(attrs["training"])
-    experiment = experiment_of(design, engine, errors)
     said = about["start"]
     start = Start(
         np.array(said["controls_V"]), said["polarity"], np.array(said["outputs_A"]), said["looked"], said["found"]

@@ -18,22 +18,20 @@ import numpy as np
 import xarray as xr
 
 from analysis.designs.design import Design
+from analysis.designs.experiment import experiment_of, parts_of
 from analysis.gradients.path_check import PathCheck, check_path
 from analysis.report.page import Criterion
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.cluster import open_cluster
-from analysis.sweeps.measures import bench_of
 from analysis.sweeps.runner import run_sweep
 from analysis.sweeps.store import Variable, difference, read_store
 from analysis.verification.boards import (
     OUTCOME,
     CornerMeasure,
     SampleMeasure,
-    board,
     corners,
-    parts_of,
-    sample_design,
-    train,
+    on_board,
+    starts_of,
 )
 from analysis.verification.criteria import all_passing, corner_criteria, nominal_criteria, yield_criterion
 from analysis.verification.nominal import (
@@ -49,7 +47,9 @@ from circuits.homodyne.engines import engine_kind, engine_named, with_dither
 from circuits.parts.component_errors import Component
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
+from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 
 QUICK_SAMPLES = 20
@@ -213,10 +213,10 @@ def verify(
     check_design(design, quick=quick)
     _check_folder(design, folder)
     told = progress or (lambda _what, _done, _all: None)
-    parts = parts_of(design)
     fast = design.verify.engine
     own = fast if quick else "ngspice"
-    control_names = {"control": list(bench_of(design).names)}
+    experiment = experiment_of(design, noisy=engine_kind(own).has_dither)
+    parts, control_names = parts_of(experiment), {"control": list(experiment.bench.names)}
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
         def run(name: str, what: str, measure: Any, axis: Axis, engine: str, **more: Any) -> xr.Dataset:
@@ -231,7 +231,7 @@ def verify(
                 cluster=cluster,
             ).data
 
-        nominal = _nominal(design, own, parts, told, folder, NOMINAL_QUICK if quick else NOMINAL)
+        nominal = _nominal(design, experiment, own, told, folder, NOMINAL_QUICK if quick else NOMINAL)
         at_corners, samples, again = xr.Dataset(), xr.Dataset(), xr.Dataset()
         if not quick and (found := corners(design)):
             at_corners = run(
@@ -276,11 +276,11 @@ def _check_folder(design: Design, folder: Path | None) -> None:
 
 
 def _nominal(
-    design: Design, engine: str, parts: tuple[Component, ...], told: Progress, folder: Path | None, name: str
+    design: Design, experiment: Experiment, engine: str, told: Progress, folder: Path | None, name: str
 ) -> NominalRun:
     """Train the nominal design, and hold its lock-ins against exact gradients on the path; or read what is stored."""
-    restarts, errors = design.learning.restarts, board(design, parts)
-    if folder is not None and (stored := read_nominal(design, engine, errors, folder, name)) is not None:
+    restarts = design.learning.restarts
+    if folder is not None and (stored := read_nominal(design, experiment, engine, folder, name)) is not None:
         told("nominal design", restarts, restarts)
         return stored
     told("nominal design", 0, restarts)
@@ -288,7 +288,8 @@ def _nominal(
     def report(number: int, _phase: str, _share: float, _wall: float) -> None:
         told("nominal design", number, restarts)
 
-    result = train(design, engine, errors, design.seed, progress=report, folder=folder)
+    rng = np.random.default_rng(design.seed)
+    result = learn(experiment, rng=rng, engine=engine, progress=report, folder=folder)
     attempt = result.best
     told("gradient along the path", 0, 1)
     with engine_named(with_dither(engine)) as reading:
@@ -338,8 +339,7 @@ def _judged(
         matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], _quality(samples))
         worst = _worst_first(design, samples)[0]
         engine = design.verify.engine if quick else with_dither(design.verify.engine)  # its deck wants the dither
-        own = sample_design(design, worst)
-        attempt = train(own, engine, board(own, parts, worst), (design.seed, 1, worst)).best
+        attempt = learn(on_board(design, worst, engine), rng=starts_of(design, worst), engine=engine).best
         if "sample" in again.dims:
             true, fast = all_passing(design, again), samples["quality"].values
             confirmed = [

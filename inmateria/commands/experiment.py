@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.designs.design import Design
-from analysis.verification.boards import board, parts_of
+from analysis.designs.experiment import LIVE_WINDOW_S, experiment_of
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.loop import HomodyneLoop
@@ -28,8 +28,6 @@ from lockin.plan import plan_frequencies
 
 LIVE_SPACING_HZ = 1e6
 """Tones of 26 to 51 MHz and windows of 1 us, where holes are followed one by one: a window of 0.1 s is 1e12 hops."""
-LIVE_WINDOW_S = 1e-5
-"""Longest window there: some hundred seconds."""
 HOPS_HZ = 8e12
 """Hops per second of the preset's devices."""
 POINTS_MAX = 5e6
@@ -162,12 +160,11 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
     Raises
     ------
     InputError
-        As `Design.bench`, `Design.fitted_task` and `Design.settings`.
+        As `analysis.designs.experiment.experiment_of`.
     """
     check_step(max_step_s)
-    bench = design.bench(tolerance=tolerance)
-    task = design.fitted_task(bench)
-    settings = replace(design.settings(task), max_step_s=max_step_s, component_errors=board(design, parts_of(design)))
+    experiment = experiment_of(design, tolerance=tolerance)
+    bench = experiment.bench
     names, model = bench.device.terminals, design.device.model
     known = model in ("meanfield", "kmc")
     facts = {
@@ -179,7 +176,11 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
         "inputs": [names[k] for k in bench.inputs],
     }
     about = {"name": design.name, "sha256": design.digest}
-    return Experiment(bench, task, settings, {"device": facts, "design": about, "level": design.electronics.level})
+    return replace(
+        experiment,
+        settings=replace(experiment.settings, max_step_s=max_step_s),
+        facts={"device": facts, "design": about, "level": design.electronics.level},
+    )
 
 
 def numbers(field: str, text: str | None) -> list[float] | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.designs.design import Design
+from analysis.designs.experiment import experiment_of
 from circuits.parts.levels import loop_fields
 from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import InputError
@@ -45,15 +46,14 @@ def test_a_file_becomes_bench_task_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "design.toml"
     path.write_text(TOML)
     design = Design.from_toml(path)
-    bench = design.bench()
+    experiment = experiment_of(design)
+    bench, task, settings = experiment.bench, experiment.task, experiment.settings
     assert isinstance(bench.device, NoisyDevice)
     network = bench.device.device.network  # type: ignore[attr-defined]
     assert (network.seed, network.temperature_K) == (3, 80.0)
     assert (bench.output, bench.inputs) == (1, (3, 5))
-    task = design.fitted_task(bench)
     assert isinstance(task, BooleanTask)
     assert (task.gate, task.swings_V) == ("NAND", (0.3, 0.3))
-    settings = design.settings(task)
     assert (settings.amplitude_V, settings.learning_rate, settings.step_V) == (5e-3, 0.2, 0.02)
     tones = np.array(bench.plan(settings.amplitude_V).frequencies_Hz)
     assert tones.min() >= 1000.0

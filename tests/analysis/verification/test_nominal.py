@@ -10,14 +10,17 @@ import pytest
 import xarray as xr
 
 from analysis.designs.design import Design
+from analysis.designs.experiment import experiment_of
 from analysis.gradients.path_check import check_path
-from analysis.verification.boards import outcome, train
+from analysis.verification.boards import outcome
 from analysis.verification.nominal import NominalRun, identity_of, read_nominal, write_nominal
 from circuits.homodyne import netlist
 from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import FailedAttempt
+from learning.homodyne.training import learn
 
 ERRORS = {"w0.rate": 0.01}
 
@@ -41,8 +44,14 @@ def design(folder: Path) -> Design:
 
 
 @pytest.fixture(scope="module")
-def run(design: Design) -> NominalRun:
-    result = train(design, "twin", ERRORS, 5)
+def experiment(design: Design) -> Experiment:
+    found = experiment_of(design)
+    return replace(found, settings=replace(found.settings, component_errors=ERRORS))
+
+
+@pytest.fixture(scope="module")
+def run(design: Design, experiment: Experiment) -> NominalRun:
+    result = learn(experiment, rng=np.random.default_rng(5), engine="twin")
     failed = FailedAttempt(1, ConvergenceError("voltages", np.zeros(2), "no state", "try another"), 24, None)
     best = result.best
     best = replace(best, run=replace(best.run, deck="* as ngspice ran it\n"))
@@ -50,9 +59,11 @@ def run(design: Design) -> NominalRun:
     return NominalRun.of(result, check_path(result.experiment, best.loop, best.run, Twin(), samples=2))
 
 
-def test_what_is_read_is_what_was_written(design: Design, run: NominalRun, folder: Path) -> None:
+def test_what_is_read_is_what_was_written(
+    design: Design, experiment: Experiment, run: NominalRun, folder: Path
+) -> None:
     write_nominal(run, design, folder, "one")
-    found = read_nominal(design, "twin", ERRORS, folder, "one")
+    found = read_nominal(design, experiment, "twin", folder, "one")
     assert found is not None
     a, b = outcome(run), outcome(found)
     np.testing.assert_array_equal(a.pop("controls"), b.pop("controls"))
@@ -79,16 +90,18 @@ def test_what_is_read_is_what_was_written(design: Design, run: NominalRun, folde
         assert waves["gradient_exact_S"].dims == ("instant", "control")
 
 
-def test_what_is_not_this_run_is_not_taken_for_it(design: Design, run: NominalRun, folder: Path) -> None:
-    assert read_nominal(design, "twin", ERRORS, folder, "two") is None
+def test_what_is_not_this_run_is_not_taken_for_it(
+    design: Design, experiment: Experiment, run: NominalRun, folder: Path
+) -> None:
+    assert read_nominal(design, experiment, "twin", folder, "two") is None
     write_nominal(run, design, folder, "two")
-    assert read_nominal(design.changed({"seed": 9}), "twin", ERRORS, folder, "two") is None
-    assert read_nominal(design, "ngspice", ERRORS, folder, "two") is None
+    assert read_nominal(design.changed({"seed": 9}), experiment, "twin", folder, "two") is None
+    assert read_nominal(design, experiment, "ngspice", folder, "two") is None
     deck = folder / "two.cir"
     deck.write_text("* something else\n")
-    assert read_nominal(design, "twin", ERRORS, folder, "two") is None
+    assert read_nominal(design, experiment, "twin", folder, "two") is None
     write_nominal(run, design, folder, "two")
     waves = (folder / "two.nc").read_bytes()
     (folder / "two.nc").write_bytes(waves[: len(waves) // 2])
     assert identity_of(folder / "two.nc") is None
-    assert read_nominal(design, "twin", ERRORS, folder, "two") is None
+    assert read_nominal(design, experiment, "twin", folder, "two") is None

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 from analysis.designs.design import Design
-from analysis.verification.boards import board, corners, parts_of, sample_design
+from analysis.designs.experiment import board, experiment_of, parts_of
+from analysis.verification.boards import corners, sample_design
 from analysis.verification.criteria import corner_criteria, passes, yield_criterion
 from analysis.verification.verify import check_design
 from analysis.verification.yields import yield_of
@@ -23,7 +24,7 @@ MACRO: dict[str, Any] = {
 
 def test_a_board_is_drawn_from_its_number_alone() -> None:
     design = Design.from_values(MACRO)
-    parts = parts_of(design)
+    parts = parts_of(experiment_of(design))
     assert board(design, parts) == {}  # the nominal one is what the parts state
     first, again, other = (board(design, parts, k) for k in (3, 3, 4))
     assert first == again
