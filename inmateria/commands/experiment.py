@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from analysis.designs.design import Design
-from analysis.designs.experiment import LIVE_WINDOW_S, experiment_of
+from analysis.designs.experiment import LIVE_WINDOW_S
+from analysis.designs.experiment import experiment_of as described_experiment
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.loop import HomodyneLoop
@@ -163,7 +164,7 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
         As `analysis.designs.experiment.experiment_of`.
     """
     check_step(max_step_s)
-    experiment = experiment_of(design, tolerance=tolerance)
+    experiment = described_experiment(design, tolerance=tolerance)
     bench = experiment.bench
     names, model = bench.device.terminals, design.device.model
     known = model in ("meanfield", "kmc")
