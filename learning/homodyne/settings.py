@@ -8,6 +8,7 @@ import numpy as np
 
 from circuits.homodyne.loop import Peaks
 from circuits.homodyne.options import LoopOptions
+from inmateria.checks import count, positive
 from inmateria.errors import InputError
 from learning.tasks.task import SEPARATION_MIN_A
 
@@ -44,12 +45,10 @@ class HgeSettings(LoopOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("amplitude_V", "least_rms_A"):
-            value = getattr(self, name)
-            if not np.all(np.isfinite(value) & (np.asarray(value) > 0)):
-                raise InputError(name, value, "must be positive", "change it")
+        for peak in np.ravel(self.amplitude_V).tolist():
+            positive("amplitude_V", peak, "V")
+        positive("least_rms_A", self.least_rms_A, "A")
         for name in ("looks", "restarts"):
-            if getattr(self, name) < 1:
-                raise InputError(name, getattr(self, name), "must be at least 1", "raise it")
+            count(name, getattr(self, name))
         if not 0 < self.spread <= 1:
             raise InputError("spread", self.spread, "must lie in (0, 1]", "change it")

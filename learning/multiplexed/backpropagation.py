@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inmateria.checks import FloatArray
-from inmateria.errors import InputError
+from inmateria.checks import FloatArray, count, positive
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
 from learning.samples.samples import SampleSet
 
@@ -47,10 +46,8 @@ def backpropagate(
     InputError
         For a rate or a batch that is none.
     """
-    if not (np.isfinite(eta) and eta > 0):
-        raise InputError("eta", eta, "is no learning rate", "give a number above 0")
-    if not 1 <= batch <= len(samples.inputs):
-        raise InputError("batch", batch, f"is not between 1 and the {len(samples.inputs)} samples", "change it")
+    positive("eta", eta, "parameter units")
+    count("batch", batch, most=len(samples.inputs))
     theta, shown = np.array(start, dtype=float), 0
     train, test = np.full(len(looks), np.nan), np.full(len(looks), np.nan)
     for place, look in enumerate(looks):

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.random_words import key_of
 from learning.choices import DescentMode
@@ -93,31 +92,24 @@ class MgdSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.eta) and self.eta > 0):
-            raise InputError("eta", self.eta, "is no learning rate", "give a number above 0")
-        for name in ("tau_theta", "tau_x", "blank"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(name, value, "is not a whole number of steps", "give 1 or more")
+        positive("eta", self.eta, "parameter units")
+        for name in ("tau_p", "tau_theta", "tau_x", "blank"):
+            count(name, getattr(self, name))
         Perturbation(self.code, 1, self.norm, 1, self.seed)
-        if isinstance(self.tau_p, bool) or not isinstance(self.tau_p, (int, np.integer)) or self.tau_p < 1:
-            raise InputError("tau_p", self.tau_p, "is not a whole number of steps", "give 1 or more")
         for name in ("tau_theta", "tau_x"):
             value = getattr(self, name)
             if self.mode == "discrete" and value % self.tau_p and self.tau_p % value:
                 raise InputError(name, value, f"is no multiple of tau_p = {self.tau_p}", "change one of them")
         if self.mode not in ("discrete", "analog"):
             raise InputError("mode", self.mode, "is no mode", "choose discrete or analog")
-        if self.tau_hp is not None and not (math.isfinite(self.tau_hp) and self.tau_hp > 0):
-            raise InputError("tau_hp", self.tau_hp, "is no time constant", "give a number of steps above 0")
+        if self.tau_hp is not None:
+            positive("tau_hp", self.tau_hp, "steps")
         if self.mode == "analog" and self.blank >= self.tau_x and self.tau_x > 1:
             raise InputError("blank", self.blank, f"leaves nothing of tau_x = {self.tau_x}", "take fewer steps")
         if not 0 <= self.momentum < 1:
             raise InputError("momentum", self.momentum, "is not in [0, 1)", "change it")
         for name in ("cost_noise", "update_noise", "common_noise"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(name, value, "is no standard deviation", "give 0 or more")
+            not_negative(name, getattr(self, name), "the unit of what it is added to")
 
     def perturbation(self, parameters: int) -> Perturbation:
         """The code for so many parameters."""
@@ -211,9 +203,7 @@ class MultiplexedDescent:
         ConvergenceError
             If the cost is no finite number at a step; that step was not done.
         """
-        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-            raise InputError("steps", steps, "is no number of steps", "give 0 or more")
-        if self._run(self._knobs, self._state, int(steps)) != kernel.FINE:
+        if self._run(self._knobs, self._state, count("steps", steps, 0)) != kernel.FINE:
             raise ConvergenceError(
                 "cost", None, f"is no finite number at step {self.steps}", "lower eta, or look at the cost there"
             )

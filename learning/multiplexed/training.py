@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count, not_negative
 from inmateria.errors import InputError
 from learning.angles import angle_deg
 from learning.checkpoint_folder import claim
@@ -73,15 +73,11 @@ class MgdTraining:
 
     def __post_init__(self) -> None:
         for name in ("steps", "checks", "batch"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise InputError(name, value, "is no whole number above 0", "change it")
+            count(name, getattr(self, name))
         if self.checks > self.steps:
             raise InputError("checks", self.checks, f"are more than the {self.steps} steps", "take fewer")
         for name in ("start_spread", "defects"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                raise InputError(name, value, "is no spread", "give 0 or more")
+            not_negative(name, getattr(self, name), "standard deviations")
 
     def check_steps(self) -> list[int]:
         """Steps after which all samples are looked at, the last step included."""

@@ -7,6 +7,7 @@ from typing import get_args
 
 import numpy as np
 
+from inmateria.checks import count, not_negative, positive
 from inmateria.errors import InputError
 from learning.choices import OnFailure, PassMode
 
@@ -81,13 +82,10 @@ class PatTraining:
             "epochs", "batch", "look_every", "look_samples", "angle_samples", "refit_every", "refit_epochs",
             "refit_samples",
         ):  # fmt: skip
-            value, low = getattr(self, name), least.get(name, 1)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-                raise InputError(name, value, f"is no whole number from {low}", "change it")
-        for name, floor in (("rate", 1e-12), ("overdrive_penalty", 0.0), ("weight_decay", 0.0), ("jitter", 0.0)):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= floor):
-                raise InputError(name, value, "is too small or no number", "change it")
+            count(name, getattr(self, name), least.get(name, 1))
+        positive("rate", self.rate, "parameter units")
+        for name in ("overdrive_penalty", "weight_decay", "jitter"):
+            not_negative(name, getattr(self, name), "parameter units")
         if self.refit_every and self.mode != "pat":
             raise InputError("refit_every", self.refit_every, f"means nothing in the mode {self.mode}", "give 0")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from circuits.ngspice.engine import Engine
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware.rlc_layer import RlcLayer
+from inmateria.checks import count, not_negative
 from inmateria.errors import InputError
 from learning.choices import LayerName
 from learning.physics_aware.circuit_system import RlcSystem
@@ -66,13 +67,11 @@ class LayerSettings:
                 "layer", self.layer, "is no physical layer", f"choose from {', '.join(get_args(LayerName))}"
             )
         for name in ("width", "passes", "steps", "taps"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(name, value, "is no such count", "give 1 or more")
+            if (value := getattr(self, name)) is not None:
+                count(name, value)
         if not 0 <= self.spread <= 0.3:
             raise InputError("spread", self.spread, "is no spread of components", "give a fraction from 0 to 0.3")
-        if not 0 <= self.noise_V < float("inf"):
-            raise InputError("noise_V", self.noise_V, "is no standard deviation", "give volts, 0 or more")
+        not_negative("noise_V", self.noise_V, "V")
 
 
 @dataclass(frozen=True, eq=False)

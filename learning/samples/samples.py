@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
 
 LETTERS = "NIST"
@@ -71,10 +71,9 @@ def parity(bits: int) -> SampleSet:
     InputError
         If `bits` is not from 2 to 10.
     """
-    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 10:
-        raise InputError("bits", bits, "is no parity to learn here", "give 2 to 10 bits")
-    patterns = np.array(list(product((0.0, 1.0), repeat=int(bits))))
-    return SampleSet(f"parity-{bits}", patterns, patterns.sum(axis=1, keepdims=True) % 2, hidden=(int(bits),))
+    bits = count("bits", bits, 2, 10)
+    patterns = np.array(list(product((0.0, 1.0), repeat=bits)))
+    return SampleSet(f"parity-{bits}", patterns, patterns.sum(axis=1, keepdims=True) % 2, hidden=(bits,))
 
 
 def letters(train: int = 2000, test: int = 1000, *, seed: int = 0, flips: float = 0.02) -> SampleSet:
@@ -97,8 +96,7 @@ def letters(train: int = 2000, test: int = 1000, *, seed: int = 0, flips: float 
         For counts below 4 or a probability that is none.
     """
     for name, value in (("train", train), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < len(LETTERS):
-            raise InputError(name, value, "are not one of each letter", f"give {len(LETTERS)} or more")
+        count(name, value, len(LETTERS))  # one of each letter
     if not 0 <= flips < 0.5:
         raise InputError("flips", flips, "is no probability that leaves a letter", "give one from 0 to below 0.5")
     rng = np.random.default_rng(seed)

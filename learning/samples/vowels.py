@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
 from learning.samples.data_folder import data_folder
 from learning.samples.samples import SampleSet
@@ -53,8 +53,7 @@ def vowels(data: str | Path | None = None, *, train: int = 175, seed: int = 0) -
         If the file is missing, has other columns or holds no numbers, or `train` leaves nothing on one side.
     """
     formants, labels = read_vowels(data)
-    if isinstance(train, bool) or not isinstance(train, (int, np.integer)) or not len(VOWELS) <= train < len(labels):
-        raise InputError("train", train, f"is no part of {len(labels)} samples", "give 7 or more, and leave some")
+    count("train", train, len(VOWELS), len(labels) - 1)  # all vowels on one side, some samples on the other
     order = np.random.default_rng(seed).permutation(len(labels))
     first, rest = order[:train], order[train:]
     middle, spread = formants[first].mean(axis=0), formants[first].std(axis=0)

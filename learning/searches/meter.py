@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inmateria.checks import FloatArray
-from inmateria.errors import InputError
+from inmateria.checks import FloatArray, count, positive
 from learning.homodyne.experiment import Experiment
 from learning.tasks.task import Score
 from learning.trace import Trace, settled_loss
@@ -33,10 +32,8 @@ class SearchSettings:
     population: int = 25
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.probe_V) and self.probe_V > 0):
-            raise InputError("probe_V", self.probe_V, "must be positive", "change it")
-        if self.population < 5:
-            raise InputError("population", self.population, "must be at least 5", "raise it")
+        positive("probe_V", self.probe_V, "V")
+        count("population", self.population, 5)
 
 
 @dataclass(frozen=True, eq=False)

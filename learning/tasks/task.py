@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 
 SEPARATION_MIN_A = 0.5e-9
@@ -179,8 +179,8 @@ class Task(ABC):
             raise InputError("targets", self.name, "must be finite and differ", "check the targets")
         if len(self.swings_V) != self.inputs:
             raise InputError("swing_V", self.swing_V, f"{self.inputs} inputs want a swing each", "give one or as many")
-        if not all(np.isfinite(swing) and swing > 0 for swing in self.swings_V):
-            raise InputError("swing_V", self.swing_V, "must be a positive voltage", "0.5 suits the default device")
+        for swing in self.swings_V:
+            positive("swing_V", swing, "V")
 
 
 def at_swing(task: AnyTask, swing_V: float | tuple[float, ...]) -> AnyTask:
