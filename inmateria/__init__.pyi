@@ -70,7 +70,7 @@ from netlists.user_part import user_part as user_part
 
 # Homodyne gradient extraction: tasks, gradients, training and what it has to beat
 from learning.tasks.boolean import BooleanTask as BooleanTask
-from learning.tasks.boolean import GATES as GATES
+from learning.tasks.gates import GATES as GATES
 from learning.tasks.classification import ClassificationTask as ClassificationTask
 from learning.tasks.classification import ring as ring
 from learning.tasks.classification import sphere as sphere

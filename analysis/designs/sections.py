@@ -107,7 +107,7 @@ class TaskSection(Section):
     """[task]: what is learned."""
 
     name: Name = "XOR"
-    """A gate, ring, sphere, curve, or a file (.csv, .npz), relative to the design."""
+    """A task of `learning.tasks.library`, or a file (.csv, .npz), relative to the design."""
     swing: PositiveVolts | None = None
     """Difference of input levels; a share of each input's range that suits the task if left out."""
 

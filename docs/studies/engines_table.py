@@ -28,7 +28,7 @@ from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import choose_start
-from learning.tasks.boolean import GATES
+from learning.tasks.gates import GATES
 
 STABLE = 0.01
 

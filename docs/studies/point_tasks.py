@@ -17,7 +17,7 @@ from analysis.plots.figure import save
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import Bench, Experiment, HgeSettings, learn, search
 from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
-from learning.tasks.library import READY_MADE
+from learning.tasks.library import READY_MADE, named_task
 
 
 def interval(successes: int, trials: int) -> str:
@@ -31,10 +31,11 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
     device = ChipSurrogate.from_npz(chip)
     names = device.terminals
     print("task    method       learned (95 %)     score at the end: median, best   held out: median, at the best")
-    for name, make in READY_MADE.items():
-        inputs = CHIP_INPUTS_OTHER.get(make().inputs, CHIP_INPUTS)
+    for name in READY_MADE:
+        made = named_task(name)
+        inputs = CHIP_INPUTS_OTHER.get(made.inputs, CHIP_INPUTS)
         bench = Bench(device, device.measured[0], tuple(names.index(k) for k in inputs))
-        task = bench.task(make())
+        task = bench.task(made)
         experiment = Experiment(bench, task, HgeSettings(restarts=1, **task.training))
         budget = experiment.attempt_evaluations
         for method in METHODS:

@@ -11,8 +11,9 @@ import typer
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import EngineName
 from inmateria.commands.frame import Json
+from learning.tasks.library import NAMES
 
-TASKS = "AND, OR, NAND, NOR, XOR, XNOR, ring, sphere, curve"
+TASKS = ", ".join(NAMES)
 
 Out = Annotated[Path | None, typer.Option(help="Folder for waveforms, summary, deck and figures.")]
 Seed = Annotated[int, typer.Option(help="Seeds everything.", min=0)]

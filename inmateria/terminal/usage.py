@@ -10,12 +10,14 @@ import typer
 
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean
+from learning.tasks.gates import GATES
+from learning.tasks.library import READY_MADE
 
 # typer has its own copy of click's exceptions since 0.20, and click's own before: both by way of one that it exports
 ClickException: Any = typer.BadParameter.__mro__[2]
 
 _FIXES = {
-    "gate": "give one of AND, OR, NAND, NOR, XOR, XNOR; to learn also ring, sphere, curve or a file",
+    "gate": f"give one of {', '.join(GATES)}; to learn also {', '.join(READY_MADE)} or a file",
     "deck": "name the file to write, e.g. deck.cir",
     "amplitude": "give a voltage, e.g. 0.01",
     "max_step": "give a time in seconds, e.g. 1e-4",

@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.tasks.gates import GATES
 from learning.tasks.task import Points, Task, enough_A
 
 PATTERNS = ("00", "01", "10", "11")
-GATES: dict[str, tuple[int, int, int, int]] = {
-    "AND": (0, 0, 0, 1),
-    "OR": (0, 1, 1, 1),
-    "NAND": (1, 1, 1, 0),
-    "NOR": (1, 0, 0, 0),
-    "XOR": (0, 1, 1, 0),
-    "XNOR": (1, 0, 0, 1),
-}
 MARGIN_MIN = 0.2
 
 

@@ -1,19 +1,24 @@
-"""Tasks by name: the six gates, ring, sphere, curve, or the file of a user's own."""
+"""Tasks by name: the gates, those that are ready made, or the file of a user's own; light, for the command's help.
+
+Another ready-made task is a function in a file of this folder, and its line in `READY_MADE`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
-from learning.tasks.boolean import GATES, BooleanTask
-from learning.tasks.classification import ring, sphere
-from learning.tasks.files import read_task
-from learning.tasks.regression import curve
-from learning.tasks.task import Task
+from learning.tasks.gates import GATES
 
-READY_MADE: dict[str, Callable[[], Task]] = {"ring": ring, "sphere": sphere, "curve": curve}
+if TYPE_CHECKING:
+    from learning.tasks.task import Task
+
+READY_MADE = {"ring": "classification", "sphere": "classification", "curve": "regression"}
+"""Names of functions without arguments, and the file of this folder that each stands in."""
+NAMES = (*GATES, *READY_MADE)
 
 
 def named_task(name: str) -> Task:
@@ -24,15 +29,20 @@ def named_task(name: str) -> Task:
     InputError
         If there is no such task, or the file holds none.
     """
+    # NumPy, which tasks need, is loaded with them
     if name.upper() in GATES:
+        from learning.tasks.boolean import BooleanTask
+
         return BooleanTask(name)
     if name.lower() in READY_MADE:
-        return READY_MADE[name.lower()]()
+        made = getattr(import_module(f"learning.tasks.{READY_MADE[name.lower()]}"), name.lower())()
+        return cast("Task", made)
     if Path(name).suffix or "/" in name:
+        from learning.tasks.files import read_task
+
         return read_task(Path(name))
-    known = (*GATES, *READY_MADE)
-    near = nearest(name, known)
+    near = nearest(name, NAMES)
     meant = f"did you mean {near[0]}? There are " if near else "choose one of "
     raise InputError(
-        "gate", name, "is no gate and no other task", f"{meant}{', '.join(known)}, or give a file (.csv, .npz)"
+        "gate", name, "is no gate and no other task", f"{meant}{', '.join(NAMES)}, or give a file (.csv, .npz)"
     )

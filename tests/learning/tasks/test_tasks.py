@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inmateria.errors import InputError
-from learning.tasks.boolean import GATES, BooleanTask
+from learning.tasks.boolean import BooleanTask
+from learning.tasks.gates import GATES
 
 TRUTH = {
     "AND": lambda a, b: a and b,
