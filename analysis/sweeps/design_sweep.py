@@ -14,7 +14,7 @@ from analysis.designs.design import Design
 from analysis.designs.experiment import bench_of
 from analysis.sweeps.axes import SEED, Axis, check_axes, make_axes, seed_axis
 from analysis.sweeps.measures import GradientMeasure, LearnMeasure, design_at, make_measure
-from analysis.sweeps.runner import SweepProgress, SweepResult, run_sweep
+from analysis.sweeps.runner import Sweep, SweepProgress, SweepResult, run_sweep
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import engine_kind
 from inmateria.errors import InputError
@@ -102,7 +102,7 @@ def sweep(
     check_axes(axes)
     returned = {name: v if isinstance(v, Variable) else Variable(v) for name, v in variables.items()}
     named = {"measure": getattr(what, "__qualname__", type(what).__name__)}
-    return run_sweep(what, axes, returned, coords=coords, identity=named, **options).data
+    return run_sweep(Sweep(what, axes, returned, coords or {}, identity=named), **options).data
 
 
 def design_axes(design: Design, over: Over, seeds: int | None = None) -> tuple[Axis, ...]:
@@ -163,18 +163,11 @@ def sweep_design(
     }
     noise = measured.noise_A2_per_Hz if isinstance(measured, GradientMeasure) else design.noise.density
     attrs = {"noise_A2_per_Hz": noise if engine_kind(engine).has_dither else 0.0, "design_folder": str(folder)}
-    return run_sweep(
-        measured,
-        axes,
-        measured.variables,
-        coords={"control": list(names)},
-        identity=identity,
-        attrs=attrs,
-        check=measured.check,
-        check_variables=measured.check_variables,
-        checks=wanted,
-        **options,
-    )
+    planned = Sweep(
+        measured, axes, measured.variables, {"control": list(names)}, measured.check, measured.check_variables, wanted,
+        identity, attrs,
+    )  # fmt: skip
+    return run_sweep(planned, **options)
 
 
 def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,25 +143,9 @@ class SweepResult:
         return self.computed / self.seconds if self.computed and self.seconds > 0 else math.nan
 
 
-def run_sweep(
-    measure: Measure,
-    axes: Sequence[Axis],
-    variables: Mapping[str, Variable],
-    *,
-    coords: Mapping[str, Sequence[str]] | None = None,
-    store: str | Path | None = None,
-    identity: Mapping[str, str] | None = None,
-    attrs: Mapping[str, Any] | None = None,
-    check: Measure | None = None,
-    check_variables: Mapping[str, Variable] | None = None,
-    checks: int = 0,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    retry_failed: bool = False,
-    progress: SweepProgress | None = None,
-    cluster: SweepCluster | None = None,
-) -> SweepResult:
-    """Compute a measure at all points of a grid that are not stored yet.
+@dataclass(frozen=True)
+class Sweep:
+    """What is measured, and where.
 
     Parameters
     ----------
@@ -172,14 +156,65 @@ def run_sweep(
         What the measure returns.
     coords : dict, optional
         Labels of the variables' own dimensions.
-    store : path, optional
-        Folder of the zarr store; without one the results are in memory only.
-    identity, attrs : dict, optional
-        What a store must agree in to be gone on with; what else it shall tell.
     check : callable, optional
         Like `measure`, computed at `checks` of the points.
     check_variables : dict, optional
     checks : int
+    identity, attrs : dict, optional
+        What a store must agree in to be gone on with; what else it shall tell.
+    """
+
+    measure: Measure
+    axes: Sequence[Axis]
+    variables: Mapping[str, Variable]
+    coords: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    check: Measure | None = None
+    check_variables: Mapping[str, Variable] = field(default_factory=dict)
+    checks: int = 0
+    identity: Mapping[str, str] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def layout(self) -> Layout:
+        """What is stored; the points that are checked are drawn, the same ones each time."""
+        axes = tuple(self.axes)
+        chosen: tuple[int, ...] = ()
+        points = math.prod(len(axis.values) for axis in axes)
+        if self.check is not None and self.checks > 0:
+            rng = np.random.default_rng([points, self.checks])
+            chosen = tuple(sorted(int(k) for k in rng.choice(points, min(self.checks, points), replace=False)))
+        return Layout(axes, self.variables, self.coords, chosen, self.check_variables if chosen else {})
+
+    def store(self, path: Path) -> SweepStore:
+        """Its store, new or gone on with.
+
+        Raises
+        ------
+        InputError
+            As `SweepStore`.
+        """
+        told = versions()
+        used = {**told, **{name: version(name) for name in ("zarr", "distributed")}}
+        about = {**{f"version_{name}": text for name, text in used.items()}, **self.attrs}
+        return SweepStore(path, self.layout(), {"version_inmateria": told["inmateria"], **self.identity}, about)
+
+
+def run_sweep(
+    sweep: Sweep,
+    *,
+    store: str | Path | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    progress: SweepProgress | None = None,
+    cluster: SweepCluster | None = None,
+) -> SweepResult:
+    """Compute a measure at all points of a grid that are not stored yet.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    store : path, optional
+        Folder of the zarr store; without one the results are in memory only.
     scheduler : str, optional
         Address of a dask scheduler; a local cluster of `workers` processes if left out.
     workers : int, optional
@@ -203,51 +238,46 @@ def run_sweep(
     Interrupted
         On Ctrl-C; what was computed is stored.
     """
-    axes = tuple(axes)
-    points = math.prod(len(axis.values) for axis in axes)
-    chosen: tuple[int, ...] = ()
-    if check is not None and checks > 0:
-        rng = np.random.default_rng([points, checks])
-        chosen = tuple(sorted(int(k) for k in rng.choice(points, min(checks, points), replace=False)))
-    layout = Layout(axes, variables, coords or {}, chosen, (check_variables or {}) if chosen else {})
-    told = versions()
-    used = {**told, **{name: version(name) for name in ("zarr", "distributed")}}
-    about = {**{f"version_{name}": text for name, text in used.items()}, **(attrs or {})}
-    kept_in = Path(tempfile.mkdtemp(prefix="inmateria-sweep-")) if store is None else None
-    path = Path(store) if store is not None else kept_in / "sweep.zarr"  # type: ignore[operator]
-    try:
-        same = {"version_inmateria": told["inmateria"], **(identity or {})}
-        with SweepStore(path, layout, same, about) as opened:
-            if retry_failed:
-                opened.forget_failures()
-            run = _Run(opened, {False: measure, True: check}, told["inmateria"], progress)
-            try:
-                if run.left:
-                    with nullcontext(cluster) if cluster else open_cluster(scheduler, workers) as opened_cluster:
-                        run.compute(opened_cluster, warm=cluster is not None)
-            except KeyboardInterrupt:
-                opened.flush()
-                done = int(np.count_nonzero(opened.main.status))
-                where = f" in {path}" if store is not None else ""
-                raise Interrupted(
-                    "sweep", "Ctrl-C", f"stopped by Ctrl-C with {done} of {points} points stored{where}",
-                    "give the same command to go on" if store is not None else "name a store to be able to go on",
-                ) from None  # fmt: skip
+    with _folder(store) as path, sweep.store(path) as opened:
+        if retry_failed:
+            opened.forget_failures()
+        run = _Run(opened, sweep, progress)
+        try:
+            if run.left:
+                with nullcontext(cluster) if cluster else open_cluster(scheduler, workers) as opened_cluster:
+                    run.compute(opened_cluster, warm=cluster is not None)
+        except KeyboardInterrupt:
             opened.flush()
-            failed = int(np.count_nonzero(opened.main.status == FAILED))
-            return SweepResult(opened.dataset(), run.computed, failed, run.seconds)
+            done, points = int(np.count_nonzero(opened.main.status)), opened.layout.points
+            where = f" in {path}" if store is not None else ""
+            raise Interrupted(
+                "sweep", "Ctrl-C", f"stopped by Ctrl-C with {done} of {points} points stored{where}",
+                "give the same command to go on" if store is not None else "name a store to be able to go on",
+            ) from None  # fmt: skip
+        opened.flush()
+        failed = int(np.count_nonzero(opened.main.status == FAILED))
+        return SweepResult(opened.dataset(), run.computed, failed, run.seconds)
+
+
+@contextmanager
+def _folder(store: str | Path | None) -> Iterator[Path]:
+    """The store's folder; one that is gone afterwards where none was named."""
+    if store is not None:
+        yield Path(store)
+        return
+    made = Path(tempfile.mkdtemp(prefix="inmateria-sweep-"))
+    try:
+        yield made / "sweep.zarr"
     finally:
-        if kept_in is not None:
-            shutil.rmtree(kept_in, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 class _Run:
     """One run over what a store lacks."""
 
-    def __init__(
-        self, store: SweepStore, measures: Mapping[bool, Measure | None], version: str, progress: SweepProgress | None
-    ) -> None:
-        self.store, self.version, self.progress = store, version, progress
+    def __init__(self, store: SweepStore, sweep: Sweep, progress: SweepProgress | None) -> None:
+        self.store, self.version, self.progress = store, versions()["inmateria"], progress
+        measures = {False: sweep.measure, True: sweep.check}
         self._measures = {checks: _pickled(m) for checks, m in measures.items() if m is not None}
         lengths = {name: len(labels) for name, labels in store.layout.coords.items()}
         self._shapes = {

@@ -23,7 +23,7 @@ from analysis.gradients.path_check import PathCheck, check_path
 from analysis.report.page import Criterion
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.cluster import open_cluster
-from analysis.sweeps.runner import run_sweep
+from analysis.sweeps.runner import Sweep, run_sweep
 from analysis.sweeps.store import Variable, difference, read_store
 from analysis.verification.boards import (
     OUTCOME,
@@ -221,12 +221,14 @@ def verify(
 
         def run(name: str, what: str, measure: Any, axis: Axis, engine: str, **more: Any) -> xr.Dataset:
             return run_sweep(
-                measure,
-                [axis],
-                {**OUTCOME, **more.pop("variables", {})},
-                coords={**control_names, **more.pop("coords", {})},
+                Sweep(
+                    measure,
+                    [axis],
+                    {**OUTCOME, **more.pop("variables", {})},
+                    {**control_names, **more.pop("coords", {})},
+                    identity={"measure": f"{name} of a verification", "engine": engine, **design.identity},
+                ),
                 store=None if folder is None else folder / f"{name}.zarr",
-                identity={"measure": f"{name} of a verification", "engine": engine, **design.identity},
                 progress=lambda done, _failed, count: told(what, done, count),
                 cluster=cluster,
             ).data

@@ -19,7 +19,7 @@ from analysis.designs.design import Design
 from analysis.sweeps.axes import Axis, ranged, seed_axis
 from analysis.sweeps.cluster import SweepCluster, open_cluster, processors
 from analysis.sweeps.measures import GradientMeasure
-from analysis.sweeps.runner import run_sweep
+from analysis.sweeps.runner import Sweep, run_sweep
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import counted
 
@@ -53,7 +53,7 @@ def _axes(points: int, seeds: int) -> tuple[Axis, ...]:
 def _rate(cluster: SweepCluster, points: int, seeds: int) -> float:
     """Points per second of one sweep, gradient readings by the twin."""
     measure = GradientMeasure(Design.from_values({}))
-    found = run_sweep(measure, _axes(points, seeds), measure.variables, coords={"control": _NAMES}, cluster=cluster)
+    found = run_sweep(Sweep(measure, _axes(points, seeds), measure.variables, {"control": _NAMES}), cluster=cluster)
     return found.points_per_s
 
 

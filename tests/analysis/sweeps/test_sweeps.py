@@ -21,7 +21,7 @@ import xarray as xr
 from analysis.sweeps import cluster as sweep_cluster
 from analysis.sweeps.axes import Axis, make_axes, parse_over, point_words, ranged, seed_axis
 from analysis.sweeps.cluster import SweepCluster, open_cluster
-from analysis.sweeps.runner import run_sweep
+from analysis.sweeps.runner import Sweep, run_sweep
 from analysis.sweeps.store import DONE, FAILED, TODO, Layout, Outcome, SweepStore, Variable
 from inmateria.errors import InputError, Interrupted
 
@@ -215,7 +215,7 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path, one_worker: SweepCluster)
             os.kill(killed[0], signal.SIGKILL)
 
     result = run_sweep(
-        toy(tmp_path, 0.05), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=2, progress=progress
+        Sweep(toy(tmp_path, 0.05), AXES, VARIABLES, COORDS), store=tmp_path / "a.zarr", workers=2, progress=progress
     )
     assert killed
     assert (result.computed, result.failed) == (40, 5)
@@ -227,11 +227,11 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path, one_worker: SweepCluster)
             wanted = x + np.random.default_rng([x, seed]).normal()
             assert float(data["y"].sel(x=x, seed=seed)) == wanted
     assert result.points_per_s > 0
-    again = run_sweep(toy(tmp_path), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr")  # starts no worker
+    again = run_sweep(Sweep(toy(tmp_path), AXES, VARIABLES, COORDS), store=tmp_path / "a.zarr")  # starts no worker
     assert again.computed == 0
     before = len(calls(tmp_path))
     once_more = run_sweep(
-        toy(tmp_path), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", cluster=one_worker, retry_failed=True
+        Sweep(toy(tmp_path), AXES, VARIABLES, COORDS), store=tmp_path / "a.zarr", cluster=one_worker, retry_failed=True
     )
     assert once_more.computed == once_more.failed == 5
     assert {seed for _, seed, _ in calls(tmp_path)[before:]} == {3}
@@ -240,9 +240,9 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path, one_worker: SweepCluster)
 SCRIPT = """
 import sys, pathlib
 sys.path.insert(0, {tests!r})
-from test_sweeps import AXES, COORDS, VARIABLES, run_sweep, toy
+from test_sweeps import AXES, COORDS, VARIABLES, Sweep, run_sweep, toy
 folder = pathlib.Path(sys.argv[1])
-run_sweep(toy(folder, 0.05), AXES, VARIABLES, coords=COORDS, store=folder / "sweep.zarr", workers=2)
+run_sweep(Sweep(toy(folder, 0.05), AXES, VARIABLES, COORDS), store=folder / "sweep.zarr", workers=2)
 """
 
 
@@ -267,7 +267,7 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, one_worker: SweepCluster) -> Path:
     """The store of a run that nothing happened to."""
     path = tmp_path_factory.mktemp("undisturbed") / "sweep.zarr"
-    run_sweep(toy(), AXES, VARIABLES, coords=COORDS, store=path, cluster=one_worker)
+    run_sweep(Sweep(toy(), AXES, VARIABLES, COORDS), store=path, cluster=one_worker)
     return path
 
 
@@ -286,7 +286,7 @@ def test_kill_9_of_the_sweep_then_the_same_again(tmp_path: Path, undisturbed: Pa
     assert all(gone(pid) for pid in {pid for _, _, pid in calls(folder)})  # the workers die with it
     with xr.open_zarr(path) as seen:
         kept = np.argwhere(seen["status"].values > 0)
-    rest = run_sweep(toy(folder), AXES, VARIABLES, coords=COORDS, store=path, cluster=one_worker)
+    rest = run_sweep(Sweep(toy(folder), AXES, VARIABLES, COORDS), store=path, cluster=one_worker)
     assert rest.computed == 40 - len(kept)
     assert contents(path) == contents(undisturbed)
     counted = Counter((x, seed) for x, seed, _ in calls(folder))
@@ -302,7 +302,7 @@ def test_a_point_that_kills_its_worker_is_recorded() -> None:
             os._exit(9)
         return {"y": point["x"]}
 
-    result = run_sweep(deadly, [ranged("x", 0, 2, "lin", 3)], {"y": Variable()}, workers=1)
+    result = run_sweep(Sweep(deadly, [ranged("x", 0, 2, "lin", 3)], {"y": Variable()}), workers=1)
     assert result.data["status"].values.tolist() == [FAILED, DONE, DONE]
     assert "worker that computed it died" in str(result.data["reason"].values[0])
 
@@ -317,7 +317,7 @@ def test_points_beside_a_deadly_one_are_not_blamed() -> None:
             os._exit(9)
         return {"y": point["x"]}
 
-    result = run_sweep(deadly, [ranged("x", 0, 9, "lin", 10)], {"y": Variable()}, workers=1)
+    result = run_sweep(Sweep(deadly, [ranged("x", 0, 9, "lin", 10)], {"y": Variable()}), workers=1)
     assert np.flatnonzero(result.data["status"].values == FAILED).tolist() == [3, 7, 8]
 
 
@@ -328,9 +328,8 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 
     with pytest.raises(Interrupted, match="give the same command to go on") as stopped:
         run_sweep(
-            toy(None, 0.01), AXES, VARIABLES, coords=COORDS, store=tmp_path / "a.zarr", workers=1,
-            progress=progress,
-        )  # fmt: skip
+            Sweep(toy(None, 0.01), AXES, VARIABLES, COORDS), store=tmp_path / "a.zarr", workers=1, progress=progress
+        )
     with xr.open_zarr(tmp_path / "a.zarr") as seen:
         stored = int((seen["status"].values > 0).sum())
     assert stored >= 10
@@ -376,7 +375,7 @@ def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
 ) -> None:
     address, scheduler = cluster
     there = run_sweep(
-        toy(tmp_path, 0.02), AXES, VARIABLES, coords=COORDS, store=tmp_path / "there.zarr", scheduler=address
+        Sweep(toy(tmp_path, 0.02), AXES, VARIABLES, COORDS), store=tmp_path / "there.zarr", scheduler=address
     )
     assert there.computed == 40
     assert contents(tmp_path / "there.zarr") == contents(undisturbed)
@@ -388,9 +387,11 @@ def test_a_cluster_by_address_gives_the_same_until_it_is_gone(
 
     with pytest.raises(InputError, match="is gone; start it again and give the same command"):
         run_sweep(
-            toy(None, 0.1), AXES, VARIABLES, coords=COORDS, store=tmp_path / "gone.zarr", scheduler=address,
+            Sweep(toy(None, 0.1), AXES, VARIABLES, COORDS),
+            store=tmp_path / "gone.zarr",
+            scheduler=address,
             progress=progress,
-        )  # fmt: skip
+        )
     with xr.open_zarr(tmp_path / "gone.zarr") as seen:
         assert int((seen["status"] > 0).sum()) >= 5
 
@@ -407,12 +408,12 @@ def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("tcp://x", wrong),
     ):
         with pytest.raises(InputError, match=told):
-            run_sweep(toy(), AXES, VARIABLES, coords=COORDS, scheduler=address)
+            run_sweep(Sweep(toy(), AXES, VARIABLES, COORDS), scheduler=address)
     assert time.monotonic() - begin < 60
     with pytest.raises(InputError, match="stands beside a scheduler"):
-        run_sweep(toy(), AXES, VARIABLES, coords=COORDS, scheduler="tcp://127.0.0.1:9", workers=2)
+        run_sweep(Sweep(toy(), AXES, VARIABLES, COORDS), scheduler="tcp://127.0.0.1:9", workers=2)
     with pytest.raises(InputError, match="no number of processes"):
-        run_sweep(toy(), AXES, VARIABLES, coords=COORDS, workers=0)
+        run_sweep(Sweep(toy(), AXES, VARIABLES, COORDS), workers=0)
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------
