@@ -42,7 +42,7 @@ lint: $(VENV)/.installed-dev ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/mypy $(addprefix --disable-error-code=,$(STUDIES_MAY)) docs/studies
 	$(BIN)/mypy docs/pages.py docs/reference.py docs/conf.py
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.installed-dev ## mend what ruff can mend
 	$(BIN)/ruff check --fix
