@@ -133,8 +133,3 @@ def record(time_s: ArrayLike, signal: ArrayLike) -> tuple[FloatArray, FloatArray
             "sort the record and drop repeated times",
         )
     return time, values
-
-
-def is_number(value: Any) -> bool:
-    """Whether the value is a real number, NaN and infinity included; bool is none."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

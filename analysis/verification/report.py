@@ -83,7 +83,7 @@ def verification_report(
     facts : mapping of str to str, optional
         For the head: the design's file, the date, the time it took.
     maps : sequence of (DataArray, marks, caption), optional
-        Sweeps of the design, as `report_sections.sweep_section` takes them.
+        Sweeps of the design, as `report.sections.sweep_section` takes them.
     ngspice : str, optional
         Its version.
     """

@@ -21,7 +21,7 @@ taken in groups of steps (`averaged_kernel.group_map`). How the averages are fou
 Where the gate opens and closes, oscillations are cut off at some phase; what straight lines between a few nodes a cycle
 miss of that is added in closed form (`averaged_kernel.edge`).
 
-Macro parts have their errors of first order, as in the twin (`loop_figures`): with L2, L1 and L0 the loss is still a
+Macro parts have their errors of first order, as in the twin (`figures`): with L2, L1 and L0 the loss is still a
 square, of another y and target, and a constant.
 
 Left out: noise, so random devices are refused; what a device does in time; the shape of the gate's edges.

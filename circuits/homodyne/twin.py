@@ -1,6 +1,6 @@
 """The closed loop's compiled twin: the equations of its parts, integrated without ngspice.
 
-Ideal parts are there exactly, macro parts with their errors of first order (`loop_figures`). Between time-points the
+Ideal parts are there exactly, macro parts with their errors of first order (`figures`). Between time-points the
 mixers' outputs are straight lines; then every block has its step:
 
     low-pass, averager     dm/dt = (x - m)/tau      exact exponential step, pole after pole

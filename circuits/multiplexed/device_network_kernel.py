@@ -10,7 +10,7 @@ and the circuit's own voltages V at the accepted points say what to add to it: V
 and whatever the parts do otherwise, on a straight line like that of `callbacks`. The devices come in the order of the
 signals; behind their terminals come the stages' offsets: parameters whose nodes are listened to, without a current.
 
-`params`: header, six words a terminal, four a device, then the parameters of the sources (`multiplexed_kernel`) and of
+`params`: header, six words a terminal, four a device, then the parameters of the sources (`multiplexed.kernel`) and of
 each device. `state`: the sources' state, two times, what is known and what is added of each terminal with the latter's
 slope, one device's voltages, then each device's own state with a word behind it, the number of its terminals.
 """

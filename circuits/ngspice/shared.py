@@ -53,7 +53,7 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
     on_status : callable or None
         Called about once a second while a run moves.
     on_doomed : callable or None
-        Called when ngspice begins its last resort on a singular circuit (see `ngspice_words.doomed`).
+        Called when ngspice begins its last resort on a singular circuit (see `messages.doomed`).
     exited : int or None
         ngspice's exit status once it asked for its end (``ControlledExit``): the library cannot be used again then.
     """

@@ -89,7 +89,7 @@ class MeanField:
     tolerance : float
         Error of a current followed inside a transient, as a fraction of the largest electrode current.
     warn : bool
-        Whether to warn of a network for which the mean field is not to be trusted (`mean_field_trust`).
+        Whether to warn of a network for which the mean field is not to be trusted (`mean_field.trust`).
 
     Warns
     -----
@@ -372,7 +372,7 @@ class MeanField:
     def admittances(self, voltages: Any, frequencies_Hz: Any, *, displacement: bool = True) -> ComplexArray:
         """Small-signal admittances of the holes: current j per voltage k, both as exp(+2 pi i f t).
 
-        Formula in `mean_field_small_signal`. At f = 0 they are the conductances. The displacement current of the
+        Formula in `small_signal`. At f = 0 they are the conductances. The displacement current of the
         electrodes' own capacitances, which flows without holes, is not in it.
 
         Parameters
@@ -437,7 +437,7 @@ class MeanField:
     def transient(
         self, times_s: Any, voltages: Any, *, start: FloatArray | None = None, relative_tolerance: float = 1e-6
     ) -> MeanFieldTransient:
-        """Occupations and currents while the voltages change, however fast; method in `mean_field_transient`.
+        """Occupations and currents while the voltages change, however fast; method in `transient`.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ integrated by the implicit Runge-Kutta method of order 5, Radau IIA (E. Hairer a
 Differential Equations II, 1996, ch. IV.8; scipy's), with the analytic Jacobian, from corner to corner of the voltages:
 no pulse is stepped over. An electrode's current is what flows into the device minus what it induces there,
 
-    I_k(t) = (particles) - sum_i e phi_k(r_i) dp_i/dt     (Ramo and Shockley; see `mean_field_small_signal`).
+    I_k(t) = (particles) - sum_i e phi_k(r_i) dp_i/dt     (Ramo and Shockley; see `small_signal`).
 """
 
 from __future__ import annotations

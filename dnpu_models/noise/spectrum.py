@@ -160,7 +160,7 @@ class NoiseSpectrum:
         """Means of the noise over successive steps, A: their joint law is exact whatever the steps.
 
         White noise alone has independent means of variance S_w/(2h). A finite bandwidth is not applied: it acts on
-        what a circuit sees, see `noise_kernel`.
+        what a circuit sees, see `noise.kernel`.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class NoiseSpectrum:
         return self._follow(steps_s, seed)[0]
 
     def points(self, steps_s: Any, *, seed: int = 0) -> FloatArray:
-        """Current (A, (n,)) at the ends of successive steps (s, (n,)), as a circuit meets it: see `noise_kernel`.
+        """Current (A, (n,)) at the ends of successive steps (s, (n,)), as a circuit meets it: see `noise.kernel`.
 
         Raises
         ------

@@ -171,7 +171,7 @@ def _output(row, bias, active, handed, factors, column, z):
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def pieces(voltages, begin, end, params, out, scratch, bits):
-    """`chip_surrogate_kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
+    """`kernel.evaluate` for columns `begin` to `end` of `voltages` (n_terminals, n).
 
     They are at most `ROWS`. In the precision of `scratch`, see `scratch_size`; `bits` are the same words as integers,
     whose minimum, maximum and signs the compiler can vectorise. Returns False, with nothing done, where more than

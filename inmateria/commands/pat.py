@@ -224,7 +224,7 @@ def _layer_facts(
         circuit = drawn.drawn.circuit
         facts |= {"engine": engine, "netlist": circuit.netlist, "settle": circuit.settle, "rest_V": circuit.rest_V}
     if chip is not None:
-        probe = np.random.default_rng(0).uniform(-0.1, 0.1, (3, len(chip.terminals)))
+        probe = np.random.default_rng(0).uniform(-0.1, 0.1, (3, len(chip.terminals))).clip(*chip.limits_V.T)
         facts["currents_A"] = [float(current) for volts in probe for current in np.ravel(chip.currents(volts))]
     return facts
 

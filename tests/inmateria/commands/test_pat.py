@@ -76,11 +76,12 @@ def test_killed_run_resumes_to_the_same_end(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.skipif(not CHIP.is_file(), reason="INMATERIA_DATA holds no chip")
 def test_digits_on_a_chip(tmp_path: Path) -> None:
     words = ["pat", "digits", "--layer", "dnpu", "--device", str(CHIP), "--width", "20", "--passes", "1"]
-    done = in_child([*words, "--epochs", "1", "--json"], tmp_path)
+    done = in_child([*words, "--epochs", "1", "--json", "--out", "digits"], tmp_path)
     assert done.code == 0, done.stderr
     assert done.document["layer"]["engine"] is None
     assert done.document["accuracy"]["mean"] > 0.1  # by chance; a training wants 20 epochs
     assert 0 < done.document["model_error"] < 0.5
+    assert (tmp_path / "digits" / "pat.nc").is_file()
 
 
 @pytest.mark.parametrize(
