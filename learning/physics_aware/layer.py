@@ -84,35 +84,50 @@ def physics_aware(
             wanted = [k for k in ctx.tensors_at if ctx.needs_input_grad[k]]
             for k, held in zip(ctx.tensors_at, ctx.saved_tensors, strict=True):
                 arguments[k] = held.detach().requires_grad_(k in wanted)
-            gradients: list[Any] = [None] * len(arguments)
             if vector_jacobian is not None:
-                plain = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
-                with torch.enable_grad():  # it may be written in PyTorch itself
-                    returned = vector_jacobian(*plain, *cotangents)
-                parts = returned if isinstance(returned, (tuple, list)) else (returned,)
-                slots = ctx.tensors_at if len(parts) == len(ctx.tensors_at) else wanted
-                for k, gradient in zip(slots, parts, strict=True):
-                    if k in wanted and gradient is not None:
-                        gradients[k] = torch.as_tensor(gradient).to(arguments[k])
-                return tuple(gradients)
-            assert model is not None
-            with torch.enable_grad():
-                modelled = model(*arguments)
-                modelled = (modelled,) if ctx.single and isinstance(modelled, torch.Tensor) else tuple(modelled)
-                _check_shapes([tuple(y.shape) for y in modelled], ctx.shapes)
-                pairs = [(y, c.to(y)) for y, c in zip(modelled, cotangents, strict=True) if y.requires_grad]
-                if pairs:
-                    found = torch.autograd.grad(
-                        [y for y, _ in pairs], [arguments[k] for k in wanted], [c for _, c in pairs], allow_unused=True
-                    )
-                    for k, gradient in zip(wanted, found, strict=True):
-                        gradients[k] = gradient
-            return tuple(gradients)
+                found = _by_jacobian(vector_jacobian, arguments, cotangents, ctx.tensors_at, wanted)
+            else:
+                assert model is not None
+                found = _by_model(model, arguments, cotangents, wanted, ctx.single, ctx.shapes)
+            return tuple(found.get(k) for k in range(len(arguments)))
 
     def layer(*arguments: Any) -> Any:
         return PhysicsAware.apply(*arguments)
 
     return layer
+
+
+def _by_jacobian(
+    vector_jacobian: Callable[..., Any], arguments: list[Any], cotangents: Any, tensors_at: list[int], wanted: list[int]
+) -> dict[int, Any]:
+    """Gradients of the wanted arguments, by place, from the exact derivative."""
+    plain = [a.detach() if isinstance(a, torch.Tensor) else a for a in arguments]
+    with torch.enable_grad():  # it may be written in PyTorch itself
+        returned = vector_jacobian(*plain, *cotangents)
+    parts = returned if isinstance(returned, (tuple, list)) else (returned,)
+    slots = tensors_at if len(parts) == len(tensors_at) else wanted
+    return {
+        k: torch.as_tensor(gradient).to(arguments[k])
+        for k, gradient in zip(slots, parts, strict=True)
+        if k in wanted and gradient is not None
+    }
+
+
+def _by_model(
+    model: Callable[..., Any], arguments: list[Any], cotangents: Any, wanted: list[int], single: bool, shapes: list[Any]
+) -> dict[int, Any]:
+    """Gradients of the wanted arguments, by place, from the digital model at the values that the system had."""
+    with torch.enable_grad():
+        modelled = model(*arguments)
+        modelled = (modelled,) if single and isinstance(modelled, torch.Tensor) else tuple(modelled)
+        _check_shapes([tuple(y.shape) for y in modelled], shapes)
+        pairs = [(y, c.to(y)) for y, c in zip(modelled, cotangents, strict=True) if y.requires_grad]
+        if not pairs:
+            return {}
+        found = torch.autograd.grad(
+            [y for y, _ in pairs], [arguments[k] for k in wanted], [c for _, c in pairs], allow_unused=True
+        )
+    return dict(zip(wanted, found, strict=True))
 
 
 def system_function(
