@@ -35,14 +35,21 @@ import time
 import numpy as np
 
 from circuits.homodyne import averaged_kernel as compiled
-from circuits.homodyne.figures import check_known, loop_figures
-from circuits.homodyne.loop import READING_V, HomodyneLoop
+from circuits.homodyne.equations import (
+    ChannelConstants,
+    DeviceCalls,
+    LoopConstants,
+    Tones,
+    device_calls,
+    start_state,
+    tones_of,
+)
+from circuits.homodyne.figures import check_known, constants_of
+from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import waveforms
 from circuits.homodyne.readings import AVERAGED
-from circuits.homodyne.twin import channel_words, loop_words
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import is_random
-from dnpu_models.interface.pointers import c_functions, imported
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 
@@ -83,62 +90,77 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
         return _integrate(loop, points, begin)
 
 
-def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
-    sequence, stage, plan = loop.sequence, loop.stage, loop.dither
-    n, terminals, closed = plan.n, len(loop.device.terminals), loop.mode == "learn"
-    kernel = loop.device.kernel(loop.start_terminals_V)
-    state = np.append(kernel.state, float(terminals))  # the word behind the state: see `dnpu_models.interface.pointers`
-    functions = c_functions(kernel)
-    many = None if kernel.many is None else imported(kernel.many[1])
-    if many is None:  # who answers many settings at once is static
-        addresses = functions[0].address, functions[1].address
-        moved = compiled.change(*addresses, kernel.params, state.copy(), loop.start_terminals_V, loop.max_step_s)
-        if moved > STILL:
-            raise InputError(
-                "device", type(loop.device).__name__, "changes with time at fixed voltages", "use another engine"
-            )
-    sequences = loop.sequences + 2 if closed else 1
+def _refuse_change(loop: HomodyneLoop, device: DeviceCalls) -> None:
+    """Refuse a device that changes with time at fixed voltages; who answers many settings at once is static."""
+    if device.many:
+        return
+    moved = compiled.change(device._replace(state=device.state.copy()), loop.start_terminals_V, loop.max_step_s)
+    if moved > STILL:
+        raise InputError(
+            "device", type(loop.device).__name__, "changes with time at fixed voltages", "use another engine"
+        )
+
+
+def _schedule(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelConstants) -> compiled.Schedule:
+    """All windows of a run."""
+    sequence, trained = loop.sequence, list(loop.trained)
+    sequences = loop.sequences + 2 if constants.closed else 1
     starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(sequences)[:, None]).ravel()
     middles = starts + 0.5 * sequence.window_s
-    rates, scales = loop.learning.at(middles) / sequence.period_s, loop.envelope.at(middles)
-    tones, phases = 2 * np.pi * np.array(plan.frequencies_Hz), np.array(plan.phases_rad)
-    trained = np.array(loop.trained, dtype=np.int64)
     levels = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
     for which, terminal in enumerate(loop.inputs):
-        levels[:, terminal] += np.array(sequence.levels_V)[:, which] - loop.sequence.levels_V[-1][which]
-    figures, gains = loop_figures(loop), loop.channel_gains
-    if closed:
+        levels[:, terminal] += np.array(sequence.levels_V)[:, which] - sequence.levels_V[-1][which]
+    if constants.closed:
         levels[:, trained] -= loop.start_V
-        control, (low, high) = loop.start_V.copy(), loop.control_limits_V
-        nodes = NODES_PER_CYCLE * max(plan.frequencies_Hz) * sequence.window_s + 1
-        points = 0 if wanted is None and many is not None else lattice_points(n, wanted)
+    levels[:, trained] = channels.sum_gain * levels[:, trained] + channels.sum_V
+    levels[:, loop.output] = constants.virtual_ground_V
+    return compiled.Schedule(
+        starts_s=starts,
+        length_s=float(sequence.window_s),
+        half_s=0.5 * sequence.edge_s,
+        wait_s=float(sequence.wait_s),
+        ramp_s=float(sequence.ramp_s),
+        stop_s=float(loop.stop_s),
+        levels_V=levels,
+        targets_V=np.array(sequence.targets_V, dtype=float),
+        rates_Hz=loop.learning.at(middles) / sequence.period_s,
+        scales=loop.envelope.at(middles),
+    )
+
+
+def _quadrature(loop: HomodyneLoop, wanted: int | None, many: bool, tones: Tones) -> compiled.Quadrature:
+    """Where the device is asked in each window, as often as is `wanted`, or as seldom as is allowed."""
+    sequence, n = loop.sequence, loop.dither.n
+    if loop.mode == "learn":
+        nodes = NODES_PER_CYCLE * max(loop.dither.frequencies_Hz) * sequence.window_s + 1
+        points = 0 if wanted is None and many else lattice_points(n, wanted)
         vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
-    else:  # the controls stand still; the integrators read
-        control, low, high = np.zeros(n), np.full(n, -READING_V), np.full(n, READING_V)
-        gains = gains / loop.reading_scale
+    else:
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
     groups = (
         (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
     )
-    levels[:, trained] = figures.sum_gain * levels[:, trained] + figures.sum_V
-    levels[:, loop.output] = figures.virtual_ground_V
     nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
-    angles = tones[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
-    names = waveforms(loop)
-    record = np.empty((1 + len(names) + terminals, len(starts) * (nodes // compiled.GROUP + 1) + 1))
-    tally, words, channels = np.zeros(1), loop_words(loop, figures), channel_words(figures)
-    taus = np.vstack([figures.filter_s, figures.average_s])
+    angles = tones.omega[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
+    return compiled.Quadrature(points, vector, np.sin(angles), np.cos(angles))
+
+
+def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
+    terminals = len(loop.device.terminals)
+    device, _alive = device_calls(loop.device.kernel(loop.start_terminals_V), terminals, 1)
+    _refuse_change(loop, device)
+    constants, channels = constants_of(loop)
+    schedule, tones = _schedule(loop, constants, channels), tones_of(loop)
+    quadrature = _quadrature(loop, wanted, bool(device.many), tones)
+    names, groups = waveforms(loop), (quadrature.sines.shape[1] - 1) // compiled.GROUP
+    record = np.empty((1 + len(names) + terminals, len(schedule.starts_s) * (groups + 1) + 1))
+    tally = np.zeros(1)
     written = compiled.integrate(
-        functions[0].address, 0 if many is None else many.address, kernel.params, state, starts, sequence.window_s,
-        0.5 * sequence.edge_s, sequence.wait_s, sequence.ramp_s, loop.stop_s, levels, np.array(sequence.targets_V),
-        rates, scales, figures.amplitude_V, control, np.zeros((loop.filter_poles, n)), np.zeros(n),
-        np.array([stage.baseline_V, stage.gain_log]), trained, loop.output, tones, phases, vector, points,
-        np.sin(angles), np.cos(angles), gains, low, high, taus, words, channels, closed, loop.mode != "output", tally,
-        record,
-    )  # fmt: skip
+        device, schedule, quadrature, tones, start_state(loop), constants, channels, tally, record
+    )
     if written < 0:
-        when = starts[-written - 1]
+        when = schedule.starts_s[-written - 1]
         raise ConvergenceError("device", "NaN", f"gave no current near {when:.6g} s", "check its voltages")
     statistics = {
         "points": float(record.shape[1]),

@@ -4,48 +4,14 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from circuits.homodyne.twin import (
-    BASE_ADD,
-    BASE_RATE,
-    DRIFT,
-    E_ADD,
-    E_TARGET,
-    E_Y,
-    FEED,
-    GAIN_ADD,
-    GAIN_HIGH,
-    GAIN_LOW,
-    GAIN_RATE,
-    HEAR,
-    HEAR_ADD,
-    L_0,
-    L_1,
-    L_2,
-    LIMIT_ADD,
-    MIX,
-    MIX_ADD,
-    MIX_FEED,
-    OHM,
-    POLARITY,
-    RATE,
-    REACH,
-    SHORT_0,
-    SHORT_1,
-    SHORT_2,
-    SLOPE,
-    SUM,
-    TIA,
-    U_ADD,
-    U_TIA,
-    Y_ADD,
-    limited,
-    limited_at,
-)
-from dnpu_models.interface.pointers import call_device
+from circuits.homodyne.equations import advance, ask, limited, limited_at, pole_words
+from inmateria.checks import FloatArray
 
 GROUP = 16
 """Steps of a window between two evaluations of the limiters."""
@@ -63,41 +29,101 @@ ODD, EVEN, BY_CONTROL, PLACE, ROWS = range(5)
 MEAN, VARIANCE, SCALARS = range(3)
 
 
-@njit(cache=True, error_model="numpy")
-def _pole_words(h, tau):
-    """dm/dt = (x - m)/tau over h, x a straight line: m' = a m + b x + c x' with these a, b, c."""
-    decay = math.exp(-h / tau)
-    lag = tau / h * (1.0 - decay)
-    return decay, lag - decay, 1.0 - lag
+class Schedule(NamedTuple):
+    """All windows of a run, one after the other, patterns in turn."""
+
+    starts_s: FloatArray
+    length_s: float
+    half_s: float
+    """Half of an edge of the gate."""
+    wait_s: float
+    ramp_s: float
+    stop_s: float
+    """End of the run."""
+    levels_V: FloatArray
+    """Terminal voltages without dither, and without what moves of the controls, (patterns, terminals)."""
+    targets_V: FloatArray
+    rates_Hz: FloatArray
+    """What the integrators' outputs are multiplied by in each window."""
+    scales: FloatArray
+    """Of the dither in each window."""
+
+
+class Quadrature(NamedTuple):
+    """Where in a window the device is asked: at all nodes, or at `points` of a lattice, if those are more than 0."""
+
+    points: int
+    vector: NDArray[np.int64]
+    """Of the lattice, odd numbers, (n,)."""
+    sines: FloatArray
+    cosines: FloatArray
+    """Of the tones at the nodes, phases and start left out, (n, nodes + 1)."""
+
+
+class Moments(NamedTuple):
+    """Averages of tia over a pattern's window."""
+
+    rows: FloatArray
+    """Of channels, (ROWS, n)."""
+    scalars: FloatArray
+
+
+class Window(NamedTuple):
+    """One window of a pattern."""
+
+    start_s: float
+    length_s: float
+    target_V: float
+    rate_Hz: float
+
+
+class Waves(NamedTuple):
+    """What a window's integration reads and leaves: arrays that are used again for each."""
+
+    series: FloatArray
+    """u + baseline, V, without its part by the controls' way, (groups + 1, GROUP)."""
+    sines: FloatArray
+    """Of the tones, (n, groups + 1, GROUP)."""
+    turn: FloatArray
+    """Sines and cosines of the tones at the window's start, (2, n)."""
+    partial: FloatArray
+    """See `products`."""
+    rest: FloatArray
+    """See `rests`."""
+    mapped: FloatArray
+    """See `group_map`; one matrix, or one for each channel."""
+    taken: FloatArray
+    """Controls at the ends of the groups, V, (groups + 1, n)."""
 
 
 @njit(cache=True, error_model="numpy")
-def gap(length, steps, control, filters, averages, rate_old, rate_new, gains, low, high, taus, words, channels, closed):
+def gap(length, steps, rate_old, rate_new, state, constants, channels):
     """`length` seconds outside the windows: only offsets come from the mixers, the filters run on."""
+    control, filters, averages, taus = state.control, state.filters, state.averages, channels.taus_s
     n, poles = control.size, filters.shape[0]
     h = length / steps
     for k in range(n):
         for s in range(steps):
             speed_old = rate_old + (rate_new - rate_old) * s / steps
             speed_new = rate_old + (rate_new - rate_old) * (s + 1) / steps
-            old, new, mean = channels[MIX_ADD, k], channels[MIX_ADD, k], channels[MIX_ADD, k]
+            old, new, mean = channels.mix_V[k], channels.mix_V[k], channels.mix_V[k]
             for p in range(poles):
-                a, b, c = _pole_words(h, taus[p, k])
+                a, b, c = pole_words(h, taus[p, k])
                 value = filters[p, k]
                 filters[p, k] = a * value + b * old + c * new
                 mean = 0.5 * (old + new) - taus[p, k] * (filters[p, k] - value) / h  # exact
                 shift = mean - 0.5 * (value + filters[p, k])  # hand on a straight line with this mean
                 old, new = value + shift, filters[p, k] + shift
-            moved = control[k] + h * channels[DRIFT, k]
-            if closed:
+            moved = control[k] + h * channels.drift_V_s[k]
+            if constants.closed:
                 decay = math.exp(-h / taus[poles, k])
-                before = limited(k, gains, averages, words, channels)
+                before = limited(k, averages, constants, channels)
                 averages[k] = decay * averages[k] + (1.0 - decay) * mean
-                after = limited(k, gains, averages, words, channels)
-                moved -= 0.5 * h * channels[RATE, k] * (speed_old * before + speed_new * after)
+                after = limited(k, averages, constants, channels)
+                moved -= 0.5 * h * channels.rate[k] * (speed_old * before + speed_new * after)
             else:
-                moved += h * gains[k] * channels[RATE, k] * (mean + channels[LIMIT_ADD, k])
-            control[k] = min(max(moved, low[k]), high[k])
+                moved += h * channels.gain[k] * channels.rate[k] * (mean + channels.limit_out_V[k])
+            control[k] = min(max(moved, channels.low_V[k]), channels.high_V[k])
 
 
 @njit(cache=True, error_model="numpy")
@@ -163,7 +189,7 @@ def group_map(h, taus):
     """
     size = taus.size
     poles = size - 1
-    d, e, f = _pole_words(h, taus[poles])
+    d, e, f = pole_words(h, taus[poles])
     result = np.zeros((size + 2, size + GROUP + 1))
     for column in range(size + GROUP + 1):
         z, x = np.zeros(size), np.zeros(GROUP + 1)
@@ -175,7 +201,7 @@ def group_map(h, taus):
         for m in range(1, GROUP + 1):
             old, new = x[m - 1], x[m]
             for p in range(poles):
-                a, b, c = _pole_words(h, taus[p])
+                a, b, c = pole_words(h, taus[p])
                 value = z[p]
                 z[p] = a * value + b * old + c * new
                 old, new = value, z[p]
@@ -190,10 +216,7 @@ def group_map(h, taus):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def window(
-    start, length, control, filters, averages, slow, series, rows, scalars, variance, even, sines, cosines, partial,
-    rest, mapped, target, rate, gains, low, high, taus, words, channels, closed, loss_mode, taken, record,
-):  # fmt: skip
+def window(at, waves, moments, variance, even, state, constants, channels, record):
     """The loop over one window, where u(t) + baseline = `series` on the nodes + sum_k slope_k w_k.
 
     With real parts the loss is a square still, E = L2 ((G u - aim)^2 + rest_0), and so is what the gain control hears.
@@ -204,28 +227,32 @@ def window(
     of the linearly implicit midpoint rule in a group, and go straight within it. Leaves in `taken` the controls at the
     ends of the groups.
     """
+    control, filters, averages, slow = state.control, state.filters, state.averages, state.slow
+    series, sines, cosines, partial, rest = waves.series, waves.sines, waves.turn[1], waves.partial, waves.rest
+    mapped, taken, rows, scalars = waves.mapped, waves.taken, moments.rows, moments.scalars
+    start, target, rate, loss_mode = at.start_s, at.target_V, at.rate_Hz, constants.hears_loss
     n, poles, groups = control.size, filters.shape[0], taken.shape[0] - 1
-    slope, size, h = rows[BY_CONTROL], poles + 1, length / (groups * GROUP)
-    means = size + 2 if not closed else size + 1  # the mean of the low-pass is an opened loop's
+    slope, size, h = rows[BY_CONTROL], poles + 1, at.length_s / (groups * GROUP)
+    means = size + 2 if not constants.closed else size + 1  # the mean of the low-pass is an opened loop's
     speed, last, x, mix = np.zeros(n), np.zeros(n), np.empty(n), np.empty(n)
     u, heard, weighted = np.empty(GROUP + 1), np.empty(GROUP + 1), np.empty((means, GROUP + 1))
     state, after, steady, fed = np.empty(size), np.zeros(size + 2), np.empty(means), np.empty(means)
     unlike = mapped.shape[0] > 1  # channels with time constants of their own
-    scale = words[L_2] if loss_mode else words[HEAR]
-    constant = words[HEAR_ADD] / words[HEAR]
-    half_loss, half_short = 0.5 * words[L_1] / words[L_2], 0.5 * words[SHORT_1] / words[SHORT_2]
+    scale = constants.loss_2 if loss_mode else constants.heard_u
+    constant = constants.heard_V / constants.heard_u
+    half_loss, half_short = 0.5 * constants.loss_1 / constants.loss_2, 0.5 * constants.power_1 / constants.power_2
     if loss_mode:
-        constant = words[L_0] / words[L_2] - half_loss * half_loss
-    wanted = (words[SHORT_0] + words[GAIN_ADD]) / words[SHORT_2] + half_short * half_short
+        constant = constants.loss_0 / constants.loss_2 - half_loss * half_loss
+    wanted = (constants.power_0 + constants.gain_V) / constants.power_2 + half_short * half_short
     offset = scalars[MEAN]
     for k in range(n):
         offset -= slope[k] * rows[PLACE, k]
-        mix[k] = channels[MIX, k] * scale
-        if closed:
-            last[k] = channels[DRIFT, k] - rate * channels[RATE, k] * limited(k, gains, averages, words, channels)
+        mix[k] = channels.mix_gain[k] * scale
+        if constants.closed:
+            last[k] = channels.drift_V_s[k] - rate * channels.rate[k] * limited(k, averages, constants, channels)
             speed[k] = last[k]
-    pull, push = words[BASE_RATE] * GROUP * h, words[GAIN_RATE] * words[SHORT_2] * GROUP * h
-    gain = words[POLARITY] * math.exp(words[SLOPE] * slow[1])
+    pull, push = constants.baseline_rate_Hz * GROUP * h, constants.gain_rate_Hz * constants.power_2 * GROUP * h
+    gain = constants.polarity * math.exp(constants.gain_slope * slow[1])
     for group in range(groups + 1):
         there, drift = 0.0, 0.0
         for k in range(n):
@@ -234,14 +261,14 @@ def window(
             taken[group, k] = control[k]
             record[FIXED_COLUMNS + k, group] = control[k]
             record[FIXED_COLUMNS + n + k, group] = filters[poles - 1, k]
-        extra = words[FEED] * slow[1] + words[Y_ADD]  # of y, beside gain u
-        aim = words[E_TARGET] * target - words[E_ADD] - words[E_Y] * extra - half_loss
-        here, factor = offset + there - slow[0], words[E_Y] * gain
+        extra = constants.gain_feed * slow[1] + constants.y_V  # of y, beside gain u
+        aim = constants.error_target * target - constants.error_V - constants.error_y * extra - half_loss
+        here, factor = offset + there - slow[0], constants.error_y * gain
         loss = (factor * here - aim) ** 2 + factor * factor * scalars[VARIANCE] + constant
         record[0, group] = start + group * GROUP * h
-        record[1, group] = (offset + there - words[U_ADD]) / words[U_TIA]
+        record[1, group] = (offset + there - constants.u_V) / constants.u_tia
         record[2, group] = gain * here + extra
-        record[3, group] = words[L_2] * loss
+        record[3, group] = constants.loss_2 * loss
         record[4, group] = slow[0]
         record[5, group] = slow[1]
         record[6, group] = target
@@ -249,7 +276,7 @@ def window(
         if group == 0 or group == groups:
             sign, mean = 1.0 if group == 0 else -1.0, loss if loss_mode else here + constant
             _heard_tones(factor, aim, here, rows[ODD], rows[EVEN], loss_mode, x)
-            edge(sign, mean, x, cosines, partial, rest, filters, taus, mix)
+            edge(sign, mean, x, cosines, partial, rest, filters, channels.taus_s, mix)
             if group == groups:
                 break
         level = there - slow[0]
@@ -259,8 +286,8 @@ def window(
         total = 0.5 * (u[GROUP] - u[0])
         for j in range(GROUP):
             total += u[j]
-        base = slow[0] + pull * (total / GROUP + words[BASE_ADD]) / (1.0 + 0.5 * pull)
-        base = min(max(base, -words[REACH]), words[REACH])
+        base = slow[0] + pull * (total / GROUP + constants.baseline_V) / (1.0 + 0.5 * pull)
+        base = min(max(base, -constants.baseline_reach_V), constants.baseline_reach_V)
         step = (base - slow[0]) / GROUP
         for j in range(GROUP + 1):
             u[j] -= j * step
@@ -271,9 +298,9 @@ def window(
         power = gain * gain * (square / GROUP + variance)
         power += extra * (2.0 * gain * (total / GROUP - 0.5 * GROUP * step) + extra)
         log = slow[1] + push * (wanted - power) / (1.0 + push * power)
-        log = min(max(log, words[GAIN_LOW]), words[GAIN_HIGH])
-        ahead = words[POLARITY] * math.exp(words[SLOPE] * log)
-        step = words[E_Y] * (ahead - gain) / GROUP
+        log = min(max(log, constants.gain_low), constants.gain_high)
+        ahead = constants.polarity * math.exp(constants.gain_slope * log)
+        step = constants.error_y * (ahead - gain) / GROUP
         if loss_mode:
             for j in range(GROUP + 1):
                 now = factor + j * step
@@ -281,7 +308,7 @@ def window(
         else:
             for j in range(GROUP + 1):
                 heard[j] = u[j] + constant
-        second = words[E_Y] * words[E_Y] * gain * ahead if loss_mode else 0.0
+        second = constants.error_y * constants.error_y * gain * ahead if loss_mode else 0.0
         slow[0], slow[1], gain = base, log, ahead
         for k in range(n):
             matrix = mapped[k if unlike else 0]
@@ -299,49 +326,32 @@ def window(
                 total = weighted[r, GROUP] * sines[k, group + 1, 0] + steady[r] * second * even[k]
                 for j in range(GROUP):
                     total += weighted[r, j] * sines[k, group, j]
-                total = mix[k] * total + scale * channels[MIX_FEED, k] * fed[r] + channels[MIX_ADD, k] * steady[r]
+                total = mix[k] * total + scale * channels.mix_feed[k] * fed[r] + channels.mix_V[k] * steady[r]
                 for p in range(size):
                     total += matrix[r, p] * state[p]
                 after[r] = total
             for p in range(poles):
                 filters[p, k] = after[p]
             averages[k] = after[poles]
-            if closed:  # the limiter at the group's mean; within the next one the speed goes on changing
-                now = channels[DRIFT, k] - rate * channels[RATE, k] * limited_at(
-                    k, gains[k] * after[size], words, channels
+            if constants.closed:  # the limiter at the group's mean; within the next one the speed goes on changing
+                now = channels.drift_V_s[k] - rate * channels.rate[k] * limited_at(
+                    k, channels.gain[k] * after[size], constants, channels
                 )
-                control[k] = min(max(control[k] + GROUP * h * now, low[k]), high[k])
+                control[k] = min(max(control[k] + GROUP * h * now, channels.low_V[k]), channels.high_V[k])
                 speed[k] = 2.0 * now - last[k]
                 last[k] = now
             else:
-                now = gains[k] * channels[RATE, k] * (after[size + 1] + channels[LIMIT_ADD, k])
-                control[k] += GROUP * h * (now + channels[DRIFT, k])
+                now = channels.gain[k] * channels.rate[k] * (after[size + 1] + channels.limit_out_V[k])
+                control[k] += GROUP * h * (now + channels.drift_V_s[k])
 
 
 @njit(cache=True, error_model="numpy")
-def ask(evaluate, many, params, state, volts, out):
-    """Currents at all columns of `volts` (terminals, settings), in one call where the device can."""
-    if many != 0:
-        call_device(many, float(volts.shape[1]), volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
-                    state.size - 1, out.ctypes.data)  # fmt: skip
-        return
-    one, found = np.empty(volts.shape[0]), np.empty(volts.shape[0])
-    for m in range(volts.shape[1]):
-        one[:] = volts[:, m]
-        call_device(evaluate, 0.0, one.ctypes.data, params.ctypes.data, params.size, state.ctypes.data,
-                    state.size - 1, found.ctypes.data)  # fmt: skip
-        out[:, m] = found
-
-
-@njit(cache=True, error_model="numpy")
-def change(evaluate, advance, params, state, volts, h):
+def change(device, volts, h):
     """How much the currents change, as a fraction, while the device passes `h` seconds at the same voltages."""
-    first, then = np.empty(volts.size), np.empty(volts.size)
-    call_device(evaluate, 0.0, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
-                first.ctypes.data)  # fmt: skip
-    call_device(advance, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1, 0)
-    call_device(evaluate, h, volts.ctypes.data, params.ctypes.data, params.size, state.ctypes.data, state.size - 1,
-                then.ctypes.data)  # fmt: skip
+    first, then, column = np.empty((volts.size, 1)), np.empty((volts.size, 1)), volts.reshape(volts.size, 1)
+    ask(device, 0.0, column, first)
+    advance(device, h, volts)
+    ask(device, h, column, then)
     return np.max(np.abs(then - first)) / max(np.max(np.abs(first)), 1e-30)
 
 
@@ -412,13 +422,15 @@ def _irrational(k):
 
 
 @njit(cache=True, error_model="numpy")
-def _go_on(control, averages, rate, length, gains, low, high, words, channels, taken):
+def _go_on(at, state, constants, channels, taken):
     """Where the controls will be if the averager stands still, at the ends of the groups."""
-    groups = taken.shape[0] - 1
+    control, averages, groups = state.control, state.averages, taken.shape[0] - 1
     for k in range(control.size):
-        speed = channels[DRIFT, k] - rate * channels[RATE, k] * limited(k, gains, averages, words, channels)
+        speed = channels.drift_V_s[k] - at.rate_Hz * channels.rate[k] * limited(k, averages, constants, channels)
         for group in range(groups + 1):
-            taken[group, k] = min(max(control[k] + speed * length * group / groups, low[k]), high[k])
+            taken[group, k] = min(
+                max(control[k] + speed * at.length_s * group / groups, channels.low_V[k]), channels.high_V[k]
+            )
 
 
 @njit(cache=True, error_model="numpy")
@@ -478,69 +490,101 @@ def _along(tia, slope, where, series):
 
 
 @njit(cache=True, error_model="numpy")
-def integrate(
-    evaluate, many, params, state, starts, length, half_edge, wait, ramp, stop, levels, targets, rates, scales,
-    amplitudes, control, filters, averages, slow, trained, output, tones, phases, vector, points, table, cotable, gains,
-    low, high, taus, words, channels, closed, loss_mode, tally, record,
-):  # fmt: skip
-    """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
-
-    With `points` = 0 the device is asked at all nodes, else at that many points of a lattice.
-    """
-    n, patterns, terminals = control.size, targets.size, levels.shape[1]
-    nodes = table.shape[1] - 1
-    groups = nodes // GROUP
-    asked = points if points > 0 else nodes + 1
-    sines, series, tia = np.zeros((n, nodes + GROUP)), np.zeros(nodes + GROUP), np.zeros(asked)
-    sine_groups, series_groups = sines.reshape(n, groups + 1, GROUP), series.reshape(groups + 1, GROUP)
-    times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
-    phase = np.zeros((n, asked)) if points > 0 else sines
-    volts, out = np.zeros((terminals, asked)), np.zeros((terminals, asked))
-    known, seen = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
-    visited = np.zeros(patterns, np.bool_)
-    turn_sin, turn_cos, partial = np.zeros(n), np.zeros(n), np.zeros((n, n))
-    taken, nothing, largest = np.zeros((groups + 1, n)), np.zeros(n), np.max(amplitudes)
-    kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
-    rest, like = rests(tones, length / nodes), 1
+def _waves(n, nodes, length, tones, taus):
+    """Room for one window's waves of `nodes` steps, with what does not change from window to window."""
+    groups, like = nodes // GROUP, 1
     for k in range(1, n):
         if np.any(taus[:, k] != taus[:, 0]):
             like = n
     mapped = np.empty((like, taus.shape[0] + 2, taus.shape[0] + GROUP + 1))
     for k in range(like):
         mapped[k] = group_map(length / nodes, taus[:, k])
+    series, sines = np.zeros((groups + 1, GROUP)), np.zeros((n, groups + 1, GROUP))
+    rest = rests(tones.omega, length / nodes)
+    return Waves(series, sines, np.zeros((2, n)), np.zeros((n, n)), rest, mapped, np.zeros((groups + 1, n)))
+
+
+@njit(cache=True, error_model="numpy")
+def _turn(start, tones, quadrature, waves):
+    """Fill the waves of the tones over a window that begins at `start`."""
+    n, nodes = waves.turn.shape[1], quadrature.sines.shape[1] - 1
+    turn_sin, turn_cos = waves.turn[0], waves.turn[1]
+    sines = waves.sines.reshape(n, nodes + GROUP)
+    for k in range(n):
+        turn_sin[k] = math.sin(tones.omega[k] * start + tones.phase[k])
+        turn_cos[k] = math.cos(tones.omega[k] * start + tones.phase[k])
+        for m in range(nodes + 1):
+            sines[k, m] = quadrature.sines[k, m] * turn_cos[k] + quadrature.cosines[k, m] * turn_sin[k]
+    products(turn_sin, turn_cos, waves.rest, waves.partial)
+
+
+@njit(cache=True, error_model="numpy")
+def _gaps(now, at, previous, schedule, state, constants, channels):
+    """What lies between `now` and a window: the inputs move, then wait; the rate changes while they move."""
+    moving = at.start_s - schedule.half_s - schedule.wait_s - schedule.ramp_s
+    if moving - now > 1e-9 * at.length_s:
+        gap(moving - now, 1, previous, previous, state, constants, channels)
+    gap(schedule.ramp_s, GAP_STEPS, previous, at.rate_Hz, state, constants, channels)
+    gap(schedule.wait_s + schedule.half_s, GAP_STEPS, at.rate_Hz, at.rate_Hz, state, constants, channels)
+
+
+@njit(cache=True, error_model="numpy")
+def _tia(device, levels, where, phase, dither, tones, volts, out, constants, channels):
+    """u + baseline where the device is asked: at controls `where` and sines `phase` of the dither, (n, settings)."""
+    for k in range(volts.shape[0]):
+        volts[k] = levels[k]
+    for k in range(dither.size):
+        line, alpha, gain = volts[tones.trained[k]], dither[k], channels.sum_gain[k]
+        for m in range(volts.shape[1]):
+            line[m] += gain * where[k, m] + alpha * phase[k, m]
+    ask(device, 0.0, volts, out)
+    tia = np.empty(volts.shape[1])
+    for m in range(volts.shape[1]):
+        current = out[tones.output, m]
+        tia[m] = constants.u_tia * (constants.tia_V - constants.transimpedance_ohm * current) + constants.u_V
+    return tia
+
+
+@njit(cache=True, error_model="numpy")
+def integrate(device, schedule, quadrature, tones, state, constants, channels, tally, record):
+    """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
+
+    One function of some ninety lines: most of them hand on one window's room to the steps above.
+    """
+    control, filters, averages, slow = state.control, state.filters, state.averages, state.slow
+    n, patterns, terminals = control.size, schedule.targets_V.size, schedule.levels_V.shape[1]
+    nodes, points, closed = quadrature.sines.shape[1] - 1, quadrature.points, constants.closed
+    groups = nodes // GROUP
+    asked = points if points > 0 else nodes + 1
+    waves = _waves(n, nodes, schedule.length_s, tones, channels.taus_s)
+    sines, series, taken = waves.sines.reshape(n, nodes + GROUP), waves.series.reshape(nodes + GROUP), waves.taken
+    times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
+    phase = np.zeros((n, asked)) if points > 0 else sines
+    volts, out = np.zeros((terminals, asked)), np.zeros((terminals, asked))
+    known, seen = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
+    visited = np.zeros(patterns, np.bool_)
+    nothing, near = np.zeros(n), (NEAR if points == 0 else NEAR_LATTICE) * np.max(channels.amplitude_V)
+    kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
     now, rate, row = 0.0, 0.0, 0
-    for number in range(starts.size):
+    for number in range(schedule.starts_s.size):
         pattern = number % patterns
-        start = starts[number]
-        previous, rate = rate, rates[number]
-        moving = start - half_edge - wait - ramp  # the inputs move, then wait; the rate changes while they move
-        if moving - now > 1e-9 * length:
-            gap(moving - now, 1, control, filters, averages, previous, previous, gains, low, high, taus, words,
-            channels, closed)  # fmt: skip
-        gap(ramp, GAP_STEPS, control, filters, averages, previous, rate, gains, low, high, taus, words,
-            channels, closed)  # fmt: skip
-        gap(wait + half_edge, GAP_STEPS, control, filters, averages, rate, rate, gains, low, high, taus, words,
-            channels, closed)  # fmt: skip
-        for k in range(n):
-            turn_sin[k] = math.sin(tones[k] * start + phases[k])
-            turn_cos[k] = math.cos(tones[k] * start + phases[k])
-            for m in range(nodes + 1):
-                sines[k, m] = table[k, m] * turn_cos[k] + cotable[k, m] * turn_sin[k]
-        products(turn_sin, turn_cos, rest, partial)
+        previous, rate = rate, schedule.rates_Hz[number]
+        at = Window(schedule.starts_s[number], schedule.length_s, schedule.targets_V[pattern], rate)
+        _gaps(now, at, previous, schedule, state, constants, channels)
+        _turn(at.start_s, tones, quadrature, waves)
         if points > 0:
-            lattice(vector, number, points, phase, times)
+            lattice(quadrature.vector, number, points, phase, times)
         kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
-        dither = scales[number] * amplitudes
-        rows, scalars, written = known[pattern], seen[pattern], record[:, row : row + groups + 1]
+        dither = schedule.scales[number] * channels.amplitude_V
+        moments, written = Moments(known[pattern], seen[pattern]), record[:, row : row + groups + 1]
+        rows, scalars = moments.rows, moments.scalars
         if closed:
             if visited[pattern] and rate > 0.0:  # the controls' way, with the averages of this pattern's last window
                 lacking = _from_moments(rows, scalars, dither, sines, series)
-                window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
-                       rows[EVEN], sine_groups, turn_cos, partial, rest, mapped, targets[pattern], rate, gains, low,
-                       high, taus, words, channels, closed, loss_mode, taken, written)  # fmt: skip
+                window(at, waves, moments, lacking, rows[EVEN], state, constants, channels, written)
                 control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
             else:
-                _go_on(control, averages, rate, length, gains, low, high, words, channels, taken)
+                _go_on(at, state, constants, channels, taken)
             _retrace(taken, way)
             visited[pattern] = True
         for attempt in range(ATTEMPTS):
@@ -548,48 +592,35 @@ def integrate(
                 _sample(way, times, where)
             else:
                 where = way
-            for k in range(terminals):
-                volts[k] = levels[pattern, k]
-            for k in range(n):
-                line, alpha, gain = volts[trained[k]], dither[k], channels[SUM, k]
-                for m in range(asked):
-                    line[m] += gain * where[k, m] + alpha * phase[k, m]
-            ask(evaluate, many, params, state, volts, out)
+            levels = schedule.levels_V[pattern]
+            tia = _tia(device, levels, where, phase, dither, tones, volts, out, constants, channels)
             tally[0] += asked
-            for m in range(asked):
-                tia[m] = words[U_TIA] * (words[TIA] - words[OHM] * out[output, m]) + words[U_ADD]
             take_moments(tia, phase, dither, where, asked if points > 0 else nodes, rows, scalars)
             if not math.isfinite(scalars[MEAN]):
                 return -number - 1
             if not closed:
                 rows[BY_CONTROL] = 0.0
-            lacking = 0.0
+            lacking, even = 0.0, nothing
             if points > 0:
-                lacking = _from_moments(rows, scalars, dither, sines, series)
+                lacking, even = _from_moments(rows, scalars, dither, sines, series), rows[EVEN]
             else:
                 _along(tia, rows[BY_CONTROL], where, series)
-            window(start, length, control, filters, averages, slow, series_groups, rows, scalars, lacking,
-                   rows[EVEN] if points > 0 else nothing, sine_groups, turn_cos, partial, rest, mapped,
-                   targets[pattern], rate, gains, low, high, taus, words, channels, closed, loss_mode,
-                   taken, written)  # fmt: skip
-            near = (NEAR if points == 0 else NEAR_LATTICE) * largest
+            window(at, waves, moments, lacking, even, state, constants, channels, written)
             if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
                 break
             control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
         column = FIXED_COLUMNS + 2 * n
         for k in range(terminals):
-            written[column + k] = levels[pattern, k]
+            written[column + k] = schedule.levels_V[pattern, k]
             written[column + terminals + k] = np.sum(out[k]) / asked
         if closed:
             for k in range(n):
-                written[column + trained[k]] += taken[:, k]
+                written[column + tones.trained[k]] += taken[:, k]
         row += groups + 1
-        now = start + length
-    steps = 1 if closed else 64
-    gap(stop - now, steps, control, filters, averages, rate, rate, gains, low, high, taus, words,
-            channels, closed)  # fmt: skip
+        now = at.start_s + at.length_s
+    gap(schedule.stop_s - now, 1 if closed else 64, rate, rate, state, constants, channels)
     record[:, row] = record[:, row - 1]
-    record[0, row] = stop
+    record[0, row] = schedule.stop_s
     record[7, row] = 0.0
     record[FIXED_COLUMNS : FIXED_COLUMNS + n, row] = control
     record[FIXED_COLUMNS + n : FIXED_COLUMNS + 2 * n, row] = filters[filters.shape[0] - 1]

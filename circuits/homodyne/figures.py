@@ -18,10 +18,12 @@ reference's feedthrough, whose mean is zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from circuits.homodyne.equations import ChannelConstants, LoopConstants, integrator_limits
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Placement
@@ -35,65 +37,6 @@ THERMAL_V = 51.73e-3
 """2 kT/e of a differential pair at 27 C."""
 TIA_RESISTOR_OHM = 1e4
 """Of the inverter behind the transimpedance amplifier."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoopFigures:
-    """A loop's equations in numbers.
-
-    Attributes
-    ----------
-    virtual_ground_V, transimpedance_ohm, tia_V : float
-        v(tia) = transimpedance I + tia_V.
-    u : tuple of float
-        Factors of v(tia) and of the baseline, and offset.
-    y : tuple of float
-        Gain with polarity, factor of c in the exponent, feedthrough of c, offset.
-    power : tuple of float
-        Mean square regulator: short = power[0] - power[2] y^2 - power[1] y.
-    baseline, agc : tuple of float
-        Rate (1/s) of each of the stage's two integrators, and offset at its input, V.
-    error : tuple of float
-        Factors of y and of the target, and offset.
-    loss : tuple of float
-        L2, L1, L0 of the squared loss.
-    heard : tuple of float
-        Of an opened loop that reads the output: factor of u, and offset.
-    sum_gain, sum_V, amplitude_V : ndarray, shape (n,)
-        Electrode: factor of control and level, offset, and amplitude of the dither.
-    mixer_gain, mixer_feed, mixer_V : ndarray, shape (n,)
-        The last with all offsets between mixer and limiter: those of low-pass and averager, too.
-    filter_s, average_s : ndarray, shape (poles, n) and (n,)
-    limit_V, limit_shift, limit_out_V : ndarray, shape (n,)
-        What the limiter tends to; its argument's offset; its output's, less the integrator's own.
-    rate, drift_V_s : ndarray, shape (n,)
-        Rate of each control's integrator as a fraction of the nominal one, and its drift.
-    """
-
-    virtual_ground_V: float
-    transimpedance_ohm: float
-    tia_V: float
-    u: tuple[float, float, float]
-    y: tuple[float, float, float, float]
-    power: tuple[float, float, float]
-    baseline: tuple[float, float]
-    agc: tuple[float, float]
-    error: tuple[float, float, float]
-    loss: tuple[float, float, float]
-    heard: tuple[float, float]
-    sum_gain: FloatArray
-    sum_V: FloatArray
-    amplitude_V: FloatArray
-    mixer_gain: FloatArray
-    mixer_feed: FloatArray
-    mixer_V: FloatArray
-    filter_s: FloatArray
-    average_s: FloatArray
-    limit_V: FloatArray
-    limit_shift: FloatArray
-    limit_out_V: FloatArray
-    rate: FloatArray
-    drift_V_s: FloatArray
 
 
 def check_known(loop: HomodyneLoop, engine: str) -> None:
@@ -138,57 +81,90 @@ def _core(placed: Placement) -> float:
     return 10.0 * placed.figure("gain") / placed.figure("vscale")
 
 
-def loop_figures(loop: HomodyneLoop) -> LoopFigures:
-    """The figures of a loop's parts as they are placed; see `check_known` for what must not be among them."""
-    at, n, stage = placements(loop), loop.dither.n, loop.stage
-    scale, learning = float(loop.multiplier_V), loop.mode == "learn"
+def constants_of(loop: HomodyneLoop) -> tuple[LoopConstants, ChannelConstants]:
+    """A loop's equations in numbers, from its parts as they are placed.
+
+    Raises
+    ------
+    InputError
+        As `netlist.circuit`. Of parts that `check_known` refuses the numbers mean nothing.
+    """
+    at = placements(loop)
+    return loop_constants(loop, at), channel_constants(loop, at)
+
+
+def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConstants:
+    """What the parts at their places make of the output stage and the loss."""
+    stage, scale, error = loop.stage, float(loop.multiplier_V), loop.error_function
+    tia, vga = at["tia"], at["vga"]
+    rf, vos, bias = tia.figure("rf"), tia.figure("vos"), tia.figure("ibias")
+    u_tia, u_baseline, u_V = _difference(at["ac"])
+    power_0, power_1, power_2 = _power(at["power"], at["short"], stage.level_V**2 / scale, scale)
+    error_y, error_target, error_V = _difference(at["error"]) if loop.loss == "squared" else (1.0, 1.0, 0.0)
+    loss_2, loss_1, loss_0 = _square(at["loss"]) if loop.loss == "squared" else (1.0, 0.0, 0.0)
+    heard_u, heard_V = _listening(at["listen"], scale) if loop.mode == "output" else (1.0, 0.0)
+    baseline, agc = _servo(at["baseline"]), _servo(at["agc"])
+    numbers = LoopConstants(
+        closed=loop.mode == "learn",
+        hears_loss=loop.mode != "output",
+        virtual_ground_V=vos,
+        transimpedance_ohm=rf,
+        tia_V=vos + TIA_RESISTOR_OHM * bias - rf * bias,
+        u_tia=u_tia,
+        u_baseline=u_baseline,
+        u_V=u_V,
+        polarity=stage.polarity * (1.0 + vga.figure("egain")),
+        gain_slope=1.0 + vga.figure("eslope"),
+        gain_feed=vga.figure("feed"),
+        y_V=vga.figure("offset"),
+        power_0=power_0,
+        power_1=power_1,
+        power_2=power_2,
+        baseline_rate_Hz=baseline[0],
+        baseline_V=baseline[1],
+        baseline_reach_V=stage.reach_V,
+        gain_rate_Hz=agc[0] / scale,
+        gain_V=scale * agc[1],
+        gain_low=stage.gain_limits[0],
+        gain_high=stage.gain_limits[1],
+        loss_kind=error.kind,
+        margin_V=error.margin_V,
+        knee_V=error.knee_V,
+        error_y=error_y,
+        error_target=error_target,
+        error_V=error_V,
+        loss_2=loss_2,
+        loss_1=loss_1,
+        loss_0=loss_0,
+        heard_u=heard_u,
+        heard_V=heard_V,
+        step_V=loop.step_V,
+    )
+    # one type for compiled code, whatever was given: flags and the loss's number as they are, the rest floats
+    kept = {"closed", "hears_loss", "loss_kind"}
+    values: dict[str, Any] = {k: v if k in kept else float(v) for k, v in numbers._asdict().items()}
+    return LoopConstants(**values)
+
+
+def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> ChannelConstants:
+    """What the parts at their places make of each channel."""
+    n, scale, learning = loop.dither.n, float(loop.multiplier_V), loop.mode == "learn"
 
     def column(of: str, figure: str) -> FloatArray:
         return np.array([at[of.format(k)].figure(figure) for k in range(n)])
 
-    tia, vga = at["tia"], at["vga"]
-    rf, vos, bias = tia.figure("rf"), tia.figure("vos"), tia.figure("ibias")
-    polarity = stage.polarity * (1.0 + vga.figure("egain"))
-    # short = a level - b power + c, the integrator's rate in units of `scale`
-    power, plus, minus, offset = at["power"], *_difference(at["short"])
-    feed = power.figure("xfeed") + power.figure("yfeed")
-    level = stage.level_V**2 / scale
-    core = _core(power) if power.part.level == "macro" else 0.0
-    squared = at["loss"]
-    error = (1.0, 1.0, 0.0)
-    loss = (1.0, 0.0, 0.0)
-    if loop.loss == "squared":
-        error = _difference(at["error"])
-        within = 10.0 / squared.figure("vscale")
-        loss = (
-            (1.0 + squared.figure("escale") + CUBIC * squared.figure("nonlin")) / squared.figure("vscale"),
-            within * squared.figure("feed"),
-            within * squared.figure("offset"),
-        )
-    heard = (1.0, 0.0)
-    if loop.mode == "output":
-        listen = at["listen"]
-        amplified = _core(listen) if listen.part.level == "macro" else 0.0
-        heard = (
-            _multiplier_gain(listen) + amplified * listen.figure("xfeed"),
-            amplified * (listen.figure("yfeed") * scale + listen.figure("offset")),
-        )
     macro = at["mix0"].part.level == "macro"
     mixers = [at[f"mix{k}"] for k in range(n)]
     cores = np.array([_core(mixer) if macro else 0.0 for mixer in mixers])
-    # of sin^2 (1 - sin^2) the mean is a quarter of that of sin^2
-    gain = np.array([_multiplier_gain(mixer, 0.25) for mixer in mixers])
     behind = cores * column("mix{}", "offset")
-    filters = [f"lp{{}}_{pole}" for pole in range(loop.filter_poles)] + (["avg{}"] if learning else [])
     taus = []
-    for name in filters:
+    for name in [f"lp{{}}_{pole}" for pole in range(loop.filter_poles)] + (["avg{}"] if learning else []):
         tau = column(name, "tau")
         resistance = np.array([t / at[name.format(k)].part.defaults.get("c", np.inf) for k, t in enumerate(tau)])
         behind = behind + column(name, "vos") - column(name, "ibias") * resistance
         taus.append(tau * (1.0 + column(name, "ctol")))
     integrators = [at[f"w{k}"] for k in range(n)]
     nominal = 1.0 / loop.sequence.period_s if learning else loop.channel_gains / loop.reading_scale
-    rate = np.abs(column("w{}", "rate")) / nominal / (1.0 + column("w{}", "ctol"))
     capacity = np.array([w.figure("c") * (1.0 + w.figure("ctol")) if w.figure("c") else np.inf for w in integrators])
     limit, shift, out = np.full(n, loop.step_V), np.zeros(n), np.zeros(n)
     if learning:
@@ -196,35 +172,55 @@ def loop_figures(loop: HomodyneLoop) -> LoopFigures:
         shift, out = column("lim{}", "vos") / THERMAL_V, column("lim{}", "offset")
     # the integrator adds |rate| vos whatever the sign of its rate: against the limiter's output where it descends
     own = column("w{}", "vos")
-    return LoopFigures(
-        virtual_ground_V=vos,
-        transimpedance_ohm=rf,
-        tia_V=vos + TIA_RESISTOR_OHM * bias - rf * bias,
-        u=_difference(at["ac"]),
-        y=(polarity, 1.0 + vga.figure("eslope"), vga.figure("feed"), vga.figure("offset")),
-        power=(
-            scale * (plus * level - minus * core * power.figure("offset") + offset),
-            scale * minus * core * feed,
-            minus * _multiplier_gain(power),
-        ),
-        baseline=_servo(at["baseline"]),
-        agc=(_servo(at["agc"])[0] / scale, scale * _servo(at["agc"])[1]),
-        error=error,
-        loss=loss,
-        heard=heard,
+    low, high = integrator_limits(loop)
+    return ChannelConstants(
         sum_gain=1.0 + column("sum{}", "esum"),
         sum_V=column("sum{}", "offset"),
         amplitude_V=column("sum{}", "amplitude") * scale * (1.0 + column("sum{}", "escale")),
-        mixer_gain=gain,
-        mixer_feed=cores * column("mix{}", "xfeed"),
-        mixer_V=behind,
-        filter_s=np.array(taus[: loop.filter_poles]),
-        average_s=taus[-1],
-        limit_V=limit,
+        # of sin^2 (1 - sin^2) the mean is a quarter of that of sin^2
+        mix_gain=np.array([_multiplier_gain(mixer, 0.25) for mixer in mixers]),
+        mix_feed=cores * column("mix{}", "xfeed"),
+        mix_V=behind,
+        taus_s=np.vstack([*taus[: loop.filter_poles], taus[-1]]),
+        gain=loop.channel_gains if learning else loop.channel_gains / loop.reading_scale,
+        limit_V=np.asarray(limit, dtype=float),
         limit_shift=shift,
         limit_out_V=out - own if learning else own,
-        rate=rate,
+        rate=np.abs(column("w{}", "rate")) / nominal / (1.0 + column("w{}", "ctol")),
         drift_V_s=column("w{}", "ibias") / capacity,
+        low_V=low,
+        high_V=high,
+    )
+
+
+def _power(power: Placement, short: Placement, level: float, scale: float) -> tuple[float, float, float]:
+    """short = a level - b power + c as a polynomial of y, the integrator's rate in units of `scale`."""
+    plus, minus, offset = _difference(short)
+    feed = power.figure("xfeed") + power.figure("yfeed")
+    core = _core(power) if power.part.level == "macro" else 0.0
+    return (
+        scale * (plus * level - minus * core * power.figure("offset") + offset),
+        scale * minus * core * feed,
+        minus * _multiplier_gain(power),
+    )
+
+
+def _square(squared: Placement) -> tuple[float, float, float]:
+    """L2, L1 and L0 of the squared loss."""
+    within = 10.0 / squared.figure("vscale")
+    return (
+        (1.0 + squared.figure("escale") + CUBIC * squared.figure("nonlin")) / squared.figure("vscale"),
+        within * squared.figure("feed"),
+        within * squared.figure("offset"),
+    )
+
+
+def _listening(listen: Placement, scale: float) -> tuple[float, float]:
+    """Factor of u, and offset, of the multiplier by which an opened loop reads the output."""
+    amplified = _core(listen) if listen.part.level == "macro" else 0.0
+    return (
+        _multiplier_gain(listen) + amplified * listen.figure("xfeed"),
+        amplified * (listen.figure("yfeed") * scale + listen.figure("offset")),
     )
 
 

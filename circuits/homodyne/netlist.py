@@ -12,6 +12,7 @@ from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
+from circuits.signals.sources import Table
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
 from netlists.reader import format_number
@@ -21,12 +22,32 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     """The circuit, and its parts by reference; see `circuit` and `placements`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
     assembly = Assembly(title, loop.parts, loop.component_errors)
-    add, source, placed = assembly.add, assembly.source, assembly.placed
-    sequence, stage, plan, scale = loop.sequence, loop.stage, loop.dither, float(loop.multiplier_V)
-    duty = sequence.listening_s
-    gate = sequence.gate_table()
+    gate = loop.sequence.gate_table()
     if loop.mode != "learn":  # one sequence only: what follows is the filters' tail
         gate = replace(gate, period_s=0.0)
+    _add_waveforms(assembly, loop, gate)
+    _add_electrodes(assembly, loop)
+    _add_output_stage(assembly, loop)
+    _add_loss(assembly, loop)
+    if loop.mode == "output":
+        scale = float(loop.multiplier_V)
+        assembly.source("listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
+        assembly.add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
+    for k in range(loop.dither.n):
+        _add_channel(assembly, loop, k, "listen" if loop.mode == "output" else "loss")
+    initial = _add_leads(assembly, loop) if loop.leads else ""
+    placed = assembly.placed
+    known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
+    for name in loop.component_errors:
+        if name not in known:
+            close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
+            raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
+    return assembly.finish(initial), placed
+
+
+def _add_waveforms(assembly: Assembly, loop: HomodyneLoop, gate: Table) -> None:
+    """Sources of what is known over time: gate, target, scales, levels; and the terminals that stand still."""
+    source, sequence = assembly.source, loop.sequence
     source("gate", gate.source())
     source("target", sequence.target_table().source())
     source("envelope", loop.envelope.source())
@@ -36,72 +57,80 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     for terminal in range(len(loop.device.terminals)):
         if terminal not in (loop.output, *loop.trained):
             source(f"fixed{terminal}", loop.fixed_V.get(terminal, 0.0))
-    low, high = loop.control_limits_V
+
+
+def _add_electrodes(assembly: Assembly, loop: HomodyneLoop) -> None:
+    """What drives each trained electrode: control (frozen in an opened loop), level and dither."""
+    plan, scale = loop.dither, float(loop.multiplier_V)
     for k, terminal in enumerate(loop.trained):
         degrees = np.degrees(plan.phases_rad[k])
-        source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_Hz[k]!r} 0 0 {float(degrees)!r})")
+        assembly.source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_Hz[k]!r} 0 0 {float(degrees)!r})")
         signal = f"level{loop.inputs.index(terminal)}" if terminal in loop.inputs else "0"
         bias = f"w{k}"
         if loop.mode != "learn":
             bias = f"bias{k}"
-            source(bias, float(loop.start_V[k]))
+            assembly.source(bias, float(loop.start_V[k]))
         ends = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
-        add("dither_sum", f"sum{k}", ends, amplitude=plan.amplitudes_V[k] / scale)
+        assembly.add("dither_sum", f"sum{k}", ends, amplitude=plan.amplitudes_V[k] / scale)
+
+
+def _add_output_stage(assembly: Assembly, loop: HomodyneLoop) -> None:
+    """From the output electrode to y: transimpedance, baseline and automatic gain."""
+    add, stage, scale, duty = assembly.add, loop.stage, float(loop.multiplier_V), loop.sequence.listening_s
+    reach = stage.reach_V
     add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
     add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
-    gains = {"in": "u", "control": "gainlog", "out": "y"}
-    add("variable_gain", "vga", gains, gain=stage.polarity)
-    baseline = {"in": "u", "gate": "gate", "out": "baseline"}
-    reach = stage.reach_V
-    add("integrator", "baseline", baseline, rate=stage.baseline_rate / duty, vmin=-reach, vmax=reach,
-        v0=stage.baseline_V)  # fmt: skip
-    source("level", stage.level_V**2 / scale)
+    add("variable_gain", "vga", {"in": "u", "control": "gainlog", "out": "y"}, gain=stage.polarity)
+    add("integrator", "baseline", {"in": "u", "gate": "gate", "out": "baseline"}, rate=stage.baseline_rate / duty,
+        vmin=-reach, vmax=reach, v0=stage.baseline_V)  # fmt: skip
+    assembly.source("level", stage.level_V**2 / scale)
     add("mixer", "power", {"a": "y", "b": "y", "out": "power"}, vscale=scale)
     add("difference", "short", {"a": "level", "b": "power", "out": "short"})
     add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
         rate=scale * stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0],
         vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
+
+
+def _add_loss(assembly: Assembly, loop: HomodyneLoop) -> None:
+    """From y to the loss."""
+    add, sequence = assembly.add, loop.sequence
     if loop.loss == "hinge":  # hears the output itself, and which side of zero it should be on
         sides = replace(sequence, targets_V=tuple(float(v) for v in np.sign(sequence.targets_V)))
-        source("side", sides.target_table().source())
+        assembly.source("side", sides.target_table().source())
         add("hinge", "loss", {"error": "y", "side": "side", "gate": "gate", "out": "loss"},
             margin=loop.error_function.margin_V)  # fmt: skip
     else:
         add("difference", "error", {"a": "y", "b": "target", "out": "error"})
         add(LOSS_PARTS[loop.loss], "loss", {"error": "error", "gate": "gate", "out": "loss"})
-    signal = "loss"
-    if loop.mode == "output":
-        signal = "listen"
-        source("listening", replace(gate, values=tuple(scale * v for v in gate.values)).source())
-        add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
-    for k in range(plan.n):
-        add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
-        for pole in range(loop.filter_poles):
-            add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=loop.filter_s)
-        gain = float(loop.channel_gains[k])
-        if loop.mode == "learn":
-            add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, tau=loop.average_s)
-            add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=loop.step_V)
-            add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
-                rate=-1.0 / sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
-                v0=float(loop.start_V[k]))  # fmt: skip
-        else:
-            ends = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}
-            rate = gain / loop.reading_scale
-            add("integrator", f"w{k}", ends, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
-    initial = ""
-    if loop.leads:
-        electrodes = nodes(loop)
-        for terminal, (near, electrode) in enumerate(zip(source_nodes(loop), electrodes, strict=True)):
-            beside = electrodes[(terminal + 1) % len(electrodes)]
-            add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
-            initial += f".ic v({electrode})={format_number(loop.start_terminals_V[terminal])}\n"
-    known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
-    for name in loop.component_errors:
-        if name not in known:
-            close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
-            raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
-    return assembly.finish(initial), placed
+
+
+def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) -> None:
+    """One control's lock-in on the node `signal`, and its integrator."""
+    add, gain, scale = assembly.add, float(loop.channel_gains[k]), float(loop.multiplier_V)
+    add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
+    for pole in range(loop.filter_poles):
+        add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=loop.filter_s)
+    if loop.mode == "learn":
+        low, high = loop.control_limits_V
+        add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, tau=loop.average_s)
+        add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=loop.step_V)
+        add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
+            rate=-1.0 / loop.sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
+            v0=float(loop.start_V[k]))  # fmt: skip
+    else:
+        ends = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}
+        rate = gain / loop.reading_scale
+        add("integrator", f"w{k}", ends, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
+
+
+def _add_leads(assembly: Assembly, loop: HomodyneLoop) -> str:
+    """A lead before each electrode; returns the cards of the voltages that they begin at."""
+    initial, electrodes = "", nodes(loop)
+    for terminal, (near, electrode) in enumerate(zip(source_nodes(loop), electrodes, strict=True)):
+        beside = electrodes[(terminal + 1) % len(electrodes)]
+        assembly.add("device_leads", f"lead{terminal}", {"in": near, "out": electrode, "neighbour": beside})
+        initial += f".ic v({electrode})={format_number(loop.start_terminals_V[terminal])}\n"
+    return initial
 
 
 def circuit(loop: HomodyneLoop) -> Circuit:

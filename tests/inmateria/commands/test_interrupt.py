@@ -43,15 +43,15 @@ def test_a_terminal_sees_progress_and_ctrl_c_keeps_the_waveforms(tmp_path: Path)
 
 
 def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = twin._gap, []
+    original, calls = twin.slot, []
 
-    def gap(*arguments: object) -> None:
+    def slot(*arguments: object) -> object:
         calls.append(1)
-        if len(calls) == 5:
+        if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        original(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(twin, "_gap", gap)
+    monkeypatch.setattr(twin, "slot", slot)
     result = short("learn", "XOR", "--engine", "twin", "--out", str(tmp_path), "--json")
     assert result.code == 130
     assert "waveforms.nc" in result.document["error"]["fix"]
@@ -95,10 +95,10 @@ def test_ctrl_c_at_the_check_keeps_the_training(short: Short, tmp_path: Path, mo
 
 
 def test_ctrl_c_without_a_folder_tells_of_the_option(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gap(*_: object) -> None:
+    def slot(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(twin, "_gap", gap)
+    monkeypatch.setattr(twin, "slot", slot)
     result = short("learn", "XOR", "--engine", "twin")
     assert result.code == 130
     assert result.stdout == ""
