@@ -19,6 +19,7 @@ reference's feedthrough, whose mean is zero.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,7 @@ def _core(placed: Placement) -> float:
     return 10.0 * placed.figure("gain") / placed.figure("vscale")
 
 
+@lru_cache(maxsize=4)  # placing the parts takes some milliseconds, as long as a short run
 def constants_of(loop: HomodyneLoop) -> tuple[LoopConstants, ChannelConstants]:
     """A loop's equations in numbers, from its parts as they are placed.
 

@@ -14,7 +14,7 @@ from inmateria.errors import InputError
 from netlists.reader import Part
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LoopOptions:
     """What is chosen of a loop whatever device, task and start it gets.
 

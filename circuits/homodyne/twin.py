@@ -47,32 +47,47 @@ from inmateria.threads import one_blas_thread
 _BLOCK = 128  # points at which a device that can is asked in one call
 _NEAR = 2e-4  # of the dither: how far from where they were expected the controls may be
 _ATTEMPTS = 6
+_CALL_POINTS = 5000  # in one call from Python, which costs a tenth of a millisecond; in between Ctrl-C is heard
 _GAP_STEPS = 16  # in each part of a gap: end of the edge, ramp, wait
 
 
-class Window(NamedTuple):
-    """One window of a pattern, and what lies before it.
+class Windows(NamedTuple):
+    """All windows of a run, patterns in turn, and what lies before each.
 
     The gate rises from start - half to start + half and falls likewise around start + length.
     """
 
-    start_s: float
-    length_s: float
+    starts_s: FloatArray
+    lengths_s: FloatArray
     half_s: float
     """Half of an edge of the gate."""
     steps: int
+    targets_V: FloatArray
+    """Of the patterns."""
+    signals_V: FloatArray
+    """Terminal voltages without dither, and without what moves of the controls, (patterns, terminals)."""
+    rates_Hz: FloatArray
+    """What the integrators' outputs are multiplied by."""
+    amplitudes_V: FloatArray
+    """Of the dither, (windows, n)."""
+    gaps: FloatArray
+    """Three before each window: seconds (0 where there is none), and the integrators' rate at both ends, Hz."""
+    idle_s: FloatArray
+    """How long nobody has asked the device."""
+    idle_steps: NDArray[np.int64]
+
+
+class Window(NamedTuple):
+    """One of `Windows`."""
+
+    start_s: float
+    length_s: float
+    half_s: float
+    steps: int
     target_V: float
     rate_Hz: float
-    """What the integrators' outputs are multiplied by."""
     signals: FloatArray
-    """Terminal voltages without dither, and without what moves of the controls, V, (terminals,)."""
     amplitudes: FloatArray
-    """Of the dither in this window, V, (n,)."""
-    gaps: FloatArray
-    """Each a row: seconds, and the integrators' rate at its two ends, Hz."""
-    idle_s: float
-    """How long nobody has asked the device."""
-    idle_steps: int
 
 
 class Heard(NamedTuple):
@@ -336,16 +351,28 @@ def gap(length, steps, rate_old, rate_new, state, constants, channels):
 
 
 @njit(cache=True, error_model="numpy")
-def slot(device, room, window, tones, table, state, record, row, constants, channels):
-    """A window, and before it the gaps since the last one, the device idle meanwhile; returns as `_window`.
+def slots(first, last, device, room, windows, tones, table, state, record, row, constants, channels):
+    """Windows `first` to `last`, the latter excluded, and before each the gaps, the device idle meanwhile.
 
-    One call from Python for all of it: taking the arguments apart costs some ten microseconds.
+    Returns the next row; minus the window's number less 1 where the device failed.
     """
-    for g in range(window.gaps.shape[0]):
-        gap(window.gaps[g, 0], _GAP_STEPS, window.gaps[g, 1], window.gaps[g, 2], state, constants, channels)
-    for _ in range(window.idle_steps):
-        advance(device, window.idle_s / window.idle_steps, room[0])
-    return _window(device, room, window, tones, table, state, record, row, constants, channels)
+    for number in range(first, last):
+        pattern = number % windows.targets_V.size
+        for g in range(windows.gaps.shape[1]):
+            between = windows.gaps[number, g]
+            if between[0] > 0.0:
+                gap(between[0], _GAP_STEPS, between[1], between[2], state, constants, channels)
+        for _ in range(windows.idle_steps[number]):
+            advance(device, windows.idle_s[number] / windows.idle_steps[number], room[0])
+        window = Window(
+            windows.starts_s[number], windows.lengths_s[number], windows.half_s, windows.steps,
+            windows.targets_V[pattern], windows.rates_Hz[number], windows.signals_V[pattern],
+            windows.amplitudes_V[number],
+        )  # fmt: skip
+        row = _window(device, room, window, tones, table, state, record, row, constants, channels)
+        if row < 0:
+            return -number - 1
+    return row
 
 
 def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
@@ -355,19 +382,18 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
         return _integrate(loop, seed)
 
 
-def _gaps(loop: HomodyneLoop, now: float, start: float, rates: tuple[float, float]) -> FloatArray:
-    """`Window.gaps` between `now` and the edge before a window's `start`, the rate going from one to the other.
+def _gaps(loop: HomodyneLoop, now: float, start: float, previous: float, rate: float) -> list[tuple[float, ...]]:
+    """Three gaps (see `Windows.gaps`) from `now` to the edge before a window's `start`.
 
-    It changes within the ramp of a sequence's first slot; before and after it stands.
+    The rate changes within the ramp of a sequence's first slot; before and after it stands.
     """
-    sequence, (previous, rate) = loop.sequence, rates
+    sequence = loop.sequence
     edge = start - 0.5 * sequence.edge_s
     settled = edge - sequence.wait_s
     moving = settled - sequence.ramp_s
     parts = ((now, moving, previous, previous), (moving, settled, previous, rate), (settled, edge, rate, rate))
     # nothing lies before the first ramp
-    kept = [(b - a, first, last) for a, b, first, last in parts if b - a > 1e-9 * sequence.edge_s]
-    return np.array(kept).reshape(-1, 3)
+    return [(b - a if b - a > 1e-9 * sequence.edge_s else 0.0, first, last) for a, b, first, last in parts]
 
 
 def _signals(loop: HomodyneLoop, pattern: int, constants: LoopConstants, channels: ChannelConstants) -> FloatArray:
@@ -383,24 +409,52 @@ def _signals(loop: HomodyneLoop, pattern: int, constants: LoopConstants, channel
     return signals
 
 
+def _windows(loop: HomodyneLoop, idle: bool, constants: LoopConstants, channels: ChannelConstants) -> Windows:
+    """All windows of a run; `idle` where the device has to be moved on between them."""
+    sequence, half = loop.sequence, 0.5 * loop.sequence.edge_s
+    sequences = loop.sequences + 2 if constants.closed else 1
+    spans = [tuple(map(float, span)) for number in range(sequences) for span in sequence.windows(number)]
+    middles = np.array([0.5 * (start + stop) for start, stop in spans])
+    rates = loop.learning.at(middles) / sequence.period_s
+    gaps, idles = [], []
+    now, stepped, previous = 0.0, 0.0, 0.0  # `stepped`: the device's own time
+    for (start, stop), rate in zip(spans, rates.tolist(), strict=True):
+        gaps.append(_gaps(loop, now, start, previous, rate))
+        idles.append(start - half - stepped)
+        now, stepped, previous = stop + half, stop, rate
+    steps = np.ceil(np.array(idles) / loop.max_step_s).astype(np.int64)
+    return Windows(
+        starts_s=np.array([start for start, _ in spans]),
+        lengths_s=np.array([stop - start for start, stop in spans]),
+        half_s=half,
+        steps=loop.window_steps,
+        targets_V=np.array(sequence.targets_V, dtype=float),
+        signals_V=np.stack([_signals(loop, p, constants, channels) for p in range(sequence.patterns)]),
+        rates_Hz=rates,
+        amplitudes_V=channels.amplitude_V * loop.envelope.at(middles)[:, None],
+        gaps=np.array(gaps),
+        idle_s=np.array(idles),
+        idle_steps=steps if idle else np.zeros_like(steps),
+    )
+
+
 def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     sequence, n, terminals = loop.sequence, loop.dither.n, len(loop.device.terminals)
-    steps, half = loop.window_steps, 0.5 * sequence.edge_s
-    sequences = loop.sequences + 2 if loop.mode == "learn" else 1
     names = waveforms(loop)
-    record = np.zeros((sequences * sequence.patterns * (steps + 3) + 2, 1 + len(names) + terminals))
     device, _alive = device_calls(loop.device.kernel(loop.start_terminals_V, seed=seed), terminals, 0)
     constants, channels = constants_of(loop)
     state, tones = start_state(loop), tones_of(loop)
+    windows = _windows(loop, not device.many, constants, channels)
+    count = len(windows.starts_s)
+    record = np.zeros((count * (windows.steps + 3) + 2, 1 + len(names) + terminals))
     room = np.zeros((2, terminals * (_BLOCK if device.many else 1)))
-    angles = np.linspace(0.0, sequence.window_s, steps + 1)[:, None] * tones.omega
+    angles = np.linspace(0.0, sequence.window_s, windows.steps + 1)[:, None] * tones.omega
     table = np.stack([np.sin(angles), np.cos(angles)])
-    windows = [(p, *map(float, w)) for s in range(sequences) for p, w in enumerate(sequence.windows(s))]
-    row, now, points, rate, stepped = 0, 0.0, 0, 0.0, 0.0  # `stepped`: the device's own time
+    row = 0
     begin = time.perf_counter()
 
     def result(rows: FloatArray, complete: bool) -> Transient:
-        statistics = {"points": float(len(rows)), "evaluations": float(points), "rejected": 0.0}
+        statistics = {"points": float(len(rows)), "evaluations": float(len(rows) - complete), "rejected": 0.0}
         return Transient(
             rows[:, 0].copy(),
             {name: rows[:, 1 + k].copy() for k, name in enumerate(names)},
@@ -411,35 +465,21 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
             "",
         )
 
+    together = max(1, _CALL_POINTS // windows.steps)
     try:
-        for p, start, stop in windows:
-            middle = np.array([0.5 * (start + stop)])
-            previous, rate = rate, float(loop.learning.at(middle)[0]) / sequence.period_s
-            idle = start - half - stepped
-            window = Window(
-                start_s=start,
-                length_s=stop - start,
-                half_s=half,
-                steps=steps,
-                target_V=float(sequence.targets_V[p]),
-                rate_Hz=rate,
-                signals=_signals(loop, p, constants, channels),
-                amplitudes=channels.amplitude_V * float(loop.envelope.at(middle)[0]),
-                gaps=_gaps(loop, now, start, (previous, rate)),
-                idle_s=idle,
-                idle_steps=0 if device.many else int(np.ceil(idle / loop.max_step_s)),
-            )
-            begun = row
-            row = slot(device, room, window, tones, table, state, record, row, constants, channels)
-            if row < 0:
+        for first in range(0, count, together):
+            done = slots(first, min(first + together, count), device, room, windows, tones, table, state, record, row,
+                         constants, channels)  # fmt: skip
+            if done < 0:
+                start = windows.starts_s[-done - 1]
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
-            points += row - begun
-            now, stepped = stop + half, stop
+            row = done
     except KeyboardInterrupt:
         interruption = Interrupted("twin", "Ctrl-C", "was stopped", "what was computed so far is kept")
         interruption.partial = result(record[:row], False)
         raise interruption from None
     if not constants.closed:  # the filters' tail
+        now, rate = float(sequence.windows()[-1][1]) + windows.half_s, float(windows.rates_Hz[-1])
         gap(loop.stop_s - now, _GAP_STEPS * 24, rate, rate, state, constants, channels)
     if row:
         record[row] = record[row - 1]

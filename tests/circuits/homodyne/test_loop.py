@@ -301,7 +301,7 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
     from inmateria.errors import Interrupted
 
     whole = Twin().run(linear_loop(sequences=3))
-    slot, calls = twin.slot, []
+    slot, calls = twin.slots, []
 
     def stop_at_the_fifth(*arguments: Any) -> Any:  # Ctrl-C reaches Python between two windows
         calls.append(1)
@@ -309,7 +309,7 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
             signal.raise_signal(signal.SIGINT)
         return slot(*arguments)
 
-    monkeypatch.setattr(twin, "slot", stop_at_the_fifth)
+    monkeypatch.setattr(twin, "slots", stop_at_the_fifth)
     with pytest.raises(Interrupted) as caught:
         Twin().run(linear_loop(sequences=3))
     partial = caught.value.partial

@@ -43,7 +43,7 @@ def test_a_terminal_sees_progress_and_ctrl_c_keeps_the_waveforms(tmp_path: Path)
 
 
 def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = twin.slot, []
+    original, calls = twin.slots, []
 
     def slot(*arguments: object) -> object:
         calls.append(1)
@@ -51,7 +51,7 @@ def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.Mo
             signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(twin, "slot", slot)
+    monkeypatch.setattr(twin, "slots", slot)
     result = short("learn", "XOR", "--engine", "twin", "--out", str(tmp_path), "--json")
     assert result.code == 130
     assert "waveforms.nc" in result.document["error"]["fix"]
@@ -98,7 +98,7 @@ def test_ctrl_c_without_a_folder_tells_of_the_option(short: Short, monkeypatch: 
     def slot(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(twin, "slot", slot)
+    monkeypatch.setattr(twin, "slots", slot)
     result = short("learn", "XOR", "--engine", "twin")
     assert result.code == 130
     assert result.stdout == ""

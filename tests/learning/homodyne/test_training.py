@@ -149,7 +149,7 @@ def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult
 
 
 def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    slot, calls = circuits.homodyne.twin.slot, []
+    slot, calls = circuits.homodyne.twin.slots, []
 
     def stop_at_the_sixth(*arguments: Any) -> Any:
         calls.append(1)
@@ -157,7 +157,7 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.Mon
             signal.raise_signal(signal.SIGINT)
         return slot(*arguments)
 
-    monkeypatch.setattr(circuits.homodyne.twin, "slot", stop_at_the_sixth)
+    monkeypatch.setattr(circuits.homodyne.twin, "slots", stop_at_the_sixth)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
     with pytest.raises(Interrupted) as caught:
         learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
