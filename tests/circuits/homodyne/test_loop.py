@@ -300,18 +300,18 @@ def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
     import circuits.homodyne.twin as twin
     from inmateria.errors import Interrupted
 
-    whole = Twin().run(linear_loop(sequences=3))
+    whole = Twin().run(linear_loop(sequences=300))
     slot, calls = twin.slots, []
 
-    def stop_at_the_fifth(*arguments: Any) -> Any:  # Ctrl-C reaches Python between two windows
+    def stop_at_the_third(*arguments: Any) -> Any:  # Ctrl-C reaches Python between calls of compiled code
         calls.append(1)
-        if len(calls) == 5:
+        if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
         return slot(*arguments)
 
-    monkeypatch.setattr(twin, "slots", stop_at_the_fifth)
+    monkeypatch.setattr(twin, "slots", stop_at_the_third)
     with pytest.raises(Interrupted) as caught:
-        Twin().run(linear_loop(sequences=3))
+        Twin().run(linear_loop(sequences=300))
     partial = caught.value.partial
     assert not partial.complete
     rows = len(partial.time_s)

@@ -47,7 +47,7 @@ def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.Mo
 
     def slot(*arguments: object) -> object:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
