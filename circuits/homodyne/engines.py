@@ -223,9 +223,17 @@ def engine_named(name: str) -> LoopEngine:
     return engine_kind(name)()
 
 
-def running(engine: str | LoopEngine) -> AbstractContextManager[LoopEngine]:
-    """An engine for the length of a ``with``: of a name a new one, closed at the end; else the one that is given."""
-    return engine_named(engine) if isinstance(engine, str) else nullcontext(engine)
+def running(engine: str | LoopEngine | Engine) -> AbstractContextManager[LoopEngine]:
+    """An engine of loops for the length of a ``with``, whatever it was given as.
+
+    Of a name it is a new one, closed at the end; of a running ngspice `Ngspice` around it, which stays open; else the
+    one that is given.
+    """
+    if isinstance(engine, str):
+        return engine_named(engine)
+    from circuits.ngspice.engine import Engine
+
+    return nullcontext(Ngspice(engine) if isinstance(engine, Engine) else engine)
 
 
 def with_dither(name: str) -> str:

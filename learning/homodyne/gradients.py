@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from circuits.homodyne import readings
-from circuits.homodyne.engines import LoopEngine
+from circuits.homodyne.engines import LoopEngine, running
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
+from circuits.ngspice.engine import Engine
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
@@ -142,7 +143,7 @@ def probe_loop(
 
 def spice_lock_in(
     bench: Bench,
-    engine: LoopEngine,
+    engine: LoopEngine | Engine | str,
     controls_V: FloatArray,
     amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
@@ -153,7 +154,7 @@ def spice_lock_in(
     multiplier_V: float = 1.0,
     errors: Mapping[str, float] | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
-    """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the compiled twin.
+    """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the twin.
 
     `parts` and `multiplier_V` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a closed loop's are
     in this one.
@@ -165,9 +166,10 @@ def spice_lock_in(
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
     loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}))
-    run = engine.run(loop, seed=seed)
+    with running(engine) as chosen:
+        run = chosen.run(loop, seed=seed)
     ohm = loop.stage.transimpedance_ohm
-    source = "SPICE lock-in" if engine.runs_netlist else f"{engine.name} lock-in"
+    source = "SPICE lock-in" if chosen.runs_netlist else f"{chosen.name} lock-in"
     digital = readings.digital_gradient(loop, run) / ohm
     return (
         label(bench, readings.gradient(loop, run) / ohm, source, dither_V=amplitude_V),
