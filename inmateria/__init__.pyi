@@ -184,3 +184,4 @@ from inmateria.errors import TooManyPointsError as TooManyPointsError
 from inmateria.errors import TrustWarning as TrustWarning
 
 __version__: str
+_HOME: dict[str, str]  # public names, and the file that defines each
