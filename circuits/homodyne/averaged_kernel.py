@@ -225,7 +225,7 @@ def window(at, waves, moments, variance, even, state, constants, channels, recor
     loops over a constant number of nodes; a group ends with the first node of the next one.
     `variance` and `even` are what the series lacks in <u^2> and <u^2 sin theta_k>. Baseline and gain take one step
     of the linearly implicit midpoint rule in a group, and go straight within it. Leaves in `taken` the controls at the
-    ends of the groups.
+    ends of the groups. One long function, because under fastmath the compiler would sum in another order in pieces.
     """
     control, filters, averages, slow = state.control, state.filters, state.averages, state.slow
     series, sines, cosines, partial, rest = waves.series, waves.sines, waves.turn[1], waves.partial, waves.rest
