@@ -10,14 +10,11 @@ import typer
 
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean
-from learning.tasks.gates import GATES
-from learning.tasks.library import READY_MADE
 
 # typer has its own copy of click's exceptions since 0.20, and click's own before: both by way of one that it exports
 ClickException: Any = typer.BadParameter.__mro__[2]
 
 _FIXES = {
-    "gate": f"give one of {', '.join(GATES)}; to learn also {', '.join(READY_MADE)} or a file",
     "deck": "name the file to write, e.g. deck.cir",
     "amplitude": "give a voltage, e.g. 0.01",
     "max_step": "give a time in seconds, e.g. 1e-4",
@@ -41,7 +38,7 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
     name = getattr(error, "option_name", None)
     if parameter is not None:
         names = [*parameter.opts, *parameter.secondary_opts]
-        fix = _FIXES.get(parameter.name) or _by_type(parameter, message) or helps
+        fix = _fix(parameter.name) or _by_type(parameter, message) or helps
         if type(error).__name__ == "MissingParameter":
             return InputError(parameter.name, None, "is missing", fix)
         problem = re.sub(r"^Invalid value(?: for [^:]*)?: (?:Value error, )?", "", message)
@@ -51,7 +48,7 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
         if type(error).__name__ == "NoSuchOption":
             close = " or ".join(sorted(error.possibilities or ()))
             return InputError(name, name, "is no option", f"did you mean {close}?" if close else helps)
-        return InputError(name, None, message[:1].lower() + message[1:], _FIXES.get(_field(name), helps))
+        return InputError(name, None, message[:1].lower() + message[1:], _fix(_field(name)) or helps)
     unknown = re.match(r"No such command '(.*?)'", message)
     if unknown:
         *others, last = error.ctx.command.list_commands(error.ctx)
@@ -61,6 +58,16 @@ def usage_error(error: Any, words: Sequence[str]) -> InputError:
     if extra:
         return InputError("arguments", extra[1], "is too much", helps)
     return InputError("command line", " ".join(words), message[:1].lower() + message[1:], helps)
+
+
+def _fix(field: str) -> str | None:
+    """The example of an option or argument, where there is one."""
+    if field == "gate":  # here and not above: a command line is answered also where a file shadows the room
+        from learning.tasks.gates import GATES
+        from learning.tasks.library import READY_MADE
+
+        return f"give one of {', '.join(GATES)}; to learn also {', '.join(READY_MADE)} or a file"
+    return _FIXES.get(field)
 
 
 def _by_type(parameter: Any, message: str) -> str | None:

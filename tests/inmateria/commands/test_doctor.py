@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inmateria.rooms import ROOMS
+
 from .command import COMMAND, in_child, in_process
 
 
@@ -67,6 +69,19 @@ def test_a_file_with_a_rooms_name(tmp_path: Path) -> None:
     refused = in_child(["learn", "AND"], tmp_path, PYTHONPATH=".")
     assert refused.code == 2
     assert refused.stderr.splitlines()[-1].startswith(f"error: analysis = '{culprit}'")
+
+
+def test_the_command_stands_without_its_rooms(tmp_path: Path) -> None:
+    for room in ROOMS:
+        (tmp_path / f"{room}.py").write_text("answer = 42\n")
+    found = in_child(["doctor", "--json"], tmp_path, PYTHONPATH=".")
+    assert found.code == 1, found
+    assert all(str(tmp_path / f"{room}.py") in json.loads(found.stdout)["checks"][0]["found"] for room in ROOMS)
+    assert in_child(["--help"], tmp_path, PYTHONPATH=".").code == 0
+    for words, error in ((["lern"], "error: command = 'lern'"), (["export"], f"error: {ROOMS[0]} = '{tmp_path}")):
+        refused = in_child(words, tmp_path, PYTHONPATH=".")
+        assert refused.code == 2, refused
+        assert refused.stderr.splitlines()[-1].startswith(error)
 
 
 def test_import_names_a_file_with_a_rooms_name(tmp_path: Path) -> None:
