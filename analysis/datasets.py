@@ -21,7 +21,7 @@ _WAVES = {
     "loss_V": ("loss", "V", "gated loss"),
     "baseline_V": ("baseline", "V", "baseline"),
     "gain_log": ("gainlog", "1", "logarithm of the output gain"),
-    "target_V": ("target", "V", "wanted output"),
+    "target_V": ("target", "V", "target output"),
     "gate": ("gate", "1", "gate of the lock-ins"),
 }
 """Node, unit and long name of what is saved under a name of its own."""

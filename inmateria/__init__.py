@@ -31,7 +31,7 @@ __all__ = ["__version__", *sorted(_HOME)]
 
 _SHADOWED = shadowed_rooms()
 for _room, _path in _SHADOWED.items():
-    warnings.warn(f"{_path} shadows inmateria's room {_room!r}; rename it or start Python elsewhere", stacklevel=2)
+    warnings.warn(f"{_path} shadows inmateria's package {_room!r}; rename it or start Python elsewhere", stacklevel=2)
 forget_stale_kernels(_HERE.parent)
 
 
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'inmateria' has no attribute {name!r}")
     room = _HOME[name].partition(".")[0]
     if room in _SHADOWED:
-        raise ImportError(f"{name} cannot be loaded: {_SHADOWED[room]} shadows inmateria's room {room!r}; rename it")
+        raise ImportError(f"{name} cannot be loaded: {_SHADOWED[room]} shadows inmateria's package {room!r}; rename it")
     found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found
 

@@ -19,7 +19,7 @@ COMMANDS = {
     "doctor": "Check that everything a run needs is here.",
     "learn": "Learn a gate or another task in the closed loop.",
     "gradient": "Read a gradient, and compare it with the exact one.",
-    "plan": "Plan tones, amplitudes and filter for a wanted error.",
+    "plan": "Plan tones, amplitudes and filter for a required error.",
     "export": "Write a learning run as a deck for plain ngspice.",
     "iv": "Sweep one or two electrodes, and show the currents.",
     "device": "Draw a device and where its current flows.",

@@ -33,4 +33,4 @@ def require_rooms() -> None:
         If a room is shadowed.
     """
     for room, path in shadowed_rooms().items():
-        raise InputError(room, path, f"shadows inmateria's room {room!r}", "rename it, or work in another folder")
+        raise InputError(room, path, f"shadows inmateria's package {room!r}", "rename it, or work in another folder")

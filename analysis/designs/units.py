@@ -60,7 +60,7 @@ def quantity(field: str, value: Any, unit: str) -> float:
         raise InputError(field, value, "is not finite", fix)
     if not written:
         if isinstance(value, str) and unit != "1":
-            raise InputError(field, value, f"has no unit, {unit} is wanted", fix)
+            raise InputError(field, value, f"has no unit, {unit} is required", fix)
         return number
     return _converted(field, value, number, written, unit, fix)
 
@@ -73,7 +73,7 @@ def _converted(field: str, value: Any, number: float, written: str, unit: str, f
         found = registry.Quantity(number, written).to("dimensionless" if unit == "1" else unit)
     except DimensionalityError:
         what = "a plain number" if unit == "1" else unit
-        raise InputError(field, value, f"is in {written}, {what} is wanted", fix) from None
+        raise InputError(field, value, f"is in {written}, {what} is required", fix) from None
     except (PintError, AttributeError, ValueError, TypeError, SyntaxError, AssertionError, TokenError):
         raise InputError(field, value, f"has a unit that is unknown, {written!r}", fix) from None
     return float(found.magnitude)

@@ -74,7 +74,7 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
     axes = figure.subplots(1, 2)
     for axis, title, values in zip(axes, ("before", "after"), (attempt.initial_A, attempt.final_A), strict=True):
         nano = np.asarray(values) * 1e9
-        for level, colour, name in ((True, "tab:orange", "wanted high"), (False, "tab:blue", "wanted low")):
+        for level, colour, name in ((True, "tab:orange", "target high"), (False, "tab:blue", "target low")):
             chosen = np.nonzero(wanted == level)[0]
             axis.plot(chosen, nano[chosen], "o", ms=10, color=colour, label=name)
         axis.set_xticks(range(len(nano)), PATTERNS[: len(nano)])

@@ -36,7 +36,7 @@ def plot_task(task: Task, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
 
 
 def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
-    points, wanted = np.array(task.levels_V), task.wanted > 0.5
+    points, wanted = np.array(task.levels_V), task.target_values > 0.5
     shown, colours = points, 1e9 * np.asarray(outputs_A)
     if len(test_A):
         shown, colours = np.array(task.test_levels_V), 1e9 * np.asarray(test_A)
@@ -69,7 +69,7 @@ def _plot_curve(task: RegressionTask, outputs_A: FloatArray, test_A: FloatArray)
     axis = figure.subplots()
     points, slope_offset = np.array(task.levels_V)[:, 0], task.fit(outputs_A)
     order = np.argsort(points)
-    axis.plot(points[order], task.wanted[order], "k:", label="target")
+    axis.plot(points[order], task.target_values[order], "k:", label="target")
     axis.plot(points, slope_offset[0] * np.asarray(outputs_A) + slope_offset[1], "o", label="output, training points")
     if len(test_A):
         held = np.array(task.test_levels_V)[:, 0]
@@ -85,7 +85,7 @@ def _plot_curve(task: RegressionTask, outputs_A: FloatArray, test_A: FloatArray)
 def _plot_outputs(task: Task, outputs_A: FloatArray) -> Figure:
     figure, _ = new_figure(figsize=(6, 4))
     axis = figure.subplots()
-    axis.plot(task.wanted, 1e9 * np.asarray(outputs_A), "o")
+    axis.plot(task.target_values, 1e9 * np.asarray(outputs_A), "o")
     axis.set_xlabel("target")
     axis.set_ylabel("output current (nA)")
     axis.set_title(task.name, fontsize=10)

@@ -49,7 +49,7 @@ class Criterion:
     ----------
     name : str
         As in the design's file, or ``learned``; as people say it on a page.
-    wanted, found : str
+    required, found : str
         With units, as they are to be read.
     passed : bool
     where : str, optional
@@ -57,7 +57,7 @@ class Criterion:
     """
 
     name: str
-    wanted: str
+    required: str
     found: str
     passed: bool
     where: str = ""

@@ -73,7 +73,7 @@ def stages(loop: HomodyneLoop) -> list[Stage]:
         Stage("automatic gain", [f"to {quantity(stage.level_V, 'V')} rms"], level("variable_gain")),
     ]
     if loss is None:
-        found.append(Stage("hinge loss", ["against the wanted side"], level("hinge")))
+        found.append(Stage("hinge loss", ["against the target's side"], level("hinge")))
     else:
         found.append(Stage(f"{loop.loss} error", ["against the target"], level(loss)))
     found += [

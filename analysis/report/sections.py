@@ -58,7 +58,7 @@ def truth_table_section(task: Task, cases: Mapping[str, ArrayLike], *, threshold
     blocks: list[Block] = [
         Figure(
             plots.patterns(names, high.tolist(), nano, threshold=threshold),
-            "Output of each pattern. Filled: wanted high; hollow: wanted low"
+            "Output of each pattern. Filled: target high; hollow: target low"
             + ("." if threshold is None else "; dotted: the threshold."),
         )
     ]
@@ -67,7 +67,7 @@ def truth_table_section(task: Task, cases: Mapping[str, ArrayLike], *, threshold
             [name, "high" if high[k] else "low", *(_signed(values[k]) for values in nano.values())]
             for k, name in enumerate(names)
         ]
-        blocks.append(Table(["inputs", "wanted", *(f"{case} (nA)" for case in nano)], rows))
+        blocks.append(Table(["inputs", "target", *(f"{case} (nA)" for case in nano)], rows))
     return Section("Truth table", blocks)
 
 
@@ -108,7 +108,7 @@ def learning_section(attempt: Attempt, task: Task) -> Section:
             passes, lines, x_label="pass through the patterns", y_label="output (nA)", label="outputs while learning",
             dashed=low,
         )  # fmt: skip
-        blocks.append(Figure(drawn, "Outputs; solid: wanted high, dashed: wanted low."))
+        blocks.append(Figure(drawn, "Outputs; solid: target high, dashed: target low."))
     return Section("Learning", blocks)
 
 

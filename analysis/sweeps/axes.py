@@ -96,7 +96,7 @@ def parse_over(text: str, unit_of: Callable[[str], str]) -> Axis:
         return Axis(key, tuple(_word(key, word.strip(), unit) for word in rest.split(",")), unit if unit != "1" else "")
     parts = [part.strip() for part in rest.split(":")]
     if len(parts) != 4:
-        raise InputError(f"over {key}", rest, f"has {len(parts)} parts between colons, 4 are wanted", FORM)
+        raise InputError(f"over {key}", rest, f"has {len(parts)} parts between colons, 4 are required", FORM)
     low, high = (_number(key, part, unit) for part in parts[:2])
     return ranged(key, low, high, parts[2], _count(key, parts[3]), unit)
 

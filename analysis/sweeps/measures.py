@@ -257,7 +257,7 @@ class LearnMeasure:
             "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
             "attempts": Variable("1", (), "attempts made"),
             "attempts_failed": Variable("1", (), "of these, such as got to no end"),
-            "device_evaluations": Variable("1", (), "patterns presented, looks included"),
+            "device_evaluations": Variable("1", (), "patterns presented, initial points included"),
             "loss": Variable("V", (), "mean loss over the last sequence, best attempt"),
             "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
         }

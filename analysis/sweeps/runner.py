@@ -76,7 +76,7 @@ def compute_batch(batch: _Batch) -> list[Outcome]:
     here = versions()["inmateria"]
     if here != batch.version:
         raise InputError(
-            "scheduler", here, f"is the version of inmateria on {socket.gethostname()}, {batch.version} is wanted",
+            "scheduler", here, f"is the version of inmateria on {socket.gethostname()}, {batch.version} is required",
             "start scheduler and workers in the same environment",
         )  # fmt: skip
     measure: Measure = pickle.loads(batch.measure)
@@ -109,7 +109,7 @@ def _checked(found: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]) -> di
     for name, shape in shapes.items():
         value = np.asarray(found[name], dtype=float)
         if value.shape != shape:
-            raise InputError("measure", value.shape, f"is the shape of {name}, {shape} is wanted", "return that")
+            raise InputError("measure", value.shape, f"is the shape of {name}, {shape} is required", "return that")
         values[name] = value
     return values
 

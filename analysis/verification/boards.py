@@ -38,7 +38,7 @@ OUTCOME = {
     "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
     "attempts": Variable("1", (), "attempts made"),
     "attempts_failed": Variable("1", (), "of these, such as got to no end: the device or the circuit gave no number"),
-    "device_evaluations": Variable("1", (), "patterns presented, looks included"),
+    "device_evaluations": Variable("1", (), "patterns presented, initial points included"),
     "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
 }
 

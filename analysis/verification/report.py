@@ -177,7 +177,7 @@ def _outputs(found: Verification) -> Section:
 def _inverted(attempt: Attempt) -> str:
     if attempt.loop.stage.polarity > 0:
         return ""
-    return " The output stage inverts: wanted high is the lower current."
+    return " The output stage inverts: a high target is the lower current."
 
 
 def _corners(found: Verification) -> Section:

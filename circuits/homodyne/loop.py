@@ -177,11 +177,11 @@ class HomodyneLoop(LoopOptions):
             raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
         if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
             raise InputError(
-                "inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are wanted", "change it"
+                "inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are required", "change it"
             )
         if start.shape != (len(self.trained),) or self.dither.n != len(self.trained):
             raise InputError(
-                "start_V", start.shape, f"{len(self.trained)} trained terminals want as many values", "check it"
+                "start_V", start.shape, f"{len(self.trained)} trained terminals need as many values", "check it"
             )
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")

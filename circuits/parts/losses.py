@@ -6,7 +6,7 @@ With the normalised output y, the target t, and s = sign(t):
     absolute    E = sqrt((y - t)^2 + knee^2) - knee           part absolute_error
     hinge       E = knee ln(1 + exp((margin - s y)/knee))     part hinge, margin = smallest |t|
 
-The hinge asks only that every output lie on its target's side and beyond the margin; the wanted outputs just do.
+The hinge asks only that every output lie on its target's side and beyond the margin; the target outputs just do.
 """
 
 from __future__ import annotations

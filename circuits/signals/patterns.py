@@ -114,7 +114,7 @@ class PatternSequence:
         return self._steps([levels[which] for levels in self.levels_V])
 
     def target_table(self) -> Table:
-        """Waveform of the wanted output, V."""
+        """Waveform of the target output, V."""
         return self._steps(list(self.targets_V))
 
     def gate_table(self) -> Table:

@@ -537,7 +537,7 @@ class MasterEquation:
         volts, events = self._setting(voltages), self._check_holes(holes)
         frequencies = np.asarray(frequencies_Hz, dtype=float)
         if frequencies.ndim != 1:
-            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is wanted", "give (n,)")
+            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is required", "give (n,)")
         if not np.all((frequencies >= 0) & (frequencies < np.inf)):
             raise InputError("frequencies_Hz", frequencies.tolist(), "must be finite and not negative", "check them")
         result = np.zeros((len(frequencies), len(volts), len(volts)), dtype=np.complex128)

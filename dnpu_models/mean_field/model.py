@@ -158,7 +158,7 @@ class MeanField:
         return self._warm(volts, self._occupations(start), self._kept)
 
     def _occupations(self, start: Any) -> FloatArray:
-        wanted = f"{self.network.n_sites} finite occupations are wanted"
+        wanted = f"{self.network.n_sites} finite occupations are required"
         try:
             p = np.array(start, dtype=float)
         except (TypeError, ValueError):
@@ -397,7 +397,7 @@ class MeanField:
         volts = self._setting(voltages)
         frequencies = np.asarray(frequencies_Hz, dtype=float)
         if frequencies.ndim != 1:
-            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is wanted", "give (n,)")
+            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is required", "give (n,)")
         if not np.all((frequencies >= 0) & (frequencies < np.inf)):
             raise InputError("frequencies_Hz", frequencies.tolist(), "must be finite and not negative", "check them")
         tangent = self._linearised(volts, self._cold(volts).occupations)
@@ -464,7 +464,7 @@ class MeanField:
             raise InputError("times_s", times.shape, "must be finite and rise, at least two", "check the array")
         if volts.shape != (len(times), self.network.n_electrodes):
             raise InputError(
-                "voltages", volts.shape, f"a row for each of the {len(times)} times is wanted", "check the array"
+                "voltages", volts.shape, f"a row for each of the {len(times)} times is required", "check the array"
             )
         if not (isinstance(relative_tolerance, float | int) and 1e-13 <= relative_tolerance < 0.1):
             raise InputError("relative_tolerance", relative_tolerance, "must lie in [1e-13, 0.1)", "1e-6 is usual")
@@ -510,7 +510,9 @@ class MeanField:
         else:
             places = np.atleast_2d(np.array(starts, dtype=float))
             if places.ndim != 2 or places.shape[1] != n or not np.all((places >= 0) & (places <= 1)):
-                raise InputError("starts", places.shape, f"rows of {n} occupations in [0, 1] are wanted", "check them")
+                raise InputError(
+                    "starts", places.shape, f"rows of {n} occupations in [0, 1] are required", "check them"
+                )
         with one_blas_thread():
             states = search_states(self._equations, volts, places)
         if not states:

@@ -276,7 +276,7 @@ class KineticMonteCarlo:
         volts = self.network.check_voltages(voltages)
         if volts.ndim > 2 or (volts.ndim == 2 and len(volts) < 2):
             raise InputError(
-                "voltages", volts.shape, "one setting or a table of edges is wanted", "give (n_steps + 1, n)"
+                "voltages", volts.shape, "one setting or a table of edges is required", "give (n_steps + 1, n)"
             )
         changing = volts.ndim == 2
         if changing == (steps is not None):

@@ -66,7 +66,7 @@ def learned(outputs: Array) -> Array:
     """Which gates four outputs (..., 4) in A are, (..., 6): `BooleanTask.score(...).learned` for many at once."""
     swing, result = np.ptp(outputs, axis=-1), []
     for task in TASKS:
-        high = task.wanted > 0.5
+        high = task.target_values > 0.5
         separation = outputs[..., high].min(axis=-1) - outputs[..., ~high].max(axis=-1)
         result.append((separation >= SEPARATION_MIN_A) & (separation >= MARGIN_MIN * swing))
     return np.stack(result, axis=-1)

@@ -104,7 +104,7 @@ def attempt_2019(bench: Bench, gate: str, rng: np.random.Generator, low_V: float
         slopes = 2 / AMPLITUDES_V * (read @ sines) / samples
         mean = read.mean(axis=1)
         losses.append(settled_loss(1e-9 * mean, targets, 1.0, SEPARATION_MIN_A))
-        _, d_outputs = loss_2019(mean, task.wanted)
+        _, d_outputs = loss_2019(mean, task.target_values)
         w = np.clip(w - STEP * (d_outputs @ slopes), low + AMPLITUDES_V, high - AMPLITUDES_V)
     still = outputs(w[None])[:, 0]
     losses.append(settled_loss(1e-9 * still, targets, 1.0, SEPARATION_MIN_A))

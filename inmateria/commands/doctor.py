@@ -51,7 +51,7 @@ def examine() -> list[Finding]:
     findings = [rooms, _numba(), _pytorch()]
     if rooms.ok:
         return findings + _ngspice()
-    return [*findings, Finding("ngspice", False, "not looked at while a room is shadowed", rooms.fix)]
+    return [*findings, Finding("ngspice", False, "not examined while a package is shadowed", rooms.fix)]
 
 
 def _rooms() -> Finding:
@@ -82,7 +82,7 @@ def _pytorch() -> Finding:
     try:
         return Finding("PyTorch", True, version("torch"))
     except PackageNotFoundError:
-        return Finding("PyTorch", True, "not installed; physics-aware training and images want it: make torch")
+        return Finding("PyTorch", True, "not installed; physics-aware training and images need it: make torch")
 
 
 def _ngspice() -> list[Finding]:

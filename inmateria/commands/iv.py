@@ -33,7 +33,7 @@ class Options:
     ] = field(default_factory=list)
     at: Annotated[str | None, typer.Option(help="Voltages of the others, e.g. 'e2=0.1,e3=-0.2'; else 0.")] = None
     electrode: Annotated[
-        str | None, typer.Option(help="Electrodes whose currents are wanted, e.g. 'e0,e3'; all if left out.")
+        str | None, typer.Option(help="Electrodes whose currents are required, e.g. 'e0,e3'; all if left out.")
     ] = None
     device: DeviceName = "meanfield"
     as_json: Json = False

@@ -38,7 +38,7 @@ class IvSweep:
     held_V : array
         Voltages of all terminals, V; those that are swept do not count.
     read : list of int
-        Terminals whose currents are wanted.
+        Terminals whose currents are required.
     seed : int
         Of kinetic Monte Carlo.
     until : float, optional

@@ -67,7 +67,7 @@ class Options:
     width: Annotated[int | None, typer.Option(help="Values of a waveform, or nodes of the chip.", min=1)] = None
     steps: Annotated[int, typer.Option(help="Of the layer rlc: time steps from value to value.", min=1)] = 2
     taps: Annotated[
-        int, typer.Option(help="Of the layers rlc and identity: values that the model looks back.", min=1)
+        int, typer.Option(help="Of the layers rlc and identity: past values that the model sees.", min=1)
     ] = 16
     spread: Annotated[float, typer.Option(help="Relative spread of components, which the model does not know.")] = 0.05
     noise: Annotated[float, typer.Option(help="Standard deviation of the layer's noise, V.")] = 0.01

@@ -49,7 +49,7 @@ class Options:
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
-    """Plan tones, amplitudes and filter for a wanted error of the gradient: the fastest reading, and what limits it.
+    """Plan tones, amplitudes and filter for a required error of the gradient: the fastest reading, and what limits it.
 
     Example: inmateria plan --error 0.1 --band 100:2000 --out plan
     """

@@ -207,7 +207,7 @@ def _tell(found: Verification, frame: Frame) -> None:
     """The verdict for people."""
     for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
-        frame.say(f"{mark} {one.name} ({one.where}): {one.found}; wanted: {one.wanted}")
+        frame.say(f"{mark} {one.name} ({one.where}): {one.found}; required: {one.required}")
     if found.yields is not None:
         y = found.yields
         frame.say(

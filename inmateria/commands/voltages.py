@@ -72,7 +72,7 @@ def sweeps_of(texts: list[str], device: AnyModel) -> list[Sweep]:
 
 
 def electrodes_of(text: str | None, device: AnyModel) -> list[int]:
-    """Terminals whose currents are wanted: all that are known, if nothing is said."""
+    """Terminals whose currents are required: all that are known, if nothing is said."""
     known = list(known_terminals(device))
     if text is None:
         return known

@@ -150,7 +150,7 @@ class Bench:
         count = len(self.trained)
         peaks = (float(amplitude_V),) * count if np.ndim(amplitude_V) == 0 else tuple(map(float, amplitude_V))  # type: ignore[arg-type]
         if len(peaks) != count:
-            raise InputError("amplitude", list(peaks), f"{count} trained electrodes want one or {count}", "change it")
+            raise InputError("amplitude", list(peaks), f"{count} trained electrodes need one or {count}", "change it")
         if self.frequencies_Hz is None:
             band = None if self.base_Hz is None else (self.base_Hz, 1e3 * (self.base_Hz + self.spacing_Hz * count**2))
             return plan_frequencies(count, band, self.spacing_Hz, amplitude_V=peaks)

@@ -65,7 +65,7 @@ def search(
     if method not in METHODS:
         raise InputError("method", method, "is no baseline", f"choose one of {', '.join(METHODS)}")
     if device_evaluations < (patterns := len(experiment.task.points)):
-        raise InputError("device_evaluations", device_evaluations, f"one setting wants {patterns}", "raise it")
+        raise InputError("device_evaluations", device_evaluations, f"one setting needs {patterns}", "raise it")
     draw, noise = rng.spawn(2)
     meter = Meter(experiment, settings or SearchSettings(), device_evaluations, noise)
     with suppress(SearchOver):

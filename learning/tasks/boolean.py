@@ -1,4 +1,4 @@
-"""Boolean gates as tasks: input levels, wanted outputs, and when a gate counts as learned."""
+"""Boolean gates as tasks: input levels, target outputs, and when a gate counts as learned."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class BooleanTask(Task):
     def score(self, currents_A: FloatArray, polarity: float = 1.0, noise_A: float = 0.0) -> GateScore:
         """Score four output currents (A, patterns 00, 01, 10, 11), with the standard deviation of their noise (A)."""
         outputs = polarity * np.asarray(currents_A, dtype=float)
-        high, low = outputs[self.wanted > 0.5], outputs[self.wanted < 0.5]
+        high, low = outputs[self.target_values > 0.5], outputs[self.target_values < 0.5]
         separation = float(high.min() - low.max())
         swing = float(np.ptp(outputs))
         margin = separation / swing if swing > 0 else -1.0
@@ -106,7 +106,7 @@ class BooleanTask(Task):
     def fulfilled(self, currents_A: FloatArray, noise_A: float = 0.0) -> NDArray[np.bool_]:
         """Whether outputs (A, (..., 4)) make the gate, with either polarity, as `GateScore` rules; shape (...)."""
         outputs = np.asarray(currents_A, dtype=float)
-        high, low = outputs[..., self.wanted > 0.5], outputs[..., self.wanted < 0.5]
+        high, low = outputs[..., self.target_values > 0.5], outputs[..., self.target_values < 0.5]
         separation = np.maximum(high.min(axis=-1) - low.max(axis=-1), low.min(axis=-1) - high.max(axis=-1))
         return _learned(separation, np.ptp(outputs, axis=-1), noise_A)
 

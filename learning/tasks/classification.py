@@ -129,8 +129,8 @@ class ClassificationTask(Task):
     def score(self, currents_A: FloatArray, polarity: float = 1.0, noise_A: float = 0.0) -> ClassificationScore:
         """Score the patterns' output currents (A)."""
         outputs = polarity * np.asarray(currents_A, dtype=float)
-        threshold, accuracy = fit_threshold(outputs, self.wanted)
-        separation = float(outputs[self.wanted > 0.5].mean() - outputs[self.wanted < 0.5].mean())
+        threshold, accuracy = fit_threshold(outputs, self.target_values)
+        separation = float(outputs[self.target_values > 0.5].mean() - outputs[self.target_values < 0.5].mean())
         learned = accuracy >= ACCURACY_MIN and separation >= enough_A(noise_A, SEPARATION_MIN_A)
         return ClassificationScore(accuracy, threshold, separation, self.correlation(outputs), bool(learned))
 
@@ -140,7 +140,7 @@ class ClassificationTask(Task):
         """Accuracy on the held-out points with the training points' threshold."""
         if not self.test_targets:
             return {}
-        threshold, _ = fit_threshold(polarity * np.asarray(currents_A), self.wanted)
+        threshold, _ = fit_threshold(polarity * np.asarray(currents_A), self.target_values)
         told = polarity * np.asarray(test_currents_A) > threshold
         return {"accuracy": float(np.mean(told == (np.array(self.test_targets) > 0.5)))}
 
@@ -161,7 +161,7 @@ def _round(
 ) -> ClassificationTask:  # fmt: skip
     for field, count in zip(("points", "test_points"), counts, strict=True):
         if count < 2:
-            raise InputError(field, count, "two classes want a point each", "raise it")
+            raise InputError(field, count, "two classes need a point each", "raise it")
 
     def inner(x: FloatArray) -> FloatArray:
         return np.asarray(np.linalg.norm(x, axis=1) <= radii[0])

@@ -105,7 +105,7 @@ def _read_csv(path: Path) -> tuple[FloatArray, FloatArray, FloatArray, FloatArra
         raise InputError("task", str(path), "has no header with one column named target", FORMAT)
     inputs = [k for k, name in enumerate(header) if name not in ("target", "set")]
     if not inputs or len(rows) < 3:
-        raise InputError("task", str(path), "wants an input and two rows at least", FORMAT)
+        raise InputError("task", str(path), "needs an input and two rows at least", FORMAT)
     target, chosen = header.index("target"), header.index("set") if "set" in header else None
     values: dict[str, list[list[float]]] = {"train": [], "test": []}
     for number, row in enumerate(rows[1:], start=2):

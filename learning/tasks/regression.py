@@ -115,8 +115,8 @@ class RegressionTask(Task):
         """Slope (1/A) and offset of the least-squares map from current to target; slope 0 where nothing moves."""
         outputs = np.asarray(currents_A, dtype=float)
         spread = float(np.std(outputs))
-        slope = self.correlation(outputs) * float(np.std(self.wanted)) / spread if spread > 0 else 0.0
-        return slope, float(self.wanted.mean() - slope * outputs.mean())
+        slope = self.correlation(outputs) * float(np.std(self.target_values)) / spread if spread > 0 else 0.0
+        return slope, float(self.target_values.mean() - slope * outputs.mean())
 
 
 def bump(x: FloatArray) -> FloatArray:
@@ -149,7 +149,7 @@ def curve(
         For too few points, or a function that does not return a value for each.
     """
     if points < 3 or test_points < 1:
-        raise InputError("points", (points, test_points), "a curve wants three points and one to test", "raise it")
+        raise InputError("points", (points, test_points), "a curve needs three points and one to test", "raise it")
     rng = np.random.default_rng(seed)
     if inputs == 1:
         train = rng.permutation(np.linspace(-1, 1, points))[:, None]

@@ -1,4 +1,4 @@
-"""What a task is: patterns at the inputs, the wanted output for each, and a score that says when it is learned.
+"""What a task is: patterns at the inputs, the target output for each, and a score that says when it is learned.
 
 A task's inputs are points with coordinates from -1 to 1. At a device they become levels around each input's trained
 bias: half its logic swing times the coordinate. The loop sees `levels_V` and `targets_V`; trainers and
@@ -56,7 +56,7 @@ AnyTask = TypeVar("AnyTask", bound="Task")
 
 
 class Task(ABC):
-    """Patterns, wanted outputs, score.
+    """Patterns, target outputs, score.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Task(ABC):
     # -- derived ---------------------------------------------------------------------------------------------------
 
     @property
-    def wanted(self) -> FloatArray:
+    def target_values(self) -> FloatArray:
         """`targets` as an array."""
         return np.array(self.targets)
 
@@ -136,7 +136,7 @@ class Task(ABC):
     @property
     def targets_V(self) -> tuple[float, ...]:
         """Wanted normalised output: zero mean and unit rms, because the output stage takes the mean away."""
-        centred = self.wanted - self.wanted.mean()
+        centred = self.target_values - self.target_values.mean()
         return tuple(float(v) for v in centred / np.sqrt(np.mean(centred**2)))
 
     def _levels(self, points: Points) -> Points:
@@ -162,7 +162,7 @@ class Task(ABC):
             ("test_points", self.test_points, self.test_targets),
         ):
             if len(points) != len(wanted):
-                raise InputError(field, len(points), f"want as many targets, not {len(wanted)}", "check both")
+                raise InputError(field, len(points), f"need as many targets, not {len(wanted)}", "check both")
             if any(len(point) != self.inputs for point in points):
                 raise InputError(field, self.name, "have different numbers of inputs", "make them equal")
             if points and not np.all(np.abs(np.asarray(points)) <= 1.0 + 1e-12):
@@ -175,10 +175,10 @@ class Task(ABC):
                 raise InputError(
                     "test_points", self.name, "lie beyond the range of the training points", "train there too"
                 )
-        if not np.all(np.isfinite(self.wanted)) or np.ptp(self.wanted) <= 0:
+        if not np.all(np.isfinite(self.target_values)) or np.ptp(self.target_values) <= 0:
             raise InputError("targets", self.name, "must be finite and differ", "check the targets")
         if len(self.swings_V) != self.inputs:
-            raise InputError("swing_V", self.swing_V, f"{self.inputs} inputs want a swing each", "give one or as many")
+            raise InputError("swing_V", self.swing_V, f"{self.inputs} inputs need a swing each", "give one or as many")
         for swing in self.swings_V:
             positive("swing_V", swing, "V")
 

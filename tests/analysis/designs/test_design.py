@@ -77,7 +77,7 @@ def test_amplitudes_may_differ() -> None:
     task = design.fitted_task(bench)
     loop = build_loop(Experiment(bench, task, design.settings(task)), np.zeros(7), 1.0, 1e-9 * np.arange(4))
     assert loop.dither.amplitudes_V == tuple(peaks)
-    with pytest.raises(InputError, match="7 trained electrodes want one or 7"):
+    with pytest.raises(InputError, match="7 trained electrodes need one or 7"):
         bench.plan(peaks[:3])
 
 
@@ -141,7 +141,7 @@ def test_keys_without_a_value_are_refused(key: str) -> None:
         ({"dither": {"amplitud": 1}}, "dither.amplitud", "did you mean dither.amplitude?"),
         ({"amplitude": 1}, "amplitude", "did you mean dither.amplitude?"),
         ({"devices": {}}, "devices", "did you mean device?"),
-        ({"dither": {"amplitude": "5 mA"}}, "dither.amplitude[0]", "is in mA, V is wanted"),
+        ({"dither": {"amplitude": "5 mA"}}, "dither.amplitude[0]", "is in mA, V is required"),
         ({"dither": {"amplitude": "-5 mV"}}, "dither.amplitude[0]", "must be above 0 V"),
         ({"dither": {"amplitude": []}}, "dither.amplitude", "at least 1 item"),
         ({"dither": {"frequencies": [1, 2], "spacing": "9 Hz"}}, "dither", "both say where the tones are"),

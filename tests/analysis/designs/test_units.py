@@ -36,8 +36,8 @@ def test_quantities_are_si(text: str | float, unit: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "unit", "problem"),
     [
-        ("5 mA", "V", "is in mA, V is wanted"),
-        ("5 V", "1", "is in V, a plain number is wanted"),
+        ("5 mA", "V", "is in mA, V is required"),
+        ("5 V", "1", "is in V, a plain number is required"),
         ("5 foo", "V", "has a unit that is unknown"),
         ("5 m(", "V", "has a unit that is unknown"),
         ("5", "V", "has no unit"),

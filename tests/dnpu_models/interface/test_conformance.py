@@ -129,7 +129,7 @@ class Resistors:
     def _checked(self, voltages: Any) -> Any:
         volts = np.asarray(voltages, dtype=float)
         if volts.ndim == 0 or volts.shape[-1] != 3:
-            raise InputError("voltages", volts.shape, "three are wanted", "check it")
+            raise InputError("voltages", volts.shape, "three are required", "check it")
         low, high = self.limits_V.T
         beyond = (volts < low - 1e-9) | (volts > high + 1e-9)
         if self.wrong == "refusals":

@@ -331,7 +331,7 @@ def test_other_bad_input_is_refused(models: list[MeanField]) -> None:
     one_wrong = np.full(models[0].network.n_sites, 0.5)
     one_wrong[3] = np.nan
     for start, field in ((np.nan, "start"), ("text", "start"), ([[0.5], []], "start"), (one_wrong, "start[3]")):
-        with pytest.raises(InputError, match="finite occupations are wanted") as caught:
+        with pytest.raises(InputError, match="finite occupations are required") as caught:
             models[0].solve(np.zeros(8), start=start)  # type: ignore[arg-type]
         assert caught.value.field == field
         assert "\n" not in str(caught.value)

@@ -161,7 +161,7 @@ def test_wrong_designs_end_in_one_line(run: Any, small: Path, tmp_path: Path) ->
     text = small.read_text()
     for old, new, field, told in (
         ("resistor", "resitor", "tolerances.resitor", "did you mean tolerances.resistor?"),
-        ('"20 mV"', '"20 mA"', "dither.amplitude", "is in mA, V is wanted"),
+        ('"20 mV"', '"20 mA"', "dither.amplitude", "is in mA, V is required"),
         ("margin_min = 0.2", "yield_min = 0.9", "criteria.yield_min", "cannot be shown by 3 samples"),
         ("samples = 3", 'samples = 3\nengine = "fast"', "verify.engine", "'ngspice', 'twin' or 'averaged'"),
         ('level = "macro"', 'level = "transistor"', "verify.engine", "knows no equations"),

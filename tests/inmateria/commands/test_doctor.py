@@ -90,7 +90,7 @@ def test_import_names_a_file_with_a_rooms_name(tmp_path: Path) -> None:
     script = "import inmateria\ntry:\n    inmateria.HgeSettings\nexcept ImportError as error:\n    print(error)\n"
     result = in_child(["-c", script], tmp_path, command=[sys.executable])
     assert result.code == 0, result
-    assert f"{culprit} shadows inmateria's room 'learning'" in result.stderr
+    assert f"{culprit} shadows inmateria's package 'learning'" in result.stderr
     assert str(culprit) in result.stdout
 
 

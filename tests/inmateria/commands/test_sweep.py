@@ -133,7 +133,7 @@ def test_a_seed_is_the_devices_too_unless_that_is_an_axis() -> None:
         ([], "over", "is missing"),
         (["--over", "dither.amplitud=1mV,2mV"], "dither.amplitud", "did you mean dither.amplitude?"),
         (["--over", "amplitude=1mV,2mV"], "amplitude", "did you mean dither.amplitude?"),
-        (["--over", "dither.amplitude=1mV:2Hz:log:3"], "over dither.amplitude", "is in Hz, V is wanted"),
+        (["--over", "dither.amplitude=1mV:2Hz:log:3"], "over dither.amplitude", "is in Hz, V is required"),
         (["--over", "dither.amplitude=1mV:1mV:log:3"], "over dither.amplitude", "the range is empty"),
         (["--over", "dither.amplitude=0mV:1mV:log:3"], "over dither.amplitude", "has no logarithm"),
         (["--over", "dither.amplitude=1mV:2mV:log:0"], "over dither.amplitude", "leaves no points"),

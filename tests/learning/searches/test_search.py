@@ -128,7 +128,7 @@ def test_bad_input_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="random, differences, spsa, evolution"):
         search(Experiment(bench, BooleanTask("XOR")), "luck", device_evaluations=100, rng=rng)
-    with pytest.raises(InputError, match="one setting wants 4"):
+    with pytest.raises(InputError, match="one setting needs 4"):
         search(Experiment(bench, BooleanTask("XOR")), "random", device_evaluations=3, rng=rng)
     for changes in ({"probe_V": 0.0}, {"probe_V": np.nan}, {"population": 4}):
         with pytest.raises(InputError, match=next(iter(changes))):

@@ -40,7 +40,7 @@ def test_inputs_stand_at_half_a_swing() -> None:
     task = at_swing(sphere(8, 8), (0.2, 0.4, 1.0))
     np.testing.assert_allclose(task.levels_V, np.array(task.points) * [0.1, 0.2, 0.5])
     np.testing.assert_allclose(task.test_levels_V, np.array(task.test_points) * [0.1, 0.2, 0.5])
-    with pytest.raises(InputError, match="3 inputs want a swing each"):
+    with pytest.raises(InputError, match="3 inputs need a swing each"):
         at_swing(task, (0.2, 0.4))
 
 
@@ -96,20 +96,22 @@ def test_when_a_curve_is_learned() -> None:
     assert sorted(task.points)[0] == (-1.0,)
     assert sorted(task.points)[-1] == (1.0,)
     np.testing.assert_allclose(task.targets, np.cos(np.pi * np.array(task.points)[:, 0]))
-    affine = 30e-9 - 2e-9 * task.wanted
+    affine = 30e-9 - 2e-9 * task.target_values
     score = task.score(affine, polarity=-1.0)
     assert score.learned
     assert score.error == pytest.approx(0, abs=1e-7)
-    assert score.separation_A == pytest.approx(2e-9 * np.ptp(task.wanted))
+    assert score.separation_A == pytest.approx(2e-9 * np.ptp(task.target_values))
     assert task.score(affine).error == 1  # upside down
     # Noise of standard deviation s on a target of deviation 1 leaves the error s/sqrt(1 + s^2) of the outputs.
     rng = np.random.default_rng(0)
     odd = rng.normal(size=40)
-    odd -= odd.mean() + task.wanted * np.mean(odd * (task.wanted - task.wanted.mean())) / np.var(task.wanted)
+    odd -= odd.mean() + task.target_values * np.mean(odd * (task.target_values - task.target_values.mean())) / np.var(
+        task.target_values
+    )
     odd -= odd.mean()
-    odd *= np.std(task.wanted) / np.std(odd)
+    odd *= np.std(task.target_values) / np.std(odd)
     for share, learned in ((0.31, True), (0.32, False)):
-        outputs = 2e-9 * (task.wanted + share * odd)
+        outputs = 2e-9 * (task.target_values + share * odd)
         found = task.score(outputs)
         assert found.error == pytest.approx(share / np.hypot(1, share), rel=0.03)
         assert found.learned is learned

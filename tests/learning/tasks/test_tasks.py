@@ -22,7 +22,7 @@ TRUTH = {
 @pytest.mark.parametrize("gate", GATES)
 def test_gates_are_what_their_names_say(gate: str) -> None:
     task = BooleanTask(gate, swing_V=0.4)
-    for (a, b), wanted in zip(task.levels_V, task.wanted, strict=True):
+    for (a, b), wanted in zip(task.levels_V, task.target_values, strict=True):
         assert {abs(a), abs(b)} == {0.2}
         assert bool(wanted) == bool(TRUTH[gate](a > 0, b > 0))
     assert [(a > 0, b > 0) for a, b in task.levels_V] == [(False, False), (False, True), (True, False), (True, True)]
@@ -34,13 +34,13 @@ def test_targets_have_zero_mean_and_unit_rms(gate: str) -> None:
     targets = np.array(task.targets_V)
     assert targets.mean() == pytest.approx(0, abs=1e-12)
     assert np.mean(targets**2) == pytest.approx(1)
-    assert targets[task.wanted == 1].min() > targets[task.wanted == 0].max()
+    assert targets[task.target_values == 1].min() > targets[task.target_values == 0].max()
 
 
 @pytest.mark.parametrize("gate", GATES)
 def test_scores_of_made_outputs(gate: str) -> None:
     task = BooleanTask(gate)
-    ideal = 30e-9 + 2e-9 * task.wanted
+    ideal = 30e-9 + 2e-9 * task.target_values
     score = task.score(ideal)
     assert score.learned
     assert score.separation_A == pytest.approx(2e-9)
@@ -70,14 +70,14 @@ def test_margin_must_be_a_fifth_of_the_swing() -> None:
 def test_separation_must_be_half_a_nanoampere() -> None:
     task = BooleanTask("AND")
     for separation, learned in ((0.501e-9, True), (0.499e-9, False)):
-        score = task.score(2e-8 + separation * task.wanted)
+        score = task.score(2e-8 + separation * task.target_values)
         assert score.separation_A == pytest.approx(separation)
         assert score.learned is learned
 
 
 def test_separation_must_be_five_standard_deviations_of_the_noise() -> None:
     task = BooleanTask("OR")
-    outputs = 2e-8 + 2e-9 * task.wanted
+    outputs = 2e-8 + 2e-9 * task.target_values
     assert task.score(outputs, noise_A=0.399e-9).learned
     assert not task.score(outputs, noise_A=0.401e-9).learned
 
