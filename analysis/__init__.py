@@ -1,9 +1,10 @@
-"""What came out: gradients compared, gradients checked along a learning path, datasets, plots.
+"""What comes out: designs as files, gradients held against the exact ones, sweeps, sign-off, reports, pictures.
 
-`compare` puts any two labelled gradients side by side (cosine, relative error, sign agreement). `check_path` opens the
-learned loop at several instants of its path, with controls frozen and a stated dither, and compares the circuit's
-lock-in gradient with the exact one. `predict_bank` says before any transient what a bank of lock-ins at frozen controls
-will read and why it is wrong, term by term; `check_bank` holds that against ngspice. `plan` chooses tones,
-amplitudes and filter for a required error (`GradientRequirements`, `GradientPlan`). `loop_dataset` turns a transient
-into an `xarray.Dataset` with units and provenance; `plots` draws it.
+`designs` reads a design and makes an experiment of it; `gradients` compares, predicts and plans readings; `sweeps` runs
+a measure over a grid into a store that survives a kill; `verification` signs a design off, `report` is the page it is
+told on, `plots` the figures of everything. `datasets` turns a transient into an `xarray.Dataset` with units and
+provenance. Nothing here trains and nothing here knows a netlist: that is `learning` and `circuits`.
+
+A new measure of a sweep goes to `sweeps`, a new criterion to `verification`, a new key of designs to `designs`, a new
+figure to `plots`; each folder's docstring says how.
 """

@@ -8,7 +8,8 @@ One device evaluation is one pattern presented for one slot (0.11 s), for every 
 ends when the gate is learned or its budget is used up. Homodyne gradient extraction (hge) never takes a look that
 fulfils the gate and always finishes an attempt; "first" counts its evaluations until the gate is there for the first
 time, initial points included, which is when the baselines stop. A finished cell is a line of the output file; run
-again, it goes on where it stopped. Random numbers come from (seed, gate, method, repetition): no result depends on the order.
+again, it goes on where it stopped. Random numbers come from (seed, gate, method, repetition): no result depends on the
+order.
 """
 
 import argparse

@@ -21,7 +21,7 @@ from matplotlib.patches import FancyBboxPatch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 STOREYS = (("inmateria",), ("analysis",), ("learning",), ("circuits",), ("dnpu_models", "lockin", "netlists"))
-BELOW = ("checks", "errors", "random_words", "threads", "versions")
+BELOW = ("checks", "errors", "random_words", "spelling", "threads", "unpickling", "versions")
 """What every room may use, of `inmateria`: drawn as the ground."""
 WIDTH, HEIGHTS, GAP = 12.0, (1.0, 1.0, 1.0, 1.0, 1.9), 0.45
 

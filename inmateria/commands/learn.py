@@ -12,6 +12,7 @@ from inmateria.commands.options import TASKS, Engine, ExperimentOptions, Level, 
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
+from learning.searches.methods import METHODS
 
 if TYPE_CHECKING:
     from analysis.gradients.path_check import PathCheck
@@ -48,7 +49,7 @@ class Options(ExperimentOptions):
     loss: Loss = "squared"
     method: Annotated[
         str,
-        typer.Option(help="hge, random, differences, spsa or evolution; several, with commas, are compared."),
+        typer.Option(help=f"hge, {', '.join(METHODS)}; several, with commas, are compared."),
     ] = "hge"
     evaluations: Annotated[
         int | None, typer.Option(help="Device evaluations at most; those of all restarts if left out.", min=1)

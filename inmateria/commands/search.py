@@ -19,11 +19,12 @@ from learning.homodyne.results import evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
 from learning.searches.meter import SearchResult, SearchSettings
+from learning.searches.methods import METHODS as BASELINES
 from learning.searches.search import search
 from learning.tasks.task import Task
 from learning.trace import Trace
 
-METHODS = ("hge", "random", "differences", "spsa", "evolution")
+METHODS = ("hge", *BASELINES)
 
 
 def parse_methods(text: str) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 `descent` is the method for any cost, `kernel` its compiled loop, `reference` the same in plain NumPy; `defaults` are
 settings that suit a task. What is trained is a `subject.Subject`: `sigmoid_network` and `image_network` with their
-kernels, which `subjects` puts together with samples and starts. `training` runs many starts, `in_ngspice` the same in a
-circuit; `backpropagation` and `gradient_angles` are what it is held against.
+kernels; `subjects` puts the former together with samples and starts. `training` runs many starts, `in_ngspice` the
+same in a circuit; `backpropagation` and `gradient_angles` are what it is held against.
 
-Another network is a file that keeps `subject.Subject`, and a branch in `subjects.subject_of`; samples stand in
-`learning.samples`, circuits in `circuits.multiplexed`.
+Another network is a file that keeps `subject.Subject`, and a branch where `training` makes the subject of a
+problem; samples stand in `learning.samples`, circuits in `circuits.multiplexed`.
 """

@@ -164,6 +164,6 @@ def test_figures_are_drawn_without_a_display(
     assert len(figures["learning"].axes[0].lines) == 7
     shown = {}
     for line in figures["truth"].axes[1].lines:
-        if str(line.get_label()).startswith("wanted"):
+        if str(line.get_label()).startswith("target"):
             shown |= dict(zip(np.asarray(line.get_xdata()), np.asarray(line.get_ydata()), strict=True))
     np.testing.assert_allclose([shown[k] for k in range(4)], attempt.final_A * 1e9)
