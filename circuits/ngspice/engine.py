@@ -7,6 +7,7 @@ parent only, which then ends the worker and keeps the record.
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import sys
@@ -85,7 +86,7 @@ class Engine:
     Parameters
     ----------
     timeout_s : float
-        A run is ended when no time-point is accepted for so long.
+        A run is ended when no time-point is accepted for so long; infinity never ends one.
 
     Raises
     ------
@@ -96,7 +97,7 @@ class Engine:
     """
 
     def __init__(self, *, timeout_s: float = 300.0) -> None:
-        self.timeout_s = positive("timeout_s", timeout_s, "s")
+        self.timeout_s = timeout_s if timeout_s == math.inf else positive("timeout_s", timeout_s, "s")
         find_ngspice_library()
         self._process: WorkerProcess | None = None
         self._runs = 0

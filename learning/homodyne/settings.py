@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class HgeSettings(LoopOptions):
     """
 
     amplitude_V: Peaks = 0.01
+    _: KW_ONLY
     looks: int = 16
     spread: float = 0.6
     least_rms_A: float = SEPARATION_MIN_A

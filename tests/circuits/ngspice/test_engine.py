@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
@@ -60,6 +61,11 @@ def worker_pid(engine: Engine) -> int:
 
 
 # -- right numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_patience_may_be_endless() -> None:
+    with Engine(timeout_s=math.inf) as engine:
+        assert engine.timeout_s == math.inf
 
 
 def test_rc_follows_the_closed_form(engine: Engine) -> None:
