@@ -73,14 +73,19 @@ class TrainingBar:
 
 def _line(console: Console, count: str) -> Progress:
     """A bar with `count` behind it and the time left; none where stderr is no terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            known = task.completed and task.time_remaining is not None
+            return super().render(task).append(" left") if known else Text("")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         TextColumn(count),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        Left(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
