@@ -75,8 +75,10 @@ def _by_type(parameter: Any, message: str) -> str | None:
     *others, last = re.findall(r"'([^']*)'", message.partition("is not one of")[2]) or [""]
     if others:
         return f"choose {', '.join(others)} or {last}"
-    least = getattr(parameter, "min", None)
-    return None if least is None else f"give a whole number of at least {least}"
+    least, most = (getattr(parameter, name, None) for name in ("min", "max"))
+    if least is None:
+        return None
+    return f"give a whole number {f'of at least {least}' if most is None else f'from {least} to {most}'}"
 
 
 def _field(option: str) -> str:

@@ -41,6 +41,7 @@ WRONG = [
     (["learn", "AND", "--seed=1.5"], "seed", ["'1.5'", "whole number"]),
     (["learn", "AND", "--device-seed", "-3"], "device_seed", ["'-3'", "at least 0"]),
     (["learn", "AND", "--restarts", "0"], "restarts", ["'0'", "at least 1"]),
+    (["plan", "--points", "2000"], "points", ["'2000'", "from 1 to 1000"]),
     (["learn", "AND", "--engine", "spectre"], "engine", ["'spectre'", "ngspice, twin or averaged"]),
     (["learn", "AND", "--loss", "cubic"], "loss", ["'cubic'", "squared, absolute or hinge"]),
     (["learn", "NOSUCH", "--out", "new/run"], "gate", ["'NOSUCH'"]),
