@@ -169,7 +169,7 @@ def test_a_task_from_an_npz(tmp_path: Path) -> None:
     [
         ("", "no header"),
         ("a,b\n1,2\n3,4\n", "no header with one column named target"),
-        ("target\n1\n2\n", "wants an input"),
+        ("target\n1\n2\n", "needs an input"),
         ("a,target\n1,2\n", "two rows"),
         ("a,target\n1,2\n2\n", "row 3 has 1 cells"),
         ("a,target\n1,2\nx,3\n", "row 3 holds a cell that is no number"),
