@@ -36,7 +36,7 @@ def plot_budget(
         Of the vertical axis: deviations are multiplied by `scale`.
     title : str, optional
     """
-    figure, _ = new_figure(figsize=(8, 4.2))
+    figure = new_figure(figsize=(8, 4.2))
     axes = figure.subplots()
     where = np.arange(len(names))
     above, below = np.zeros(len(names)), np.zeros(len(names))

@@ -37,7 +37,7 @@ def plot_device(network: DopantNetwork, voltages_V: FloatArray, flow: HopCurrent
         At these voltages.
     title : str
     """
-    figure, _ = new_figure(figsize=(9.2, 7.2))
+    figure = new_figure(figsize=(9.2, 7.2))
     axes = figure.subplots()
     scale, unit = (_NM, "nm") if network.shape.perimeter_m < 1e-3 else (1.0, "m")
     shown = _potential(axes, network, voltages_V, scale)
@@ -238,7 +238,7 @@ def _held(dataset: xr.Dataset) -> str:
 
 def _curves(dataset: xr.Dataset, swept: str) -> Figure:
     """Currents as they are on the left, their magnitudes on a logarithmic scale on the right."""
-    figure, _ = new_figure(figsize=(11, 4.8))
+    figure = new_figure(figsize=(11, 4.8))
     left, right = figure.subplots(1, 2, sharex=True)
     factor, unit = _prefix(float(np.nanmax(np.abs(dataset["current_A"]), initial=0.0)))
     x = dataset[swept].values
@@ -274,7 +274,7 @@ def _maps(dataset: xr.Dataset, across: str, up: str) -> Figure:
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
     wide = 6.0 if len(names) == 1 else 3.4 * columns
-    figure, _ = new_figure(figsize=(wide, (4.8 if len(names) == 1 else 2.9 * rows) + 0.3))
+    figure = new_figure(figsize=(wide, (4.8 if len(names) == 1 else 2.9 * rows) + 0.3))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for k, axes in enumerate(grid.ravel()):
         if k >= len(names):

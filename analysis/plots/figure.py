@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 PATTERNS = ("00", "01", "10", "11")
 
 
-def new_figure(**options: Any) -> tuple[Figure, Any]:
+def new_figure(**options: Any) -> Figure:
     """A figure that belongs to no window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained", **options)
     FigureCanvasAgg(figure)
-    return figure, figure
+    return figure
 
 
 def save(figure: Figure, path: Path) -> Path:

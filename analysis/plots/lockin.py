@@ -23,7 +23,7 @@ def plot_lockin(data: xr.Dataset) -> Figure:
         As `inmateria lockin` writes it: ``transfer`` (slope, offset_Hz), ``step`` (slope, step_s), attributes
         ``time_constant_s``, ``frequency_Hz``, ``realisation``.
     """
-    figure, _ = new_figure(figsize=(10, 4.6))
+    figure = new_figure(figsize=(10, 4.6))
     left, right = figure.subplots(1, 2)
     tau = float(data.attrs["time_constant_s"])
     offset, time = data["offset_Hz"].values, data["step_s"].values

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Figure:
     """Electrode voltages, output and loss over a stretch of the run."""
-    figure, _ = new_figure(figsize=(9, 6))
+    figure = new_figure(figsize=(9, 6))
     axes = figure.subplots(3, 1, sharex=True)
     part = dataset.sel(time=slice(start_s, stop_s))
     for name in part["terminal"].values:
@@ -39,7 +39,7 @@ def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Fig
 def plot_learning(attempt: Attempt) -> Figure:
     """Control voltages, loss per sequence and the four outputs over a learning run."""
     loop, run = attempt.loop, attempt.run
-    figure, _ = new_figure(figsize=(9, 8))
+    figure = new_figure(figsize=(9, 8))
     axes = figure.subplots(3, 1, sharex=True)
     controls = readings.controls_V(loop, run)
     for k, terminal in enumerate(loop.trained):
@@ -70,7 +70,7 @@ def plot_learning(attempt: Attempt) -> Figure:
 def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
     """The four outputs as measured before and after learning, with the threshold."""
     wanted = np.array(attempt.loop.sequence.targets_V) > 0
-    figure, _ = new_figure(figsize=(7, 3.5))
+    figure = new_figure(figsize=(7, 3.5))
     axes = figure.subplots(1, 2)
     for axis, title, values in zip(axes, ("before", "after"), (attempt.initial_A, attempt.final_A), strict=True):
         nano = np.asarray(values) * 1e9
@@ -97,7 +97,7 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
 
 def plot_gradients(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], title: str) -> Figure:
     """Measured against ideal components, and side by side for the last pair."""
-    figure, _ = new_figure(figsize=(9, 4))
+    figure = new_figure(figsize=(9, 4))
     left, right = figure.subplots(1, 2)
     units = measured[0].attrs.get("units", "")
     scale, shown = (1e9, "nS") if units == "S" else (1.0, units)

@@ -30,7 +30,7 @@ def plot_descent(runs: xr.Dataset, title: str, baselines: Mapping[str, FloatArra
     baselines : mapping of str to ndarray, optional
         Accuracies that stand beside, by name: one number each, or one for each step.
     """
-    figure, _ = new_figure(figsize=(11, 3.6))
+    figure = new_figure(figsize=(11, 3.6))
     axes = figure.subplots(1, 3)
     accuracy = "test_accuracy" if bool(np.isfinite(runs.test_accuracy).any()) else "accuracy"
     steps = runs.step.values
@@ -71,7 +71,7 @@ def plot_gradient_angle(curves: xr.Dataset, title: str) -> Figure:
         Of `learning.multiplexed.gradient_angles`: ``angle_deg`` over code, run and step; attribute ``parameters``.
     title : str
     """
-    figure, _ = new_figure(figsize=(6, 4))
+    figure = new_figure(figsize=(6, 4))
     axis: Any = figure.subplots()
     steps = curves.step.values
     for code in curves.code.values:
@@ -116,7 +116,7 @@ def plot_shares(shares: Mapping[str, Mapping[str, list[tuple[float, Yield]]]], t
         Imperfection to code to list of (size, share of runs that solved it).
     title : str
     """
-    figure, _ = new_figure(figsize=(3.0 * len(shares), 3.2))
+    figure = new_figure(figsize=(3.0 * len(shares), 3.2))
     axes = np.atleast_1d(figure.subplots(1, len(shares), sharey=True))
     for axis, (name, codes) in zip(axes, shares.items(), strict=True):
         for code, points in codes.items():

@@ -22,7 +22,7 @@ def plot_training(runs: xr.Dataset, title: str) -> Figure:
         Of `inmateria pat`: dimensions split, epoch, pass, class, chosen; ``measured_V`` and ``modelled_V`` over point.
     title : str
     """
-    figure, _ = new_figure(figsize=(10, 7.5))
+    figure = new_figure(figsize=(10, 7.5))
     axes = figure.subplots(2, 2)
     _curves(axes[0, 0], runs)
     _angles(axes[0, 1], runs)
@@ -100,7 +100,7 @@ def plot_waveforms(runs: xr.Dataset, title: str) -> Figure:
     """
     shown = min(3, runs.sizes["example"])
     passes = runs.sizes["pass"]
-    figure, _ = new_figure(figsize=(3.6 * shown, 1.9 * passes + 0.6))
+    figure = new_figure(figsize=(3.6 * shown, 1.9 * passes + 0.6))
     axes = figure.subplots(passes, shown, sharex=True, sharey=True, squeeze=False)
     for column in range(shown):
         one = runs.isel(example=column)

@@ -20,7 +20,7 @@ def plot_plan(plan: GradientPlan) -> Figure:
     ----------
     plan : GradientPlan
     """
-    figure, _ = new_figure(figsize=(9.6, 4.2))
+    figure = new_figure(figsize=(9.6, 4.2))
     left, right = figure.subplots(1, 2)
     alpha, error, noise, amplitude = plan.amplitude_curve.T
     chosen = 1e3 * float(np.mean(plan.dither.amplitudes_V))

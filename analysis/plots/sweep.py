@@ -64,7 +64,7 @@ def plot_curve(
     data: xr.Dataset, name: str, *, planned: Mapping[float, float] | None = None, mean: bool = False
 ) -> Figure:
     """A quantity over one axis: median (or mean) over the seeds, and the quartiles."""
-    figure, _ = new_figure(figsize=(6.4, 4.2))
+    figure = new_figure(figsize=(6.4, 4.2))
     axes = figure.subplots()
     dims = axes_of(data, name)
     middle = over_seeds(data, name, mean=mean)
@@ -103,7 +103,7 @@ def plot_map(
     for dim in dims[2:]:
         middle = middle.median(dim, keep_attrs=True)
     first, second = data[dims[0]], data[dims[1]]
-    figure, _ = new_figure(figsize=(6.8, 5.0))
+    figure = new_figure(figsize=(6.8, 5.0))
     axes = figure.subplots()
     (x, x_ticks), (y, y_ticks) = _positions(first), _positions(second)
     values = middle.transpose(dims[0], dims[1]).values

@@ -42,7 +42,7 @@ def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: Float
         shown, colours = np.array(task.test_levels_V), 1e9 * np.asarray(test_A)
     span = np.percentile(colours, (2, 98))
     three = task.inputs == 3
-    figure, _ = new_figure(figsize=(7, 5.5))
+    figure = new_figure(figsize=(7, 5.5))
     axis: Any = figure.add_subplot(projection="3d" if three else None)
     scale: dict[str, Any] = {"vmin": float(span[0]), "vmax": float(span[1]), "cmap": "viridis"}
     where = "held-out points" if len(test_A) else "training points"
@@ -65,7 +65,7 @@ def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: Float
 
 
 def _plot_curve(task: RegressionTask, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
-    figure, _ = new_figure(figsize=(7, 4))
+    figure = new_figure(figsize=(7, 4))
     axis = figure.subplots()
     points, slope_offset = np.array(task.levels_V)[:, 0], task.fit(outputs_A)
     order = np.argsort(points)
@@ -83,7 +83,7 @@ def _plot_curve(task: RegressionTask, outputs_A: FloatArray, test_A: FloatArray)
 
 
 def _plot_outputs(task: Task, outputs_A: FloatArray) -> Figure:
-    figure, _ = new_figure(figsize=(6, 4))
+    figure = new_figure(figsize=(6, 4))
     axis = figure.subplots()
     axis.plot(task.target_values, 1e9 * np.asarray(outputs_A), "o")
     axis.set_xlabel("target")
@@ -94,7 +94,7 @@ def _plot_outputs(task: Task, outputs_A: FloatArray) -> Figure:
 
 def plot_traces(traces: Mapping[str, Trace], title: str) -> Figure:
     """Best loss so far against device evaluations, with physical time on the upper axis."""
-    figure, _ = new_figure(figsize=(7, 4))
+    figure = new_figure(figsize=(7, 4))
     axis = figure.subplots()
     for name, trace in traces.items():
         axis.step(trace.evaluations, trace.loss, where="post", marker="o", ms=2.5, label=name)

@@ -150,7 +150,7 @@ def main(chip: Path | None, starts: int, low_V: float, picture: Path | None) -> 
     else:
         device = ChipSurrogate.from_npz(chip)
         bench = Bench(device, device.measured[0], tuple(device.terminals.index(name) for name in CHIP_INPUTS))
-    figure, _ = new_figure(figsize=(10, 6))
+    figure = new_figure(figsize=(10, 6))
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     print(f"gate   learned in {starts} starts: ours, 2019   median loss at the end: ours, 2019   2019 restarted, lost")
     for axis, (number, gate) in zip(axes.flat, enumerate(GATES), strict=True):

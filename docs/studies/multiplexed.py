@@ -162,7 +162,7 @@ def fashion(run: Path, data: Path | None, folder: Path, exact: int | None) -> No
     image_curves(run, data, int(step[-1]) if exact is None else min(exact, int(step[-1])))
     with np.load(run / "backpropagation.npz") as held:
         tests = held["tests"][:, : len(seen) - 1]
-    figure, _ = new_figure(figsize=(6, 4))
+    figure = new_figure(figsize=(6, 4))
     axis = figure.subplots()
     axis.plot(step, seen[:, 2], label="multiplexed, random signs")
     print("| steps | multiplexed | " + " | ".join(image_rates(training["settings"])) + " |\n|---|---|---|---|")

@@ -10,6 +10,8 @@ from dnpu_models.network.geometry import Electrode, Rectangle
 from dnpu_models.network.network import DopantNetwork
 
 SIDE = 60e-9
+THREE_SIDE = 50e-9
+THREE_SITES = [[10e-9, 10e-9], [13e-9, 14e-9], [40e-9, 10e-9]]
 
 
 def small_network(n_sites: int, seed: int, *, temperature_K: float = 77.0, **changes: Any) -> DopantNetwork:
@@ -48,3 +50,20 @@ def chain(energies_eV: list[float], **changes: Any) -> DopantNetwork:
         "hop_max_m": 12e-9 if n > 1 else np.inf,
     }
     return small_network(1, 0, **(settings | changes))
+
+
+def three_sites(**changes: Any) -> DopantNetwork:
+    """Three sites between two point electrodes, at the temperature and localisation of the measured device."""
+    settings: dict[str, Any] = {
+        "acceptors_m": THREE_SITES,
+        "donors_m": [[10e-9, 40e-9]],
+        "site_energies_eV": [0.0, 0.1, -0.1],
+        "electrodes": (Electrode(0, THREE_SIDE / 2), Electrode(THREE_SIDE, THREE_SIDE / 2)),
+        "shape": Rectangle(THREE_SIDE, THREE_SIDE),
+        "temperature_K": 77.0,
+        "localisation_m": 10e-9,
+        "relative_permittivity": 10.0,
+        "attempt_rate_Hz": 1e12,
+        "unit_potentials": [[0.8, 0.2], [0.7, 0.3], [0.2, 0.8]],
+    }
+    return DopantNetwork(**(settings | changes))

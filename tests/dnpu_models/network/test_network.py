@@ -12,23 +12,8 @@ from dnpu_models.network.geometry import Disc, Electrode, Rectangle
 from dnpu_models.network.network import PRESETS, DopantNetwork
 from inmateria.errors import InputError
 
-SIDE = 50e-9
-
-
-def build(**changes: Any) -> DopantNetwork:
-    settings: dict[str, Any] = {
-        "acceptors_m": [[10e-9, 10e-9], [13e-9, 14e-9], [40e-9, 10e-9]],
-        "donors_m": [[10e-9, 40e-9]],
-        "site_energies_eV": [0.0, 0.1, -0.1],
-        "electrodes": (Electrode(0, SIDE / 2), Electrode(SIDE, SIDE / 2)),
-        "shape": Rectangle(SIDE, SIDE),
-        "temperature_K": 77.0,
-        "localisation_m": 10e-9,
-        "relative_permittivity": 10.0,
-        "attempt_rate_Hz": 1e12,
-        "unit_potentials": [[0.8, 0.2], [0.7, 0.3], [0.2, 0.8]],
-    }
-    return DopantNetwork(**(settings | changes))
+from ..small_networks import THREE_SIDE as SIDE
+from ..small_networks import three_sites as build
 
 
 def test_distances_energies_and_prefactors() -> None:
