@@ -17,7 +17,8 @@ import numpy as np
 
 from circuits.lockin.netlist import LockInBlock, lockin_block
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.preamble import preamble
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import Steppable
@@ -26,7 +27,7 @@ from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
-from netlists.reader import Part, available, format_number, library, load_part
+from netlists.reader import Part, available, format_number, load_part
 
 POINTS_PER_CYCLE = 24
 _REFERENCES = 8
@@ -168,14 +169,14 @@ class LockInBank:
             self._part("difference").instance("ac", nodes),
         ]
 
-    def _library(self) -> str:
+    def _preamble(self) -> str:
         block = self.blocks[0]
         used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
-        return library(used)
+        return preamble(used)
 
     def deck(self, duration_s: float) -> str:
         """The netlist of a run, without the device: its terminals are ``el0``, ``el1`` ... and ``electrode``."""
-        lines = ["bank of lock-ins at frozen controls", self._library()]
+        lines = ["bank of lock-ins at frozen controls", self._preamble()]
         biases = self.biases(duration_s)
         plan = self.dither
         for terminal in range(len(self.device.terminals)):
@@ -196,7 +197,7 @@ class LockInBank:
         for terminal, stray in zip(self.dithered, self._each(self.stray_F), strict=True):
             if stray:
                 lines.append(f"Cstray{terminal} el{terminal} electrode {format_number(stray)}")
-        lines += [*self._front_cards(), *(block.cards("signal", "x") for block in self.blocks), OPTIONS]
+        lines += [*self._front_cards(), *(block.cards("signal", "x") for block in self.blocks)]
         return "\n".join(lines)
 
     def cosimulation(self, duration_s: float, seed: int = 0) -> CoSimulation:
@@ -281,7 +282,7 @@ class LockInBank:
         cosines = np.cos((2.0 * np.arange(_REFERENCES) + 1.0) * np.pi / (2.0 * _REFERENCES))
         block = self.blocks[0]
         probes = [replace(block, name=f"probe{j}") for j in range(_REFERENCES)]
-        lines = ["front end", self._library(), f"Iin 0 electrode DC {format_number(background_A)} AC 1"]
+        lines = ["front end", self._preamble(), f"Iin 0 electrode DC {format_number(background_A)} AC 1"]
         lines += self._front_cards()
         signal = "signal"
         if gated:
@@ -293,7 +294,7 @@ class LockInBank:
             lines.append(f"Vreference{j} reference{j} 0 {format_number(float(cosine) * block.reference_V)}")
             lines.append(probe.cards(signal, "x", (f"reference{j}", "0")))
         low, high = min(self.dither.frequencies_Hz) / 100.0, _BEYOND * max(self.dither.frequencies_Hz)
-        head = "\n".join([*lines, OPTIONS])
+        head = "\n".join(lines)
         per_ampere = self.gain * self.transimpedance_ohm
         mixed, filtered = ([probe.node(what) for probe in probes] for what in ("mixer_x", "x"))
 

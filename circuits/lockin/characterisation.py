@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from circuits.lockin.netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
-from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.preamble import preamble
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise
 from lockin.settings import LockInSettings
-from netlists.reader import Part, library
+from netlists.reader import Part
 
 SLOPES = (6, 12, 18, 24)
 AC_POINTS = 40
@@ -78,11 +79,11 @@ class NetlistLockIn:
     def _chain(self, settings: LockInSettings, source: str) -> str:
         """Deck of the low-pass chain alone, behind a source; its taps are p1 to p4."""
         pole = self._block(settings, 1.0 / settings.time_constant).part("lowpass")
-        lines = [f"low-pass chain, {self.level}", library([pole]), f"Vp p0 0 {source}"]
+        lines = [f"low-pass chain, {self.level}", preamble([pole]), f"Vp p0 0 {source}"]
         for k in range(len(SLOPES)):
             nodes = {"in": f"p{k}", "out": f"p{k + 1}"}
             lines.append(pole.instance(f"lp{k}", nodes, tau=settings.time_constant))
-        return "\n".join([*lines, OPTIONS])
+        return "\n".join(lines)
 
     def transfer(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:
         """As `Realisation`: ``.ac`` of the chain; offset from the reference is frequency after the mixer."""
@@ -133,10 +134,10 @@ class NetlistLockIn:
                     node = f"s{number}_0"
                 lines.append(block.cards(node, arms, shared if number else None))
                 save += [name for name in block.saved if name.endswith("_input)") or any(f"_{a}" in name for a in arms)]
-            used = library(block.part(name) for name in block.parts)
+            used = preamble(block.part(name) for name in block.parts)
             self._runs[key] = run_evenly(
                 self.engine,
-                "\n".join([f"lock-ins, {self.level}", used, *lines, OPTIONS]),
+                "\n".join([f"lock-ins, {self.level}", used, *lines]),
                 frequency_Hz=frequency_Hz,
                 duration_s=duration_s,
                 points_per_cycle=self._points(settings),

@@ -27,14 +27,15 @@ import numpy as np
 from scipy.special import gammaincc
 
 from circuits.lockin.netlist import LockInBlock, lockin_block
-from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.preamble import preamble
 from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import floor_digits, gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
-from netlists.reader import Part, format_number, library, load_part
+from netlists.reader import Part, format_number, load_part
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 """Preferred values per decade, IEC 60063: capacitors."""
@@ -601,7 +602,7 @@ def measure_design(
     slopes = np.full(plan.n, need.neighbour * need.slope)
     slopes[design.worst] = need.slope
     blocks = design.blocks(level, parts)
-    lines = [f"designed lock-ins, {level}", library(part for block in blocks for part in map(block.part, block.parts))]
+    lines = [f"designed lock-ins, {level}", preamble(part for block in blocks for part in map(block.part, block.parts))]
     for k, (peak, f, phase) in enumerate(zip(plan.amplitudes_V, plan.frequencies_Hz, plan.phases_rad, strict=True)):
         lines.append(f"Vdither{k} v{k} 0 SIN(0 {peak!r} {f!r} 0 0 {math.degrees(phase)!r})")
     linear = "".join(f"+{format_number(s)}*V(v{k})" for k, s in enumerate(slopes.tolist()))
@@ -609,7 +610,7 @@ def measure_design(
     lines += [f"Bsum u 0 V={total}", "Rsum u 0 1"]
     cubic = need.slope / (6.0 * need.nonlinearity_V**2)
     lines.append(f"Bdevice y 0 V={format_number(need.background)}{linear}+{format_number(cubic)}*V(u)*V(u)*V(u)")
-    lines += [*(block.cards("y", "x") for block in blocks), OPTIONS]
+    lines += [block.cards("y", "x") for block in blocks]
     run = engine.transient(
         "\n".join(lines),
         stop_s=need.settling_s,

@@ -23,13 +23,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from circuits.ngspice.engine import OPTIONS, Engine, Progress
+from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.preamble import preamble
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray, finite, positive
 from inmateria.errors import InputError
 from lockin.settings import LockInReading, LockInSettings
 from lockin.theory import settled_fraction, settling_time
-from netlists.reader import Part, available, library, load_part
+from netlists.reader import Part, available, load_part
 
 POINTS_PER_CYCLE = 32
 """Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""
@@ -195,10 +196,9 @@ class LockInBlock:
         return "\n".join(
             [
                 f"lock-in, {self.level}, {self.settings.filter_slope} dB/octave",
-                library(self.part(name) for name in self.parts),
+                preamble(self.part(name) for name in self.parts),
                 f"V{signal} {signal} 0 {source}",
                 self.cards(signal),
-                OPTIONS,
             ]
         )
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from PySpice.Spice.Netlist import Circuit
 
-from circuits.ngspice.engine import OPTIONS, tolerances
 from circuits.parts.component_errors import with_errors
-from netlists.reader import Part, format_number, library, load_part
+from circuits.parts.preamble import preamble
+from netlists.reader import Part, format_number, load_part
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,5 @@ class Assembly:
 
     def finish(self, initial: str = "") -> Circuit:
         """The circuit with the parts' library, what else it begins with, and the options that suit the parts."""
-        options, used = OPTIONS, [placement.part for placement in self.placed.values()]
-        if any(part.level == "transistor" for part in used):
-            # Their products are differences of volts, amplified: rounding is above 1e-12 V, and in the kilohm behind
-            # them above 1e-15 A. Newton's method never ends where less is asked for.
-            options = tolerances(vntol_V=1e-9, abstol_A=1e-12)
-        self.circuit.raw_spice = library(used) + initial + options + "\n"
+        self.circuit.raw_spice = preamble(placement.part for placement in self.placed.values()) + initial
         return self.circuit

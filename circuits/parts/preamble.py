@@ -1,0 +1,42 @@
+"""What a deck begins with: the text of its parts, and the options that suit what they contain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from circuits.ngspice.engine import OPTIONS, tolerances
+from netlists.reader import Part, library
+
+_SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
+"""An element line of a diode, a transistor of any kind, or a compiled model."""
+
+LOOSER = tolerances(vntol_V=1e-9, abstol_A=1e-12)
+"""Options of decks with semiconductors. Their products are differences of volts, amplified: rounding is above 1e-12 V,
+and in the kilohm behind them above 1e-15 A. Newton's method never ends where less is asked for. Controls of a learning
+loop move by less than 1e-4 V between the two."""
+
+
+def options_of(parts: Iterable[Part]) -> str:
+    """The options that suit parts: looser absolute tolerances where any has a semiconductor, or is not of the library.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        All parts of a deck.
+
+    Raises
+    ------
+    InputError, NetlistError
+        As `netlists.reader.library`.
+    """
+    used = list(parts)
+    text = library(used)
+    loose = any(part.level == "user" for part in used) or _SEMICONDUCTOR.search(text) is not None
+    return LOOSER if loose else OPTIONS
+
+
+def preamble(parts: Iterable[Part]) -> str:
+    """Text of a deck's parts, each once, and the options that suit them; errors as `netlists.reader.library`."""
+    used = list(parts)
+    return f"{library(used)}{options_of(used)}\n"
