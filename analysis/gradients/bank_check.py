@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
@@ -50,36 +49,6 @@ class BudgetCheck:
     def ratio(self) -> float:
         """Measured over predicted rms."""
         return self.measured_rms / self.predicted_rms
-
-    def dataset(self) -> xr.Dataset:
-        """All of it, labelled: ``term`` x ``control`` and ``reading`` x ``control``, S."""
-        return budget_dataset(self.budget, self.names).assign(
-            measured=(("reading", "control"), self.measured, {"units": "S"})
-        )
-
-
-def budget_dataset(budget: ErrorBudget, names: tuple[str, ...], units: str = "S") -> xr.Dataset:
-    """A budget as a labelled dataset: ``systematic`` over term and control, ``noise``, ``exact``, ``predicted``.
-
-    Parameters
-    ----------
-    budget : ErrorBudget
-    names : tuple of str
-        The controls.
-    units : str, optional
-        Of the gradient.
-    """
-    terms = list(budget.terms)
-    return xr.Dataset(
-        {
-            "systematic": (("term", "control"), np.stack([budget.terms[t] for t in terms]), {"units": units}),
-            "noise": ("control", budget.noise, {"units": units}),
-            "exact": ("control", budget.exact, {"units": units}),
-            "predicted": ("control", budget.reading, {"units": units}),
-        },
-        coords={"term": terms, "control": list(names)},
-        attrs={"settled": budget.settled},
-    )
 
 
 def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples: int = 1024) -> ErrorBudget:

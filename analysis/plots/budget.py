@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.plots.figure import COLOURS, new_figure
+from analysis.plots.figure import COLOURS, Figure, new_figure
 from lockin.error_budget import ErrorBudget
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_budget(

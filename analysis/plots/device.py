@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.plots.figure import COLOURS, new_figure
+from analysis.plots.figure import COLOURS, Figure, new_figure
 from dnpu_models.mean_field.current_paths import HopCurrents
 from dnpu_models.network.electrostatics import unit_potentials
 from dnpu_models.network.geometry import Disc, Electrode
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ARROW = "#A6004B"
 _NM = 1e9
@@ -261,8 +258,7 @@ def _curves(dataset: xr.Dataset, swept: str) -> Figure:
     if largest > 0:
         right.set_ylim(max(low, 1e-6 * largest), 1.5 * largest)
     for axes, text in ((left, "current into the electrode"), (right, magnitude)):
-        axes.set_xlabel(f"{swept.removesuffix('_V')} (V)")
-        axes.set_ylabel(f"{text} ({unit})")
+        axes.set(xlabel=f"{swept.removesuffix('_V')} (V)", ylabel=f"{text} ({unit})")
         axes.margins(x=0.02)
     figure.suptitle(_held(dataset), fontsize=9)
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False)

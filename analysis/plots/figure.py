@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from matplotlib.figure import Figure as Figure
+else:
+    Figure = Any  # matplotlib is loaded when a figure is drawn
 
 PATTERNS = ("00", "01", "10", "11")
 

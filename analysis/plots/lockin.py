@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray as xr
 from scipy.special import gammainc
 
-from analysis.plots.figure import COLOURS, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from analysis.plots.figure import COLOURS, Figure, new_figure
 
 
 def plot_lockin(data: xr.Dataset) -> Figure:
@@ -41,14 +36,12 @@ def plot_lockin(data: xr.Dataset) -> Figure:
         left.set_xticks([*(-x for x in ticks if -x >= offset.min() * tau), 0.0, *ticks])
     else:
         left.set_xscale("log")
-    left.set_xlabel("distance from the reference × τ")
-    left.set_ylabel("|H|² (dB)")
+    left.set(xlabel="distance from the reference × τ", ylabel="|H|² (dB)")
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
     right.axhspan(0.99, 1.01, color="0.85", zorder=0)
     right.set_xlim(0.0, 14.0)
-    right.set_xlabel("time / τ")
-    right.set_ylabel("reading / final reading")
+    right.set(xlabel="time / τ", ylabel="reading / final reading")
     right.grid(alpha=0.3)
     figure.suptitle(
         f"lock-in, {data.attrs['realisation']}: reference {data.attrs['frequency_Hz']:g} Hz, τ = {tau:g} s "

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from analysis.plots.figure import PATTERNS, new_figure
+from analysis.plots.figure import PATTERNS, Figure, new_figure
 from circuits.homodyne import readings
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from analysis.gradients.path_check import PathCheck
     from learning.homodyne.results import Attempt
 
@@ -31,8 +29,7 @@ def plot_waveforms(dataset: xr.Dataset, *, start_s: float, stop_s: float) -> Fig
     axes[1].plot(part["time"], current, lw=0.7)
     axes[1].set_ylabel("output (nA)")
     axes[2].plot(part["time"], part["loss_V"], lw=0.7, color="tab:red")
-    axes[2].set_ylabel("gated loss (V)")
-    axes[2].set_xlabel("time (s)")
+    axes[2].set(xlabel="time (s)", ylabel="gated loss (V)")
     return figure
 
 
@@ -60,8 +57,7 @@ def plot_learning(attempt: Attempt) -> Figure:
         label = f"{PATTERNS[p]} ({'high' if wanted[p] else 'low'})" if len(wanted) == len(PATTERNS) else None
         colour = None if label else ("tab:orange" if wanted[p] else "tab:blue")
         axes[2].plot(ends, outputs[:, p], style, label=label, color=colour)
-    axes[2].set_ylabel("output current (nA)")
-    axes[2].set_xlabel("time (s)")
+    axes[2].set(xlabel="time (s)", ylabel="output current (nA)")
     if len(wanted) == len(PATTERNS):
         axes[2].legend(fontsize=7, ncols=4)
     return figure
@@ -90,8 +86,7 @@ def plot_truth_table(attempt: Attempt, gate: str) -> Figure:
         axis.legend(fontsize=7, loc="upper center", ncols=3)
         sign = "" if attempt.loop.stage.polarity > 0 else ", inverted output stage"
         axis.set_title(f"{gate} {title}: margin {score.quality:.2f}{sign}", fontsize=9)
-        axis.set_ylabel("output current (nA)")
-        axis.set_xlabel("inputs")
+        axis.set(xlabel="inputs", ylabel="output current (nA)")
     return figure
 
 
@@ -105,8 +100,7 @@ def plot_gradients(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArra
         left.plot(np.asarray(b) * scale, np.asarray(a) * scale, "o", ms=4)
     reach = [float(min(np.min(b) for b in ideal)) * scale, float(max(np.max(b) for b in ideal)) * scale]
     left.plot(reach, reach, "k:", lw=1)
-    left.set_xlabel(f"ideal ({shown})")
-    left.set_ylabel(f"lock-in ({shown})")
+    left.set(xlabel=f"ideal ({shown})", ylabel=f"lock-in ({shown})")
     left.set_title(title, fontsize=10)
     positions = np.arange(len(ideal[-1]))
     right.bar(positions - 0.2, np.asarray(measured[-1]) * scale, 0.4, label="lock-in")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.plots.figure import new_figure
+from analysis.plots.figure import Figure, new_figure
 from analysis.verification.yields import Yield
 from inmateria.checks import FloatArray
 from learning.multiplexed.training import SOLVED_COST
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _THIN = 60  # runs drawn one by one; more are shown by their quantiles only
 
@@ -79,8 +76,7 @@ def plot_gradient_angle(curves: xr.Dataset, title: str) -> Figure:
         axis.loglog(steps, np.maximum(middle, 1e-6), "o-", ms=3, label=str(code))
     law = np.degrees(np.arccos(1.0 / np.sqrt(1.0 + (float(curves.attrs["parameters"]) - 1.0) / steps)))
     axis.loglog(steps, law, "k:", lw=1, label="random signs, law of moments")
-    axis.set_xlabel("integration time (steps)")
-    axis.set_ylabel("angle to the gradient (degrees)")
+    axis.set(xlabel="integration time (steps)", ylabel="angle to the gradient (degrees)")
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=7)
     return figure

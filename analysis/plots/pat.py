@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.plots.figure import new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from analysis.plots.figure import Figure, new_figure
 
 
 def plot_training(runs: xr.Dataset, title: str) -> Figure:
@@ -43,8 +40,7 @@ def _curves(axis: Any, runs: xr.Dataset) -> None:
     softmax = runs.attrs.get("softmax_accuracy")
     if softmax is not None:
         axis.axhline(softmax, color="k", ls="--", lw=1, label="softmax on the features")
-    axis.set_xlabel("epoch")
-    axis.set_ylabel("accuracy, on the physical system")
+    axis.set(xlabel="epoch", ylabel="accuracy, on the physical system")
     axis.legend(fontsize=8)
 
 
@@ -56,8 +52,7 @@ def _angles(axis: Any, runs: xr.Dataset) -> None:
         return
     for k in range(runs.sizes["pass"]):
         axis.plot(runs.epoch.values, angles.isel({"pass": k}).values, marker=".", label=f"pass {k + 1}")
-    axis.set_xlabel("epoch")
-    axis.set_ylabel("angle to the system's gradient (degrees)")
+    axis.set(xlabel="epoch", ylabel="angle to the system's gradient (degrees)")
     axis.set_ylim(bottom=0)
     axis.legend(fontsize=8)
 
@@ -76,8 +71,7 @@ def _confusions(axis: Any, runs: xr.Dataset) -> None:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 text = str(int(counts[row, column]))
                 axis.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    axis.set_xlabel("chosen")
-    axis.set_ylabel("true")
+    axis.set(xlabel="chosen", ylabel="true")
 
 
 def _against_model(axis: Any, runs: xr.Dataset) -> None:
@@ -85,8 +79,7 @@ def _against_model(axis: Any, runs: xr.Dataset) -> None:
     axis.plot(measured, modelled, ".", ms=2, alpha=0.4, color="tab:blue")
     ends = [np.nanmin(measured), np.nanmax(measured)]
     axis.plot(ends, ends, color="k", lw=0.8)
-    axis.set_xlabel("measured on the system (V)")
-    axis.set_ylabel("its model, same inputs (V)")
+    axis.set(xlabel="measured on the system (V)", ylabel="its model, same inputs (V)")
 
 
 def plot_waveforms(runs: xr.Dataset, title: str) -> Figure:

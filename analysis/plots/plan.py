@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from analysis.gradients.planner import GradientPlan
-from analysis.plots.figure import COLOURS, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from analysis.plots.figure import COLOURS, Figure, new_figure
 
 
 def plot_plan(plan: GradientPlan) -> Figure:
@@ -29,15 +24,13 @@ def plot_plan(plan: GradientPlan) -> Figure:
     left.loglog(1e3 * alpha, amplitude, "--", color=COLOURS[1], label="amplitude")
     left.plot(chosen, plan.error, "o", mfc="w", mec="k", ms=8, label="planned")
     left.set_ylim(bottom=float(error.min()) / 30.0, top=float(error.max()) * 2.0)
-    left.set_xlabel("peak dither, mean over the controls (mV)")
-    left.set_ylabel("error of the gradient / its size")
+    left.set(xlabel="peak dither, mean over the controls (mV)", ylabel="error of the gradient / its size")
     left.set_title(f"read after {plan.time_s:.3g} s")
     left.legend(fontsize=8)
     right.loglog(*plan.time_curve.T, "k.-")
     right.plot(plan.time_s, plan.error, "o", mfc="w", mec="k", ms=8)
     right.axhline(plan.requirements.error, color="0.6", lw=0.8)
-    right.set_xlabel("time of reading (s)")
-    right.set_ylabel("smallest error")
+    right.set(xlabel="time of reading (s)", ylabel="smallest error")
     kind = plan.settings.window if plan.settings.window != "rc" else f"{plan.settings.filter_slope} dB/octave"
     low, high = plan.band_Hz
     right.set_title(f"{plan.dither.n} tones, {low:.4g}-{high:.4g} Hz, {kind}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.plots.figure import COLOURS, new_figure
+from analysis.plots.figure import COLOURS, Figure, new_figure
+from analysis.report.plots import edges, evenly_logarithmic
 from inmateria.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SEED = "seed"
 
@@ -108,8 +106,8 @@ def plot_map(
     (x, x_ticks), (y, y_ticks) = _positions(first), _positions(second)
     values = middle.transpose(dims[0], dims[1]).values
     mesh = axes.pcolormesh(
-        _edges(x, first), _edges(y, second), values.T, cmap="viridis_r" if not mean else "viridis",
-        norm=LogNorm() if _spans(middle) else None,
+        edges(x, evenly_logarithmic(first)), edges(y, evenly_logarithmic(second)), values.T,
+        cmap="viridis_r" if not mean else "viridis", norm=LogNorm() if _spans(middle) else None,
     )  # fmt: skip
     figure.colorbar(mesh, ax=axes, label=_quantity_label(data[name]))
     for axis, scale, coordinate, ticks in (
@@ -117,8 +115,7 @@ def plot_map(
         (axes.yaxis, axes.set_yscale, second, y_ticks),
     ):
         _scale(axis, scale, coordinate, ticks)
-    axes.set_xlabel(_label(first))
-    axes.set_ylabel(_label(second))
+    axes.set(xlabel=_label(first), ylabel=_label(second))
     if np.any(np.isfinite(values)):
         best = np.unravel_index(np.nanargmax(values) if mean else np.nanargmin(values), values.shape)
         axes.plot(x[best[0]], y[best[1]], "*", ms=13, mfc="w", mec="k", label="best point", ls="none")
@@ -138,15 +135,6 @@ def _spans(values: xr.DataArray) -> bool:
     return bool(found.size and found.min() > 0 and found.max() > 5 * found.min())
 
 
-def _is_log(coordinate: xr.DataArray) -> bool:
-    """Whether values have even ratios rather than even distances."""
-    values = coordinate.values
-    if values.dtype.kind not in "fi" or len(values) < 3 or np.any(values <= 0):
-        return False
-    distances, ratios = np.diff(values), np.diff(np.log(values))
-    return bool(np.ptp(ratios) / abs(ratios.mean()) < np.ptp(distances) / abs(distances.mean()))
-
-
 def _positions(coordinate: xr.DataArray) -> tuple[np.ndarray[Any, Any], list[str] | None]:
     """Where points stand; words stand in a row, and are their own ticks."""
     values = coordinate.values
@@ -155,26 +143,13 @@ def _positions(coordinate: xr.DataArray) -> tuple[np.ndarray[Any, Any], list[str
     return np.arange(len(values), dtype=float), [str(value) for value in values]
 
 
-def _edges(positions: np.ndarray[Any, Any], coordinate: xr.DataArray) -> np.ndarray[Any, Any]:
-    """Borders of the cells around the points."""
-    log = _is_log(coordinate)
-    values = np.log(positions) if log else positions
-    if len(values) == 1:
-        half = 0.5 if not log else 0.1
-        edges = np.array([values[0] - half, values[0] + half])
-    else:
-        between = 0.5 * (values[1:] + values[:-1])
-        edges = np.concatenate([[2 * values[0] - between[0]], between, [2 * values[-1] - between[-1]]])
-    return np.exp(edges) if log else edges
-
-
 def _scale(axis: Any, scale: Any, coordinate: xr.DataArray, ticks: list[str] | None) -> None:
     from matplotlib.ticker import EngFormatter
 
     if ticks is not None:
         axis.set_ticks(range(len(ticks)), ticks)
         return
-    if _is_log(coordinate):
+    if evenly_logarithmic(coordinate):
         scale("log")
         axis.set_minor_formatter("")
     if coordinate.attrs.get("units"):

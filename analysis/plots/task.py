@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from analysis.plots.figure import new_figure
+from analysis.plots.figure import Figure, new_figure
 from inmateria.checks import FloatArray
 from learning.tasks.classification import ClassificationTask
 from learning.tasks.regression import RegressionTask
 from learning.tasks.task import Task
 from learning.trace import Trace
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_task(task: Task, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
@@ -52,8 +49,7 @@ def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: Float
             *points[which].T, c=1e9 * np.asarray(outputs_A)[which], s=60, marker=marker,
             edgecolors="tab:red" if name.endswith("1") else "black", label=name, **scale,
         )  # fmt: skip
-    axis.set_xlabel("input 1 (V)")
-    axis.set_ylabel("input 2 (V)")
+    axis.set(xlabel="input 1 (V)", ylabel="input 2 (V)")
     if three:
         axis.set_zlabel("input 3 (V)")
     else:
@@ -75,8 +71,7 @@ def _plot_curve(task: RegressionTask, outputs_A: FloatArray, test_A: FloatArray)
         held = np.array(task.test_levels_V)[:, 0]
         rank = np.argsort(held)
         axis.plot(held[rank], (slope_offset[0] * np.asarray(test_A) + slope_offset[1])[rank], label="held-out points")
-    axis.set_xlabel("input (V)")
-    axis.set_ylabel("output, fitted to the target")
+    axis.set(xlabel="input (V)", ylabel="output, fitted to the target")
     axis.set_title(task.name, fontsize=10)
     axis.legend(fontsize=8)
     return figure
@@ -86,8 +81,7 @@ def _plot_outputs(task: Task, outputs_A: FloatArray) -> Figure:
     figure = new_figure(figsize=(6, 4))
     axis = figure.subplots()
     axis.plot(task.target_values, 1e9 * np.asarray(outputs_A), "o")
-    axis.set_xlabel("target")
-    axis.set_ylabel("output current (nA)")
+    axis.set(xlabel="target", ylabel="output current (nA)")
     axis.set_title(task.name, fontsize=10)
     return figure
 
@@ -99,8 +93,7 @@ def plot_traces(traces: Mapping[str, Trace], title: str) -> Figure:
     for name, trace in traces.items():
         axis.step(trace.evaluations, trace.loss, where="post", marker="o", ms=2.5, label=name)
     axis.set_xscale("log")
-    axis.set_xlabel("device evaluations (one pattern presented)")
-    axis.set_ylabel("best loss so far")
+    axis.set(xlabel="device evaluations (one pattern presented)", ylabel="best loss so far")
     axis.set_title(title, fontsize=10)
     if traces:
         slot_s = next(iter(traces.values())).slot_s

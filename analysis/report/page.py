@@ -23,19 +23,6 @@ from numpy.typing import ArrayLike
 
 from inmateria.errors import InputError
 
-__all__ = [
-    "Code",
-    "Criterion",
-    "Figure",
-    "Report",
-    "Section",
-    "Table",
-    "Text",
-    "Waves",
-    "render_report",
-    "write_report",
-]
-
 WIDTH, HEIGHT = 100_000, 1000
 """Coordinates of a waveform: a run from left to right, a panel's range from bottom to top."""
 COLOURS = 8

@@ -268,7 +268,7 @@ def field_map(
         table = np.ma.masked_invalid(np.asarray(values, dtype=float))
         kind = LogNorm if "v" in log else Normalize
         mesh = axes.pcolormesh(
-            _edges(x, "x" in log), _edges(y, "y" in log), table, cmap="viridis_r", norm=kind(table.min(), table.max()),
+            edges(x, "x" in log), edges(y, "y" in log), table, cmap="viridis_r", norm=kind(table.min(), table.max()),
             edgecolors="face", linewidth=0.3,
         )  # fmt: skip
         bar = axes.figure.colorbar(mesh, ax=axes, label=value_label, pad=0.02)
@@ -294,7 +294,7 @@ def field_map(
     return drawing(draw, f"{value_label} over {x_label} and {y_label}", (SIZE[0], 4.2))
 
 
-def _edges(centres: ArrayLike, logarithmic: bool) -> np.ndarray:
+def edges(centres: ArrayLike, logarithmic: bool) -> np.ndarray:
     """Edges of cells around their centres."""
     c = np.asarray(centres, dtype=float)
     c = np.log(c) if logarithmic else c
@@ -304,6 +304,15 @@ def _edges(centres: ArrayLike, logarithmic: bool) -> np.ndarray:
         inner = 0.5 * (c[1:] + c[:-1])
         found = np.concatenate([[2 * c[0] - inner[0]], inner, [2 * c[-1] - inner[-1]]])
     return np.asarray(np.exp(found) if logarithmic else found)
+
+
+def evenly_logarithmic(points: ArrayLike) -> bool:
+    """Whether points have even ratios rather than even distances; three at least, above 0."""
+    p = np.asarray(points)
+    if p.dtype.kind not in "fi" or p.size < 3 or np.any(p <= 0):
+        return False
+    distances, ratios = np.diff(p), np.diff(np.log(p))
+    return bool(np.ptp(ratios) / abs(ratios.mean()) < np.ptp(distances) / abs(distances.mean()))
 
 
 def histogram(values: ArrayLike, *, x_label: str, limit: float | None, passed: ArrayLike) -> Markup:

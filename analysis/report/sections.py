@@ -21,19 +21,6 @@ from learning.homodyne.results import Attempt
 from learning.tasks.task import Task
 from lockin.error_budget import ErrorBudget
 
-__all__ = [
-    "budget_section",
-    "gradient_section",
-    "learning_section",
-    "loop_section",
-    "parameter_section",
-    "reproduction_section",
-    "sweep_section",
-    "truth_table_section",
-    "waveform_section",
-    "yield_section",
-]
-
 _DRAWN = 600
 """Points of a curve over time."""
 _SHOWN_PATTERNS = 8
@@ -206,7 +193,7 @@ def sweep_section(
     if values.ndim != 2:
         raise InputError("values", values.dims, "are not two dimensions", "take the median over the others")
     y, x = (str(dim) for dim in values.dims)
-    log = "".join(sign for sign, dim in (("x", x), ("y", y)) if _even_logarithms(values[dim].values))
+    log = "".join(sign for sign, dim in (("x", x), ("y", y)) if plots.evenly_logarithmic(values[dim].values))
     known = np.asarray(values)[np.isfinite(np.asarray(values))]
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
         log += "v"
@@ -221,14 +208,6 @@ def sweep_section(
 def _axis(array: xr.DataArray, name: str) -> str:
     units = str(array.attrs.get("units", ""))
     return f"{name} ({units})" if units not in ("", "1") else name
-
-
-def _even_logarithms(points: ArrayLike) -> bool:
-    """Whether points have even ratios rather than even distances."""
-    p = np.asarray(points, dtype=float)
-    if p.size < 3 or np.any(p <= 0.0):
-        return False
-    return bool(np.std(np.diff(np.log(p))) / np.mean(np.diff(np.log(p))) < np.std(np.diff(p)) / np.mean(np.diff(p)))
 
 
 def yield_section(
@@ -289,16 +268,6 @@ def loop_section(loop: HomodyneLoop) -> Section:
     wide, narrow = loop_schematic(loop)
     caption = "Stages of the loop, shaded by the level of their parts; ×n: one for each control; dashed: the tones."
     return Section("Loop", [Figure(wide, caption, wide=True, narrow_svg=narrow)])
-
-
-def parameter_section(groups: Mapping[str, Mapping[str, str]]) -> Section:
-    """Tables of parameters and values by group."""
-    tables = [
-        Table(["parameter", "value"], [[name, value] for name, value in values.items()], group)
-        for group, values in groups.items()
-        if values
-    ]
-    return Section("Parameters", tables)
 
 
 def reproduction_section(commands: Sequence[str], versions: Mapping[str, str], note: str = "") -> Section:

@@ -12,8 +12,8 @@ import xarray as xr
 from analysis.choices import MeasureName
 from analysis.designs.design import Design
 from analysis.designs.experiment import bench_of
-from analysis.sweeps.axes import SEED, Axis, check_axes, make_axes, seed_axis
-from analysis.sweeps.measures import GradientMeasure, LearnMeasure, design_at, make_measure
+from analysis.sweeps.axes import Axis, check_axes, make_axes, seed_axis
+from analysis.sweeps.measures import GradientMeasure, design_at, make_measure
 from analysis.sweeps.runner import Sweep, SweepProgress, SweepResult, run_sweep
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import engine_kind
@@ -154,13 +154,10 @@ def sweep_design(
         raise InputError("check", checks, "is no number of points", "give 0 or more")
     if engine == "ngspice" and wanted:
         raise InputError("check", checks, "would compare ngspice with itself", "leave it out")
-    _check_levels(design, axes, engine)
+    if not any(axis.key.startswith("electronics") for axis in axes):  # parts differ from point to point there
+        design.check_engine(engine)
     names = _control_names(design, axes)
-    identity = {
-        "measure": measure,
-        "engine": engine,
-        **design.identity,
-    }
+    identity = {"measure": measure, "engine": engine, **design.identity}
     noise = measured.noise_A2_per_Hz if isinstance(measured, GradientMeasure) else design.noise.density
     attrs = {"noise_A2_per_Hz": noise if engine_kind(engine).has_dither else 0.0, "design_folder": str(folder)}
     planned = Sweep(
@@ -188,19 +185,6 @@ def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:
     raise AssertionError  # the loop returns or raises
 
 
-def _check_levels(design: Design, axes: tuple[Axis, ...], engine: str) -> None:
-    """Refuse parts that the engine has no equations for, where all points have them."""
-    if any(axis.key.startswith("electronics") for axis in axes):
-        return
-    design.check_engine(engine)
-
-
 def points_of(axes: tuple[Axis, ...]) -> int:
     """How many points a grid has."""
     return math.prod(len(axis.values) for axis in axes)
-
-
-__all__ = [
-    "CHECKS", "SEED", "GradientMeasure", "LearnMeasure", "SweepResult", "design_axes", "points_of", "sweep",
-    "sweep_design",
-]  # fmt: skip

@@ -233,6 +233,31 @@ class LossGradientMeasure(GradientMeasure):
         return Reading(measured, exact, noise, sequence.period_s)
 
 
+OUTCOME = {
+    "learned": Variable("1", (), "1 if the task was learned"),
+    "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
+    "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
+    "attempts": Variable("1", (), "attempts made"),
+    "attempts_failed": Variable("1", (), "of these, such as got to no end: the device or the circuit gave no number"),
+    "device_evaluations": Variable("1", (), "patterns presented, initial points included"),
+    "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
+}
+
+
+def outcome(result: Any) -> dict[str, Any]:
+    """The values of `OUTCOME`, of a `TrainingResult` or of what a verification keeps of one."""
+    best = result.best
+    return {
+        "learned": float(result.success),
+        "quality": best.final.quality,
+        "separation": best.final.separation_A,
+        "attempts": result.starts,
+        "attempts_failed": len(result.failed),
+        "device_evaluations": result.device_evaluations,
+        "controls": best.controls_V,
+    }
+
+
 @dataclass(frozen=True)
 class LearnMeasure:
     """A whole training.
@@ -251,15 +276,9 @@ class LearnMeasure:
     def variables(self) -> Mapping[str, Variable]:
         """What it returns."""
         return {
-            "learned": Variable("1", (), "1 if the task was learned"),
-            "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
+            **OUTCOME,
             "correlation": Variable("1", (), "of outputs and targets, best attempt"),
-            "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
-            "attempts": Variable("1", (), "attempts made"),
-            "attempts_failed": Variable("1", (), "of these, such as got to no end"),
-            "device_evaluations": Variable("1", (), "patterns presented, initial points included"),
             "loss": Variable("V", (), "mean loss over the last sequence, best attempt"),
-            "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
         }
 
     @property
@@ -279,17 +298,8 @@ class LearnMeasure:
         """The values at a point."""
         result = self._learn(point, self.engine)
         best = result.best
-        return {
-            "learned": float(result.success),
-            "quality": best.final.quality,
-            "correlation": best.final.correlation,
-            "separation": best.final.separation_A,
-            "attempts": result.starts,
-            "attempts_failed": len(result.failed),
-            "device_evaluations": result.device_evaluations,
-            "loss": best.loss(best.loop.sequences),
-            "controls": best.controls_V,
-        }
+        loss = best.loss(best.loop.sequences)
+        return {**outcome(result), "correlation": best.final.correlation, "loss": loss}
 
     def check(self, point: dict[str, Value]) -> dict[str, Any]:
         """How far ngspice is from it there."""

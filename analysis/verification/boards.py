@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of, parts_of
 from analysis.designs.units import written
-from analysis.sweeps.store import Variable
+from analysis.sweeps.measures import outcome
 from circuits.homodyne.engines import engine_kind
 from learning.homodyne.experiment import Experiment
-from learning.homodyne.results import Attempt, FailedAttempt
 from learning.homodyne.training import learn
 
 
@@ -30,55 +29,6 @@ def corners(design: Design) -> dict[str, Design]:
             told = f"{value - 273.15:.3g} degC" if key == "electronics.temperature" else written(value, unit)
             found[f"{name} {told}"] = design.changed({key: value})
     return found
-
-
-OUTCOME = {
-    "learned": Variable("1", (), "1 if the task was learned"),
-    "quality": Variable("1", (), "of the best attempt, what attempts are ranked by: a gate's margin"),
-    "separation": Variable("A", (), "difference of currents that carries the answer, best attempt"),
-    "attempts": Variable("1", (), "attempts made"),
-    "attempts_failed": Variable("1", (), "of these, such as got to no end: the device or the circuit gave no number"),
-    "device_evaluations": Variable("1", (), "patterns presented, initial points included"),
-    "controls": Variable("V", ("control",), "control voltages at the end, best attempt"),
-}
-
-
-class Trained(Protocol):
-    """What is asked of a training, whoever keeps it."""
-
-    @property
-    def best(self) -> Attempt:
-        """The attempt that ended best."""
-
-    @property
-    def success(self) -> bool:
-        """Whether the task was learned."""
-
-    @property
-    def starts(self) -> int:
-        """Attempts made."""
-
-    @property
-    def failed(self) -> tuple[FailedAttempt, ...]:
-        """Those that got to no end."""
-
-    @property
-    def device_evaluations(self) -> int:
-        """Patterns presented."""
-
-
-def outcome(result: Trained) -> dict[str, Any]:
-    """The values of `OUTCOME`."""
-    best = result.best
-    return {
-        "learned": float(result.success),
-        "quality": best.final.quality,
-        "separation": best.final.separation_A,
-        "attempts": result.starts,
-        "attempts_failed": len(result.failed),
-        "device_evaluations": result.device_evaluations,
-        "controls": best.controls_V,
-    }
 
 
 def on_board(design: Design, number: int, engine: str) -> Experiment:

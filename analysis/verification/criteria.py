@@ -11,7 +11,7 @@ import xarray as xr
 from analysis.designs.design import Design
 from analysis.designs.units import written
 from analysis.report.page import Criterion
-from analysis.verification.boards import outcome
+from analysis.sweeps.measures import outcome
 from analysis.verification.nominal import NominalRun
 from analysis.verification.yields import Yield
 
@@ -46,35 +46,28 @@ def told(row: Mapping[str, float]) -> str:
 def nominal_criteria(design: Design, nominal: NominalRun) -> list[Criterion]:
     """What is asked of the nominal design: the task, always, and the criteria."""
     wanted, row = design.criteria, outcome(nominal)
-    criteria = [Criterion("learned", "the task", told(row), nominal.success, "nominal")]
-    if wanted.margin_min is not None:
-        criteria.append(
-            Criterion("margin_min", f"at least {wanted.margin_min:g}", f"{row['quality']:.3f}",
-                   row["quality"] >= wanted.margin_min, "nominal")
-        )  # fmt: skip
-    if wanted.separation_min is not None:
-        criteria.append(
-            Criterion("separation_min", f"at least {written(wanted.separation_min, 'A')}",
-                   written(row["separation"], "A", 3), row["separation"] >= wanted.separation_min, "nominal")
-        )  # fmt: skip
-    if wanted.attempts_max is not None:
-        criteria.append(
-            Criterion("attempts_max", f"at most {wanted.attempts_max}", str(row["attempts"]),
-                   row["attempts"] <= wanted.attempts_max, "nominal")
-        )  # fmt: skip
-    where = "nominal, median along the path"
+    quality, separation, attempts = (row[name] for name in ("quality", "separation", "attempts"))
     cosine = float(np.median(nominal.check.cosines))
     error = float(np.median([one.relative_error for one in nominal.check.comparisons]))
-    if wanted.gradient_cosine_min is not None:
+    path = "nominal, median along the path"
+    criteria = [Criterion("learned", "the task", told(row), nominal.success, "nominal")]
+    if (least := wanted.margin_min) is not None:
+        criteria.append(Criterion("margin_min", f"at least {least:g}", f"{quality:.3f}", quality >= least, "nominal"))
+    if (least := wanted.separation_min) is not None:
+        found = written(separation, "A", 3)
         criteria.append(
-            Criterion("gradient_cosine_min", f"at least {wanted.gradient_cosine_min:g}", f"{cosine:.4f}",
-                   cosine >= wanted.gradient_cosine_min, where)
-        )  # fmt: skip
-    if wanted.gradient_error_max is not None:
+            Criterion("separation_min", f"at least {written(least, 'A')}", found, separation >= least, "nominal")
+        )
+    if (most := wanted.attempts_max) is not None:
+        criteria.append(Criterion("attempts_max", f"at most {most}", str(attempts), attempts <= most, "nominal"))
+    if (least := wanted.gradient_cosine_min) is not None:
+        criteria.append(Criterion("gradient_cosine_min", f"at least {least:g}", f"{cosine:.4f}", cosine >= least, path))
+    if (largest := wanted.gradient_error_max) is not None:
         criteria.append(
-            Criterion("gradient_error_max", f"at most {100 * wanted.gradient_error_max:g} %", f"{100 * error:.2g} %",
-                   error <= wanted.gradient_error_max, where)
-        )  # fmt: skip
+            Criterion(
+                "gradient_error_max", f"at most {100 * largest:g} %", f"{100 * error:.2g} %", error <= largest, path
+            )
+        )
     return criteria
 
 

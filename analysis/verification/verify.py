@@ -23,10 +23,10 @@ from analysis.gradients.path_check import PathCheck, check_path
 from analysis.report.page import Criterion
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.cluster import open_cluster
+from analysis.sweeps.measures import OUTCOME
 from analysis.sweeps.runner import Sweep, run_sweep
 from analysis.sweeps.store import Variable, difference, read_store
 from analysis.verification.boards import (
-    OUTCOME,
     CornerMeasure,
     SampleMeasure,
     corners,

@@ -22,7 +22,6 @@ from analysis.report.sections import (
     gradient_section,
     learning_section,
     loop_section,
-    parameter_section,
     reproduction_section,
     sweep_section,
     truth_table_section,
@@ -77,7 +76,7 @@ def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
             failures=[["7", "0.39"]], failure_columns=["sample", "margin"],
         ),
         loop_section(loop),
-        parameter_section({"Dither": {"amplitude": "10 mV"}, "Nothing": {}}),
+        Section("Parameters", [Table(["parameter", "value"], [["amplitude", "10 mV"]], "Dither")]),
         reproduction_section(["inmateria verify design.toml"], {"inmateria": "0.1.0"}),
         Section("Absent", []),
     ]  # fmt: skip

@@ -91,14 +91,6 @@ def test_macro_front_end(engine):
     assert np.linalg.norm(deviation - check.budget.systematic) < 0.02 * np.linalg.norm(deviation)
 
 
-def test_dataset_is_labelled(engine):
-    data = check_bank(bank(), engine, 0.12).dataset()
-    assert data["systematic"].dims == ("term", "control")
-    assert list(data["control"].values) == ["e1", "e2", "e3"]
-    np.testing.assert_allclose(data["predicted"], data["exact"] + data["systematic"].sum("term"))
-    assert data["measured"].attrs["units"] == "S"
-
-
 def test_bad_banks_are_refused(engine):
     with pytest.raises(InputError, match="voltages_V"):
         bank(voltages_V=np.array([0.1, 0.0, 0.0, 0.0]))
