@@ -24,7 +24,7 @@ from scipy.stats import beta
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, Experiment, HgeSettings, default_bench, learn, search
 from inmateria.errors import ConvergenceError
-from learning.bench.bench import CHIP_INPUTS
+from learning.bench.devices import CHIP_INPUTS
 from learning.homodyne.results import evaluations_to_first
 
 ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after

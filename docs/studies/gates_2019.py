@@ -33,7 +33,7 @@ from dnpu_models.interface.device import follow_path
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
-from learning.bench.bench import CHIP_INPUTS
+from learning.bench.devices import CHIP_INPUTS
 from learning.tasks.task import SEPARATION_MIN_A
 from learning.trace import settled_loss
 

@@ -16,7 +16,7 @@ from analysis.plots import task as task_plots
 from analysis.plots.figure import save
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import Bench, Experiment, HgeSettings, learn, search
-from learning.bench.bench import CHIP_INPUTS, CHIP_INPUTS_OTHER
+from learning.bench.devices import CHIP_INPUTS, CHIP_INPUTS_OTHER
 from learning.tasks.library import READY_MADE, named_task
 
 

@@ -232,7 +232,7 @@ def _layer_facts(
 def _chip(layer: LayerSettings, device: str | None) -> Any:
     from dnpu_models.surrogate.chip import ChipSurrogate
     from learning.bench.devices import DeviceOptions, make_device
-    from learning.samples.data_folder import data_folder
+    from learning.samples.samples import data_folder
 
     if layer.layer != "dnpu":
         if device is not None:

@@ -23,12 +23,6 @@ DEFAULT_DEVICE_SEED = 0
 DEFAULT_PRESET = "tertilt2022"
 DEFAULT_OUTPUT = 0
 DEFAULT_INPUTS = (2, 6)
-INPUT_ORDER = (2, 6, 4, 3, 5, 1, 7)
-"""Which electrodes of the default device become inputs, in this order, where a task has other than two."""
-CHIP_INPUTS = ("e1", "e3")
-"""Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
-CHIP_INPUTS_OTHER = {1: ("e7",), 3: ("e3", "e5", "e7")}
-"""The same for tasks of one and three inputs."""
 SPACING_HZ = 10.0
 
 

@@ -11,15 +11,14 @@ from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from learning.bench.bench import (
-    CHIP_INPUTS,
-    CHIP_INPUTS_OTHER,
-    DEFAULT_DEVICE_SEED,
-    DEFAULT_OUTPUT,
-    DEFAULT_PRESET,
-    INPUT_ORDER,
-)
+from learning.bench.bench import DEFAULT_DEVICE_SEED, DEFAULT_OUTPUT, DEFAULT_PRESET
 
+INPUT_ORDER = (2, 6, 4, 3, 5, 1, 7)
+"""Which electrodes of the default device become inputs, in this order, where a task has other than two."""
+CHIP_INPUTS = ("e1", "e3")
+"""Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
+CHIP_INPUTS_OTHER = {1: ("e7",), 3: ("e3", "e5", "e7")}
+"""The same for tasks of one and three inputs."""
 AnyModel = MeanField | KineticMonteCarlo | ChipSurrogate
 
 

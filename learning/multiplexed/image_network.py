@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.multiplexed.image_kernel import CompiledBatchCost
-from learning.multiplexed.subject import Look
 from learning.pytorch import pytorch
 from learning.samples.images import ImageSet
+from learning.samples.problem import Look
 
 CHANNELS = {"mnist": (16, 32, 32), "fashion-mnist": (16, 32, 32), "cifar-10": (16, 32, 64)}
 _KERNEL = 3

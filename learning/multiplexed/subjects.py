@@ -6,8 +6,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from learning.multiplexed.sigmoid_network import SigmoidNetwork, mean_square, share_right
-from learning.multiplexed.subject import Look
-from learning.samples.problem import Problem
+from learning.samples.problem import Look, Problem
 from learning.samples.samples import SampleSet
 
 

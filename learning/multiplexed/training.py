@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -20,10 +20,12 @@ from inmateria.errors import InputError
 from learning.angles import angle_deg
 from learning.checkpoint_folder import claim
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
-from learning.multiplexed.subject import Subject
 from learning.multiplexed.subjects import SigmoidSubject, layout
 from learning.samples.problem import Problem, fingerprint
 from learning.samples.samples import SampleSet
+
+if TYPE_CHECKING:
+    from learning.multiplexed.image_network import ImageSubject
 
 SOLVED_COST = 0.04
 """Solved: mean squared error over all samples below this, and every sample on its side."""
@@ -84,7 +86,7 @@ class MgdTraining:
         return sorted({round(self.steps * (k + 1) / self.checks) for k in range(self.checks)})
 
 
-def _subject(training: MgdTraining, problem: Problem, seed: int, where: str) -> Subject:
+def _subject(training: MgdTraining, problem: Problem, seed: int, where: str) -> SigmoidSubject | ImageSubject:
     """The network of one run."""
     if isinstance(problem, SampleSet):
         return SigmoidSubject(
@@ -101,7 +103,7 @@ class _Run:
     """One run from one start, with what was seen of it so far."""
 
     training: MgdTraining
-    subject: Subject
+    subject: SigmoidSubject | ImageSubject
     seed: int
 
     def __post_init__(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from circuits.ngspice.engine import Engine
@@ -53,30 +51,15 @@ class CircuitSystem:
         output_noise_V: float = 0.0,
         skip: bool = False,
     ) -> None:
-        def in_ngspice(values: FloatArray) -> FloatArray:
-            answers, self.failed = circuit.respond(values, engines, skip=skip)
-            return answers
-
-        self._prepare(circuit, in_ngspice, limits_V, input_noise_V, output_noise_V)
-
-    def _prepare(
-        self,
-        circuit: WaveformCircuit,
-        answer: Callable[[FloatArray], FloatArray],
-        limits_V: tuple[float, float],
-        input_noise_V: float,
-        output_noise_V: float,
-    ) -> None:
         low, high = limits_V
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise InputError("limits_V", limits_V, "is no range", "give a lowest and a highest voltage")
         for name, value in (("input_noise_V", input_noise_V), ("output_noise_V", output_noise_V)):
             if not (np.isfinite(value) and value >= 0):
                 raise InputError(name, value, "is no standard deviation", "give volts, 0 or more")
-        self.circuit = circuit
+        self.circuit, self._engines, self._skip = circuit, engines, skip
         self.input_limits_V = np.full(circuit.width, float(low)), np.full(circuit.width, float(high))
-        self.failed = []
-        self._answer, self._noise_V = answer, (input_noise_V, output_noise_V)
+        self.failed, self._noise_V = [], (input_noise_V, output_noise_V)
 
     @property
     def inputs(self) -> int:
@@ -101,6 +84,10 @@ class CircuitSystem:
         fed = with_noise(checked_values(self, values), self._noise_V[0], rng)
         return with_noise(self._answer(fed), self._noise_V[1], rng)
 
+    def _answer(self, values: FloatArray) -> FloatArray:
+        answers, self.failed = self.circuit.respond(values, self._engines, skip=self._skip)
+        return answers
+
 
 class RlcSystem(CircuitSystem):
     """The electronic layer: ngspice or the twin answers, the twin knows the exact derivative.
@@ -123,18 +110,11 @@ class RlcSystem(CircuitSystem):
         output_noise_V: float = 0.0,
         skip: bool = False,
     ) -> None:
-        self.board = board
-        if engines is None:
-            self._prepare(board.circuit, board.twin, board.limits_V, input_noise_V, output_noise_V)
-        else:
-            super().__init__(
-                board.circuit,
-                engines,
-                board.limits_V,
-                input_noise_V=input_noise_V,
-                output_noise_V=output_noise_V,
-                skip=skip,
-            )
+        self.board, noise = board, {"input_noise_V": input_noise_V, "output_noise_V": output_noise_V}
+        super().__init__(board.circuit, engines, board.limits_V, **noise, skip=skip)  # type: ignore[arg-type]
+
+    def _answer(self, values: FloatArray) -> FloatArray:
+        return self.board.twin(values) if self._engines is None else super()._answer(values)
 
     def vector_jacobian(self, values: FloatArray, cotangents: FloatArray) -> FloatArray:
         """Exact J' c without noise, (batch, inputs), for cotangents (batch, outputs)."""

@@ -40,14 +40,6 @@ class PhysicalSystem(Protocol):
         """
 
 
-@runtime_checkable
-class DifferentiableSystem(PhysicalSystem, Protocol):
-    """A system whose exact derivatives are known, to compare with."""
-
-    def vector_jacobian(self, values: FloatArray, cotangents: FloatArray) -> FloatArray:
-        """c^T df/dV of the response without noise, (batch, inputs), for cotangents (batch, outputs)."""
-
-
 def checked_values(system: PhysicalSystem, values: Any) -> FloatArray:
     """Values as a table of samples within the system's limits.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 
@@ -59,6 +61,11 @@ class SampleSet:
     def sizes(self) -> tuple[int, ...]:
         """Of the network: inputs, hidden layers, outputs."""
         return (self.inputs.shape[1], *self.hidden, self.targets.shape[1])
+
+
+def data_folder() -> Path:
+    """Where data lies that users bring along: what the environment variable INMATERIA_DATA names, or ../shared/data."""
+    return Path(os.environ.get("INMATERIA_DATA") or "../shared/data")
 
 
 def parity(bits: int) -> SampleSet:

@@ -18,8 +18,7 @@ import numpy as np
 
 from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
-from learning.samples.data_folder import data_folder
-from learning.samples.samples import SampleSet
+from learning.samples.samples import SampleSet, data_folder
 
 VOWELS = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
 FILE = "hillenbrand_vowdata.dat"

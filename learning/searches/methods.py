@@ -8,4 +8,4 @@ METHODS = {
     "spsa": "spsa",
     "evolution": "differential_evolution",
 }
-"""What a user calls a baseline, and its file in this folder, which holds a function of the same name."""
+"""What a user calls a baseline, and its function in `optimisers`."""

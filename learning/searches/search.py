@@ -5,26 +5,21 @@ device evaluation and takes one slot (ramp, waiting, window), for the baselines 
 published noise of one window. A search ends at the first measured setting that is the task learned, by the rule of the
 trainer and with either polarity, or when the budget is used up.
 
-The loss is that of `learning.trace`. A new method is a file beside this one with a function of `Optimiser`'s kind and
-of the file's name, and a line in `methods.METHODS`.
+The loss is that of `learning.trace`. A new method is a function in `optimisers`, and a line in `methods.METHODS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 
 import numpy as np
 
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
+from learning.searches import optimisers
 from learning.searches.meter import Meter, SearchOver, SearchResult, SearchSettings
 from learning.searches.methods import METHODS
 from learning.trace import Trace
-
-Optimiser = Callable[[Meter, np.random.Generator], None]
-"""Asks the meter until that says `SearchOver`."""
 
 
 def search(
@@ -58,12 +53,10 @@ def search(
         raise InputError("method", method, "is no baseline", f"choose one of {', '.join(METHODS)}")
     if device_evaluations < (patterns := len(experiment.task.points)):
         raise InputError("device_evaluations", device_evaluations, f"one setting needs {patterns}", "raise it")
-    name = METHODS[method]
-    optimiser: Optimiser = getattr(import_module(f"learning.searches.{name}"), name)
     draw, noise = rng.spawn(2)
     meter = Meter(experiment, settings or SearchSettings(), device_evaluations, noise)
     with suppress(SearchOver):
-        optimiser(meter, draw)
+        getattr(optimisers, METHODS[method])(meter, draw)
     assert meter.best is not None
     (learned, _), controls, outputs, polarity, score = meter.best
     slot_s = experiment.bench.slot_s

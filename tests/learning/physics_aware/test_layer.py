@@ -12,7 +12,7 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 from learning.physics_aware.device_system import DeviceSystem
 from learning.physics_aware.layout import node_layout, waveform_layout
-from learning.physics_aware.systems import DifferentiableSystem, IdentitySystem
+from learning.physics_aware.systems import IdentitySystem, PhysicalSystem
 
 torch = pytest.importorskip("torch")
 
@@ -118,7 +118,7 @@ def test_model_or_derivative_not_both() -> None:
 
 def test_device_nodes_have_exact_derivatives() -> None:
     system = nodes().perturbed(0.05, seed=1)
-    assert isinstance(system, DifferentiableSystem)
+    assert isinstance(system, PhysicalSystem)
     rng = np.random.default_rng(2)
     low, high = system.input_limits_V
     values = rng.uniform(low + 1e-5, high - 1e-5, (20, system.inputs))

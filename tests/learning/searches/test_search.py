@@ -10,8 +10,8 @@ import pytest
 from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment
-from learning.searches.finite_differences import forward_difference
 from learning.searches.meter import Meter, SearchOver, SearchSettings
+from learning.searches.optimisers import forward_difference
 from learning.searches.search import search
 from learning.tasks.boolean import BooleanTask
 from learning.trace import settled_loss
