@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before numpy or matplotlib is imported by anything: one BLAS thread per xdist worker, and no display.
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -15,6 +16,9 @@ os.environ["MPLBACKEND"] = "Agg"
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from circuits.ngspice.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +42,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the session's cache."""
     if not _is_worker():
         shutil.rmtree(os.environ["INMATERIA_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A running ngspice: its worker takes a second to start, and any run leaves it as it was."""
+    from circuits.ngspice.engine import Engine
+
+    with Engine(timeout_s=120) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

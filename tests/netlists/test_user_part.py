@@ -39,7 +39,7 @@ def library(tmp_path: Path) -> Path:
 WIRED = {"pins": {"a": "X", "b": "y", "out": "w"}, "supplies": {"VCC": 15.0, "vee": -15.0, "gnd": 0.0}}
 
 
-def test_it_does_what_the_user_wrote(library: Path) -> None:
+def test_it_does_what_the_user_wrote(library: Path, engine: Engine) -> None:
     part = user_part(library, load_part("mixer"), **WIRED)
     assert part.level == "user"
     assert part.defaults == load_part("mixer").defaults
@@ -48,12 +48,11 @@ def test_it_does_what_the_user_wrote(library: Path) -> None:
         ["own part", part.text, "Vp p 0 3", "Vq q 0 -4", part.instance("1", nodes, gain=5.0, vscale=10.0),
          part.instance("2", {**nodes, "out": "s"}), "Rr r 0 1k", "Rs s 0 1k", ".op", ".end"]
     )  # fmt: skip
-    with Engine() as engine:
-        found = engine.run(deck)
+    found = engine.run(deck)
     np.testing.assert_allclose([found["r"][0], found["s"][0]], [-6.0, -12.0], rtol=1e-9)
 
 
-def test_a_subcircuit_of_pyspice() -> None:
+def test_a_subcircuit_of_pyspice(engine: Engine) -> None:
     from PySpice.Spice.Netlist import SubCircuit
 
     own = SubCircuit("pole", "in", "out")
@@ -63,8 +62,7 @@ def test_a_subcircuit_of_pyspice() -> None:
     part = user_part(own, load_part("lowpass"), fixed={"tau": 1e-3})
     line = part.instance("1", {"in": "a", "out": "b"}, tau=1e-3)
     deck = "\n".join(["own pole", part.text, "Va a 0 dc 0 ac 1", line, "Rb b 0 1k"])
-    with Engine() as engine:
-        found = engine.run(f"{deck}\n.ac lin 1 159.15494309189535 159.15494309189535\n.end")
+    found = engine.run(f"{deck}\n.ac lin 1 159.15494309189535 159.15494309189535\n.end")
     assert abs(found["b"][0]) == pytest.approx(np.sqrt(0.5), rel=1e-6)
     with pytest.raises(InputError, match=r"tau.*built in"):
         part.instance("1", {"in": "a", "out": "b"}, tau=2e-3)

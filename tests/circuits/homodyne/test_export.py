@@ -73,9 +73,8 @@ def loop() -> HomodyneLoop:
 
 
 @pytest.fixture(scope="module")
-def recorded(loop: HomodyneLoop) -> Transient:
-    with Engine() as engine:
-        return Ngspice(engine).run(loop)
+def recorded(loop: HomodyneLoop, engine: Engine) -> Transient:
+    return Ngspice(engine).run(loop)
 
 
 def ngspice(deck: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -188,16 +187,15 @@ def separation_V(loop: HomodyneLoop, run: Transient) -> float:
     return float(outputs[high].min() - outputs[~high].max())
 
 
-def test_a_network_of_b_sources_is_the_fitted_network(loop: HomodyneLoop, network: TanhNetwork) -> None:
+def test_a_network_of_b_sources_is_the_fitted_network(engine: Engine, network: TanhNetwork) -> None:
     rng = np.random.default_rng(3)
     nodes = [f"n{k}" for k in range(8)]
-    with Engine() as engine:
-        for _ in range(3):
-            volts = rng.uniform(-0.2, 0.3, 8)
-            sources = [f"V{n} {n} 0 {v!r}" for n, v in zip(nodes, volts.tolist(), strict=True)]
-            deck = ["a network", *sources, "Vout out 0 0", network_cards(network, nodes, "out"), ".op", ".end"]
-            found = engine.run("\n".join(deck))
-            assert -found["vout#branch"][0] == pytest.approx(float(network.current(volts)), rel=1e-6, abs=1e-16)
+    for _ in range(3):
+        volts = rng.uniform(-0.2, 0.3, 8)
+        sources = [f"V{n} {n} 0 {v!r}" for n, v in zip(nodes, volts.tolist(), strict=True)]
+        deck = ["a network", *sources, "Vout out 0 0", network_cards(network, nodes, "out"), ".op", ".end"]
+        found = engine.run("\n".join(deck))
+        assert -found["vout#branch"][0] == pytest.approx(float(network.current(volts)), rel=1e-6, abs=1e-16)
 
 
 def test_the_fit_is_as_good_as_it_says(loop: HomodyneLoop, recorded: Transient, network: TanhNetwork) -> None:

@@ -41,7 +41,7 @@ def hot_network() -> DopantNetwork:
     )
 
 
-def test_a_live_trajectory_answers_a_tone_with_the_exact_admittance_and_its_own_noise() -> None:
+def test_a_live_trajectory_answers_a_tone_with_the_exact_admittance_and_its_own_noise(engine: Engine) -> None:
     # Reading of a lock-in over the whole run: its error is normal, of variance S(f)/T in each part (one-sided S); six
     # parts. With the published admittance and spectrum of the same network, nothing is fitted. False alarm 1e-4 each.
     network = hot_network()
@@ -55,8 +55,7 @@ def test_a_live_trajectory_answers_a_tone_with_the_exact_admittance_and_its_own_
         Drive(sines={0: [Sine(amplitude, f)]}),
     )
     deck = f"a tone\nV0 n0 0 sin(0 {amplitude} {f})\nV1 n1 0 0\nV2 n2 0 0\n" + OPTIONS
-    with Engine(timeout_s=120) as engine:
-        run = engine.transient(deck, stop_s=periods / f, max_step_s=h, save=["v(n0)"], cosimulation=coupling)
+    run = engine.transient(deck, stop_s=periods / f, max_step_s=h, save=["v(n0)"], cosimulation=coupling)
     # What the circuit has at a point is the mean over the step that leads there.
     t, current = run.time_s, run.device_A[1:]
     step, middle = np.diff(t), t[:-1] + 0.5 * np.diff(t)
@@ -76,16 +75,14 @@ def test_a_live_trajectory_answers_a_tone_with_the_exact_admittance_and_its_own_
     assert np.all(variance < 1.2 * white.max(axis=0) + np.abs(truth) ** 2 * h)
 
 
-def test_the_same_seed_gives_the_same_transient_and_another_one_another() -> None:
+def test_the_same_seed_gives_the_same_transient_and_another_one_another(engine: Engine) -> None:
     model = KineticMonteCarlo(hot_network())
     runs = []
-    with Engine(timeout_s=60) as engine:
-        for seed in (1, 1, 2):
-            coupling = CoSimulation(model.kernel(np.zeros(3), seed=seed), ["n0", "n1", "n2"], np.zeros(3))
-            deck = "still\nV0 n0 0 0\nV1 n1 0 0\nV2 n2 0 0\n" + OPTIONS
-            runs.append(
-                engine.transient(deck, stop_s=1e-9, max_step_s=1e-11, save=["v(n0)"], cosimulation=coupling).device_A
-            )
+    for seed in (1, 1, 2):
+        coupling = CoSimulation(model.kernel(np.zeros(3), seed=seed), ["n0", "n1", "n2"], np.zeros(3))
+        deck = "still\nV0 n0 0 0\nV1 n1 0 0\nV2 n2 0 0\n" + OPTIONS
+        run = engine.transient(deck, stop_s=1e-9, max_step_s=1e-11, save=["v(n0)"], cosimulation=coupling)
+        runs.append(run.device_A)
     np.testing.assert_array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -50,12 +50,6 @@ def linear_loop(**changes: Any) -> HomodyneLoop:
         "filter_s": 2e-3,
     }
     return HomodyneLoop(**(settings | changes))
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

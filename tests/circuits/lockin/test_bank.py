@@ -7,7 +7,6 @@ import pytest
 
 from analysis.gradients.bank_check import check_bank, predict_bank
 from circuits.lockin.bank import LockInBank
-from circuits.ngspice.engine import Engine
 from circuits.signals.sources import Table
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -18,12 +17,6 @@ from lockin.settings import LockInSettings
 from netlists.reader import load_part
 
 N = 3
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with Engine() as running:
-        yield running
 
 
 def network(seed=0):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,12 +18,6 @@ from netlists.reader import parse_part
 
 TAU, F = 5e-3, 1000.0
 ENBW = {6: 1 / 4, 12: 1 / 8, 18: 3 / 32, 24: 5 / 64}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

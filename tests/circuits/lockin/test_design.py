@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,12 +33,6 @@ EASY = LockInRequirements(
     channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_V=0.05,
     band_Hz=(200.0, 800.0),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 @pytest.mark.parametrize(

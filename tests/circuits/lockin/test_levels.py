@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,12 +25,6 @@ def needs(*parts: tuple[str, str]) -> pytest.MarkDecorator:
 
 
 MACRO = needs(("mixer", "macro"), ("lowpass", "macro"), ("oscillator", "macro"))
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,12 +17,6 @@ from netlists.reader import load_part, parse_part
 
 F = 1000.0
 TAU = 5e-3
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 @pytest.mark.parametrize("slope", [6, 12, 18, 24])

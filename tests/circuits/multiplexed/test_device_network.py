@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +44,6 @@ def loop_of(code: Any, *, norm: float = 0.1, hold: int = 1, **fields: Any) -> Mu
     start = np.append(np.random.default_rng(5).uniform(-0.4, 0.4, 12), [0.1, -0.1, 0.2])
     settings: dict[str, Any] = {"steps": 200, "eta": 0.02, "tau_x": 10, "tau_theta": 40, "tau_hp": 20.0} | fields
     return MultiplexedLoop(network_of(), Perturbation(code, 15, norm, hold, seed=2), INPUTS, TARGETS, start, **settings)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine() as one:
-        yield one
 
 
 @pytest.mark.parametrize("code", ["sine", "random"])

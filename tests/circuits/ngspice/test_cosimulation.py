@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,6 @@ from dnpu_models.interface.device import SteppableKernel
 from inmateria.errors import ConvergenceError, EngineError, InputError, NetlistError
 
 from ...toys import linear_kernel
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 def clock() -> SteppableKernel:

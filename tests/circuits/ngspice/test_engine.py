@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +41,6 @@ from inmateria.errors import (
 
 ROOT = Path(__file__).resolve().parents[3]
 RC = "rc\nV1 a 0 1\nR1 a b 1k\nC1 b 0 1u ic=0\n" + OPTIONS
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 def simple(engine: Engine, folder: Path | None = None) -> Transient:
@@ -473,16 +466,15 @@ def test_a_stopped_worker_is_a_hang_and_the_next_run_is_right(tmp_path: Path) ->
     np.testing.assert_array_equal(after["v(b)"], before["v(b)"])
 
 
-def test_a_failing_progress_callback_does_not_spoil_the_next_run() -> None:
+def test_a_failing_progress_callback_does_not_spoil_the_next_run(engine: Engine) -> None:
     def fail(phase: str, simulated: float, wall: float) -> None:
         if simulated > 0:
             raise ZeroDivisionError
 
-    with Engine() as engine:
-        before = simple(engine)
-        with pytest.raises(ZeroDivisionError):
-            engine.transient(RC, stop_s=10, max_step_s=1e-5, save=["v(b)"], progress=fail)
-        np.testing.assert_array_equal(simple(engine)["v(b)"], before["v(b)"])
+    before = simple(engine)
+    with pytest.raises(ZeroDivisionError):
+        engine.transient(RC, stop_s=10, max_step_s=1e-5, save=["v(b)"], progress=fail)
+    np.testing.assert_array_equal(simple(engine)["v(b)"], before["v(b)"])
 
 
 def memory_kb(pid: int) -> int:
@@ -526,18 +518,17 @@ def test_no_library_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_keeps_the_waveforms_so_far() -> None:
+def test_ctrl_c_keeps_the_waveforms_so_far(engine: Engine) -> None:
     def interrupt(phase: str, simulated: float, wall: float) -> None:
         if simulated > 0:
             raise KeyboardInterrupt
 
-    with Engine() as engine:
-        with pytest.raises(Interrupted) as caught:
-            engine.transient(RC, stop_s=20, max_step_s=1e-5, save=["v(b)"], progress=interrupt)
-        partial = caught.value.partial
-        assert isinstance(partial, Transient)
-        assert not partial.complete
-        whole = simple(engine)
+    with pytest.raises(Interrupted) as caught:
+        engine.transient(RC, stop_s=20, max_step_s=1e-5, save=["v(b)"], progress=interrupt)
+    partial = caught.value.partial
+    assert isinstance(partial, Transient)
+    assert not partial.complete
+    whole = simple(engine)
     n = min(len(partial.time_s), np.sum(whole.time_s < 4.9e-3))  # the last steps of a run are shaped by its end
     assert n > 100
     np.testing.assert_array_equal(partial.time_s[:n], whole.time_s[:n])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,6 @@ from inmateria.errors import (
 GOOD = "t\nV1 a 0 1\nR1 a 0 1k\n.op\n.end"
 PIN3 = ".subckt x a b c\nR1 a b 1\nR2 b c 1\n.ends\n"
 outcomes: Counter[str] = Counter()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=20) as one:
-        yield one
-    print("malformed decks and parameter sets:", sum(outcomes.values()), dict(outcomes))
 
 
 def with_line(line: str) -> str:

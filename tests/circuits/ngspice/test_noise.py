@@ -6,7 +6,6 @@ False-alarm rate of each statistical statement: 1e-5 for a new seed; the seeds a
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -56,12 +55,6 @@ def interval(count: int, tests: int = 1) -> tuple[float, float]:
 def agrees(values: Array, variance: Any, tests: int = 1) -> bool:
     low, high = interval(np.size(values), tests)
     return bool(low < np.mean(np.square(values) / variance) < high)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine(timeout_s=60) as one:
-        yield one
 
 
 # -- a resistor ------------------------------------------------------------------------------------------------------

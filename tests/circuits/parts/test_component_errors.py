@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,12 +23,6 @@ from learning.homodyne.settings import HgeSettings
 from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Engine() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,6 @@ def opened(mode: str, trimmed: dict[str, dict[str, float]] | None = None, level:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    with Engine() as ours:
-        yield ours
-
-
-@pytest.fixture(scope="module")
 def slopes(engine: Engine) -> dict[str, FloatArray]:
     """Slopes of the output, V/V: ideal, with real parts, and with their offsets trimmed away."""
     loops = {

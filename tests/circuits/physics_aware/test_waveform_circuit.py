@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from circuits.ngspice.engine import Engine
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.rlc_layer import RlcLayer
@@ -16,12 +15,6 @@ from netlists.reader import load_part
 
 RC = "R1 in out 1k\nC1 out 0 1n"  # time constant 1 us
 GUARDED = "Bout out 0 V = V(in) > 2.5 ? 1/(V(in)-V(in)) : V(in)\nRload out 0 1k"  # no answer above 2.5 V
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with Engine() as one:
-        yield one
 
 
 def _batch(layer, samples, seed=0):

@@ -74,16 +74,15 @@ def test_impossible_sequences_are_refused(changes: dict[str, object], field: str
     assert caught.value.field == field
 
 
-def test_ngspice_repeats_the_tables() -> None:
+def test_ngspice_repeats_the_tables(engine: Engine) -> None:
     """Over three and a half periods, at all of ngspice's own points; ngspice rounds breakpoints to 1e-9 of a step."""
     tables = {
         "g": XOR.gate_table(), "t": XOR.target_table(), "l": XOR.level_table(0), "m": XOR.level_table(1)
     }  # fmt: skip
     deck = "tables\n" + "\n".join(f"V{n} {n} 0 {table.source()}\nR{n} {n} 0 1k" for n, table in tables.items())
-    with Engine() as engine:
-        run = engine.transient(
-            f"{deck}\n{OPTIONS}", stop_s=3.5 * XOR.period_s, max_step_s=2e-4, save=[f"v({n})" for n in tables]
-        )
+    run = engine.transient(
+        f"{deck}\n{OPTIONS}", stop_s=3.5 * XOR.period_s, max_step_s=2e-4, save=[f"v({n})" for n in tables]
+    )
     assert run.complete
     for name, table in tables.items():
         np.testing.assert_allclose(run[f"v({name})"], table.at(run.time_s), atol=1e-6)

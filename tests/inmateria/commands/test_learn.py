@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 from circuits.homodyne.engines import Twin
+from circuits.ngspice.engine import Engine
 from inmateria.errors import ConvergenceError
 from lockin.error_budget import TERMS
 
@@ -188,14 +189,11 @@ def test_random_controls_follow_the_seed(capsys: pytest.CaptureFixture[str]) -> 
     assert one != other
 
 
-def test_rejected_steps_are_ngspices_own(tmp_path: Path) -> None:
-    from circuits.ngspice.engine import Engine
-
+def test_rejected_steps_are_ngspices_own(tmp_path: Path, engine: Engine) -> None:
     circuit = (
         "stiff\nV1 a 0 PULSE(0 5 1e-4 1n 1n 4e-4 1e-3)\nR1 a b 1k\nD1 b 0 dm\nC1 b 0 1n\n.model dm D(cjo=1p tt=1u)"
     )
-    with Engine() as engine:
-        run = engine.transient(circuit, stop_s=5e-3, max_step_s=1e-4, save=["v(b)"])
+    run = engine.transient(circuit, stop_s=5e-3, max_step_s=1e-4, save=["v(b)"])
     batch = tmp_path / "deck.cir"
     batch.write_text(
         f"{circuit}\n.save v(b)\n.tran 1e-4 5e-3 0 1e-4 uic\n.control\nrun\nrusage accept rejected\n.endc\n.end\n"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from circuits.ngspice.engine import Engine
 from inmateria.errors import ConvergenceError, InputError, Interrupted
 from learning.angles import angle_deg
 from learning.multiplexed.backpropagation import backpropagate
@@ -68,11 +67,10 @@ def test_an_update_after_all_patterns_is_a_step_of_gradient_descent():
     assert found.theta.values[0] == pytest.approx(theta, abs=1e-4)
 
 
-def test_ngspice_goes_the_way_of_the_equations():
+def test_ngspice_goes_the_way_of_the_equations(engine):
     """From the same starts; the compiled descent holds the cost over a step, the circuit does not."""
     training = circuit_training(XOR, {"code": "random", "eta": 1.0, "norm": 0.5, "tau_hp": 20.0, "steps": 400})
-    with Engine() as engine:
-        circuit = train_in_ngspice(training, XOR, 1, engine)
+    circuit = train_in_ngspice(training, XOR, 1, engine)
     compiled = train_many(training, XOR, 1)
     assert np.array_equal(circuit.start, compiled.start)
     moved = float(np.abs(compiled.theta - compiled.start).max())
@@ -81,17 +79,16 @@ def test_ngspice_goes_the_way_of_the_equations():
     assert circuit.cost.values == pytest.approx(compiled.cost.values, abs=5e-3)
 
 
-def test_runs_in_ngspice_that_were_done_are_kept_at_a_stop():
+def test_runs_in_ngspice_that_were_done_are_kept_at_a_stop(engine):
     training = circuit_training(XOR, {"code": "random", "steps": 100})
 
     def stop(seed, step, cost, accuracy):
         if seed == 1:
             raise KeyboardInterrupt
 
-    with Engine() as engine:
-        whole = train_in_ngspice(training, XOR, 1, engine)
-        with pytest.raises(Interrupted) as stopped:
-            train_in_ngspice(training, XOR, 3, engine, progress=stop)
+    whole = train_in_ngspice(training, XOR, 1, engine)
+    with pytest.raises(Interrupted) as stopped:
+        train_in_ngspice(training, XOR, 3, engine, progress=stop)
     xr.testing.assert_equal(stopped.value.partial.drop_vars("wall_s"), whole.drop_vars("wall_s"))
 
 

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-from circuits.ngspice.engine import Engine
 from circuits.physics_aware.rlc_layer import RlcLayer
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.errors import ConvergenceError, InputError
@@ -17,12 +16,6 @@ from learning.physics_aware.systems import IdentitySystem
 from learning.samples.samples import SampleSet
 
 GUARDED = "Bout out 0 V = V(in) > 0.75 ? 1/(V(in)-V(in)) : V(in)\nRload out 0 1k"  # no answer above 0.75 V
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with Engine() as one:
-        yield one
 
 
 def _values(system, count, seed=0):
