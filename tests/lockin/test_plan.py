@@ -16,6 +16,8 @@ from lockin.collisions import collisions
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.rulers import golomb_ruler
 
+from ..refused import refused
+
 
 def brute_products(tones):
     """All integer combinations of tones with at most three factors, up to the overall sign."""
@@ -210,9 +212,8 @@ def test_waveform_spacing_and_scaling():
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(field, arguments):
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         DitherPlan(*arguments)
-    assert caught.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -229,6 +230,5 @@ def test_a_plan_that_makes_no_sense_is_refused(field, arguments):
     ],
 )
 def test_planning_with_arguments_that_make_no_sense_is_refused(field, arguments):
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         plan_frequencies(*arguments)
-    assert caught.value.field == field

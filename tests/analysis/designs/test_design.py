@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
 from netlists.reader import load_part
+
+from ...refused import refused
 
 TOML = """
 name = "mine"
@@ -156,10 +159,8 @@ def test_keys_without_a_value_are_refused(key: str) -> None:
     ],
 )
 def test_wrong_values_are_named(content: dict[str, Any], field: str, told: str) -> None:
-    with pytest.raises(InputError) as raised:
+    with refused(field, re.escape(told)):
         Design.from_values(content)
-    assert raised.value.field == field
-    assert told in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,8 @@ def test_wrong_values_are_named(content: dict[str, Any], field: str, told: str) 
 )
 def test_what_does_not_exist_is_named_when_it_is_built(content: dict[str, Any], field: str) -> None:
     design = Design.from_values(content)
-    with pytest.raises(InputError) as raised:
+    with refused(field):
         design.settings(design.fitted_task(design.bench()))
-    assert raised.value.field == field
 
 
 @pytest.mark.parametrize(("text", "told"), [("a = ", "is no TOML"), (None, "is no file"), (b"\xff", "is no TOML")])

@@ -27,6 +27,7 @@ from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from netlists.reader import load_part
 
+from ...refused import refused
 from ...toys import Linear
 
 Array = NDArray[np.float64]
@@ -430,17 +431,14 @@ TWO = plan_frequencies(2, None, 40.0, amplitude_V=0.01)
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, Any], field: str, words: str) -> None:
-    with pytest.raises(InputError, match=words) as caught:
+    with refused(field, words):
         linear_loop(**changes)
-    assert caught.value.field == field
-    assert "\n" not in str(caught.value)
 
 
 def test_windows_want_whole_cycles_of_every_tone() -> None:
     sequence = linear_loop().sequence
-    with pytest.raises(InputError, match="whole number of cycles") as caught:
+    with refused("window_s", "whole number of cycles"):
         linear_loop(sequence=replace(sequence, window_s=0.0255))
-    assert caught.value.field == "window_s"
     linear_loop(sequence=replace(sequence, window_s=0.05))
 
 
@@ -449,9 +447,8 @@ def test_windows_want_whole_cycles_of_every_tone() -> None:
     [{"polarity": 0.0}, {"polarity": 2.0}, {"transimpedance_ohm": 0.0}, {"level_V": -1.0}, {"level_V": np.nan}],
 )
 def test_impossible_output_stages_are_refused(changes: dict[str, float]) -> None:
-    with pytest.raises(InputError) as caught:
+    with refused(next(iter(changes))):
         OutputStage(**changes)
-    assert caught.value.field == next(iter(changes))
 
 
 def test_output_stage_is_set_by_the_outputs_measured() -> None:
@@ -472,9 +469,8 @@ def test_a_part_takes_the_place_of_the_ideal_one_but_not_in_the_twin(engine: Eng
     assert f" {ideal.subckt}\n" not in netlist.deck(loop)
     run, same = Ngspice(engine).run(loop), Ngspice(engine).run(linear_loop(sequences=1))
     np.testing.assert_allclose(run["v(w0)"][-1], same["v(w0)"][-1], rtol=1e-6)
-    with pytest.raises(InputError, match="have no equation the twin knows") as caught:
+    with refused("parts", "have no equation the twin knows"):
         Twin().run(loop)
-    assert caught.value.field == "parts"
 
 
 def test_terminals_that_are_not_trained_stand_at_their_fixed_voltage(engine: Engine) -> None:
@@ -555,9 +551,8 @@ def test_other_losses_are_descended_in_both_engines(engine: Engine, loss: str) -
 
 
 def test_a_hinge_wants_two_classes_and_losses_have_names() -> None:
-    with pytest.raises(InputError, match="on neither side") as caught:
+    with refused("loss", "on neither side"):
         linear_loop(loss="hinge", sequence=replace(linear_loop().sequence, targets_V=(0.0, 0.05)))
-    assert caught.value.field == "loss"
     with pytest.raises(InputError, match="choose from squared, absolute, hinge"):
         linear_loop(loss="cubic")
 
@@ -596,12 +591,10 @@ def test_the_device_stands_behind_its_leads(learning: HomodyneLoop, engine: Engi
 
 def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: HomodyneLoop, engine: Engine) -> None:
     long = load_part("device_leads").with_defaults("long", r=1e7)
-    with pytest.raises(InputError, match="loop gain") as caught:
+    with refused("source_ohm", "loop gain"):
         Ngspice(engine).run(replace(learning, leads=True, parts={"device_leads": long}))
-    assert caught.value.field == "source_ohm"
-    with pytest.raises(InputError, match="no equation the twin knows") as caught:
+    with refused("leads", "no equation the twin knows"):
         Twin().run(replace(learning, leads=True))
-    assert caught.value.field == "leads"
 
 
 def test_a_device_run_again_is_not_compiled_again() -> None:

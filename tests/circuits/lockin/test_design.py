@@ -29,6 +29,8 @@ from lockin.settings import LockInSettings
 from lockin.theory import stability_margin
 from netlists.reader import parse_part
 
+from ...refused import refused
+
 EASY = LockInRequirements(
     channels=5, settling_s=0.3, gradient_error=0.05, slope=0.8, noise_psd=1e-7, dither_limit_V=0.05,
     band_Hz=(200.0, 800.0),
@@ -249,6 +251,5 @@ def test_a_check_that_takes_forever_is_refused(engine: Engine) -> None:
     ],
 )
 def test_requirements_that_make_no_sense_are_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         replace(EASY, **{field: value})
-    assert caught.value.field == field

@@ -15,6 +15,8 @@ from lockin.demodulate import demodulate, demodulate_trace
 from lockin.settings import LockInSettings
 from netlists.reader import load_part, parse_part
 
+from ...refused import refused
+
 F = 1000.0
 TAU = 5e-3
 
@@ -160,9 +162,8 @@ def test_an_oscillator_makes_the_references(engine: Engine) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_by_name(field: str, change: dict) -> None:
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         lockin_block(**{"settings": LockInSettings(TAU), "frequency_Hz": F, **change})
-    assert caught.value.field == field
 
 
 def test_a_run_of_no_length_is_refused(engine: Engine) -> None:

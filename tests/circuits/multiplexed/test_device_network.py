@@ -23,6 +23,7 @@ from inmateria.errors import InputError
 from learning.multiplexed.descent import MgdSettings, MultiplexedDescent
 from lockin.perturbation import Perturbation
 
+from ...refused import refused
 from ...toys import random_chip
 
 Array = NDArray[np.float64]
@@ -174,9 +175,8 @@ def test_layers_are_wired_in_order() -> None:
     ],
 )
 def test_network_refuses(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(InputError) as error:
+    with refused(field):
         network_of(**fields)
-    assert error.value.field == field
 
 
 def test_wires_and_layers_are_checked() -> None:

@@ -24,6 +24,8 @@ from lockin.perturbation import Perturbation
 from netlists.check import run_deck_file
 from netlists.reader import load_part
 
+from ...refused import refused
+
 Array = NDArray[np.float64]
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])
@@ -85,9 +87,8 @@ def test_network_counts_its_parameters() -> None:
     ],
 )
 def test_network_refuses(settings: dict[str, Any], field: str) -> None:
-    with pytest.raises(InputError) as error:
+    with refused(field):
         SigmoidNetworkCircuit(**settings)
-    assert error.value.field == field
 
 
 # -- the loop's equations ----------------------------------------------------------------------------------------------
@@ -279,9 +280,8 @@ def test_plain_ngspice_runs_the_deck(engine: Engine, code: str, tmp_path: Any) -
 )
 def test_loop_refuses(settings: dict[str, Any], field: str) -> None:
     good = loop_of()
-    with pytest.raises(InputError) as error:
+    with refused(field):
         replace(good, **settings)
-    assert error.value.field == field
 
 
 def test_multiplexed_parts_refuses_an_unknown_name() -> None:

@@ -14,6 +14,8 @@ from dnpu_models.network.geometry import Electrode, Rectangle
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
 
+from ...refused import refused
+
 VOLTS = np.array([0.031, -0.052, 0.207, -0.104])
 FREQUENCIES = np.array([0.0, 1e8, 3e9, 2e10, 1e11, 3e12])
 
@@ -167,9 +169,8 @@ def test_a_small_sine_is_answered_by_the_admittance(device: MeanField, setting: 
     [([0.0], "times_s"), ([0.0, 0.0], "times_s"), ([0.0, np.nan], "times_s"), ([0.0, 1e-9, 2e-9], "voltages")],
 )
 def test_bad_times_are_refused(device: MeanField, times: list[float], field: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         device.transient(times, np.zeros((2, 8)))
-    assert caught.value.field == field
 
 
 def test_other_bad_input_is_refused(device: MeanField) -> None:

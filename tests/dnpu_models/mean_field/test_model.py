@@ -21,6 +21,8 @@ from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 
+from ...refused import refused
+
 Array = NDArray[np.float64]
 BOUND_A = 0.5e-9  # at equal voltages; the largest of seeds 0-9 is 0.33 nA (seed 9), the least 0.026 nA
 
@@ -316,10 +318,8 @@ def test_settings_are_broadcast(models: list[MeanField]) -> None:
 )
 def test_bad_voltages_are_refused(models: list[MeanField], volts: Any, field: str) -> None:
     for method in (models[0].solve, models[0].currents, models[0].conductances, models[0].kernel):
-        with pytest.raises(InputError) as caught:
+        with refused(field):
             method(volts)  # type: ignore[operator]
-        assert caught.value.field == field
-        assert "\n" not in str(caught.value)
 
 
 def test_other_bad_input_is_refused(models: list[MeanField]) -> None:
@@ -331,10 +331,8 @@ def test_other_bad_input_is_refused(models: list[MeanField]) -> None:
     one_wrong = np.full(models[0].network.n_sites, 0.5)
     one_wrong[3] = np.nan
     for start, field in ((np.nan, "start"), ("text", "start"), ([[0.5], []], "start"), (one_wrong, "start[3]")):
-        with pytest.raises(InputError, match="finite occupations are required") as caught:
+        with refused(field, "finite occupations are required"):
             models[0].solve(np.zeros(8), start=start)  # type: ignore[arg-type]
-        assert caught.value.field == field
-        assert "\n" not in str(caught.value)
     models[0].currents([1.0] + [0.0] * 7)  # the limit itself is allowed
 
 

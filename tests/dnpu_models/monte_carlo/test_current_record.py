@@ -21,6 +21,7 @@ from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import InputError
 
+from ...refused import refused
 from ..small_networks import chain, small_network
 from ..written_out import reference_rates
 
@@ -240,9 +241,8 @@ def test_fano_factor_of_one_site_is_the_closed_form() -> None:
 def test_bad_records_are_refused(changes: dict[str, Any], field: str) -> None:
     model = KineticMonteCarlo(DopantNetwork.random(seed=2, acceptors=12))
     arguments = {"voltages": np.zeros(8), "seed": 0, "step_s": 1e-11, "steps": 10} | changes
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         model.record(**cast(Any, arguments))
-    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("windows", [0, 1, 26])

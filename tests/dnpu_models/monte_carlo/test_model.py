@@ -26,6 +26,7 @@ from dnpu_models.network.geometry import Disc, Electrode
 from dnpu_models.network.network import DopantNetwork
 from inmateria.errors import ConvergenceError, InputError
 
+from ...refused import refused
 from ..small_networks import SIDE, small_network
 from ..written_out import reference_rates
 
@@ -357,9 +358,8 @@ def test_progress_counts_hops() -> None:
 def test_input_errors_name_the_field(field: str, arguments: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"voltages": np.zeros(3), "seed": 1, "hops": 1000}
     settings |= arguments
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         KineticMonteCarlo(small_network(3, 1)).estimate(settings.pop("voltages"), **settings)
-    assert caught.value.field == field
 
 
 def test_a_trajectory_is_followed_further_and_further() -> None:
@@ -370,9 +370,8 @@ def test_a_trajectory_is_followed_further_and_further() -> None:
     np.testing.assert_array_equal(one.occupied, two.occupied)
     np.testing.assert_array_equal(parts[0].charge + parts[1].charge, whole.charge)
     assert parts[0].time + parts[1].time == pytest.approx(whole.time, rel=1e-12)
-    with pytest.raises(InputError) as caught:
+    with refused("voltages"):
         model.trajectory(np.zeros((2, 3)), seed=1)
-    assert caught.value.field == "voltages"
     with pytest.raises(InputError, match="choose graph, rows or direct"):
         model.trajectory(volts, seed=1, method="fast")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at most 64 sites"):

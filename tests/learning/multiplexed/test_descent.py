@@ -15,6 +15,8 @@ from learning.multiplexed.sigmoid_network import SigmoidNetwork
 from learning.samples.samples import letters, parity
 from lockin.perturbation import CODES
 
+from ...refused import refused
+
 XOR = parity(2)
 NETWORK = SigmoidNetwork(XOR.sizes)
 START = NETWORK.start(np.random.default_rng(0))
@@ -256,17 +258,15 @@ def test_a_cost_that_is_no_number(mode):
     ],
 )
 def test_bad_settings(field, values):
-    with pytest.raises(InputError) as caught:
+    with refused(field):
         MgdSettings(**{"eta": 0.1, **values})
-    assert caught.value.field == field
 
 
 def test_bad_questions():
     with pytest.raises(InputError, match="parameters"):
         MultiplexedDescent(lambda theta, _: 0.0, [], MgdSettings(eta=0.1))
-    with pytest.raises(InputError) as caught:
+    with refused("steps"):
         by_network(MgdSettings(eta=0.1)).run(-1)
-    assert caught.value.field == "steps"
     with pytest.raises(InputError, match="increase"):
         gradient_angles(XOR, [10, 5])
     assert replace(MgdSettings(eta=0.1), code="walsh").high_pass(9) == 32.0
