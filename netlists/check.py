@@ -12,8 +12,6 @@ from inmateria.checks import positive
 from inmateria.errors import EngineError, InputError
 from netlists.reader import load_part
 
-__all__ = ["CheckResult", "run_deck", "run_deck_file"]
-
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
@@ -50,19 +48,12 @@ def run_deck(name: str, level: str = "ideal", *, timeout: float = 60.0) -> Check
     timeout : float, optional
         Longest run, s.
 
-    Returns
-    -------
-    CheckResult
-        Exit code and output.
-
     Raises
     ------
-    InputError
-        If there is no such part or `timeout` is not positive.
+    InputError, EngineError
+        If there is no such part, and as `run_deck_file`.
     NetlistError
         If the part's file is malformed.
-    EngineError
-        If ngspice is missing or does not end in time.
     """
     load_part(name, level)
     with as_file(files("netlists") / level) as folder:
@@ -78,11 +69,6 @@ def run_deck_file(path: Path, *, timeout: float = 60.0) -> CheckResult:
         The deck; ngspice finds what it includes beside it. It runs in an empty folder.
     timeout : float, optional
         Longest run, s.
-
-    Returns
-    -------
-    CheckResult
-        Exit code and output.
 
     Raises
     ------

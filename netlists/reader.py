@@ -20,18 +20,6 @@ from inmateria.errors import InputError, NetlistError
 from inmateria.spelling import did_you_mean
 from netlists.spice_numbers import format_number, parse_number
 
-__all__ = [
-    "Parameter",
-    "Part",
-    "Pin",
-    "available",
-    "format_number",
-    "library",
-    "load_part",
-    "parse_number",
-    "parse_part",
-]
-
 _KEYS = ("part", "level", "summary", "equation", "source")
 _PARAM = re.compile(r"param\s+(\w+)\s*\[([^\]]*)\]\s*=\s*([^\s:]+)\s*:\s*(.+)", re.DOTALL)
 _PIN = re.compile(r"pin\s+(\w+)\s*:\s*(.+)", re.DOTALL)

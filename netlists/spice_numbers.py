@@ -8,8 +8,6 @@ import re
 from inmateria.checks import finite
 from inmateria.errors import InputError
 
-__all__ = ["format_number", "parse_number"]
-
 _SUFFIXES = {
     "t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "mil": 25.4e-6,
     "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
@@ -36,8 +34,10 @@ def format_number(x: float) -> str:
     InputError
         If `x` is not a number or not finite.
 
-    Notes ----- ngspice 39 keeps a subcircuit's parameters to about 16 digits, so the value may change by one
-    unit in the last place on its way into a B source.
+    Notes
+    -----
+    ngspice 39 keeps a subcircuit's parameters to about 16 digits, so the value may change by one unit in the last place
+    on its way into a B source.
     """
     return repr(finite("x", x, "SI units"))
 

@@ -13,8 +13,6 @@ from inmateria.spelling import did_you_mean
 from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
-__all__ = ["user_part"]
-
 _DEFINITIONS = (".model", ".param", ".func", ".global")
 _INCLUDES = (".include", ".inc", ".lib")
 _LARGEST = 4_000_000
@@ -110,12 +108,8 @@ def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Map
     for name in own:
         pin = named.get(name, name)
         if pin not in chosen.pins:
-            raise InputError(
-                f"{chosen.name} pins",
-                list(chosen.pins),
-                f"have no {pin!r} for the {like.name}'s {name!r}",
-                did_you_mean(pin, chosen.pins, f"say pins={{{name!r}: ...}}"),
-            )
+            problem, fix = f"have no {pin!r} for the {like.name}'s {name!r}", f"say pins={{{name!r}: ...}}"
+            raise InputError(f"{chosen.name} pins", list(chosen.pins), problem, did_you_mean(pin, chosen.pins, fix))
         if pin in wiring:
             raise InputError("pins", pin, f"is both {wiring[pin]!r} and {name!r}", "give each its own")
         wiring[pin] = name

@@ -41,6 +41,7 @@ from circuits.homodyne.equations import (
     LoopConstants,
     Tones,
     device_calls,
+    pattern_voltages,
     start_state,
     tones_of,
 )
@@ -50,6 +51,7 @@ from circuits.homodyne.netlist import waveforms
 from circuits.homodyne.readings import AVERAGED
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import is_random
+from inmateria.checks import count
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 
@@ -77,15 +79,11 @@ def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     check_known(loop, "average")
     if loop.loss != "squared":
         raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
-    if points is not None and points < 1:
-        raise InputError("points", points, "must be at least 1", "raise it")
+    if points is not None:
+        count("points", points)
     if is_random(loop.device):
-        raise InputError(
-            "device",
-            type(loop.device).__name__,
-            "is random, and the averaged loop knows no noise",
-            "use another engine",
-        )
+        problem = "is random, and the averaged loop knows no noise"
+        raise InputError("device", type(loop.device).__name__, problem, "use another engine")
     with one_blas_thread():
         return _integrate(loop, points, begin)
 
@@ -96,24 +94,15 @@ def _refuse_change(loop: HomodyneLoop, device: DeviceCalls) -> None:
         return
     moved = compiled.change(device._replace(state=device.state.copy()), loop.start_terminals_V, loop.max_step_s)
     if moved > STILL:
-        raise InputError(
-            "device", type(loop.device).__name__, "changes with time at fixed voltages", "use another engine"
-        )
+        problem = "changes with time at fixed voltages"
+        raise InputError("device", type(loop.device).__name__, problem, "use another engine")
 
 
 def _schedule(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelConstants) -> compiled.Schedule:
     """All windows of a run."""
-    sequence, trained = loop.sequence, list(loop.trained)
-    sequences = loop.sequences + 2 if constants.closed else 1
-    starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(sequences)[:, None]).ravel()
+    sequence = loop.sequence
+    starts = (sequence.windows()[:, 0] + sequence.period_s * np.arange(loop.shown)[:, None]).ravel()
     middles = starts + 0.5 * sequence.window_s
-    levels = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
-    for which, terminal in enumerate(loop.inputs):
-        levels[:, terminal] += np.array(sequence.levels_V)[:, which] - sequence.levels_V[-1][which]
-    if constants.closed:
-        levels[:, trained] -= loop.start_V
-    levels[:, trained] = channels.sum_gain * levels[:, trained] + channels.sum_V
-    levels[:, loop.output] = constants.virtual_ground_V
     return compiled.Schedule(
         starts_s=starts,
         length_s=float(sequence.window_s),
@@ -121,7 +110,7 @@ def _schedule(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelCon
         wait_s=float(sequence.wait_s),
         ramp_s=float(sequence.ramp_s),
         stop_s=float(loop.stop_s),
-        levels_V=levels,
+        levels_V=pattern_voltages(loop, constants, channels),
         targets_V=np.array(sequence.targets_V, dtype=float),
         rates_Hz=loop.learning.at(middles) / sequence.period_s,
         scales=loop.envelope.at(middles),
@@ -138,9 +127,8 @@ def _quadrature(loop: HomodyneLoop, wanted: int | None, many: bool, tones: Tones
     else:
         nodes = loop.window_steps if wanted is None else wanted
         points, vector = 0, np.zeros(0, dtype=np.int64)
-    groups = (
-        (GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG) * sequence.window_s / (loop.filter_poles * loop.filter_s)
-    )
+    least = GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG
+    groups = least * sequence.window_s / (loop.filter_poles * loop.filter_s)
     nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones.omega[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
     return compiled.Quadrature(points, vector, np.sin(angles), np.cos(angles))
@@ -169,12 +157,5 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
         AVERAGED: 1.0,
         "seconds": time.perf_counter() - begin,
     }
-    return Transient(
-        record[0],
-        dict(zip(names, record[1:], strict=False)),
-        np.ascontiguousarray(record[1 + len(names) :].T),
-        True,
-        statistics,
-        (),
-        "",
-    )
+    values, currents = dict(zip(names, record[1:], strict=False)), np.ascontiguousarray(record[1 + len(names) :].T)
+    return Transient(record[0], values, currents, True, statistics, (), "")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from circuits.homodyne.export import head_facts
+from circuits.homodyne.export import VERDICT, head_facts
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import deck, nodes
 from circuits.signals.transient import Transient
@@ -26,7 +26,7 @@ from dnpu_models.surrogate.fit import triangle_path
 from dnpu_models.surrogate.tanh_network import TanhNetwork, fit_tanh
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists.reader import format_number
+from netlists.spice_numbers import format_number
 
 RECORDED = 6000
 AROUND = 6000
@@ -168,10 +168,5 @@ def _control(loop: HomodyneLoop, controls: list[str], recorded: Transient, separ
         "print separation",
         "let missing = abs(time[length(time)-1] - " + f"{loop.stop_s:.12g})",
         f"if (separation gt {separation_V - 0.5 * abs(separation_V):.9g}) and (missing lt 1e-9)",
-        "  echo PASS",
-        "  quit 0",
-        "end",
-        "echo FAIL",
-        "quit 1",
-        ".endc",
+        *VERDICT,
     ]

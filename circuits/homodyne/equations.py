@@ -143,6 +143,19 @@ def start_state(loop: HomodyneLoop) -> LoopState:
     return LoopState(control, np.zeros((loop.filter_poles, n)), np.zeros(n), slow)
 
 
+def pattern_voltages(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelConstants) -> FloatArray:
+    """Terminal voltages without dither, and without what moves of the controls, V, (patterns, terminals)."""
+    sequence, trained = loop.sequence, list(loop.trained)
+    volts = np.tile(loop.start_terminals_V, (sequence.patterns, 1))
+    for which, terminal in enumerate(loop.inputs):
+        volts[:, terminal] += np.array(sequence.levels_V)[:, which] - sequence.levels_V[-1][which]
+    if constants.closed:
+        volts[:, trained] -= loop.start_V
+    volts[:, trained] = channels.sum_gain * volts[:, trained] + channels.sum_V
+    volts[:, loop.output] = constants.virtual_ground_V
+    return volts
+
+
 def integrator_limits(loop: HomodyneLoop) -> tuple[FloatArray, FloatArray]:
     """Rails of the integrators, V, (n,) each: of the controls, or of readings."""
     if loop.mode == "learn":

@@ -38,6 +38,8 @@ POINTS_PER_SOURCE = 5000
 REFINEMENT = 3
 CHECKPOINTS = 8
 TOLERANCE = 0.01
+VERDICT = ("  echo PASS", "  quit 0", "end", "echo FAIL", "quit 1", ".endc")
+"""How a deck that checks itself ends its ``.control``, behind the ``if`` of what it asks."""
 
 
 def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapping[str, Any] | None = None) -> str:
@@ -63,9 +65,8 @@ def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapp
     """
     time = recorded.time_s
     if recorded.device_A.shape != (len(time), len(loop.device.terminals)):
-        raise InputError(
-            "recorded", recorded.device_A.shape, "holds no current for each of the terminals", "give a run of this loop"
-        )
+        problem = "holds no current for each of the terminals"
+        raise InputError("recorded", recorded.device_A.shape, problem, "give a run of this loop")
     if len(time) < 2 or not np.all(np.isfinite(recorded.device_A)):
         raise InputError("recorded", len(time), "time-points are too few, or not finite", "give a longer run")
     terminals = [loop.output]
@@ -78,15 +79,8 @@ def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapp
     step = min(loop.max_step_s, 0.5 * loop.sequence.edge_s)
     kept = apart(time, 0.01 * step)
     points = refined(time[kept])
-    sources = "\n".join(
-        recorded_source(
-            f"Brec{terminal}",
-            nodes(loop)[terminal],
-            points,
-            interpolated(points, time[kept], recorded.device_A[kept, terminal]),
-        )
-        for terminal in terminals
-    )
+    currents = {t: interpolated(points, time[kept], recorded.device_A[kept, t]) for t in terminals}
+    sources = "\n".join(recorded_source(f"Brec{t}", nodes(loop)[t], points, i) for t, i in currents.items())
     stop = float(time[-1])
     outputs = [f"v(m{k}_{loop.filter_poles})" for k in range(loop.dither.n)]
     controls = [f"v(w{k})" for k in range(loop.dither.n)]
@@ -217,10 +211,5 @@ def _control(vectors: list[str], recorded: Transient, stop: float, slot_s: float
         "echo largest deviation from the recorded run, relative:",
         "print worst",
         f"if (worst lt {TOLERANCE:g}) and (abs(time[last] - {stop:.12g}) lt 1e-9)",
-        "  echo PASS",
-        "  quit 0",
-        "end",
-        "echo FAIL",
-        "quit 1",
-        ".endc",
+        *VERDICT,
     ]

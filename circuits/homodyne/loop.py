@@ -39,7 +39,7 @@ from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
 from dnpu_models.interface.device import Steppable
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
 from lockin.theory import stability_limit
@@ -90,9 +90,8 @@ class OutputStage:
     def __post_init__(self) -> None:
         if self.polarity not in (1.0, -1.0):
             raise InputError("polarity", self.polarity, "is no polarity", "give +1 or -1")
-        for name in ("transimpedance_ohm", "level_V"):
-            if not getattr(self, name) > 0:
-                raise InputError(name, getattr(self, name), "must be positive", "change it")
+        positive("transimpedance_ohm", self.transimpedance_ohm, "ohm")
+        positive("level_V", self.level_V, "V")
 
     @property
     def reach_V(self) -> float:
@@ -102,13 +101,9 @@ class OutputStage:
     def measured_at(self, outputs_V: FloatArray) -> OutputStage:
         """The same stage with baseline and gain set as an operator sets them before a run: from v(tia) per pattern."""
         spread = float(np.std(outputs_V))
-        low, high = self.gain_limits
         gain = np.log(self.level_V / max(spread, 1e-12))
-        return replace(
-            self,
-            baseline_V=float(np.mean(outputs_V)),
-            gain_log=float(np.clip(gain, low, high)) if spread else self.gain_log,
-        )
+        gain_log = float(np.clip(gain, *self.gain_limits)) if spread else self.gain_log
+        return replace(self, baseline_V=float(np.mean(outputs_V)), gain_log=gain_log)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,50 +171,38 @@ class HomodyneLoop(LoopOptions):
         if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
             raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
         if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
-            raise InputError(
-                "inputs", self.inputs, f"{self.sequence.inputs} inputs beside the output are required", "change it"
-            )
+            problem = f"{self.sequence.inputs} inputs beside the output are required"
+            raise InputError("inputs", self.inputs, problem, "change it")
         if start.shape != (len(self.trained),) or self.dither.n != len(self.trained):
-            raise InputError(
-                "start_V", start.shape, f"{len(self.trained)} trained terminals need as many values", "check it"
-            )
+            problem = f"{len(self.trained)} trained terminals need as many values"
+            raise InputError("start_V", start.shape, problem, "check it")
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
         _ = self.error_function
+        highest, longest = max(self.dither.frequencies_Hz), self.sequence.window_s
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
-            raise InputError(
-                "max_step_s",
-                self.max_step_s,
-                f"is too coarse for the highest tone of {max(self.dither.frequencies_Hz):g} Hz "
-                f"({self.points_per_cycle:.3g} points a cycle)",
-                f"take at most {1 / (POINTS_PER_CYCLE_MIN * max(self.dither.frequencies_Hz)):.3g} s",
-            )
+            told = f"the highest tone of {highest:g} Hz ({self.points_per_cycle:.3g} points a cycle)"
+            fix = f"take at most {1 / (POINTS_PER_CYCLE_MIN * highest):.3g} s"
+            raise InputError("max_step_s", self.max_step_s, f"is too coarse for {told}", fix)
         low, high = self.control_limits_V
         if np.any(low >= high):
-            raise InputError(
-                "amplitude",
-                max(self.dither.amplitudes_V),
-                f"dither and logic swing leave no room within {self.range_of(int(np.argmax(low - high)))}",
-                "lower the amplitude or the swing",
-            )
+            problem = f"dither and logic swing leave no room within {self.range_of(int(np.argmax(low - high)))}"
+            raise InputError("amplitude", max(self.dither.amplitudes_V), problem, "lower the amplitude or the swing")
         outside = (start < low - 1e-12) | (start > high + 1e-12)
         if np.any(outside):
             k = int(np.nonzero(outside)[0][0])
-            raise InputError(
-                f"start_V[{k}]",
-                float(start[k]),
-                f"leaves no room for dither and logic swing within {self.range_of(k)}",
-                f"stay within {low[k]:.4g} to {high[k]:.4g} V",
-            )
-        self.dither.check(0.5 / self.sequence.window_s)
-        cycles = np.array(self.dither.frequencies_Hz) * self.sequence.window_s
+            problem = f"leaves no room for dither and logic swing within {self.range_of(k)}"
+            raise InputError(f"start_V[{k}]", float(start[k]), problem, f"stay within {low[k]:.4g} to {high[k]:.4g} V")
+        self.dither.check(0.5 / longest)
+        cycles = np.array(self.dither.frequencies_Hz) * longest
         if np.max(np.abs(cycles - np.round(cycles))) > 1e-6:
-            raise InputError(
-                "window_s",
-                self.sequence.window_s,
-                "is no whole number of cycles of every tone, so their references are not orthogonal",
-                "take multiples of the tones' common period",
-            )
+            problem = "is no whole number of cycles of every tone, so their references are not orthogonal"
+            raise InputError("window_s", longest, problem, "take multiples of the tones' common period")
+
+    @property
+    def shown(self) -> int:
+        """How often the sequence is shown: before, while and after learning; once to an opened loop."""
+        return self.sequences + 2 if self.mode == "learn" else 1
 
     @property
     def max_step_s(self) -> float:
@@ -230,7 +213,7 @@ class HomodyneLoop(LoopOptions):
     def stop_s(self) -> float:
         """Length of the transient, s: measuring, learning, measuring; or one sequence and the filters' tail."""
         if self.mode == "learn":
-            return (self.sequences + 2) * self.sequence.period_s
+            return self.shown * self.sequence.period_s
         return self.sequence.period_s + 12 * self.filter_poles * self.filter_s
 
     @cached_property
@@ -319,10 +302,6 @@ class HomodyneLoop(LoopOptions):
         """Scale of the dither over time: off, falling in steps from 1 to `anneal_to`, off."""
         if self.mode != "learn":
             return Table((0.0, self.stop_s), (1.0, 1.0))
-        return self._staircase
-
-    @cached_property
-    def _staircase(self) -> Table:
         period, ramp = self.sequence.period_s, self.sequence.ramp_s
         scales = np.linspace(1.0, self.anneal_to, self.sequences) if self.sequences > 1 else np.ones(1)
         times, values = [0.0], [0.0]
@@ -333,12 +312,10 @@ class HomodyneLoop(LoopOptions):
             before = float(scale)
         return Table(tuple(times), tuple(values))
 
-    @cached_property
+    @property
     def learning(self) -> Table:
-        """Scale of the integrators' rate over time: off, falling with the dither, off."""
-        if self.mode != "learn":
-            return Table((0.0, self.stop_s), (1.0, 1.0))
-        return self._staircase
+        """Scale of the integrators' rate over time: it falls with the dither."""
+        return self.envelope
 
     @cached_property
     def start_terminals_V(self) -> FloatArray:
@@ -370,7 +347,7 @@ class HomodyneLoop(LoopOptions):
         sequence = self.sequence
         half = 0.5 * sequence.edge_s
         corners: list[float] = []
-        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+        for number in range(self.shown):
             for start, stop in sequence.windows(number):
                 slot = start - half - sequence.ramp_s - sequence.wait_s
                 corners += [slot, slot + sequence.ramp_s, start - half, start + half, stop - half, stop + half]
@@ -388,7 +365,7 @@ class HomodyneLoop(LoopOptions):
         half = 0.5 * self.sequence.edge_s
         edge_steps = 2 * int(np.ceil(half / self.max_step_s))
         grids: list[tuple[float, float, int]] = []
-        for number in range(self.sequences + 2 if self.mode == "learn" else 1):
+        for number in range(self.shown):
             for start, stop in self.sequence.windows(number).tolist():
                 grids += [(start - half, start + half, edge_steps), (start, stop, self.window_steps)]
                 grids += [(stop - half, stop + half, edge_steps)]

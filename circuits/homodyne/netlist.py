@@ -15,7 +15,7 @@ from circuits.parts.losses import LOSS_PARTS
 from circuits.signals.sources import Table
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
-from netlists.reader import format_number
+from netlists.spice_numbers import format_number
 
 
 def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:

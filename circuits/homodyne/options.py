@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
 from circuits.choices import LossName
 from circuits.parts.losses import check_loss
+from inmateria.checks import count, positive
 from inmateria.errors import InputError
 from netlists.reader import Part
 
@@ -58,16 +57,11 @@ class LoopOptions:
     component_errors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "step_V"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(name, value, "must be positive", "change it")
-        if self.sequences < 1:
-            raise InputError("sequences", self.sequences, "must be at least 1", "raise it")
+        for name, unit in {"learning_rate": "V per (V/V)", "step_V": "V", "multiplier_V": "V"}.items():
+            positive(name, getattr(self, name), unit)
+        count("sequences", self.sequences)
         if not 0 < self.anneal_to <= 1:
             raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
-        if not (0 < self.multiplier_V < np.inf):
-            raise InputError("multiplier_V", self.multiplier_V, "is no positive voltage", "give volts, e.g. 10")
         check_loss(self.loss)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.signals.transient import Transient
+from circuits.signals.transient import Transient, mean_between
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin.demodulate import gradient as demodulated
@@ -25,10 +25,7 @@ def window_means(loop: HomodyneLoop, time_s: FloatArray, signal: FloatArray, seq
     means = np.full(loop.sequence.patterns, np.nan)
     for p, (start, stop) in enumerate(loop.sequence.windows(sequence)):
         if len(time_s) and time_s[-1] >= stop:
-            inside = (time_s > start) & (time_s < stop)
-            t = np.concatenate([[start], time_s[inside], [stop]])
-            v = np.interp(t, time_s, signal)
-            means[p] = np.trapezoid(v, t) / (stop - start)
+            means[p] = mean_between(time_s, signal, start, stop)
     return means
 
 
@@ -59,9 +56,8 @@ def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
         If the run is one of the averaged loop: v(tia) is its mean over the dither there, without any tone.
     """
     if AVERAGED in run.statistics:
-        raise InputError(
-            "run", "averaged", "has no tones in v(tia) to demodulate", "use `gradient`, or a run of ngspice or twin"
-        )
+        fix = "use `gradient`, or a run of ngspice or twin"
+        raise InputError("run", "averaged", "has no tones in v(tia) to demodulate", fix)
     start, stop = loop.sequence.windows()[-1]
     signal = run["v(tia)"] - run["v(baseline)"]
     inside = (run.time_s >= start - 2 * loop.max_step_s) & (run.time_s < stop * (1 - 1e-12))

@@ -31,6 +31,7 @@ from circuits.homodyne.equations import (
     ask,
     device_calls,
     limited,
+    pattern_voltages,
     pole_words,
     start_state,
     tones_of,
@@ -397,24 +398,10 @@ def _gaps(loop: HomodyneLoop, now: float, start: float, previous: float, rate: f
     return [(b - a if b - a > 1e-9 * sequence.edge_s else 0.0, first, last) for a, b, first, last in parts]
 
 
-def _signals(loop: HomodyneLoop, pattern: int, constants: LoopConstants, channels: ChannelConstants) -> FloatArray:
-    """`Window.signals` while a pattern stands at the inputs."""
-    sequence, trained = loop.sequence, list(loop.trained)
-    signals = loop.start_terminals_V.copy()
-    for which, terminal in enumerate(loop.inputs):
-        signals[terminal] += sequence.levels_V[pattern][which] - sequence.level_table(which).values[0]
-    if constants.closed:
-        signals[trained] -= loop.start_V
-    signals[trained] = channels.sum_gain * signals[trained] + channels.sum_V
-    signals[loop.output] = constants.virtual_ground_V
-    return signals
-
-
 def _windows(loop: HomodyneLoop, idle: bool, constants: LoopConstants, channels: ChannelConstants) -> Windows:
     """All windows of a run; `idle` where the device has to be moved on between them."""
     sequence, half = loop.sequence, 0.5 * loop.sequence.edge_s
-    sequences = loop.sequences + 2 if constants.closed else 1
-    spans = [tuple(map(float, span)) for number in range(sequences) for span in sequence.windows(number)]
+    spans = [tuple(map(float, span)) for number in range(loop.shown) for span in sequence.windows(number)]
     middles = np.array([0.5 * (start + stop) for start, stop in spans])
     rates = loop.learning.at(middles) / sequence.period_s
     gaps, idles = [], []
@@ -430,7 +417,7 @@ def _windows(loop: HomodyneLoop, idle: bool, constants: LoopConstants, channels:
         half_s=half,
         steps=loop.window_steps,
         targets_V=np.array(sequence.targets_V, dtype=float),
-        signals_V=np.stack([_signals(loop, p, constants, channels) for p in range(sequence.patterns)]),
+        signals_V=pattern_voltages(loop, constants, channels),
         rates_Hz=rates,
         amplitudes_V=channels.amplitude_V * loop.envelope.at(middles)[:, None],
         gaps=np.array(gaps),
@@ -456,15 +443,9 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
 
     def result(rows: FloatArray, complete: bool) -> Transient:
         statistics = {"points": float(len(rows)), "evaluations": float(len(rows) - complete), "rejected": 0.0}
-        return Transient(
-            rows[:, 0].copy(),
-            {name: rows[:, 1 + k].copy() for k, name in enumerate(names)},
-            rows[:, 1 + len(names) :].copy(),
-            complete,
-            {**statistics, "seconds": time.perf_counter() - begin},
-            (),
-            "",
-        )
+        statistics["seconds"] = time.perf_counter() - begin
+        values = {name: rows[:, 1 + k].copy() for k, name in enumerate(names)}
+        return Transient(rows[:, 0].copy(), values, rows[:, 1 + len(names) :].copy(), complete, statistics, (), "")
 
     together = max(1, _CALL_POINTS // windows.steps)
     try:

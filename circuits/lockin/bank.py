@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from circuits.lockin.netlist import LockInBlock, lockin_block
+from circuits.lockin.netlist import LockInBlock, channel_blocks
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.preamble import preamble
@@ -27,7 +27,8 @@ from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
-from netlists.reader import Part, available, format_number, load_part
+from netlists.reader import Part, available, load_part
+from netlists.spice_numbers import format_number
 
 POINTS_PER_CYCLE = 24
 _REFERENCES = 8
@@ -126,19 +127,7 @@ class LockInBank:
     @property
     def blocks(self) -> tuple[LockInBlock, ...]:
         """The lock-ins, one a tone."""
-        plan = self.dither
-        return tuple(
-            lockin_block(
-                self.settings,
-                f,
-                self.level,
-                reference_phase=phase,
-                name=f"channel{k}",
-                gain=self.gain,
-                parts=self.parts,
-            )
-            for k, (f, phase) in enumerate(zip(plan.frequencies_Hz, plan.phases_rad, strict=True))
-        )
+        return channel_blocks(self.settings, self.dither, self.level, self.gain, self.parts)
 
     @property
     def settings_as_built(self) -> LockInSettings:
@@ -171,8 +160,7 @@ class LockInBank:
 
     def _preamble(self) -> str:
         block = self.blocks[0]
-        used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
-        return preamble(used)
+        return preamble([*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)])
 
     def deck(self, duration_s: float) -> str:
         """The netlist of a run, without the device: its terminals are ``el0``, ``el1`` ... and ``electrode``."""

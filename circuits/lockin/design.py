@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaincc
 
-from circuits.lockin.netlist import LockInBlock, lockin_block
+from circuits.lockin.netlist import LockInBlock, channel_blocks
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.preamble import preamble
 from inmateria.checks import FloatArray, count, not_negative, positive
@@ -35,7 +35,8 @@ from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import floor_digits, gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
-from netlists.reader import Part, format_number, load_part
+from netlists.reader import Part, load_part
+from netlists.spice_numbers import format_number
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
 """Preferred values per decade, IEC 60063: capacitors."""
@@ -114,27 +115,18 @@ class LockInRequirements:
 
     def __post_init__(self) -> None:
         count("channels", self.channels)
-        for name, value, unit in (
-            ("settling_s", self.settling_s, "s"),
-            ("gradient_error", self.gradient_error, "1 (a ratio)"),
-            ("slope", self.slope, "unit/V"),
-            ("dither_limit_V", self.dither_limit_V, "V"),
-            ("curvature", 1.0 if self.curvature is None else self.curvature, "unit/V^2"),
-        ):
-            positive(name, value, unit)
+        units = {"settling_s": "s", "gradient_error": "1 (a ratio)", "slope": "unit/V", "dither_limit_V": "V"}
+        for name, unit in units.items():
+            positive(name, getattr(self, name), unit)
+        if self.curvature is not None:
+            positive("curvature", self.curvature, "unit/V^2")
         if self.gradient_error >= 1.0:
             raise InputError("gradient_error", self.gradient_error, "is no error but a guess", "give a ratio below 1")
         if not self.nonlinearity_V > 0.0:
             raise InputError("nonlinearity_V", self.nonlinearity_V, "is not positive", "give it in V, or leave it out")
-        for name, value, unit in (
-            ("noise_psd", self.noise_psd, "unit^2/Hz"),
-            ("neighbour", self.neighbour, "1 (a ratio)"),
-            ("background", self.background, "unit"),
-            ("mixer_offset_V", self.mixer_offset_V, "V"),
-            ("pole_offset_V", self.pole_offset_V, "V"),
-            ("feedthrough", self.feedthrough, "V/V"),
-        ):
-            not_negative(name, value, unit)
+        units = {"noise_psd": "unit^2/Hz", "neighbour": "1 (a ratio)", "background": "unit", "feedthrough": "V/V"}
+        for name, unit in {**units, "mixer_offset_V": "V", "pole_offset_V": "V"}.items():
+            not_negative(name, getattr(self, name), unit)
         if self.band_Hz is not None:
             low, high = self.band_Hz
             if not (math.isfinite(high) and 0.0 <= low < high):
@@ -270,12 +262,7 @@ class LockInDesign:
 
     def blocks(self, level: str = "ideal", parts: Sequence[Part] = ()) -> tuple[LockInBlock, ...]:
         """The channels as netlists, named ``channel0`` and so on."""
-        return tuple(
-            lockin_block(
-                self.settings, f, level, reference_phase=phase, name=f"channel{k}", gain=self.gain, parts=parts
-            )
-            for k, (f, phase) in enumerate(zip(self.dither.frequencies_Hz, self.dither.phases_rad, strict=True))
-        )
+        return channel_blocks(self.settings, self.dither, level, self.gain, parts)
 
 
 def design_lockin(requirements: LockInRequirements) -> LockInDesign:
@@ -463,27 +450,28 @@ def _best_filter(need: LockInRequirements, tones: tuple[float, ...]) -> _Found:
 
 def _relaxed(need: LockInRequirements, factor: float) -> dict[str, LockInRequirements]:
     """Each requirement in turn made easier by a factor; those that ask for nothing are left out."""
-    easier: dict[str, dict[str, Any]] = {
-        "settling_s": {"settling_s": need.settling_s * factor},
-        "gradient_error": {"gradient_error": min(need.gradient_error * factor, 0.999)},
-        "dither_limit_V": {"dither_limit_V": need.dither_limit_V * factor},
+    easier: dict[str, Any] = {
+        "settling_s": need.settling_s * factor,
+        "gradient_error": min(need.gradient_error * factor, 0.999),
+        "dither_limit_V": need.dither_limit_V * factor,
     }
     if need.noise_psd > 0.0:
-        easier["noise_psd"] = {"noise_psd": need.noise_psd / factor}
+        easier["noise_psd"] = need.noise_psd / factor
     if math.isfinite(need.nonlinearity_V):
-        easier["nonlinearity_V"] = {"nonlinearity_V": need.nonlinearity_V * factor}
-    for name, value in (("mixer_offset_V", need.mixer_offset_V), ("feedthrough", need.feedthrough * need.background)):
-        if value > 0.0:
-            easier[name] = {name: (need.mixer_offset_V if name == "mixer_offset_V" else need.feedthrough) / factor}
+        easier["nonlinearity_V"] = need.nonlinearity_V * factor
+    if need.mixer_offset_V > 0.0:
+        easier["mixer_offset_V"] = need.mixer_offset_V / factor
+    if need.feedthrough * need.background > 0.0:
+        easier["feedthrough"] = need.feedthrough / factor
     if need.background > 0.0:
-        easier["background"] = {"background": need.background / factor}
-    if need.neighbour > 0.0 and need.channels > 1:
-        easier["neighbour"] = {"neighbour": need.neighbour / factor}
+        easier["background"] = need.background / factor
     if need.channels > 1:
-        easier["channels"] = {"channels": max(1, math.floor(need.channels / factor))}
+        if need.neighbour > 0.0:
+            easier["neighbour"] = need.neighbour / factor
+        easier["channels"] = max(1, math.floor(need.channels / factor))
     if need.band_Hz is not None:
-        easier["band_Hz"] = {"band_Hz": (need.band_Hz[0], need.band_Hz[1] * factor)}
-    return {name: replace(need, **change) for name, change in easier.items()}
+        easier["band_Hz"] = (need.band_Hz[0], need.band_Hz[1] * factor)
+    return {name: replace(need, **{name: value}) for name, value in easier.items()}
 
 
 def _refusal(need: LockInRequirements, found: _Found) -> InputError:
@@ -515,32 +503,12 @@ def _refusal(need: LockInRequirements, found: _Found) -> InputError:
     }
     worst = max(shares, key=lambda name: shares[name])
     if not enough:
-        return InputError(worst, _value(need, worst), f"collides with gradient_error: {told}", "relax several at once")
+        return InputError(worst, getattr(need, worst), f"collides with gradient_error: {told}", "relax several at once")
     first = enough[0][1]
     second = enough[1][1] if len(enough) > 1 else "gradient_error" if first != "gradient_error" else worst
-    ways = [f"{name} = {_shown(_value(_relaxed(need, factor)[name], name))}" for factor, name in enough[:2]]
-    return InputError(
-        first,
-        _value(need, first),
-        f"collides with {second} = {_shown(_value(need, second))}: {told}",
-        f"take {' or '.join(ways)}",
-    )
-
-
-def _value(need: LockInRequirements, name: str) -> Any:
-    return {
-        "channels": need.channels,
-        "settling_s": need.settling_s,
-        "gradient_error": need.gradient_error,
-        "dither_limit_V": need.dither_limit_V,
-        "noise_psd": need.noise_psd,
-        "nonlinearity_V": need.nonlinearity_V,
-        "background": need.background,
-        "mixer_offset_V": need.mixer_offset_V,
-        "feedthrough": need.feedthrough,
-        "neighbour": need.neighbour,
-        "band_Hz": need.band_Hz,
-    }[name]
+    ways = [f"{name} = {_shown(getattr(_relaxed(need, factor)[name], name))}" for factor, name in enough[:2]]
+    problem = f"collides with {second} = {_shown(getattr(need, second))}: {told}"
+    return InputError(first, getattr(need, first), problem, f"take {' or '.join(ways)}")
 
 
 def _shown(value: Any) -> str:

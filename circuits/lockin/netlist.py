@@ -28,6 +28,7 @@ from circuits.parts.preamble import preamble
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray, finite, positive
 from inmateria.errors import InputError
+from lockin.plan import DitherPlan
 from lockin.settings import LockInReading, LockInSettings
 from lockin.theory import settled_fraction, settling_time
 from netlists.reader import Part, available, load_part
@@ -71,12 +72,8 @@ class LockInBlock:
     replaced: Mapping[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for what, value, unit in (
-            ("frequency_Hz", self.frequency_Hz, "Hz"),
-            ("gain", self.gain, "V/V"),
-            ("reference_V", self.reference_V, "V"),
-        ):
-            positive(what, value, unit)
+        for what, unit in {"frequency_Hz": "Hz", "gain": "V/V", "reference_V": "V"}.items():
+            positive(what, getattr(self, what), unit)
         finite("reference_phase", self.reference_phase, "rad")
         if self.settings.window != "rc":
             raise InputError("window", self.settings.window, "has no netlist", "take 'rc', or demodulate the record")
@@ -313,6 +310,16 @@ def lockin_block(
     replaced = {part.name: part for part in parts}
     return LockInBlock(
         settings, float(frequency_Hz), level, reference_phase, name, float(gain), float(reference_V), replaced
+    )
+
+
+def channel_blocks(
+    settings: LockInSettings, plan: DitherPlan, level: str, gain: float, parts: Sequence[Part]
+) -> tuple[LockInBlock, ...]:
+    """Lock-ins with the same settings, one a tone of a plan, named ``channel0`` and so on; errors as `lockin_block`."""
+    return tuple(
+        lockin_block(settings, f, level, reference_phase=phase, name=f"channel{k}", gain=gain, parts=parts)
+        for k, (f, phase) in enumerate(zip(plan.frequencies_Hz, plan.phases_rad, strict=True))
     )
 
 

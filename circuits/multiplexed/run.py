@@ -11,7 +11,7 @@ import numpy as np
 from circuits.multiplexed import netlist
 from circuits.multiplexed.loop import MultiplexedLoop
 from circuits.ngspice.engine import Engine, Progress
-from circuits.signals.transient import Transient
+from circuits.signals.transient import Transient, mean_between
 from inmateria.checks import FloatArray
 
 OPENING = 0.5
@@ -60,12 +60,9 @@ class MultiplexedRun:
         heard = math.floor(float(self.time_s[-1]) / sequence.slot_s * (1 + 1e-12))
         for sample in range(max(heard - sequence.patterns, 0), heard):
             start = sample * sequence.slot_s + loop.blank * loop.step_s
-            stop = start + sequence.window_s
-            inside = (self.time_s > start) & (self.time_s < stop)
-            t = np.concatenate([[start], self.time_s[inside], [stop]])
-            for o, output in enumerate(self.outputs.T):
-                v = np.interp(t, self.time_s, output)
-                found[sample % sequence.patterns, o] = np.trapezoid(v, t) / (stop - start)
+            found[sample % sequence.patterns] = [
+                mean_between(self.time_s, output, start, start + sequence.window_s) for output in self.outputs.T
+            ]
         return found
 
     def solved(self, within: float = OPENING) -> bool:

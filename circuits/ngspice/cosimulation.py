@@ -11,10 +11,12 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numba.core.serialize import dumps as numba_dumps
 
-from circuits.signals.sources import Drive, _reference
+from circuits.signals.sources import Drive
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -55,20 +57,12 @@ class CoSimulation:
     def __post_init__(self) -> None:
         count = len(self.nodes)
         if len(self.start_V) != count or self.kernel.conductances_S.shape != (count, count):
-            raise InputError(
-                "nodes",
-                list(self.nodes),
-                f"{self.kernel.conductances_S.shape[0]} terminals want a node each",
-                "check it",
-            )
+            problem = f"{self.kernel.conductances_S.shape[0]} terminals want a node each"
+            raise InputError("nodes", list(self.nodes), problem, "check it")
         gain = self.loop_gain
         if not gain <= LOOP_GAIN_LIMIT:
-            raise InputError(
-                "source_ohm",
-                self.source_ohm,
-                f"the loop gain G R is {gain:.3g}, above {LOOP_GAIN_LIMIT}: explicit feedback would be unstable",
-                "drive the device from a lower resistance",
-            )
+            problem = f"the loop gain G R is {gain:.3g}, above {LOOP_GAIN_LIMIT}: explicit feedback would be unstable"
+            raise InputError("source_ohm", self.source_ohm, problem, "drive the device from a lower resistance")
 
     @property
     def loop_gain(self) -> float:
@@ -93,3 +87,12 @@ class CoSimulation:
         description = {"evaluate": _reference(self.kernel.evaluate), "advance": _reference(self.kernel.advance)}
         description["c_functions"] = self.kernel.c_functions
         (folder / "device.pickle").write_bytes(pickle.dumps(description))
+
+
+def _reference(function: Any) -> Any:
+    """``module:name`` where the worker can import it, else a pickle of the function itself."""
+    python = getattr(function, "py_func", function)
+    module = python.__module__
+    if module not in ("__main__", "__mp_main__") and "<locals>" not in python.__qualname__:
+        return f"{module}:{python.__qualname__}"
+    return numba_dumps(function)

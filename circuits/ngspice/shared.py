@@ -181,10 +181,6 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
             elif info.v_compdata != FFI.NULL:
                 yield name, "complex128", ffi.buffer(info.v_compdata, 16 * info.v_length)
 
-    def vectors(self) -> dict[str, NDArray[Any]]:
-        """All vectors of the current plot, copied; complex ones complex."""
-        return {name: np.frombuffer(raw, dtype=kind).copy() for name, kind, raw in self._vectors()}
-
     def write_vectors(self, stream: IO[bytes]) -> list[tuple[str, int, str]]:
         """Write all vectors of the current plot one after the other, straight from ngspice's memory.
 

@@ -9,7 +9,8 @@ from PySpice.Spice.Netlist import Circuit
 
 from circuits.parts.component_errors import with_errors
 from circuits.parts.preamble import preamble
-from netlists.reader import Part, format_number, load_part
+from netlists.reader import Part, load_part
+from netlists.spice_numbers import format_number
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from inmateria.errors import InputError
 from netlists.reader import Part
-
-if TYPE_CHECKING:
-    pass
 
 Kind = Literal["resistor", "capacitor", "offset"]
 Effect = Literal["scales", "divides", "is", "typical"]

@@ -16,10 +16,15 @@ from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import ConvergenceError, InputError
-from netlists.reader import format_number, library, load_part
+from netlists.reader import Part, library, load_part
+from netlists.spice_numbers import format_number
 
 SPREAD = ("r", "l", "c", "re", "rc", "cc", "bf")
 """Parameters that differ from board to board."""
+
+
+def _part() -> Part:
+    return load_part("rlc_layer", "transistor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,7 @@ class RlcLayer:
     """Inputs between these go from off to well saturated."""
 
     def __post_init__(self) -> None:
-        known = load_part("rlc_layer", "transistor").defaults
+        known = _part().defaults
         for name, value in self.components.items():
             if name not in known:
                 raise InputError(name, value, "is no parameter of rlc_layer", f"choose from {', '.join(known)}")
@@ -77,7 +82,7 @@ class RlcLayer:
         """
         if not 0 <= spread <= 0.3:
             raise InputError("spread", spread, "is no spread of components", "give a fraction from 0 to 0.3")
-        known = load_part("rlc_layer", "transistor").defaults
+        known = _part().defaults
         deviations = np.random.default_rng([seed, 11]).normal(0.0, spread, len(SPREAD)).clip(-0.9, None)
         components = {name: known[name] * (1 + float(d)) for name, d in zip(SPREAD, deviations, strict=True)}
         return cls(values, components, **settings)  # type: ignore[arg-type]
@@ -85,27 +90,19 @@ class RlcLayer:
     @cached_property
     def circuit(self) -> WaveformCircuit:
         """The board in ngspice."""
-        part = load_part("rlc_layer", "transistor")
+        part = _part()
         values = " ".join(f"{name}={format_number(value)}" for name, value in self.components.items())
+        netlist = f"{library([part])}\nXlayer in out {part.subckt} {values}".rstrip()
         return WaveformCircuit(
-            f"{library([part])}\nXlayer in out {part.subckt} {values}".rstrip(),
-            ("in",),
-            ("out",),
-            self.values,
-            self.rate_Hz,
-            settle=self.settle,
-            delay=self.delay,
-            rest_V=self.rest_V,
-            steps=self.steps,
-            copies=self.copies,
-        )
+            netlist, ("in",), ("out",), self.values, self.rate_Hz, settle=self.settle, delay=self.delay,
+            rest_V=self.rest_V, steps=self.steps, copies=self.copies,
+        )  # fmt: skip
 
     # -- twin ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _parameters(self) -> FloatArray:
-        known = dict(load_part("rlc_layer", "transistor").defaults) | dict(self.components)
-        return np.array([known[name] for name in load_part("rlc_layer", "transistor").defaults])
+        return np.array([self.components.get(name, value) for name, value in _part().defaults.items()])
 
     @property
     def _step_s(self) -> float:
@@ -126,14 +123,11 @@ class RlcLayer:
     @cached_property
     def rest(self) -> FloatArray:
         """Settled state at the input's rest: current (A), base, emitter, collector (V)."""
-        length = 40 * self.settle * self.steps
-        states = np.zeros((length + 1, 4), dtype=float)
-        if not kernel.waveforms(
-            self._parameters, np.full(length + 1, self.rest_V), self._step_s, states[0].copy(), states
-        ):
+        input_V = np.full(40 * self.settle * self.steps + 1, self.rest_V)
+        states = np.zeros((len(input_V), 4), dtype=float)
+        if not kernel.waveforms(self._parameters, input_V, self._step_s, states[0].copy(), states):
             raise ConvergenceError("components", dict(self.components), "no state of rest was found", "change them")
-        settled: FloatArray = states[-1].copy()
-        return settled
+        return np.asarray(states[-1].copy())
 
     def twin(self, batch: FloatArray) -> FloatArray:
         """Answers of a batch, each sample from rest: (samples, values), V, for inputs of the same shape.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits.signals.sources import Table
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 
 
@@ -52,15 +52,12 @@ class PatternSequence:
 
     def __post_init__(self) -> None:
         if not self.levels_V or len(self.levels_V) != len(self.targets_V):
-            raise InputError(
-                "levels_V", len(self.levels_V), f"{len(self.targets_V)} targets want as many patterns", "check both"
-            )
+            problem = f"{len(self.targets_V)} targets want as many patterns"
+            raise InputError("levels_V", len(self.levels_V), problem, "check both")
         if len({len(levels) for levels in self.levels_V}) != 1:
             raise InputError("levels_V", self.levels_V, "patterns have different numbers of inputs", "make them equal")
         for name in ("window_s", "ramp_s", "wait_s", "edge_s"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(name, value, "must be a positive time in seconds", "change it")
+            positive(name, getattr(self, name), "s")
 
     @property
     def patterns(self) -> int:

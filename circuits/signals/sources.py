@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numba.core.serialize import dumps as numba_dumps
 
-from circuits.signals import sources_kernel
+from circuits.signals import sources_kernel as words
 from inmateria.checks import FloatArray
 
 
@@ -30,9 +28,7 @@ class Table:
 
     def source(self) -> str:
         """The waveform as ngspice writes it."""
-        points = " ".join(
-            f"{t!r} {v!r}" for t, v in zip(map(float, self.times_s), map(float, self.values), strict=True)
-        )
+        points = " ".join(f"{float(t)!r} {float(v)!r}" for t, v in zip(self.times_s, self.values, strict=True))
         return f"PWL({points})" + (" r=0" if self.period_s > 0 else "")
 
 
@@ -66,24 +62,14 @@ class Drive:
                 tables.append(table)
             return tables.index(table)
 
-        sines = [
-            [
-                k,
-                s.amplitude_V,
-                2 * np.pi * s.frequency_Hz,
-                s.phase_rad,
-                -1 if s.envelope is None else number(s.envelope),
-            ]
-            for k, group in self.sines.items()
-            for s in group
-        ]
+        sines = []
+        for k, group in self.sines.items():
+            for s in group:
+                envelope = -1 if s.envelope is None else number(s.envelope)
+                sines.append([k, s.amplitude_V, 2 * np.pi * s.frequency_Hz, s.phase_rad, envelope])
         waves = [[k, scale, number(table)] for k, group in self.waves.items() for scale, table in group]
-        start = (
-            sources_kernel.DRIVE_HEADER
-            + sources_kernel.SINE_WORDS * len(sines)
-            + sources_kernel.WAVE_WORDS * len(waves)
-            + sources_kernel.TABLE_WORDS * len(tables)
-        )
+        start = words.DRIVE_HEADER + words.SINE_WORDS * len(sines)
+        start += words.WAVE_WORDS * len(waves) + words.TABLE_WORDS * len(tables)
         directory, data = [], []
         for table in tables:
             directory.append([start, len(table.times_s), table.period_s])
@@ -91,12 +77,3 @@ class Drive:
             start += 2 * len(table.times_s)
         flat = [len(sines), len(waves), len(tables)]
         return np.array([*flat, *np.ravel(sines), *np.ravel(waves), *np.ravel(directory), *data], dtype=float)
-
-
-def _reference(function: Any) -> Any:
-    """``module:name`` where the worker can import it, else a pickle of the function itself."""
-    python = getattr(function, "py_func", function)
-    module = python.__module__
-    if module not in ("__main__", "__mp_main__") and "<locals>" not in python.__qualname__:
-        return f"{module}:{python.__qualname__}"
-    return numba_dumps(function)

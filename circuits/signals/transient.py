@@ -6,16 +6,23 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from inmateria.checks import FloatArray
-from inmateria.errors import (
-    TrustWarning,
-)
+from inmateria.errors import TrustWarning
 
 OperatingPoint = Literal["none", "newton", "gmin stepping", "source stepping", "transient"]
 """How the operating point was found; "none" where a run starts from initial conditions."""
 MANY_REJECTED = 1 / 3
 """Rejected points, as a part of all tried, beyond which a run is suspicious: ngspice, not the maximum step, sets the
 points. The decks here have none at `OPTIONS`; diodes switched hard at ngspice's defaults have a tenth."""
+
+
+def mean_between(time_s: FloatArray, signal: FloatArray, start_s: float, stop_s: float) -> float:
+    """Mean of a waveform, straight between its points, from `start_s` to `stop_s`."""
+    inside = (time_s > start_s) & (time_s < stop_s)
+    t = np.concatenate([[start_s], time_s[inside], [stop_s]])
+    return float(np.trapezoid(np.interp(t, time_s, signal), t) / (stop_s - start_s))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 
 from inmateria.errors import EngineError, InputError, NetlistError
 from netlists.check import run_deck, run_deck_file
-from netlists.reader import available, format_number, library, load_part, parse_number, parse_part
+from netlists.reader import available, library, load_part, parse_part
+from netlists.spice_numbers import format_number, parse_number
 
 FOLDER = Path(str(files("netlists")))
 INTERFACES = {  # pins in order and parameters: other rooms and users' files rely on them
