@@ -265,10 +265,7 @@ class DeviceNetwork:
         volts[:, list(self.electrodes)] = start[:-count].reshape(count, -1)
         kernels = [device.kernel(v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
         first = kernels[0]
-        if any(
-            k.c_functions != first.c_functions or (k.evaluate, k.advance) != (first.evaluate, first.advance)
-            for k in kernels
-        ):
+        if len({(k.c_functions, k.evaluate, k.advance) for k in kernels}) > 1:
             raise InputError("devices", count, "are of different kinds", "give devices of one kind")
         inner, code = sources.kernel, loop.perturbation
         terms = np.full((count, width, words.TERMINAL_WORDS), -1.0)
@@ -298,13 +295,6 @@ class DeviceNetwork:
         for d, k in enumerate(kernels):
             at = len(sources.nodes) + d * width
             conductances[at : at + width, at : at + width] = k.conductances_S
-        functions = None
-        if first.c_functions is not None:
-            place = words.__name__
-            functions = (
-                f"{place}:c_evaluate_network({first.c_functions[0]})",
-                f"{place}:c_advance_network({first.c_functions[1]})",
-            )
         evaluate, advance = words.network_functions(first.evaluate, first.advance)
         kernel = SteppableKernel(
             evaluate,
@@ -312,7 +302,7 @@ class DeviceNetwork:
             np.concatenate([header, terms.ravel(), np.ravel(table), inner.params, *(k.params for k in kernels)]),
             np.concatenate([*state, *own]),
             conductances,
-            functions,
+            first.wrapped(words.__name__, "c_evaluate_network", "c_advance_network"),
         )
         nodes = [*sources.nodes, *self.nodes(loop.perturbed), *loop.perturbed[-count:]]
         ohm = [1.0] * len(sources.nodes) + [0.0] * len(outside)

@@ -77,6 +77,12 @@ class SteppableKernel:
     c_functions: tuple[str, str] | None = None
     many: tuple[str, str] | None = None
 
+    def wrapped(self, module: str, evaluate: str, advance: str) -> tuple[str, str] | None:
+        """`c_functions` of a wrapper, whose functions of these names make them from this kernel's; None without."""
+        if self.c_functions is None:
+            return None
+        return f"{module}:{evaluate}({self.c_functions[0]})", f"{module}:{advance}({self.c_functions[1]})"
+
 
 class Device(Protocol):
     """Voltages in, currents out."""

@@ -153,9 +153,5 @@ def _log_sum(values: FloatArray) -> Any:
 
 def underflow() -> ConvergenceError:
     """What to raise where states have no way out."""
-    return ConvergenceError(
-        "voltages",
-        "rates",
-        "rates fall below the smallest number and leave occupations without a way out",
-        "raise temperature_K or lower the voltages",
-    )
+    problem = "rates fall below the smallest number and leave occupations without a way out"
+    return ConvergenceError("voltages", "rates", problem, "raise temperature_K or lower the voltages")

@@ -46,7 +46,7 @@ from scipy.sparse.csgraph import connected_components
 from dnpu_models.master_equation.gth_elimination import SMALLEST, Elimination, underflow
 from dnpu_models.master_equation.transitions import Transitions
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.network import DopantNetwork
+from dnpu_models.network.network import DopantNetwork, NetworkModel, check_frequencies
 from inmateria.checks import FloatArray, count
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
@@ -90,7 +90,7 @@ class _Stationary(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class MasterEquation:
+class MasterEquation(NetworkModel):
     """Exact stationary model of a small dopant network; equations in the module's docstring.
 
     Time and memory grow as C(N, N/2)^3 and ^2. One setting of eight electrodes on one core of a small server, currents
@@ -111,22 +111,9 @@ class MasterEquation:
 
     def __post_init__(self) -> None:
         if self.network.n_sites > MAX_SITES:
-            raise InputError(
-                "n_sites",
-                self.network.n_sites,
-                f"the master equation has 2^n_sites occupations, at most {MAX_SITES} sites are feasible",
-                "place fewer acceptors, or use KineticMonteCarlo or MeanField",
-            )
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the electrodes."""
-        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
-
-    @property
-    def limits_V(self) -> FloatArray:
-        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
-        return self.network.limits_V
+            problem = f"the master equation has 2^n_sites occupations, at most {MAX_SITES} sites are feasible"
+            fix = "place fewer acceptors, or use KineticMonteCarlo or MeanField"
+            raise InputError("n_sites", self.network.n_sites, problem, fix)
 
     # ------------------------------------------------------------------------------------------------- transitions
 
@@ -174,40 +161,22 @@ class MasterEquation:
         contacts = bool((self.network.electrode_prefactors_Hz > 0).any())
         if holes is None:
             if not contacts:
-                raise InputError(
-                    "holes",
-                    holes,
-                    "no electrode is within reach of a site: the number of holes never changes, so the stationary "
-                    "state is not unique",
-                    "give `holes`, raise hop_max_m, or bring electrodes within reach",
-                )
+                problem = "no electrode is within reach of a site: the number of holes never changes"
+                fix = "give `holes`, raise hop_max_m, or bring electrodes within reach"
+                raise InputError("holes", holes, f"{problem}, so the stationary state is not unique", fix)
         else:
             count("holes", holes, 0, self.network.n_sites)
             if contacts:
-                raise InputError(
-                    "holes",
-                    holes,
-                    "electrodes exchange holes with the sites: their number is not fixed",
-                    "leave it out",
-                )
+                problem = "electrodes exchange holes with the sites: their number is not fixed"
+                raise InputError("holes", holes, problem, "leave it out")
         if self._islands > 1:
-            raise InputError(
-                "acceptors_m",
-                self._islands,
-                "no chain of hops joins these groups of sites, or some of them to an electrode, so the stationary "
-                "state is not unique",
-                "raise hop_max_m, place more acceptors, or use KineticMonteCarlo",
-            )
+            problem = "no chain of hops joins these groups of sites, or some of them to an electrode"
+            fix = "raise hop_max_m, place more acceptors, or use KineticMonteCarlo"
+            raise InputError("acceptors_m", self._islands, f"{problem}, so the stationary state is not unique", fix)
         if holes is None:
             return self._open
         states = np.arange(1 << self.network.n_sites)
         return self._events(states[np.bitwise_count(states) == holes])
-
-    def _setting(self, voltages: Any) -> FloatArray:
-        volts = self.network.check_voltages(voltages)
-        if volts.ndim != 1:
-            raise InputError("voltages", volts.shape, "one setting at a time", "loop over the settings")
-        return volts
 
     def _rates(self, events: _Events, volts: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Rates in nu_0 and barriers in eV."""
@@ -231,7 +200,7 @@ class MasterEquation:
         InputError
             As `occupations_distribution`.
         """
-        volts, events = self._setting(voltages), self._check_holes(holes)
+        volts, events = self.one_setting(voltages), self._check_holes(holes)
         rates, barriers = self._rates(events, volts)
         return Transitions(
             states=events.states,
@@ -275,12 +244,9 @@ class MasterEquation:
         counts = out > 1e-280
         worst = float(np.max(np.abs(into - out)[counts] / out[counts], initial=0.0))
         if not (worst < _BALANCE and np.all(np.isfinite(p))):
-            raise ConvergenceError(
-                "voltages",
-                np.round(volts, 4).tolist(),
-                f"flows into and out of an occupation differ by a fraction of {worst:.1e}",
-                "raise temperature_K or lower the voltages",
-            )
+            problem = f"flows into and out of an occupation differ by a fraction of {worst:.1e}"
+            fix = "raise temperature_K or lower the voltages"
+            raise ConvergenceError("voltages", np.round(volts, 4).tolist(), problem, fix)
         psi, bare = self._place_potentials, self._place_potentials.copy()
         bare[: self.network.n_sites] = 0.0
         u, v = events.source[keep], events.destination[keep]
@@ -310,7 +276,7 @@ class MasterEquation:
         ConvergenceError
             If rates underflow so far that occupations have no way out, or the flows do not balance to 1e-8.
         """
-        volts, events = self._setting(voltages), self._check_holes(holes)
+        volts, events = self.one_setting(voltages), self._check_holes(holes)
         with one_blas_thread():
             solution = self._solve(events, volts)
         result = np.zeros(1 << self.network.n_sites)
@@ -405,12 +371,9 @@ class MasterEquation:
             gross += float(flow @ (known[end[part]] - known[start[part]]) ** 2)
             sizes += flow @ np.abs(jumps(part)) ** 2
         if not np.sqrt(wrong) <= max(_LOST * np.sqrt(sizes.max()), _LOST**2 * np.sqrt(gross)):
-            raise ConvergenceError(
-                "voltages",
-                f"error {np.sqrt(wrong / gross):.0e}",
-                "some relaxations are so slow beside the fastest hops that rounding decides the response and the noise",
-                "raise temperature_K, or ask for higher frequencies; `currents` are not affected",
-            )
+            problem = "some relaxations are so slow beside the fastest hops that rounding decides response and noise"
+            fix = "raise temperature_K, or ask for higher frequencies; `currents` are not affected"
+            raise ConvergenceError("voltages", f"error {np.sqrt(wrong / gross):.0e}", problem, fix)
         return jumps
 
     def _response(self, solution: _Stationary, jumps: Any) -> Any:
@@ -534,12 +497,8 @@ class MasterEquation:
     def _spectrum(
         self, voltages: Any, frequencies_Hz: Any, displacement: bool, holes: int | None, evaluate: Any
     ) -> ComplexArray:
-        volts, events = self._setting(voltages), self._check_holes(holes)
-        frequencies = np.asarray(frequencies_Hz, dtype=float)
-        if frequencies.ndim != 1:
-            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is required", "give (n,)")
-        if not np.all((frequencies >= 0) & (frequencies < np.inf)):
-            raise InputError("frequencies_Hz", frequencies.tolist(), "must be finite and not negative", "check them")
+        volts, events = self.one_setting(voltages), self._check_holes(holes)
+        frequencies = check_frequencies(frequencies_Hz)
         result = np.zeros((len(frequencies), len(volts), len(volts)), dtype=np.complex128)
         with one_blas_thread():
             solution = self._solve(events, volts)

@@ -1,6 +1,15 @@
-"""The mean field's rate equations of one network in reduced units, and their linearisation at a state.
+"""The mean field's rate equations of one network in reduced units, and small signals at a state: their first order.
 
 Energies in kT, voltages in kT/e, rates in nu_0, currents in e nu_0; formulas in `kernel`.
+
+With dp/dt = F(p, V), particle currents I_k(p, V) into the device and unit potentials phi_k, V + v exp(i omega t) gives
+
+    dp = (i omega - dF/dp)^-1 (dF/dV) v,    dI_k = (dI_k/dp) dp + (dI_k/dV) v - i omega sum_i phi_k(r_i) dp_i.
+
+The last term is the displacement current (W. Shockley, J. Appl. Phys. 9, 635 (1938); S. Ramo, Proc. IRE 27, 584
+(1939)): a hole that comes to rest at r_i has induced the charge phi_k(r_i) on electrode k. Because the phi_k of a
+site add up to 1, the currents add up to 0 at every frequency. A disturbance of the occupations relaxes as the
+eigenvectors of dF/dp do, at the rates of its eigenvalues.
 """
 
 from __future__ import annotations
@@ -17,6 +26,8 @@ from dnpu_models.mean_field import kernel as kernel_module
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
+
+ComplexArray = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,3 +154,19 @@ class RateEquations:
         if info != 0 or not np.all(np.isfinite(np.diagonal(factors))):
             return None
         return Linearisation(volts.copy(), p.copy(), *derivatives, np.ascontiguousarray(factors.T), pivots)
+
+    def admittances(self, tangent: Linearisation, frequencies_Hz: FloatArray, displacement: bool) -> ComplexArray:
+        """Admittances at a state, S, (n_frequencies, n_electrodes, n_electrodes)."""
+        n, electrodes = self.phi.shape
+        result = np.empty((len(frequencies_Hz), electrodes, electrodes), dtype=np.complex128)
+        for index, omega in enumerate(2 * np.pi * frequencies_Hz / self.rate_Hz):
+            shift = np.linalg.solve(1j * omega * np.eye(n) - tangent.rate_p, tangent.rate_v)
+            result[index] = tangent.current_v + tangent.current_p @ shift
+            if displacement:
+                result[index] -= 1j * omega * (self.phi.T @ shift)
+        return result * self.conductance_S
+
+    def relaxation_rates(self, tangent: Linearisation) -> ComplexArray:
+        """Eigenvalues of dF/dp, 1/s, slowest decay first (largest real part)."""
+        values = np.asarray(np.linalg.eigvals(tangent.rate_p), dtype=np.complex128)
+        return np.asarray(values[np.argsort(-values.real)] * self.rate_Hz)

@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.mean_field import chord, small_signal, stepper
+from dnpu_models.mean_field import chord, stepper
 from dnpu_models.mean_field import kernel as kernel_module
-from dnpu_models.mean_field.equations import Linearisation, RateEquations
-from dnpu_models.mean_field.small_signal import ComplexArray
+from dnpu_models.mean_field.equations import ComplexArray, Linearisation, RateEquations
 from dnpu_models.mean_field.states import StationaryState
 from dnpu_models.mean_field.states import search as search_states
 from dnpu_models.mean_field.transient import MeanFieldTransient
 from dnpu_models.mean_field.transient import run as run_transient
 from dnpu_models.mean_field.trust import MeanFieldTrust, half_range_V, trust, warn_if_outside
-from dnpu_models.network.network import DopantNetwork
-from inmateria.checks import FloatArray
+from dnpu_models.network.network import DopantNetwork, NetworkModel, check_frequencies
+from inmateria.checks import FloatArray, array, count
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
 
@@ -80,7 +79,7 @@ def _out_of_reach(network: DopantNetwork) -> NDArray[np.intp]:
         reached = more
 
 
-class MeanField:
+class MeanField(NetworkModel):
     """Mean-field model of a dopant network: currents, exact conductances, and a kernel for co-simulation.
 
     Parameters
@@ -109,26 +108,13 @@ class MeanField:
         self.tolerance = tolerance
         lost = _out_of_reach(network)
         if len(lost):
-            raise InputError(
-                "acceptors_m",
-                lost[:8].tolist(),
-                "no chain of hops leads from these acceptors to an electrode, so their occupation is undetermined",
-                "raise hop_max_m, place more acceptors, or use KineticMonteCarlo",
-            )
+            problem = "no chain of hops leads from these acceptors to an electrode, so their occupation is undetermined"
+            fix = "raise hop_max_m, place more acceptors, or use KineticMonteCarlo"
+            raise InputError("acceptors_m", lost[:8].tolist(), problem, fix)
         if warn:
             warn_if_outside(network, stacklevel=2)
         self._equations = RateEquations.of(network)
         self._kept: list[_Kept] = []  # from the last warm starts, one for each thread
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the electrodes."""
-        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
-
-    @property
-    def limits_V(self) -> FloatArray:
-        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
-        return self.network.limits_V
 
     def solve(self, voltages: Any, *, start: FloatArray | None = None) -> MeanFieldSolution:
         """Stationary state at one set of electrode voltages.
@@ -158,24 +144,11 @@ class MeanField:
         return self._warm(volts, self._occupations(start), self._kept)
 
     def _occupations(self, start: Any) -> FloatArray:
-        wanted = f"{self.network.n_sites} finite occupations are required"
-        try:
-            p = np.array(start, dtype=float)
-        except (TypeError, ValueError):
-            raise InputError("start", start, wanted, "check it") from None
-        if p.shape != (self.network.n_sites,):
-            raise InputError("start", p.shape, wanted, "check it")
-        if not np.all(np.isfinite(p)):
-            k = int(np.argmin(np.isfinite(p)))
-            raise InputError(f"start[{k}]", float(p[k]), wanted, "check it")
-        return np.clip(p, 0.0, 1.0, out=p)
+        return np.asarray(np.clip(array("start", start, (self.network.n_sites,)), 0.0, 1.0))
 
     def _setting(self, voltages: Any) -> FloatArray:
         """One set of voltages, checked, in kT/e."""
-        volts = self.network.check_voltages(voltages)
-        if volts.ndim != 1:
-            raise InputError("voltages", volts.shape, "one setting at a time", "use currents() for many")
-        return volts / self.network.thermal_energy_eV
+        return self.one_setting(voltages) / self.network.thermal_energy_eV
 
     def _relaxed(self, volts: FloatArray, start: FloatArray) -> tuple[MeanFieldSolution, bool]:
         """Where the relaxation from `start` ends, and whether it has ended: briskly first, then carefully."""
@@ -209,14 +182,14 @@ class MeanField:
         """State reached from rest; a linear conductor stays there (all energies move with their Fermi levels)."""
         solution, done = self._relaxed(volts, self._rest)
         if not done:
-            raise ConvergenceError(
-                "voltages",
-                np.round(volts * self.network.thermal_energy_eV, 4).tolist(),
-                "no stationary state found "
-                f"(imbalance {solution.imbalance:.1e} nu_0 after {solution.jacobians} Jacobians)",
-                "try a nearby setting, a higher temperature, or KineticMonteCarlo",
-            )
+            left = f"(imbalance {solution.imbalance:.1e} nu_0 after {solution.jacobians} Jacobians)"
+            fix = "try a nearby setting, a higher temperature, or KineticMonteCarlo"
+            raise self._lost(volts, f"no stationary state found {left}", fix)
         return solution
+
+    def _lost(self, volts: FloatArray, problem: str, fix: str) -> ConvergenceError:
+        """The error at a setting in kT/e."""
+        return ConvergenceError("voltages", np.round(volts * self.network.thermal_energy_eV, 4).tolist(), problem, fix)
 
     def _warm(self, volts: FloatArray, start: FloatArray, kept: list[_Kept]) -> MeanFieldSolution:
         """State found from `start`, with what was kept, which is renewed."""
@@ -300,9 +273,8 @@ class MeanField:
             stepper.follow(volts, start.params, start.state.copy(), result)
         lost = np.nonzero(~np.isfinite(result).all(axis=1))[0]
         if len(lost):
-            raise ConvergenceError(
-                "voltages", np.round(volts[lost[0]], 4).tolist(), "no stationary state found", "try a nearby setting"
-            )
+            where = np.round(volts[lost[0]], 4).tolist()
+            raise ConvergenceError("voltages", where, "no stationary state found", "try a nearby setting")
         return result
 
     def conductances(self, voltages: Any) -> FloatArray:
@@ -336,12 +308,8 @@ class MeanField:
         with one_blas_thread():
             tangent = self._equations.linearise(volts, p)
         if tangent is None:
-            raise ConvergenceError(
-                "voltages",
-                np.round(volts * self.network.thermal_energy_eV, 4).tolist(),
-                "the stationary state is degenerate (dF/dp is singular)",
-                "try a nearby setting or a higher temperature",
-            )
+            fix = "try a nearby setting or a higher temperature"
+            raise self._lost(volts, "the stationary state is degenerate (dF/dp is singular)", fix)
         return tangent
 
     def adjoint(self, voltages: Any) -> tuple[FloatArray, FloatArray]:
@@ -372,7 +340,7 @@ class MeanField:
     def admittances(self, voltages: Any, frequencies_Hz: Any, *, displacement: bool = True) -> ComplexArray:
         """Small-signal admittances of the holes: current j per voltage k, both as exp(+2 pi i f t).
 
-        Formula in `small_signal`. At f = 0 they are the conductances. The displacement current of the
+        Formula in `equations`. At f = 0 they are the conductances. The displacement current of the
         electrodes' own capacitances, which flows without holes, is not in it.
 
         Parameters
@@ -395,14 +363,10 @@ class MeanField:
             As `solve`; for frequencies that are none.
         """
         volts = self._setting(voltages)
-        frequencies = np.asarray(frequencies_Hz, dtype=float)
-        if frequencies.ndim != 1:
-            raise InputError("frequencies_Hz", frequencies.shape, "a list of frequencies is required", "give (n,)")
-        if not np.all((frequencies >= 0) & (frequencies < np.inf)):
-            raise InputError("frequencies_Hz", frequencies.tolist(), "must be finite and not negative", "check them")
+        frequencies = check_frequencies(frequencies_Hz)
         tangent = self._linearised(volts, self._cold(volts).occupations)
         with one_blas_thread():
-            return small_signal.admittances(self._equations, tangent, frequencies, displacement)
+            return self._equations.admittances(tangent, frequencies, displacement)
 
     def relaxation_rates(self, voltages: Any) -> ComplexArray:
         """Rates at which small disturbances of the occupations decay: the eigenvalues of dF/dp.
@@ -428,7 +392,7 @@ class MeanField:
         volts = self._setting(voltages)
         tangent = self._linearised(volts, self._cold(volts).occupations)
         with one_blas_thread():
-            return small_signal.relaxation_rates(self._equations, tangent)
+            return self._equations.relaxation_rates(tangent)
 
     def relaxation_times(self, voltages: Any) -> FloatArray:
         """Relaxation times of small disturbances, s, (n_sites,), the longest first; see `relaxation_rates`."""
@@ -463,9 +427,8 @@ class MeanField:
         if times.ndim != 1 or len(times) < 2 or not np.all(np.isfinite(times)) or np.any(np.diff(times) <= 0):
             raise InputError("times_s", times.shape, "must be finite and rise, at least two", "check the array")
         if volts.shape != (len(times), self.network.n_electrodes):
-            raise InputError(
-                "voltages", volts.shape, f"a row for each of the {len(times)} times is required", "check the array"
-            )
+            problem = f"a row for each of the {len(times)} times is required"
+            raise InputError("voltages", volts.shape, problem, "check the array")
         if not (isinstance(relative_tolerance, float | int) and 1e-13 <= relative_tolerance < 0.1):
             raise InputError("relative_tolerance", relative_tolerance, "must lie in [1e-13, 0.1)", "1e-6 is usual")
         scaled = volts / self.network.thermal_energy_eV
@@ -501,8 +464,7 @@ class MeanField:
         volts = self._setting(voltages)
         n = self.network.n_sites
         if isinstance(starts, int):
-            if starts < 1:
-                raise InputError("starts", starts, "at least one start is needed", "32 are usual")
+            count("starts", starts)
             rng = np.random.default_rng(seed)
             random = rng.uniform(0, 1, (starts, n))
             random[::2] = random[::2] < rng.uniform(0, 1, (len(random[::2]), 1))
@@ -510,15 +472,13 @@ class MeanField:
         else:
             places = np.atleast_2d(np.array(starts, dtype=float))
             if places.ndim != 2 or places.shape[1] != n or not np.all((places >= 0) & (places <= 1)):
-                raise InputError(
-                    "starts", places.shape, f"rows of {n} occupations in [0, 1] are required", "check them"
-                )
+                problem = f"rows of {n} occupations in [0, 1] are required"
+                raise InputError("starts", places.shape, problem, "check them")
         with one_blas_thread():
             states = search_states(self._equations, volts, places)
         if not states:
-            raise ConvergenceError(
-                "starts", len(places), "none led to a stationary state", "give more, or raise the temperature"
-            )
+            fix = "give more, or raise the temperature"
+            raise ConvergenceError("starts", len(places), "none led to a stationary state", fix)
         return states
 
     def trust(self, voltages: Any) -> MeanFieldTrust:
@@ -533,14 +493,8 @@ class MeanField:
         p = self._cold(volts).occupations
         n, k = net.n_sites, net.n_electrodes
         pairs, leads = len(equations.hops.pair_j), len(equations.hops.lead_i)
-        header = np.zeros(stepper.HEADER)
-        header[stepper.N_SITES] = n
-        header[stepper.N_ELECTRODES] = k
-        header[stepper.N_PAIRS] = pairs
-        header[stepper.N_LEADS] = leads
-        header[stepper.TOLERANCE] = self.tolerance
-        header[stepper.THERMAL_V] = net.thermal_energy_eV
-        header[stepper.CURRENT_A] = equations.current_A
+        # in the order of `stepper.HEADER`
+        header = np.array([n, k, pairs, leads, self.tolerance, net.thermal_energy_eV, equations.current_A])
         hops = [array.view(np.float64) for array in equations.hops]
         params = np.concatenate([header, *hops, equations.fixed, equations.phi.ravel(), equations.coulomb.ravel()])
         state = np.zeros(stepper.state_size(n, k, pairs, leads))

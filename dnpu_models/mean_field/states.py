@@ -13,7 +13,6 @@ import numpy as np
 
 from dnpu_models.mean_field import kernel as kernel_module
 from dnpu_models.mean_field.equations import RateEquations
-from dnpu_models.mean_field.small_signal import relaxation_rates
 from inmateria.checks import FloatArray
 
 SAME = 1e-6
@@ -101,7 +100,7 @@ def search(equations: RateEquations, volts: FloatArray, starts: FloatArray) -> l
     for p, count in zip(found, counts, strict=True):
         tangent = equations.linearise(volts, p)
         rate, current = equations.balance(volts, p)
-        slowest = float("inf") if tangent is None else float(relaxation_rates(equations, tangent)[0].real)
+        slowest = float("inf") if tangent is None else float(equations.relaxation_rates(tangent)[0].real)
         states.append(
             StationaryState(p, current * equations.current_A, float(np.abs(rate).max()), slowest < 0, slowest, count)
         )

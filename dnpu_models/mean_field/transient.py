@@ -5,7 +5,7 @@ integrated by the implicit Runge-Kutta method of order 5, Radau IIA (E. Hairer a
 Differential Equations II, 1996, ch. IV.8; scipy's), with the analytic Jacobian, from corner to corner of the voltages:
 no pulse is stepped over. An electrode's current is what flows into the device minus what it induces there,
 
-    I_k(t) = (particles) - sum_i e phi_k(r_i) dp_i/dt     (Ramo and Shockley; see `small_signal`).
+    I_k(t) = (particles) - sum_i e phi_k(r_i) dp_i/dt     (Ramo and Shockley; see `equations`).
 """
 
 from __future__ import annotations
@@ -83,12 +83,9 @@ def run(
             solver.step()
             steps += 1
             if solver.status == "failed":
-                raise ConvergenceError(
-                    "times_s",
-                    float(times_s[0] + solver.t / equations.rate_Hz),
-                    "the integration could not go on here",
-                    "give smoother voltages or a larger relative_tolerance",
-                )
+                when = float(times_s[0] + solver.t / equations.rate_Hz)
+                fix = "give smoother voltages or a larger relative_tolerance"
+                raise ConvergenceError("times_s", when, "the integration could not go on here", fix)
             until = int(np.searchsorted(times[: last + 1], solver.t, side="right"))
             if until > wanted:
                 occupations[wanted:until] = solver.dense_output()(times[wanted:until]).T

@@ -80,12 +80,9 @@ class CurrentRecord:
         """
         length = len(self.currents_A) // windows if windows >= 1 else 0
         if windows < 2 or length < 4:
-            raise InputError(
-                "windows",
-                windows,
-                f"does not cut {len(self.currents_A)} steps into at least 2 windows of at least 4 steps",
-                f"give 2 to {len(self.currents_A) // 4}, or record more steps",
-            )
+            problem = f"does not cut {len(self.currents_A)} steps into at least 2 windows of at least 4 steps"
+            fix = f"give 2 to {len(self.currents_A) // 4}, or record more steps"
+            raise InputError("windows", windows, problem, fix)
         electrodes = self.currents_A.shape[1]
         steps = self.currents_A[: windows * length] - self.currents_A[: windows * length].mean(axis=0)
         waves = np.fft.rfft(steps.reshape(windows, length, electrodes), axis=1)[:, 1 : (length + 1) // 2]

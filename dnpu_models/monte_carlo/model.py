@@ -32,8 +32,7 @@ from dnpu_models.monte_carlo.estimate import ConductanceEstimate, Estimate
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
 from dnpu_models.monte_carlo.reference import DirectTables, direct_tables
 from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
-from dnpu_models.network.constants import ELEMENTARY_CHARGE
-from dnpu_models.network.network import DopantNetwork
+from dnpu_models.network.network import DopantNetwork, NetworkModel
 from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import ConvergenceError, InputError
 
@@ -43,7 +42,7 @@ HOPS_PER_SETTING = 200_000
 
 
 @dataclass(frozen=True, eq=False)
-class KineticMonteCarlo:
+class KineticMonteCarlo(NetworkModel):
     """Exact stochastic model of a dopant network.
 
     It holds parameters only; every run brings its own state and seed.
@@ -55,16 +54,6 @@ class KineticMonteCarlo:
 
     network: DopantNetwork
     random: ClassVar[bool] = True
-
-    @property
-    def terminals(self) -> tuple[str, ...]:
-        """Names of the electrodes."""
-        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
-
-    @property
-    def limits_V(self) -> FloatArray:
-        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
-        return self.network.limits_V
 
     @cached_property
     def _tables(self) -> HopTables:
@@ -207,9 +196,7 @@ class KineticMonteCarlo:
         InputError
             As `estimate`.
         """
-        volts = self.network.check_voltages(voltages)
-        if volts.ndim != 1:
-            raise InputError("voltages", volts.shape, "one setting at a time", "use estimate() for many")
+        volts = self.one_setting(voltages)
         self._check_method(method)
         start = None if initial is None else self._initial(initial)
         return self._trajectory(volts[None, :], sampling.streams(seed, 1)[0], start, method)
@@ -275,17 +262,13 @@ class KineticMonteCarlo:
         """
         volts = self.network.check_voltages(voltages)
         if volts.ndim > 2 or (volts.ndim == 2 and len(volts) < 2):
-            raise InputError(
-                "voltages", volts.shape, "one setting or a table of edges is required", "give (n_steps + 1, n)"
-            )
+            problem = "one setting or a table of edges is required"
+            raise InputError("voltages", volts.shape, problem, "give (n_steps + 1, n)")
         changing = volts.ndim == 2
         if changing == (steps is not None):
-            raise InputError(
-                "steps",
-                steps,
-                "is told by the number of voltages" if changing else "is not given, and the voltages are fixed",
-                "leave it out" if changing else "give a number of steps",
-            )
+            if changing:
+                raise InputError("steps", steps, "is told by the number of voltages", "leave it out")
+            raise InputError("steps", steps, "is not given, and the voltages are fixed", "give a number of steps")
         steps = len(volts) - 1 if steps is None else count("steps", steps)
         step_s = positive("step_s", step_s, "s")
         self._check_method(method)
@@ -318,21 +301,12 @@ class KineticMonteCarlo:
         if not trajectory.settle(hops):
             raise sampling.stuck(volts, trajectory)
         settled = sampling.combined(net, [trajectory.follow(hops), trajectory.follow(hops)], trajectory)
-        kt = net.thermal_energy_eV
-        middle = float((volts / kt - trajectory.energies.v)[0])
+        middle = float((volts / net.thermal_energy_eV - trajectory.energies.v)[0])
         state = kmc_steppable.start_state(trajectory.words, volts, settled.value, trajectory.occupied)
         return SteppableKernel(
             kmc_steppable.evaluate,
             kmc_steppable.advance,
-            kmc_steppable.pack(
-                self._tables,
-                net.fixed_energies_eV / kt,
-                net.unit_potentials,
-                kt,
-                middle,
-                net.attempt_rate_Hz,
-                ELEMENTARY_CHARGE,
-            ),
+            kmc_steppable.pack(net, self._tables, middle),
             state,
             MeanField(net).conductances(volts),
             (f"{kmc_steppable.__name__}:c_evaluate", f"{kmc_steppable.__name__}:c_advance"),

@@ -33,19 +33,13 @@ class Plan(NamedTuple):
 
     @classmethod
     def checked(
-        cls,
-        network: DopantNetwork,
-        burn_in: int | None,
-        hops: int | None,
-        batches: int,
-        until: float | None,
+        cls, network: DopantNetwork, burn_in: int | None, hops: int | None, batches: int, until: float | None,
         electrode: int | None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """The plan with its defaults; raises `InputError` for what makes none."""
         if hops is None and until is None:
-            raise InputError(
-                "hops", None, "neither hops nor an error to stop at is given", "give hops=... or until=..."
-            )
+            problem = "neither hops nor an error to stop at is given"
+            raise InputError("hops", None, problem, "give hops=... or until=...")
         if until is not None and not (isinstance(until, float | int) and 0 < until < 1):
             raise InputError("until", until, "must be a relative error between 0 and 1", "0.01 is 1 %")
         hops = count("hops", hops) if hops is not None else 10**9
@@ -109,12 +103,9 @@ def sample(
         if found.stderr[k] <= plan.until * abs(found.value[k]):
             return found
         if 2 * length * plan.batches > plan.hops:
-            raise ConvergenceError(
-                "until",
-                plan.until,
-                f"was not reached within {plan.hops} hops: e{k} has {found.value[k]:.3g} +- {found.stderr[k]:.2g} A",
-                "allow more hops, or ask for a larger error",
-            )
+            at = f"e{k} has {found.value[k]:.3g} +- {found.stderr[k]:.2g} A"
+            fix = "allow more hops, or ask for a larger error"
+            raise ConvergenceError("until", plan.until, f"was not reached within {plan.hops} hops: {at}", fix)
         done[:] = [_merged(a, b) for a, b in zip(done[::2], done[1::2], strict=True)]
         length *= 2
 
@@ -178,12 +169,9 @@ def stacked(samples: list[Sample], axes: tuple[int, ...], network: DopantNetwork
 def stuck(volts: FloatArray, trajectory: Trajectory) -> ConvergenceError:
     """The error of a trajectory that can make no hop any more."""
     occupied = trajectory.occupied
-    return ConvergenceError(
-        "voltages",
-        volts.tolist(),
-        f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0",
-        "raise temperature_K or hop_max_m, or bring electrodes within reach",
-    )
+    problem = f"stuck with {int(occupied.sum())} holes on {len(occupied)} sites: all rates are 0"
+    fix = "raise temperature_K or hop_max_m, or bring electrodes within reach"
+    return ConvergenceError("voltages", volts.tolist(), problem, fix)
 
 
 def streams(seed: int | np.random.Generator, settings: int) -> list[np.random.SeedSequence]:

@@ -35,6 +35,8 @@ from dnpu_models.monte_carlo.row_kernel import (
     run_rows,
 )
 from dnpu_models.monte_carlo.vector_rates import LANES, WIDTH
+from dnpu_models.network.constants import ELEMENTARY_CHARGE
+from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 
 (
@@ -82,31 +84,9 @@ def start_state(words: NDArray[np.uint64], volts: FloatArray, currents: FloatArr
     return np.concatenate([np.zeros(STATE_HEADER), block, np.zeros_like(block)])
 
 
-def pack(
-    tables: HopTables,
-    bare: FloatArray,
-    phi: FloatArray,
-    thermal_V: float,
-    middle: float,
-    rate_Hz: float,
-    charge_C: float,
-) -> FloatArray:
-    """`params` for `evaluate` and `advance`.
-
-    Parameters
-    ----------
-    tables : HopTables
-    bare : ndarray, shape (n_sites,)
-        Site energies at 0 V with every acceptor occupied, kT.
-    phi : ndarray, shape (n_sites, n_electrodes)
-        Unit potentials.
-    thermal_V : float
-        kT/e.
-    middle : float
-        The kernels' zero of energy, kT.
-    rate_Hz, charge_C : float
-        nu_0 and e.
-    """
+def pack(network: DopantNetwork, tables: HopTables, middle: float) -> FloatArray:
+    """`params` for `evaluate` and `advance`; `middle` is the kernels' zero of energy, kT."""
+    phi, thermal_V = network.unit_potentials, network.thermal_energy_eV
     longest = max(int(np.diff(tables.near).max(initial=1)) * WIDTH, phi.shape[1]) + WIDTH
     header = np.zeros(HEADER)
     header[[N_SITES, N_PADDED, N_ELECTRODES, LEAVING, ENTERING, N_ROWS]] = (
@@ -115,8 +95,8 @@ def pack(
     header[[N_PAIRS, N_CONTACTS, N_LEADS, N_EVENTS, LONGEST]] = (
         len(tables.source), len(tables.contact_site), len(tables.contact_rate), len(tables.growth), longest,
     )  # fmt: skip
-    header[[THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C]] = thermal_V, middle, rate_Hz, charge_C
-    parts: list[NDArray[np.float64]] = [header, bare, phi.ravel()]
+    header[[THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C]] = thermal_V, middle, network.attempt_rate_Hz, ELEMENTARY_CHARGE
+    parts: list[NDArray[np.float64]] = [header, network.fixed_energies_eV / thermal_V, phi.ravel()]
     for array in tables:
         if isinstance(array, np.ndarray):
             parts.append(np.ascontiguousarray(array).ravel().view(np.float64))

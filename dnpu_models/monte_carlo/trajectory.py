@@ -47,12 +47,8 @@ class Energies(NamedTuple):
         low = min(float((base - network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
         high = max(float(base.max()), float(v.max()))
         if high - low > 0.25 * row_kernel.EMPTY:
-            raise InputError(
-                "temperature_K",
-                network.temperature_K,
-                f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo",
-                "raise it",
-            )
+            problem = f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo"
+            raise InputError("temperature_K", network.temperature_K, problem, "raise it")
         middle = 0.5 * (low + high)
         return cls(base[0] - middle, v[0] - middle)
 
@@ -92,6 +88,11 @@ class Trajectory:
     method : {"graph", "rows", "direct"}
     keep : bool
         Whether to keep to the method; else the graph is left where it knows too few states.
+
+    Attributes
+    ----------
+    occupied : ndarray of uint8, shape (n_sites,)
+        The occupation now.
     """
 
     def __init__(
@@ -106,18 +107,13 @@ class Trajectory:
     ) -> None:
         self.tables, self.energies, self.words, self.weight = tables, energies, words, np.ascontiguousarray(weight)
         self.method, self._keep = method, keep
-        self._occupied = occupied.astype(np.uint8)
+        self.occupied = occupied.astype(np.uint8)
         if isinstance(tables, HopTables):
-            self._work = row_kernel.workspace(tables, self._occupied, len(energies.v))
+            self._work = row_kernel.workspace(tables, self.occupied, len(energies.v))
             self._graph = graph_kernel.graph(tables, len(energies.v)) if method == "graph" else None
         self._clock = np.zeros(row_kernel.CLOCK_WORDS)
         self._clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
         self._made = 0
-
-    @property
-    def occupied(self) -> NDArray[np.uint8]:
-        """The occupation now."""
-        return self._occupied
 
     def follow(self, hops: int, *, random_times: bool = False) -> Batch:
         """Go on for `hops` hops and return what they add up to."""
@@ -126,26 +122,20 @@ class Trajectory:
         setting, how = (self.tables, *self.energies), (self.words, hops, random_times)
         steady = (np.empty(0), np.empty(0))
         if self.method == "direct":
-            made = reference.run_direct(*setting, self._occupied, *how, tally)
+            made = reference.run_direct(*setting, self.occupied, *how, tally)
         elif self.method == "graph":
-            made = graph_kernel.run_graph(self._graph, *setting, self._occupied, *how, self.weight, tally)
+            made = graph_kernel.run_graph(self._graph, *setting, self.occupied, *how, self.weight, tally)
         else:
             made = row_kernel.run_rows(*setting, *steady, self._work, *how, self.weight, tally)
         self._made = int(made)
-        return Batch(
-            self._made,
-            float(clock[row_kernel.TIME] - start),
-            tally.charge,
-            tally.held,
-            tally.drift,
-            float(clock[row_kernel.SAMPLES]),
-        )
+        time, samples = float(clock[row_kernel.TIME] - start), float(clock[row_kernel.SAMPLES])
+        return Batch(self._made, time, tally.charge, tally.held, tally.drift, samples)
 
     def _tally(self) -> row_kernel.Tally:
         self._clock[[row_kernel.SAMPLES, row_kernel.TRIES]] = 0.0
         electrodes = len(self.energies.v)
         return row_kernel.Tally(
-            self._clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self._occupied)), np.zeros(electrodes)
+            self._clock, np.zeros(electrodes, dtype=np.int64), np.zeros(len(self.occupied)), np.zeros(electrodes)
         )
 
     def record(self, step: float, steps: int, phi: FloatArray, voltages: FloatArray | None = None) -> Steps:
@@ -171,7 +161,7 @@ class Trajectory:
         how, out = (self.words, self.weight, tally), (entered, mirrored)
         phi = np.ascontiguousarray(phi)
         if self.method == "graph":
-            made = recording.record_graph(self._graph, tables, base, v, phi, step, self._occupied, *how, *out)
+            made = recording.record_graph(self._graph, tables, base, v, phi, step, self.occupied, *how, *out)
         else:
             edges = np.empty((0, len(v))) if voltages is None else np.ascontiguousarray(voltages)
             made = recording.record_rows(tables, base, v, edges, phi, step, self._work, *how, *out)

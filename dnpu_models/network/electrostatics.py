@@ -63,10 +63,7 @@ class UnitPotentials:
 
         Between a disc's arc and the mesh's straight edges the potential of the nearest edge is taken.
         """
-        import skfem
-
         basis = _basis(self.points, self.triangles)
-        assert isinstance(basis, skfem.CellBasis)
         inside = _into_hull(np.asarray(positions_m, dtype=float) / self.scale_m, self.points.T).T
         return np.asarray(basis.probes(inside) @ self.solutions)
 
@@ -181,23 +178,16 @@ def _check(shape: Shape, electrodes: tuple[Electrode, ...]) -> None:
         raise InputError("electrodes", electrodes, "a device needs electrodes", "give at least one")
     for index, electrode in enumerate(electrodes):
         if electrode.width_m <= 0:
-            raise InputError(
-                f"electrodes[{index}].width_m",
-                electrode.width_m,
-                "a point contact has no finite-element potential",
-                "give it a width, or give unit_potentials yourself",
-            )
+            problem = "a point contact has no finite-element potential"
+            fix = "give it a width, or give unit_potentials yourself"
+            raise InputError(f"electrodes[{index}].width_m", electrode.width_m, problem, fix)
     position = shape.arc_position(np.array([(e.x_m, e.y_m) for e in electrodes]))
     order = np.argsort(position)
     for left, right in zip(order, np.roll(order, -1), strict=True):
         gap = (position[right] - position[left]) % perimeter if left != right else perimeter
         if gap <= 0.5 * (electrodes[left].width_m + electrodes[right].width_m):
-            raise InputError(
-                "electrodes",
-                (int(left), int(right)),
-                "two contacts touch or overlap on the boundary",
-                "make them narrower or move them apart",
-            )
+            pair, problem = (int(left), int(right)), "two contacts touch or overlap on the boundary"
+            raise InputError("electrodes", pair, problem, "make them narrower or move them apart")
 
 
 def unit_potentials(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPotentials:
@@ -236,13 +226,7 @@ def _store(path: Path, result: UnitPotentials) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as handle:
-            np.savez(
-                handle,
-                points=result.points,
-                triangles=result.triangles,
-                solutions=result.solutions,
-                scale_m=result.scale_m,
-            )
+            np.savez(handle, **vars(result))
         os.replace(handle.name, path)
     except OSError:
         return

@@ -60,8 +60,7 @@ class Disc:
 
     def contains(self, points: FloatArray) -> NDArray[np.bool_]:
         """Whether each of the (n, 2) points (m) lies inside."""
-        inside: NDArray[np.bool_] = np.hypot(points[:, 0], points[:, 1]) < self.radius_m
-        return inside
+        return np.asarray(np.hypot(points[:, 0], points[:, 1]) < self.radius_m)
 
     def sample(self, rng: np.random.Generator, count: int) -> FloatArray:
         """`count` points (n, 2) in m, uniform over the disc."""
@@ -94,12 +93,8 @@ class Disc:
         half = 0.5 * electrode.width_m / self.radius_m
         offset = (np.arctan2(points[:, 1], points[:, 0]) - centre + np.pi) % (2 * np.pi) - np.pi
         nearest = centre + np.clip(offset, -half, half)
-        return np.asarray(
-            np.hypot(
-                points[:, 0] - self.radius_m * np.cos(nearest),
-                points[:, 1] - self.radius_m * np.sin(nearest),
-            )
-        )
+        x, y = self.radius_m * np.cos(nearest), self.radius_m * np.sin(nearest)
+        return np.asarray(np.hypot(points[:, 0] - x, points[:, 1] - y))
 
 
 @dataclass(frozen=True)
@@ -115,8 +110,7 @@ class Rectangle:
 
     def contains(self, points: FloatArray) -> NDArray[np.bool_]:
         """Whether each of the (n, 2) points (m) lies inside (boundary included)."""
-        inside: NDArray[np.bool_] = np.all((points >= 0) & (points <= [self.width_m, self.height_m]), axis=1)
-        return inside
+        return np.asarray(np.all((points >= 0) & (points <= [self.width_m, self.height_m]), axis=1))
 
     def sample(self, rng: np.random.Generator, count: int) -> FloatArray:
         """`count` points (n, 2) in m, uniform over the rectangle."""

@@ -149,12 +149,8 @@ class DopantNetwork:
             raise InputError("acceptors_m", [], "an empty device conducts nothing", "place at least one acceptor")
         donors: Any = np.empty((0, 2)) if np.size(self.donors_m) == 0 else self.donors_m
         if len(self._array("donors_m", donors, (None, 2))) >= len(acceptors):
-            raise InputError(
-                "donors_m",
-                len(donors),
-                f"as many donors as acceptors ({len(acceptors)}) leave no hole",
-                "place fewer donors or more acceptors",
-            )
+            problem = f"as many donors as acceptors ({len(acceptors)}) leave no hole"
+            raise InputError("donors_m", len(donors), problem, "place fewer donors or more acceptors")
         self._array("site_energies_eV", self.site_energies_eV, (len(acceptors),))
         if not isinstance(self.shape, Disc | Rectangle):
             raise InputError("shape", self.shape, "is no shape", "give a Disc or a Rectangle")
@@ -176,16 +172,14 @@ class DopantNetwork:
             if getattr(self, name) != np.inf:
                 positive(name, getattr(self, name), unit)
         if self.temperature_K < COLDEST_K:
-            raise InputError(
-                "temperature_K", self.temperature_K, "makes all rates underflow", f"stay above {COLDEST_K} K"
-            )
+            fix = f"stay above {COLDEST_K} K"
+            raise InputError("temperature_K", self.temperature_K, "makes all rates underflow", fix)
         if not self.hop_min_m < self.hop_max_m:
             raise InputError("hop_min_m", self.hop_min_m, f"must lie in [0, hop_max_m = {self.hop_max_m})", "lower it")
         outside = np.nonzero(~self.shape.contains(acceptors))[0]
         if len(outside):
-            raise InputError(
-                "acceptors_m", acceptors[outside[0]].tolist(), f"acceptor {outside[0]} lies outside", "move it inside"
-            )
+            place, problem = acceptors[outside[0]].tolist(), f"acceptor {outside[0]} lies outside"
+            raise InputError("acceptors_m", place, problem, "move it inside")
         gaps = self.distances_m + np.diag(np.full(len(acceptors), np.inf))
         if gaps.min() <= TOUCHING * self.localisation_m:
             pair = np.unravel_index(np.argmin(gaps), gaps.shape)
@@ -228,9 +222,8 @@ class DopantNetwork:
         known = {f.name for f in fields(Preset)} - {"name", "source"}
         for name in changes:
             if name not in known:
-                raise InputError(
-                    name, changes[name], "is no field of a preset", f"choose from {', '.join(sorted(known))}"
-                )
+                fix = f"choose from {', '.join(sorted(known))}"
+                raise InputError(name, changes[name], "is no field of a preset", fix)
         recipe = replace(PRESETS[preset], **changes)
         count("seed", seed, 0)
         if not isinstance(recipe.shape, Disc | Rectangle):
@@ -243,17 +236,9 @@ class DopantNetwork:
             acceptors_m=recipe.shape.sample(rng, recipe.acceptors),
             donors_m=recipe.shape.sample(rng, recipe.donors),
             site_energies_eV=rng.normal(0.0, recipe.disorder_eV, recipe.acceptors),
-            electrodes=recipe.electrodes,
-            shape=recipe.shape,
-            temperature_K=recipe.temperature_K,
-            localisation_m=recipe.localisation_m,
-            relative_permittivity=recipe.relative_permittivity,
-            attempt_rate_Hz=recipe.attempt_rate_Hz,
-            hop_min_m=recipe.hop_min_m,
-            hop_max_m=recipe.hop_max_m,
-            limit_V=recipe.limit_V,
             preset=preset if not changes else f"{preset}, changed: {', '.join(sorted(changes))}",
             seed=seed,
+            **{f.name: getattr(recipe, f.name) for f in fields(cls) if f.name in known},
         )
 
     @property
@@ -331,3 +316,34 @@ class DopantNetwork:
         if worst > self.limit_V * (1 + 1e-9):
             raise InputError("voltages", worst, f"is beyond the device's limit of +-{self.limit_V:g} V", "lower it")
         return volts
+
+
+class NetworkModel:
+    """What all models of a network have in common: its electrodes are their terminals."""
+
+    network: DopantNetwork
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """Names of the electrodes."""
+        return tuple(f"e{k}" for k in range(self.network.n_electrodes))
+
+    @property
+    def limits_V(self) -> FloatArray:
+        """Lowest and highest voltage of each electrode, V, (n_electrodes, 2)."""
+        return self.network.limits_V
+
+    def one_setting(self, voltages: Any) -> FloatArray:
+        """Voltages of one setting, checked, (n_electrodes,); raises `InputError` as `DopantNetwork.check_voltages`."""
+        volts = self.network.check_voltages(voltages)
+        if volts.ndim != 1:
+            raise InputError("voltages", volts.shape, "one setting at a time", "loop over the settings")
+        return volts
+
+
+def check_frequencies(frequencies_Hz: Any) -> FloatArray:
+    """Frequencies as an array (n,), or `InputError` where they are none."""
+    frequencies: FloatArray = array("frequencies_Hz", frequencies_Hz, (None,))
+    if not np.all(frequencies >= 0):
+        raise InputError("frequencies_Hz", frequencies.tolist(), "must not be negative", "check them")
+    return frequencies

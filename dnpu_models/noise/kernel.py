@@ -247,17 +247,7 @@ def open_evaluate(t, voltages, params, state, out):
     out[:] = 0.0
 
 
-@njit(cache=True)
-def open_advance(dt, voltages, params, state):
-    """Nothing to advance."""
-
-
 @c_function(DEVICE_SIGNATURE)
 def c_open_evaluate(t, voltages, params, n_params, state, n_state, out):
     """`open_evaluate` as a C function."""
     carray(as_float_pointer(out), int(load_float(state + 8 * n_state)))[:] = 0.0
-
-
-@c_function(DEVICE_SIGNATURE)
-def c_open_advance(dt, voltages, params, n_params, state, n_state, out):
-    """`open_advance` as a C function."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import Steppable, SteppableKernel
 from dnpu_models.noise import kernel as noise_kernel
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -108,13 +109,6 @@ class NoisyDevice:
         inner = self.device.kernel(voltages, seed=seed)
         returned = -1 if self.returned is None else int(self.returned)
         params, state = self.spectrum.pack(cast(tuple[int, ...], self.noisy), returned, seed)
-        functions = None
-        if inner.c_functions is not None:
-            place = noise_kernel.__name__
-            functions = (
-                f"{place}:c_evaluate_with_noise({inner.c_functions[0]})",
-                f"{place}:c_advance_with_noise({inner.c_functions[1]})",
-            )
         evaluate, advance = noise_kernel.with_noise(inner.evaluate, inner.advance)
         return SteppableKernel(
             evaluate,
@@ -122,7 +116,7 @@ class NoisyDevice:
             np.concatenate([params, inner.params]),
             np.concatenate([state, inner.state]),
             inner.conductances_S,
-            functions,
+            inner.wrapped(noise_kernel.__name__, "c_evaluate_with_noise", "c_advance_with_noise"),
         )
 
 
@@ -148,14 +142,14 @@ class OpenCircuit:
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form; `seed` is not needed."""
-        terminals, place = len(self.terminals), noise_kernel.__name__
+        terminals = len(self.terminals)
         return SteppableKernel(
             noise_kernel.open_evaluate,
-            noise_kernel.open_advance,
+            memoryless.advance,
             np.zeros(1),
             np.zeros(1),
             np.zeros((terminals, terminals)),
-            (f"{place}:c_open_evaluate", f"{place}:c_open_advance"),
+            (f"{noise_kernel.__name__}:c_open_evaluate", memoryless.C_ADVANCE),
         )
 
 

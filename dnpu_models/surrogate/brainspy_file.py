@@ -85,9 +85,8 @@ def open_zip(path: str | Path) -> Iterator[zipfile.ZipFile]:
     with zipfile.ZipFile(path) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
         if declared > MAX_BYTES:
-            raise InputError(
-                "path", str(path), f"is too large unpacked ({declared} bytes)", f"at most {MAX_BYTES} bytes are read"
-            )
+            problem = f"is too large unpacked ({declared} bytes)"
+            raise InputError("path", str(path), problem, f"at most {MAX_BYTES} bytes are read")
         yield archive
 
 
@@ -184,10 +183,8 @@ def read_tree(path: str | Path) -> Any:
     InputError
         For a file that is missing, damaged or too large, or names a class that is not on the list.
     """
-    with (
-        reading(path, "brains-py file", "save it again with torch.save (PyTorch 1.6 or later)"),
-        open_zip(path) as archive,
-    ):
+    fix = "save it again with torch.save (PyTorch 1.6 or later)"
+    with reading(path, "brains-py file", fix), open_zip(path) as archive:
         roots = [name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(roots) != 1:
             raise ValueError("the zip holds no data.pkl of torch.save")

@@ -84,28 +84,21 @@ class ChipSurrogate:
         weights = tuple(array(f"weights[{k}]", w, (None, None), np.float32) for k, w in enumerate(self.weights))
         biases = tuple(array(f"biases[{k}]", b, (None,), np.float32) for k, b in enumerate(self.biases))
         if not weights or len(weights) != len(biases):
-            raise InputError(
-                "biases", len(biases), f"{len(weights)} layers of weights want as many biases", "give one of each"
-            )
+            problem = f"{len(weights)} layers of weights want as many biases"
+            raise InputError("biases", len(biases), problem, "give one of each")
         for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             if 0 in weight.shape or bias.shape != weight.shape[:1]:
                 raise InputError(f"biases[{k}]", bias.shape, f"does not fit weights {weight.shape}", "check the layer")
             if k and weight.shape[1] != weights[k - 1].shape[0]:
-                raise InputError(
-                    f"weights[{k}]",
-                    weight.shape,
-                    f"does not fit the {weights[k - 1].shape[0]} outputs of the layer before",
-                    "check the order of the layers",
-                )
+                problem = f"does not fit the {weights[k - 1].shape[0]} outputs of the layer before"
+                raise InputError(f"weights[{k}]", weight.shape, problem, "check the order of the layers")
         inputs = weights[0].shape[1]
         terminals, held, measured = self._checked_terminals(inputs, weights[-1])
         low = array("voltage_min_V", self.voltage_min_V, (inputs,))
         high = array("voltage_max_V", self.voltage_max_V, (inputs,))
         if np.any(low >= high):
-            worst = int(np.argmax(low - high))
-            raise InputError(
-                f"voltage_min_V[{worst}]", float(low[worst]), "is not below the maximum", "check the ranges"
-            )
+            k = int(np.argmax(low - high))
+            raise InputError(f"voltage_min_V[{k}]", float(low[k]), "is not below the maximum", "check the ranges")
         amplification = finite("amplification_A", self.amplification_A, "A")
         if amplification == 0:
             raise InputError("amplification_A", amplification, "is zero", "give it in A")
@@ -117,18 +110,11 @@ class ChipSurrogate:
             object.__setattr__(self, name, value)
 
     def _checked_terminals(self, inputs: int, last: Any) -> tuple[tuple[str, ...], int, tuple[int, ...]]:
-        """Names, held terminal and terminals of known current, for the network's inputs and its last layer.
-
-        Raises
-        ------
-        InputError
-            If they do not fit each other or the network.
-        """
+        """Names, held terminal and terminals of known current, for the network's inputs and its last layer; checked."""
         names = tuple(map(str, self.terminals)) or ("out", *(f"e{k + 1}" for k in range(inputs)))
         if len(names) != inputs + 1 or len(set(names)) != len(names):
-            raise InputError(
-                "terminals", names, f"{inputs} inputs and the output want {inputs + 1} different names", "check them"
-            )
+            problem = f"{inputs} inputs and the output want {inputs + 1} different names"
+            raise InputError("terminals", names, problem, "check them")
         try:
             held, measured = int(self.held), tuple(int(k) for k in self.measured)
         except (TypeError, ValueError) as error:
@@ -138,12 +124,8 @@ class ChipSurrogate:
         if len(set(measured)) != len(measured) or held not in measured or not set(measured) <= set(range(inputs + 1)):
             raise InputError("measured", measured, f"must hold {held} and other terminals once each", "check the list")
         if last.shape[0] != len(measured):
-            raise InputError(
-                f"weights[{len(self.weights) - 1}]",
-                last.shape,
-                f"has {last.shape[0]} outputs where {len(measured)} terminals are measured",
-                "check measured",
-            )
+            problem = f"has {last.shape[0]} outputs where {len(measured)} terminals are measured"
+            raise InputError(f"weights[{len(self.weights) - 1}]", last.shape, problem, "check measured")
         return names, held, measured
 
     @classmethod
@@ -259,13 +241,9 @@ class ChipSurrogate:
         hidden = len(self.weights) - 1
         sizes = [weight.shape[1] for weight in self.weights]
         width = -(-max(sizes) // kernel_module.LANES) * kernel_module.LANES
-        header = np.zeros(kernel_module.HEADER)
-        header[kernel_module.N_INPUTS] = self.n_inputs
-        header[kernel_module.N_HIDDEN] = hidden
-        header[kernel_module.WIDTH] = width
-        header[kernel_module.AMPLIFICATION_A] = self.amplification_A
-        header[kernel_module.N_OUTPUTS] = len(self.measured)
-        header[kernel_module.HELD] = self.held
+        outputs = len(self.measured)
+        # in the order of `kernel.HEADER`
+        header = np.array([self.n_inputs, hidden, width, self.amplification_A, outputs, self.held])
         packed = []
         rows = self.n_inputs
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -274,7 +252,6 @@ class ChipSurrogate:
             block[-1, : len(bias)] = bias
             packed.append(block.ravel())
             rows = width
-        outputs = len(self.measured)
         last = np.zeros((outputs, rows), dtype=np.float32)
         last[:, : self.weights[-1].shape[1]] = self.weights[-1]
         pad = np.zeros((outputs * (rows + 1)) % 2, dtype=np.float32)  # single-precision numbers come in pairs
@@ -290,13 +267,7 @@ class ChipSurrogate:
         return np.zeros(kernel_module.state_size(hidden, width, len(self.measured)) + more)
 
     def _check(self, voltages: Any, which: list[int] | None = None) -> FloatArray:
-        """Voltages of `which` terminals, or all, as a contiguous float array, or an error that says what is wrong.
-
-        Raises
-        ------
-        InputError
-            For a wrong shape, NaN, or a voltage outside its terminal's range.
-        """
+        """Voltages of `which` terminals, or all, as a contiguous float array, or an `InputError` that names one."""
         which = list(range(self.n_inputs + 1)) if which is None else which
         names = [self.terminals[k] for k in which]
         volts = array("voltages", voltages, (..., len(names)))
@@ -305,20 +276,12 @@ class ChipSurrogate:
         if np.any(outside):
             where = tuple(int(k) for k in np.argwhere(outside)[0])
             k = where[-1]
-            value = float(volts[where])
+            problem = f"lies outside the range the chip was measured in, {low[k]:.4g} to {high[k]:.4g} V"
+            fix = "stay within it"
             if which[k] == self.held:
-                raise InputError(
-                    f"voltages[{names[k]}]",
-                    value,
-                    f"the output was measured at virtual ground, within +-{VIRTUAL_GROUND_V * 1e3:g} mV",
-                    "hold it at 0 V",
-                )
-            raise InputError(
-                f"voltages[{names[k]}]",
-                value,
-                f"lies outside the range the chip was measured in, {low[k]:.4g} to {high[k]:.4g} V",
-                "stay within it",
-            )
+                problem = f"the output was measured at virtual ground, within +-{VIRTUAL_GROUND_V * 1e3:g} mV"
+                fix = "hold it at 0 V"
+            raise InputError(f"voltages[{names[k]}]", float(volts[where]), problem, fix)
         return volts
 
     def currents(self, voltages: Any) -> FloatArray:

@@ -297,9 +297,8 @@ class _Sampler:
             errors = np.zeros(volts.shape)
         lost = np.nonzero(~np.isfinite(currents + errors).all(axis=1))[0]
         if len(lost):
-            raise ConvergenceError(
-                "voltages", np.round(volts[lost[0]], 4).tolist(), "the device has no finite current", "narrow ranges_V"
-            )
+            where = np.round(volts[lost[0]], 4).tolist()
+            raise ConvergenceError("voltages", where, "the device has no finite current", "narrow ranges_V")
         return currents, errors
 
 
@@ -325,9 +324,8 @@ def _measured(device: Device, output: int, measured: Sequence[int] | None) -> li
     known = list(known_terminals(device))
     chosen = known if measured is None else list(measured)
     if output not in chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(known):
-        raise InputError(
-            "measured", chosen, f"must hold the output {output} and others of {known} once each", "check the list"
-        )
+        problem = f"must hold the output {output} and others of {known} once each"
+        raise InputError("measured", chosen, problem, "check the list")
     return chosen
 
 

@@ -14,24 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from inmateria.checks import FloatArray
+from inmateria.checks import FloatArray, array, count
 from inmateria.errors import InputError
 
 _NA = 1e-9
 
 
-def _table(name: str, value: Any) -> FloatArray:
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(name, type(value).__name__, "holds no numbers", "give an array") from error
-    if array.ndim == 1 and name == "outputs_A":
-        array = array[:, None]
-    if array.ndim != 2 or 0 in array.shape:
-        raise InputError(name, array.shape, "must be a table of samples", "give one row per sample")
-    if not np.all(np.isfinite(array)):
-        raise InputError(name, "NaN or infinity", "must be finite", "leave out failed samples")
-    return array
+def _file(path: str | Path) -> Path:
+    """The table itself, which a folder holds by its usual name."""
+    return Path(path) / "IO.dat" if Path(path).is_dir() else Path(path)
 
 
 def export_io_dat(path: str | Path, voltages_V: Any, outputs_A: Any, *, overwrite: bool = False) -> Path:
@@ -58,12 +49,11 @@ def export_io_dat(path: str | Path, voltages_V: Any, outputs_A: Any, *, overwrit
     InputError
         For tables that do not fit or are not finite, and for a file that exists or cannot be written.
     """
-    volts, outputs = _table("voltages_V", voltages_V), _table("outputs_A", outputs_A)
-    if len(volts) != len(outputs):
-        raise InputError("outputs_A", len(outputs), f"does not fit {len(volts)} rows of voltages", "give as many")
-    path = Path(path)
-    if path.is_dir():
-        path = path / "IO.dat"
+    volts = array("voltages_V", voltages_V, (None, None))
+    outputs = array("outputs_A", np.reshape(outputs_A, (-1, 1)) if np.ndim(outputs_A) == 1 else outputs_A, (None, None))
+    if 0 in volts.shape or 0 in outputs.shape or len(volts) != len(outputs):
+        raise InputError("outputs_A", outputs.shape, f"does not fit {volts.shape} voltages", "give one row per sample")
+    path = _file(path)
     names = [f"Input {k}" for k in range(volts.shape[1])] + [f"Output {k}" for k in range(outputs.shape[1])]
     try:
         with path.open("w" if overwrite else "x", encoding="utf-8") as stream:
@@ -97,11 +87,7 @@ def read_io_dat(path: str | Path, *, n_outputs: int = 1) -> tuple[FloatArray, Fl
     InputError
         For a file that is missing or no table of finite numbers with at least one input and `n_outputs` outputs.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "IO.dat"
-    if n_outputs < 1:
-        raise InputError("n_outputs", n_outputs, "a sample has an output", "give at least 1")
+    path, n_outputs = _file(path), count("n_outputs", n_outputs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of an empty file, which is refused below
@@ -111,9 +97,8 @@ def read_io_dat(path: str | Path, *, n_outputs: int = 1) -> tuple[FloatArray, Fl
     except ValueError as error:
         raise InputError("path", str(path), f"is no table of numbers ({error})", "export it again") from error
     if not len(table) or table.shape[1] <= n_outputs:
-        raise InputError(
-            "path", str(path), f"holds {len(table)} samples of {table.shape[1]} columns", "check n_outputs and the file"
-        )
+        problem = f"holds {len(table)} samples of {table.shape[1]} columns"
+        raise InputError("path", str(path), problem, "check n_outputs and the file")
     if not np.all(np.isfinite(table)):
         raise InputError("path", str(path), "holds NaN or infinity", "leave out failed samples")
     return table[:, :-n_outputs].copy(), table[:, -n_outputs:] * _NA
