@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +31,19 @@ from inmateria.errors import (
 
 GOOD = "t\nV1 a 0 1\nR1 a 0 1k\n.op\n.end"
 PIN3 = ".subckt x a b c\nR1 a b 1\nR2 b c 1\n.ends\n"
-outcomes: Counter[str] = Counter()
 
 
 def with_line(line: str) -> str:
     return f"t\nV1 a 0 1\nR1 a 0 1k\n{line}\n.op\n.end"
 
 
-def check_error(error: InMateriaError, folder: Path | None = None) -> None:
+def check_error(error: InMateriaError) -> None:
     """One line that names what it is about; a deck that reached ngspice is kept."""
     text = str(error)
     assert "\n" not in text
     assert len(text) < 1500
     assert error.field
     assert error.fix
-    outcomes[type(error).__name__] += 1
 
 
 def works(engine: Engine) -> bool:
@@ -61,6 +58,7 @@ REFUSED = {
     "blank": ("\n\n\n", "empty"),
     "title only": ("title", "empty"),
     "comments only": ("t\n* a\n; b\n$ c", "empty"),
+    "title, comment": ("t\n* comment\n\n", "empty"),
     "nul": ("t\nR1 a 0 \0\n.op\n.end", "NUL"),
     "surrogate": ("t\nR1 a 0 1 \udc80\n.op\n.end", "no character"),
     "continuation of the title": ("t\n+ V1 a 0 1\n.op\n.end", "continues the title"),
@@ -179,6 +177,8 @@ UNSOLVED: dict[str, str] = {
     "overflow": "B2 b 0 V=exp(1000*v(a))\nR2 b 0 1",
 }
 
+ABSURD = ("division", "overflow")  # ngspice says nothing of these
+
 SUSPICIOUS = {
     "1M": ("R2 a 0 1M", "milliohm"),
     "4.7M": ("R2 a 0 4.7M", "milliohm"),
@@ -232,7 +232,7 @@ def test_a_circuit_without_solution_has_no_result(engine: Engine, tmp_path: Path
     with pytest.raises(ConvergenceError) as caught:
         engine.run(with_line(UNSOLVED[name]), folder=tmp_path)
     check_error(caught.value)
-    assert caught.value.words or name in ("division", "overflow")  # ngspice says nothing of these
+    assert "no voltage or current" in str(caught.value) if name in ABSURD else caught.value.words
     assert caught.value.deck is not None
 
 
@@ -245,7 +245,6 @@ def test_what_is_only_suspicious_is_a_warning(engine: Engine, name: str) -> None
     assert any(issubclass(w.category, TrustWarning) and words in str(w.message) for w in caught)
     assert result["a"] == pytest.approx([1.0])
     assert any(words in doubt for doubt in result.trust.doubts)
-    outcomes["TrustWarning"] += 1
 
 
 def test_a_floating_node_does_not_search_for_ever(engine: Engine) -> None:
@@ -339,7 +338,6 @@ def test_a_changed_deck_gives_numbers_or_one_clear_error(engine: Engine, tmp_pat
             return
     assert vectors
     assert all(np.all(np.isfinite(values)) for values in vectors.values())
-    outcomes["a result"] += 1
 
 
 def test_the_engine_is_sound_after_all_that(engine: Engine) -> None:
