@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,21 @@ class Toy:
         return currents
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
-        @njit
-        def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
-            out[:] = 0.0
-            out[0] = 2e-8 * np.tanh(np.sum(params * voltages)) + 3e-8 * voltages[2] * voltages[6]
+        return SteppableKernel(*toy_functions(), np.array(self.weights), np.zeros(1), np.zeros((8, 8)))
 
-        @njit
-        def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
-            pass
 
-        return SteppableKernel(evaluate, advance, np.array(self.weights), np.zeros(1), np.zeros((8, 8)))
+@cache
+def toy_functions() -> tuple[Any, Any]:
+    @njit
+    def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
+        out[:] = 0.0
+        out[0] = 2e-8 * np.tanh(np.sum(params * voltages)) + 3e-8 * voltages[2] * voltages[6]
+
+    @njit
+    def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
+        pass
+
+    return evaluate, advance
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,7 @@ def recorded(loop: HomodyneLoop, engine: Engine) -> Transient:
 def ngspice(deck: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "deck.cir").write_text(deck)
     return subprocess.run(
-        ["ngspice", "-b", "deck.cir"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        ["ngspice", "-b", "deck.cir"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -210,8 +216,7 @@ def test_the_closed_loop_learns_in_plain_ngspice(
 ) -> None:
     recorded_V = separation_V(loop, recorded)
     deck = closed_deck(loop, recorded, network, separation_V=recorded_V, provenance={"seed": 0})
-    (tmp_path / "deck.cir").write_text(deck)
-    done = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = ngspice(deck, tmp_path)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "PASS" in done.stdout
     table = np.loadtxt(tmp_path / "learning.txt", skiprows=1)
@@ -225,8 +230,7 @@ def test_a_closed_deck_that_does_not_learn_fails(
 ) -> None:
     dead = dataclasses.replace(network, weights=(*network.weights[:-1], 0.0 * network.weights[-1]))
     deck = closed_deck(loop, recorded, dead, separation_V=0.05)
-    (tmp_path / "deck.cir").write_text(deck)
-    done = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = ngspice(deck, tmp_path)
     assert done.returncode == 1, done.stdout[-2000:]
     assert "FAIL" in done.stdout
 

@@ -14,31 +14,16 @@ from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.signals.sources import Drive, Sine
 from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
-from dnpu_models.network.geometry import Electrode, Rectangle
 from dnpu_models.network.network import DopantNetwork
 
-SIDE = 60e-9
+from ...dnpu_models.small_networks import small_network
+
 FALSE_ALARM = 1e-4
 
 
 def hot_network() -> DopantNetwork:
     """Five sites and three electrodes at 600 K, where 25 mV is a small signal."""
-    rng = np.random.default_rng(4)
-    points = rng.uniform(0.1 * SIDE, 0.9 * SIDE, (5, 2))
-    x, y = points.T / SIDE
-    return DopantNetwork(
-        acceptors_m=points,
-        donors_m=np.array([[SIDE / 2, SIDE / 2]]),
-        site_energies_eV=rng.normal(0, 0.02, 5),
-        electrodes=(Electrode(0, SIDE / 2), Electrode(SIDE, SIDE / 2), Electrode(SIDE / 2, SIDE)),
-        shape=Rectangle(SIDE, SIDE),
-        temperature_K=600.0,
-        localisation_m=20e-9,
-        relative_permittivity=10.0,
-        attempt_rate_Hz=1e12,
-        limit_V=1.0,
-        unit_potentials=np.stack([(1 - x) * (1 - y), x * (1 - y), y], axis=1),
-    )
+    return small_network(5, 4, temperature_K=600.0)
 
 
 def test_a_live_trajectory_answers_a_tone_with_the_exact_admittance_and_its_own_noise(engine: Engine) -> None:

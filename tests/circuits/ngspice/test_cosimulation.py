@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from inmateria.errors import ConvergenceError, EngineError, InputError, NetlistE
 from ...toys import linear_kernel
 
 
+@cache
 def clock() -> SteppableKernel:
     """State: advanced points, summed time, smallest step, calls, last time of evaluate.
 
@@ -45,8 +48,9 @@ def clock() -> SteppableKernel:
     return SteppableKernel(evaluate, advance, np.zeros(1), np.array([0.0, 0.0, 1.0, 0.0, 0.0]), np.zeros((3, 3)))
 
 
-def failing(time_s: float) -> SteppableKernel:
-    """NaN from `time_s` on; before it 1 nA."""
+@cache  # and compiled once, however many times it is used
+def failing_functions() -> tuple[Any, Any]:
+    """NaN from a time on; before it 1 nA."""
 
     @njit
     def evaluate(t, voltages, params, state, out):  # type: ignore[no-untyped-def]
@@ -56,7 +60,11 @@ def failing(time_s: float) -> SteppableKernel:
     def advance(dt, voltages, params, state):  # type: ignore[no-untyped-def]
         pass
 
-    return SteppableKernel(evaluate, advance, np.array([time_s]), np.zeros(1), np.zeros((1, 1)))
+    return evaluate, advance
+
+
+def failing(time_s: float) -> SteppableKernel:
+    return SteppableKernel(*failing_functions(), np.array([time_s]), np.zeros(1), np.zeros((1, 1)))
 
 
 def hanging() -> SteppableKernel:

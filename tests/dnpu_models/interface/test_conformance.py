@@ -19,7 +19,6 @@ from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
-from dnpu_models.network.geometry import Electrode, Rectangle
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -27,30 +26,15 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 
 from ...toys import random_chip
+from ..small_networks import small_network
 
 Find = Callable[[str], Path]
-SIDE = 60e-9
 
 
 @cache
 def few_sites() -> DopantNetwork:
     """Seven sites in a square, three electrodes, biases small enough that all currents are seen."""
-    rng = np.random.default_rng(2)
-    points = rng.uniform(0.1 * SIDE, 0.9 * SIDE, (7, 2))
-    x, y = points.T / SIDE
-    return DopantNetwork(
-        acceptors_m=points,
-        donors_m=rng.uniform(0, SIDE, (1, 2)),
-        site_energies_eV=rng.normal(0, 0.02, 7),
-        electrodes=(Electrode(0, SIDE / 2), Electrode(SIDE, SIDE / 2), Electrode(SIDE / 2, SIDE)),
-        shape=Rectangle(SIDE, SIDE),
-        temperature_K=77.0,
-        localisation_m=20e-9,
-        relative_permittivity=10.0,
-        attempt_rate_Hz=1e12,
-        limit_V=0.1,
-        unit_potentials=np.stack([(1 - x) * (1 - y), x * (1 - y), y], axis=1),
-    )
+    return small_network(7, 2, limit_V=0.1)
 
 
 @cache
