@@ -48,6 +48,13 @@ def in_process(capsys: pytest.CaptureFixture[str], *words: str) -> Result:
     return Result(int(left.value.code or 0), captured.out, captured.err)
 
 
+def answered(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The document of a command that does here what it was asked; ``--json`` is among the words."""
+    result = in_process(capsys, *words)
+    assert result.code == 0, result
+    return result.document
+
+
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's, without what a terminal or another test would change."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "FORCE_COLOR", "NGSPICE_LIBRARY_PATH")}

@@ -11,14 +11,12 @@ from inmateria.benchmarks import loop as loop_bench
 from inmateria.benchmarks import pat as pat_bench
 from inmateria.benchmarks import spice as spice_bench
 
-from .command import in_process
+from .command import answered
 
 
 @pytest.mark.slow
 def test_bench_kmc(capsys: pytest.CaptureFixture[str]) -> None:
-    result = in_process(capsys, "bench", "kmc", "--json", "--settings", "1")
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "bench", "kmc", "--json", "--settings", "1")
     assert found["command"] == "bench kmc"
     for name in ("n200", "n30", "n30_kmc_dn"):
         figures = found[name]
@@ -32,9 +30,7 @@ def test_bench_kmc(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_bench_spice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spice_bench, "ROUNDS", 2)  # of three
-    result = in_process(capsys, "bench", "spice", "--json")
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "bench", "spice", "--json")
     assert found["command"] == "bench spice"
     callback = found["callback"]
     assert callback["us_per_point_builtin"] > 0
@@ -48,9 +44,7 @@ def test_bench_loop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     # The same document from a short attempt: 4 sequences of the network's, one of XOR on the default device.
     short = partial(loop_bench.run_bench, sequences=4, rounds=1, xor=HgeSettings(restarts=1, looks=2, sequences=1))
     monkeypatch.setattr(loop_bench, "run_bench", short)
-    result = in_process(capsys, "bench", "loop", "--json")
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "bench", "loop", "--json")
     assert found["command"] == "bench loop"
     assert found["xor"]["wall_s"] > 0
     assert 0 < found["xor"]["us_per_point_device"] < found["xor"]["us_per_point"]
@@ -61,9 +55,7 @@ def test_bench_loop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 
 
 def test_bench_mgd(capsys: pytest.CaptureFixture[str]) -> None:
-    result = in_process(capsys, "bench", "mgd", "--json")
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "bench", "mgd", "--json")
     assert found["command"] == "bench mgd"
     assert found["steps_per_s_221"] > found["steps_per_s_4944"] > 0
     assert found["ratio_numpy"] > 30  # ratios of one run: seen 130 to 360
@@ -73,9 +65,7 @@ def test_bench_mgd(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bench_pat(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pat_bench, "ROUNDS", 2)
     monkeypatch.setattr(pat_bench, "STREAMED", 400)
-    result = in_process(capsys, "bench", "pat", "--json")
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "bench", "pat", "--json")
     assert found["command"] == "bench pat"
     assert found["points_per_sample"] <= 50
     assert found["samples_per_s"] > found["samples_per_s_vowels"] > 0

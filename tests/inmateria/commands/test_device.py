@@ -16,16 +16,14 @@ from dnpu_models.mean_field.trust import MeanFieldTrustWarning
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
 
-from .command import assert_refused, in_process
+from .command import answered, assert_refused, in_process
 
 Capsys = pytest.CaptureFixture[str]
 
 
 def test_figures_agree_with_the_model(capsys: Capsys, tmp_path: Path) -> None:
     words = ["--at", "e4=0.4,e2=-0.2", "--device-seed", "2", "--out", str(tmp_path), "--json"]
-    result = in_process(capsys, "device", *words)
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "device", *words)
     network = DopantNetwork.random(seed=2, preset="tertilt2022")
     volts = np.array([0, 0, -0.2, 0, 0.4, 0, 0, 0])
     model = MeanField(network)

@@ -19,7 +19,7 @@ from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.commands import iv as iv_run
 
-from .command import assert_refused, in_process
+from .command import answered, assert_refused, in_process
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -44,11 +44,9 @@ def table(found: dict[str, Any], key: str = "currents_A") -> np.ndarray:
 
 
 def test_mean_field_currents_with_files(network: DopantNetwork, capsys: Capsys, tmp_path: Path) -> None:
-    result = in_process(
+    found = answered(
         capsys, "iv", "--sweep", "e1=-0.3:0.3:5", "--at", "e2=0.2, e4=-0.1", "--out", str(tmp_path), "--json"
     )
-    assert result.code == 0, result.stderr
-    found = result.document
     assert found["command"] == "iv"
     assert found["device"] == {"model": "meanfield", "preset": "tertilt2022", "seed": 0, "file": None}
     volts = np.tile([0, 0, 0.2, 0, -0.1, 0, 0, 0], (5, 1))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from .command import assert_refused, in_process
+from .command import answered, assert_refused, in_process
 
 Capsys = pytest.CaptureFixture[str]
 TEXTBOOK = {
@@ -24,11 +24,7 @@ WORDS = ["--time-constant", "4e-3", "--frequency", "1000"]
 
 @pytest.mark.parametrize("realisation", ["digital", "ideal"])
 def test_figures_are_the_textbooks(realisation: str, capsys: Capsys, tmp_path: Path) -> None:
-    result = in_process(
-        capsys, "lockin", "--realisation", realisation, *WORDS, "--out", str(tmp_path / "out"), "--json"
-    )
-    assert result.code == 0, result.stderr
-    found = result.document
+    found = answered(capsys, "lockin", "--realisation", realisation, *WORDS, "--out", str(tmp_path / "out"), "--json")
     assert (found["command"], found["realisation"], found["seed"]) == ("lockin", realisation, None)
     assert list(found["slopes"]) == list(TEXTBOOK)
     for slope, (enbw, settling, rolloff) in TEXTBOOK.items():

@@ -15,13 +15,13 @@ import xarray as xr
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
 from learning.samples.samples import parity
 
-from .command import COMMAND, assert_refused, environment, in_child, in_process
+from .command import COMMAND, answered, assert_refused, environment, in_child, in_process
 
 QUICK = ["--steps", "60000", "--checks", "60", "--seeds", "6"]
 
 
-def test_xor(tmp_path: Path) -> None:
-    done = in_child(["mgd", "XOR", *QUICK, "--code", "walsh", "--json", "--out", "xor"], tmp_path)
+def test_xor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = in_process(capsys, "mgd", "XOR", *QUICK, "--code", "walsh", "--json", "--out", str(tmp_path / "xor"))
     assert done.code == 0, done.stderr
     found = done.document
     assert (found["command"], found["task"], found["parameters"], found["runs"]) == ("mgd", "parity-2", 9, 6)
@@ -43,9 +43,9 @@ def test_xor(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "xor" / "summary.json").read_text())["cost"] == found["cost"]
 
 
-def test_xor_in_ngspice(tmp_path: Path) -> None:
+def test_xor_in_ngspice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["mgd", "XOR", "--engine", "ngspice", "--code", "walsh", "--seeds", "1", "--steps", "6000", "--json"]
-    done = in_child([*words, "--out", "xor"], tmp_path)
+    done = in_process(capsys, *words, "--out", str(tmp_path / "xor"))
     assert done.code == 0, done.stderr
     found = done.document
     assert (found["engine"], found["training"]["settings"]["mode"]) == ("ngspice", "analog")
@@ -59,18 +59,17 @@ def test_xor_in_ngspice(tmp_path: Path) -> None:
     assert {f.name for f in (tmp_path / "xor").iterdir()} == {"mgd.nc", "mgd.png", "summary.json"}
 
 
-def test_letters_beside_softmax(tmp_path: Path) -> None:
+def test_letters_beside_softmax(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["mgd", "letters", "--steps", "200000", "--checks", "4", "--seeds", "1", "--eta", "5", "--json"]
-    done = in_child(words, tmp_path)
-    assert done.code == 0, done.stderr
-    assert done.document["parameters"] == 220
-    assert done.document["softmax_accuracy"] > 0.9
-    assert done.document["test_accuracy"]["median"] > 0.5
-    assert "solved" not in done.document
+    found = answered(capsys, *words)
+    assert found["parameters"] == 220
+    assert found["softmax_accuracy"] > 0.9
+    assert found["test_accuracy"]["median"] > 0.5
+    assert "solved" not in found
 
 
-def test_no_run_solved_exits_1(tmp_path: Path) -> None:
-    done = in_child(["mgd", "parity-4", "--steps", "100", "--checks", "2", "--seeds", "2", "--json"], tmp_path)
+def test_no_run_solved_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
+    done = in_process(capsys, "mgd", "parity-4", "--steps", "100", "--checks", "2", "--seeds", "2", "--json")
     assert done.code == 1
     assert done.document["solved"]["runs"] == 0
     assert done.document["median_steps_to_solved"] is None

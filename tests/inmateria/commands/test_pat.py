@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from .command import COMMAND, assert_refused, environment, in_child, in_process
+from .command import COMMAND, answered, assert_refused, environment, in_process
 
 pytest.importorskip("torch")
 
@@ -25,11 +25,9 @@ needs_vowels = pytest.mark.skipif(not VOWELS.is_file(), reason="INMATERIA_DATA h
 
 
 @needs_vowels
-def test_vowels_in_ngspice(tmp_path: Path) -> None:
-    words = ["pat", "vowels", "--data", str(VOWELS), *QUICK, "--splits", "2", "--seed", "3", "--json", "--out", "v"]
-    done = in_child(words, tmp_path)
-    assert done.code == 0, done.stderr
-    found = done.document
+def test_vowels_in_ngspice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["pat", "vowels", "--data", str(VOWELS), *QUICK, "--splits", "2", "--seed", "3", "--json"]
+    found = answered(capsys, *words, "--out", str(tmp_path / "v"))
     assert (found["command"], found["task"], found["splits"]) == ("pat", "vowels", 2)
     assert (found["samples"], found["test_samples"], found["layer"]["engine"]) == (175, 84, "ngspice")
     assert found["parameters"] == 2 * 3 * 14 + 7  # scale, offset and skip a value and pass, a gain a class
@@ -74,13 +72,12 @@ def test_killed_run_resumes_to_the_same_end(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.skipif(not CHIP.is_file(), reason="INMATERIA_DATA holds no chip")
-def test_digits_on_a_chip(tmp_path: Path) -> None:
+def test_digits_on_a_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pat", "digits", "--layer", "dnpu", "--device", str(CHIP), "--width", "20", "--passes", "1"]
-    done = in_child([*words, "--epochs", "1", "--json", "--out", "digits"], tmp_path)
-    assert done.code == 0, done.stderr
-    assert done.document["layer"]["engine"] is None
-    assert done.document["accuracy"]["mean"] > 0.1  # by chance; a training wants 20 epochs
-    assert 0 < done.document["model_error"] < 0.5
+    found = answered(capsys, *words, "--epochs", "1", "--json", "--out", str(tmp_path / "digits"))
+    assert found["layer"]["engine"] is None
+    assert found["accuracy"]["mean"] > 0.1  # by chance; a training wants 20 epochs
+    assert 0 < found["model_error"] < 0.5
     assert (tmp_path / "digits" / "pat.nc").is_file()
 
 

@@ -16,7 +16,7 @@ from analysis.sweeps.design_sweep import sweep_design
 from analysis.sweeps.measures import GradientMeasure, LearnMeasure, LossGradientMeasure, design_at
 from analysis.sweeps.store import read_store
 
-from .command import assert_refused, in_child, in_process, stopped_in_terminal
+from .command import answered, assert_refused, in_process, stopped_in_terminal
 
 GRID = ["--over", "dither.amplitude=2mV:30mV:log:3", "--over", "dither.spacing=10Hz,20Hz", "--seeds", "1"]
 
@@ -27,10 +27,8 @@ def same(one: xr.Dataset, other: xr.Dataset) -> bool:
 
 
 def test_a_map_by_the_command_goes_on_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sweep", *GRID, "--check", "1", "--out", "map"]
-    first = in_child([*words, "--json"], tmp_path)
-    assert first.code == 0, first.stderr
-    found = first.document
+    words = ["sweep", *GRID, "--check", "1", "--out", str(tmp_path / "map")]
+    found = answered(capsys, *words, "--json")
     assert (found["points"], found["computed"], found["failed"]) == (6, 6, 0)
     assert [axis["key"] for axis in found["axes"]] == ["dither.amplitude", "dither.spacing", "seed"]
     assert found["check"]["points"] == 1
@@ -48,7 +46,7 @@ def test_a_map_by_the_command_goes_on_in_python(tmp_path: Path, capsys: pytest.C
     apart = data["reading"] - data["exact"]
     size = np.sqrt((apart**2).sum("control") / (data["exact"] ** 2).sum("control"))
     assert np.allclose(size, data["relative_error"])
-    refused = in_process(capsys, *words[:-1], str(tmp_path / "map"), "--engine", "ngspice", "--check", "0")
+    refused = in_process(capsys, *words, "--engine", "ngspice", "--check", "0")
     assert_refused(refused, "out", "holds another sweep: its engine is twin, not ngspice")
     over = {"dither.amplitude": data["dither_amplitude"].values, "dither.spacing": ["10 Hz", 20]}
     by_python = sweep_design(Design.from_values({}), over, seeds=1, checks=1, store=tmp_path / "map" / "sweep.zarr")
@@ -134,13 +132,8 @@ def test_a_seed_is_the_devices_too_unless_that_is_an_axis() -> None:
         (["--over", "dither.amplitud=1mV,2mV"], "dither.amplitud", "did you mean dither.amplitude?"),
         (["--over", "amplitude=1mV,2mV"], "amplitude", "did you mean dither.amplitude?"),
         (["--over", "dither.amplitude=1mV:2Hz:log:3"], "over dither.amplitude", "is in Hz, V is required"),
-        (["--over", "dither.amplitude=1mV:1mV:log:3"], "over dither.amplitude", "the range is empty"),
-        (["--over", "dither.amplitude=0mV:1mV:log:3"], "over dither.amplitude", "has no logarithm"),
-        (["--over", "dither.amplitude=1mV:2mV:log:0"], "over dither.amplitude", "leaves no points"),
-        (["--over", "dither.amplitude=1:2:log:3"], "over dither.amplitude", "has no unit"),
         (["--over", "dither.amplitude=-1mV,1mV"], "dither.amplitude", "must be above 0 V"),
         (["--over", "electronics.level=ideal,real"], "electronics.level", "is unknown"),
-        (["--over", "dither.amplitude"], "over", "has no key and values"),
         (["--over", "dither.amplitude=1mV", "--over", "dither.amplitude=2mV"], "over", "is given twice"),
         (["--over", "dither.amplitude=1mV,2mV", "--engine", "averaged"], "engine", "closed loop only"),
         (["--over", "device.model=kmc"], "dither.spacing", "one by one"),
