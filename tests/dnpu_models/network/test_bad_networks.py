@@ -35,19 +35,12 @@ def refused(make: Callable[[], Any], field: str, problem: str, error: type[InMat
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("acceptors_m", "abc", "no real numbers"),
-        ("acceptors_m", None, "no real numbers"),
         ("acceptors_m", [[1e-8, 1e-8], [2e-8]], "no real numbers"),
         ("acceptors_m", [[1e-8, 1e-8], [1e-8 + 1e-15, 1e-8], [2e-8, 1e-8]], "overlap"),
-        ("acceptors_m", [[1e-8, 1e-8], [np.inf, 1e-8], [2e-8, 1e-8]], "finite"),
-        ("donors_m", "x", "no real numbers"),
         ("donors_m", None, "no real numbers"),
-        ("donors_m", [1e-8, 2e-8, 3e-8], "not the shape"),
         ("donors_m", [[1e-8, 2e-8, 3e-8]], "not the shape"),
         ("donors_m", [[13e-9, 14e-9 + 1e-15]], "donor lies on an acceptor"),
         ("donors_m", [[1e-8, 4e-8], [2e-8, 4e-8], [3e-8, 4e-8]], "leave no hole"),
-        ("site_energies_eV", ["x", 0, 0], "no real numbers"),
-        ("site_energies_eV", np.array([1j, 0, 0]), "no real numbers"),
         ("site_energies_eV", [np.inf, 0, 0], "finite"),
         ("electrodes", None, "tuple of Electrode"),
         ("electrodes", 5, "tuple of Electrode"),
@@ -56,20 +49,12 @@ def refused(make: Callable[[], Any], field: str, problem: str, error: type[InMat
         ("electrodes", (Electrode(0, SIDE / 2), Electrode(5.0, SIDE / 2)), "off the boundary"),
         ("shape", None, "is no shape"),
         ("shape", "disc", "is no shape"),
-        ("temperature_K", "77", "not a number"),
         ("temperature_K", None, "not a number"),
-        ("temperature_K", True, "not a number"),
         ("temperature_K", 1e-300, "underflow"),
-        ("localisation_m", None, "not a number"),
-        ("localisation_m", 0.0, "positive"),
         ("localisation_m", np.inf, "finite"),
-        ("relative_permittivity", -10.0, "positive"),
         ("relative_permittivity", np.nan, "finite"),
         ("attempt_rate_Hz", np.inf, "finite"),
-        ("hop_min_m", "x", "not a number"),
         ("hop_max_m", None, "not a number"),
-        ("limit_V", "1", "not a number"),
-        ("limit_V", -1.0, "positive"),
         ("unit_potentials", "x", "no real numbers"),
         ("unit_potentials", [[np.inf, 0.5]] * 3, "finite"),
     ],
@@ -87,18 +72,11 @@ def test_no_longest_hop(hop_max_m: float) -> None:
     ("field", "value", "problem"),
     [
         ("seed", -1, "whole number"),
-        ("seed", None, "whole number"),
-        ("seed", "a", "whole number"),
         ("seed", 1.5, "whole number"),
         ("preset", ["tertilt2022"], "is unknown"),
-        ("acceptors", np.nan, "whole number"),
-        ("acceptors", np.inf, "whole number"),
-        ("acceptors", "3", "whole number"),
         ("acceptors", None, "whole number"),
         ("donors", np.nan, "whole number"),
         ("disorder_eV", -0.1, "negative"),
-        ("disorder_eV", np.nan, "finite"),
-        ("disorder_eV", "x", "not a number"),
         ("shape", None, "is no shape"),
         ("electrodes", None, "tuple of Electrode"),
         ("temperature_K", 0, "positive"),
@@ -115,15 +93,11 @@ def test_as_many_donors_as_acceptors_leave_no_hole() -> None:
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: Disc("x"), "radius_m"),  # type: ignore[arg-type]
-        (lambda: Disc(None), "radius_m"),  # type: ignore[arg-type]
         (lambda: Disc(np.inf), "radius_m"),
         (lambda: Rectangle(-1.0, 1.0), "width_m"),
         (lambda: Rectangle(1.0, "a"), "height_m"),  # type: ignore[arg-type]
         (lambda: Electrode("a", 0), "x_m"),  # type: ignore[arg-type]
-        (lambda: Electrode(None, 0), "x_m"),  # type: ignore[arg-type]
         (lambda: Disc(1e-7).ring_of_electrodes(0, 1e-9), "count"),
-        (lambda: Disc(1e-7).ring_of_electrodes(2.5, 1e-9), "count"),  # type: ignore[arg-type]
         (lambda: Disc(1e-7).ring_of_electrodes(8, -1e-9), "width_m"),
     ],
 )

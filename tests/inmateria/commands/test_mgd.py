@@ -15,7 +15,7 @@ import xarray as xr
 from learning.multiplexed.sigmoid_network import SigmoidNetwork
 from learning.samples.samples import parity
 
-from .command import COMMAND, answered, assert_refused, environment, in_child, in_process
+from .command import COMMAND, answered, assert_refused, environment, in_process
 
 QUICK = ["--steps", "60000", "--checks", "60", "--seeds", "6"]
 
@@ -75,11 +75,10 @@ def test_no_run_solved_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert done.document["median_steps_to_solved"] is None
 
 
-def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
+def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Between two looks; the result is that of an undisturbed run, and the finished part is not done again."""
-    words = ["mgd", "letters", "--steps", "1500000", "--checks", "2", "--seeds", "2", "--json", "--out"]
-    undisturbed = in_child([*words, "whole"], tmp_path)
-    assert undisturbed.code == 0, undisturbed.stderr
+    words = ["mgd", "letters", "--steps", "600000", "--checks", "2", "--seeds", "2", "--json", "--out"]
+    answered(capsys, *words, str(tmp_path / "whole"))
     running = subprocess.Popen(
         [*COMMAND, *words, "part"], cwd=tmp_path, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -95,8 +94,7 @@ def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path) -> None:
     assert "run the command again to go on" in json.loads(out)["error"]["fix"]
     kept = list(note.parent.glob("seed_*.npz"))
     assert (tmp_path / "part" / "mgd.nc").exists() == bool(kept)  # curves of those that had begun
-    resumed = in_child([*words, "part"], tmp_path)
-    assert resumed.code == 0, resumed.stderr
+    answered(capsys, *words, str(tmp_path / "part"))
     with xr.open_dataset(tmp_path / "whole" / "mgd.nc") as one, xr.open_dataset(tmp_path / "part" / "mgd.nc") as other:
         xr.testing.assert_equal(one, other)
 

@@ -27,7 +27,7 @@ def same(one: xr.Dataset, other: xr.Dataset) -> bool:
 
 
 def test_a_map_by_the_command_goes_on_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sweep", *GRID, "--check", "1", "--out", str(tmp_path / "map")]
+    words = ["sweep", *GRID, "--check", "1", "--workers", "1", "--out", str(tmp_path / "map")]
     found = answered(capsys, *words, "--json")
     assert (found["points"], found["computed"], found["failed"]) == (6, 6, 0)
     assert [axis["key"] for axis in found["axes"]] == ["dither.amplitude", "dither.spacing", "seed"]
