@@ -290,7 +290,10 @@ class Design(Section):
             if isinstance(part, str) and part in MULTIPLIER_V:
                 levels[name] = part
             elif isinstance(part, OwnPart):
-                own[name] = self._own(name, part)
+                own[name] = user_part(
+                    self._folder / part.file, load_part(name), subckt=part.subckt, pins=part.pins,
+                    supplies=part.supplies, fixed=part.fixed,
+                )  # fmt: skip
             else:
                 raise InputError(
                     f"electronics.parts.{name}",
@@ -319,12 +322,6 @@ class Design(Section):
                 figures.setdefault(name, {}).setdefault(figure, left)
         fields = loop_fields(given.level, trimmed=figures, **levels)
         return {**fields, "parts": {**fields["parts"], **own}}
-
-    def _own(self, name: str, part: OwnPart) -> Part:
-        return user_part(
-            self._folder / part.file, load_part(name), subckt=part.subckt, pins=part.pins, supplies=part.supplies,
-            fixed=part.fixed,
-        )  # fmt: skip
 
 
 def _terminal(field: str, name: str, terminals: tuple[str, ...]) -> int:

@@ -10,9 +10,8 @@ import xarray as xr
 
 from analysis.plots.figure import COLOURS, Figure, new_figure
 from analysis.report.plots import edges, evenly_logarithmic
+from analysis.sweeps.axes import SEED
 from inmateria.errors import InputError
-
-SEED = "seed"
 
 
 def axes_of(data: xr.Dataset, name: str) -> list[str]:

@@ -97,8 +97,13 @@ def parse_over(text: str, unit_of: Callable[[str], str]) -> Axis:
     parts = [part.strip() for part in rest.split(":")]
     if len(parts) != 4:
         raise InputError(f"over {key}", rest, f"has {len(parts)} parts between colons, 4 are required", FORM)
-    low, high = (_number(key, part, unit) for part in parts[:2])
-    return ranged(key, low, high, parts[2], _count(key, parts[3]), unit)
+    low, high = (quantity(f"over {key}", part, unit or "1") for part in parts[:2])
+    try:
+        points = int(parts[3])
+    except ValueError:
+        fix = "give a whole number of 1 or more"
+        raise InputError(f"over {key}", parts[3], "is no number of points", fix) from None
+    return ranged(key, low, high, parts[2], points, unit)
 
 
 def ranged(key: str, low: float, high: float, scale: str, points: int, unit: str = "") -> Axis:
@@ -171,10 +176,6 @@ def _from_values(key: str, values: Any, unit_of: Callable[[str], str]) -> Axis:
     return Axis(key, words, unit if unit != "1" else "")
 
 
-def _number(key: str, text: str, unit: str) -> float:
-    return quantity(f"over {key}", text, unit or "1")
-
-
 def _word(key: str, text: str, unit: str) -> Value:
     """One value of a list: a quantity where the key is one, else a whole number, a number or a word."""
     if not text:
@@ -187,13 +188,6 @@ def _word(key: str, text: str, unit: str) -> Value:
         except ValueError:
             continue
     return text
-
-
-def _count(key: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(f"over {key}", text, "is no number of points", "give a whole number of 1 or more") from None
 
 
 def seed_axis(seeds: int, first: int = 0) -> Axis:

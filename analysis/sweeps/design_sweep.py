@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,13 +137,7 @@ def sweep_design(
     checks: int | None = None,
     **options: Any,
 ) -> SweepResult:
-    """`sweep` of a design, with how it went.
-
-    Raises
-    ------
-    InputError, EngineError, Interrupted
-        As `sweep`.
-    """
+    """`sweep` of a design, with how it went."""
     folder = design._folder.resolve()  # a worker may be elsewhere
     design = Design.from_values(design.model_dump(exclude_unset=True), folder)
     axes = design_axes(design, over, seeds)
@@ -183,8 +176,3 @@ def _control_names(design: Design, axes: tuple[Axis, ...]) -> tuple[str, ...]:
             if which == -1:
                 raise
     raise AssertionError  # the loop returns or raises
-
-
-def points_of(axes: tuple[Axis, ...]) -> int:
-    """How many points a grid has."""
-    return math.prod(len(axis.values) for axis in axes)

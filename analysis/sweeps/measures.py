@@ -42,13 +42,7 @@ _engines: dict[str, LoopEngine] = {}
 
 
 def design_at(design: Design, point: Mapping[str, Value]) -> Design:
-    """The design of a point.
-
-    Raises
-    ------
-    InputError
-        As `Design.changed`.
-    """
+    """The design of a point."""
     values: dict[str, Any] = dict(point)
     if SEED in point and "device.seed" not in point and design.device.model in ("meanfield", "kmc"):
         values["device.seed"] = point[SEED]

@@ -128,8 +128,6 @@ class SweepResult:
         Points that failed, of all.
     seconds : float
         Wall time of this run, from the first point's start to the last one's end, without the workers' own start.
-    points_per_s : float
-        Of this run; NaN if it computed none.
     """
 
     data: xr.Dataset
@@ -139,7 +137,7 @@ class SweepResult:
 
     @property
     def points_per_s(self) -> float:
-        """Of this run."""
+        """Of this run; NaN if it computed none."""
         return self.computed / self.seconds if self.computed and self.seconds > 0 else math.nan
 
 
@@ -185,13 +183,7 @@ class Sweep:
         return Layout(axes, self.variables, self.coords, chosen, self.check_variables if chosen else {})
 
     def store(self, path: Path) -> SweepStore:
-        """Its store, new or gone on with.
-
-        Raises
-        ------
-        InputError
-            As `SweepStore`.
-        """
+        """Its store, new or gone on with."""
         told = versions()
         used = {**told, **{name: version(name) for name in ("zarr", "distributed")}}
         about = {**{f"version_{name}": text for name, text in used.items()}, **self.attrs}

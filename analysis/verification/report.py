@@ -89,7 +89,9 @@ def verification_report(
     """
     attempt, task = found.attempt, found.nominal.experiment.task
     period = attempt.loop.sequence.period_s
-    engine = found.nominal.engine
+    engine, digest = found.nominal.engine, found.design.digest[:16]
+    drawn = f"engine {engine}" if engine_kind(engine).has_dither else f"the {engine} engine, without the dither"
+    decided = f"Everything is decided by the design (sha256 {digest}) and the versions below."
     known = {**versions(), **({"ngspice": ngspice} if ngspice else {})}
     return Report(
         found.design.name,
@@ -105,7 +107,7 @@ def verification_report(
                 attempt.run,
                 period,
                 2 * period,
-                f"The first pass while learning, nominal design; {_drawn_by(engine)}.",
+                f"The first pass while learning, nominal design; {drawn}.",
             ),
             gradient_section(found.check.measured, found.check.ideal),
             _budget(found),
@@ -113,19 +115,11 @@ def verification_report(
             *_yield(found),
             loop_section(attempt.loop),
             _parameters(found.design, attempt.loop),
-            reproduction_section(commands, known, _whole(found.design)),
+            reproduction_section(commands, known, decided),
         ],
         {**(facts or {}), "seed": str(found.design.seed)},
         "quick look only" if found.quick else "",
     )
-
-
-def _drawn_by(engine: str) -> str:
-    return f"engine {engine}" if engine_kind(engine).has_dither else f"the {engine} engine, without the dither"
-
-
-def _whole(design: Design) -> str:
-    return f"Everything is decided by the design (sha256 {design.digest[:16]}) and the versions below."
 
 
 def _summary(found: Verification) -> str:
@@ -250,13 +244,14 @@ def _yield(found: Verification) -> list[Section]:
             for k in np.nonzero(~good)[0][:_SAMPLES_SHOWN]
         ],
     )
+    least, words = found.design.criteria.separation_min, ("fail", "pass")
     section = yield_section(
         good,
         (y.low, y.high),
         confidence=y.confidence,
         figures={
             "margin": (data["quality"].values, found.design.criteria.margin_min),
-            "separation (nA)": (1e9 * data["separation"].values, _nano(found.design.criteria.separation_min)),
+            "separation (nA)": (1e9 * data["separation"].values, None if least is None else 1e9 * least),
         },
         sensitivities={one.name: one.correlation for one in found.sensitivities[:12]},
         sensitivity_label="rank correlation with the result",
@@ -267,7 +262,7 @@ def _yield(found: Verification) -> list[Section]:
     blocks: list[Block] = list(section.blocks)
     if found.confirmations:
         rows = [
-            [str(c.sample), _word(c.fast), _word(c.ngspice), f"{c.quality_fast:.3f}", f"{c.quality_ngspice:.3f}"]
+            [str(c.sample), words[c.fast], words[c.ngspice], f"{c.quality_fast:.3f}", f"{c.quality_ngspice:.3f}"]
             for c in found.confirmations
         ]
         differ = [k for k, c in enumerate(found.confirmations) if c.fast != c.ngspice]
@@ -292,14 +287,6 @@ def _matters(found: Verification) -> str:
         return f"Components against the result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
     names = ", ".join(f"{one.name} (p = {one.p_value:.1g})" for one in sure[:3])
     return f"What decides: {names}. Negative: large errors are bad."
-
-
-def _nano(value: float | None) -> float | None:
-    return None if value is None else 1e9 * value
-
-
-def _word(passed: bool) -> str:
-    return "pass" if passed else "fail"
 
 
 def _parameters(design: Design, loop: HomodyneLoop) -> Section:

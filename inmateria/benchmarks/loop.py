@@ -80,11 +80,6 @@ def run_bench(
     xor : HgeSettings, optional
         Of the main job, which takes a minute; none: without it.
     answer : Console
-
-    Raises
-    ------
-    EngineError
-        If ngspice does not run.
     """
     loop = chip_loop(seed, sequences)
     content: dict[str, Any] = {"network": list(LAYERS), "sequences": sequences}

@@ -19,45 +19,31 @@ ROUNDS = 5
 _SETTINGS = MgdSettings(eta=1e-3, code="random", norm=0.01, tau_theta=100, tau_x=100)
 
 
-def _descent(samples: SampleSet) -> MultiplexedDescent:
+def _rate(samples: SampleSet, steps: int, *, plain: bool = False) -> float:
+    """Steps per second, processor time of one core; compiled, or by plain NumPy."""
     network = SigmoidNetwork(samples.sizes)
     start = network.start(np.random.default_rng(0))
-    return MultiplexedDescent(network.data(samples.inputs, samples.targets), start, _SETTINGS)
-
-
-def _rate(samples: SampleSet, steps: int) -> float:
-    """Steps per second, processor time of one core."""
-    descent = _descent(samples)
+    descent = MultiplexedDescent(network.data(samples.inputs, samples.targets), start, _SETTINGS)
     begin = time.process_time()
-    descent.run(steps)
-    return steps / (time.process_time() - begin)
-
-
-def _plain_rate(samples: SampleSet, steps: int) -> float:
-    network = SigmoidNetwork(samples.sizes)
-    start = network.start(np.random.default_rng(0))
-    begin = time.process_time()
-    plain_descent(network, samples.inputs, samples.targets, start, _SETTINGS, steps)
+    if plain:
+        plain_descent(network, samples.inputs, samples.targets, start, _SETTINGS, steps)
+    else:
+        descent.run(steps)
     return steps / (time.process_time() - begin)
 
 
 def run_bench(*, answer: Console) -> dict[str, Any]:
-    """Measure, tell, and return the figures: medians of rounds in turns, random signs, one core, processor time.
-
-    Parameters
-    ----------
-    answer : Console
-    """
+    """Measure, tell, and return the figures: medians of rounds in turns, random signs, one core, processor time."""
     small, large = parity(2), letters(200, 4)
     with compilation_told(stderr):
-        _descent(small).run(1)
+        _rate(small, 1)
     rates: dict[str, list[float]] = {"221": [], "4944": [], "numpy_221": [], "numpy_4944": []}
     with counted(stderr, "rounds", ROUNDS) as tick:
         for _ in range(ROUNDS):
             rates["221"].append(_rate(small, 1_000_000))
             rates["4944"].append(_rate(large, 200_000))
-            rates["numpy_221"].append(_plain_rate(small, 2_000))
-            rates["numpy_4944"].append(_plain_rate(large, 2_000))
+            rates["numpy_221"].append(_rate(small, 2_000, plain=True))
+            rates["numpy_4944"].append(_rate(large, 2_000, plain=True))
             tick()
     middle = {name: float(np.median(values)) for name, values in rates.items()}
     content = {

@@ -132,17 +132,7 @@ def measure(layer: RlcLayer, pool: EnginePool, tick: Callable[[], None]) -> dict
 
 
 def run_bench(*, answer: Console) -> dict[str, Any]:
-    """Measure, tell, and return the figures.
-
-    Parameters
-    ----------
-    answer : Console
-
-    Raises
-    ------
-    EngineError
-        If ngspice is missing or fails.
-    """
+    """Measure, tell, and return the figures."""
     content: dict[str, Any] = {"processors": len(os.sched_getaffinity(0))}
     with EnginePool() as pool, compilation_told(stderr), counted(stderr, "rounds", ROUNDS * len(LAYERS)) as tick:
         for suffix, layer in LAYERS.items():

@@ -137,11 +137,6 @@ def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:
     seed : int
         Of the network's weights.
     answer : Console
-
-    Raises
-    ------
-    EngineError
-        If ngspice or PySpice does not run.
     """
     kernel = SteppableKernel(_sine, _stay, np.array(SINE), np.zeros(1), np.zeros((1, 1)))
     external = CoSimulation(kernel, ["a"], np.zeros(1), source_ohm=1e3)

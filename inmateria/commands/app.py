@@ -48,14 +48,8 @@ def make_app(table: Mapping[str, str]) -> typer.Typer:
 
 
 def load_command(name: str, table: Iterable[str]) -> Any:
-    """The command `name` as typer has it; its folder is swept of the files of all commands of the table.
-
-    Raises
-    ------
-    InputError
-        If a file of the user's shadows one of our rooms: `doctor` alone runs without them.
-    """
-    if name != "doctor":
+    """The command `name` as typer has it; its folder is swept of the files of all commands of the table."""
+    if name != "doctor":  # it alone runs where a file shadows a room
         require_rooms()
     module = _module(name)
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.designs.design import Design
-from analysis.designs.experiment import LIVE_WINDOW_S
-from analysis.designs.experiment import experiment_of as described_experiment
+from analysis.designs.experiment import LIVE_WINDOW_S, experiment_of
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.loop import HomodyneLoop
@@ -35,7 +34,7 @@ POINTS_MAX = 5e6
 """Time-points of one transient that a command still runs: an hour or so, and some gigabytes."""
 
 
-def experiment_of(
+def requested_experiment(
     options: ExperimentOptions,
     said: Collection[str],
     task: str | None,
@@ -58,63 +57,28 @@ def experiment_of(
         What the command takes of these, where no design says it.
     tolerance : float
         Of a mean field followed in a transient.
-
-    Raises
-    ------
-    InputError
-        As `from_options`, `read_design` and `from_design`; for no task.
     """
     if options.design is not None:
         design = read_design(options.design, {name: getattr(options, name) for name in said})
         return from_design(design, max_step_s=options.max_step, tolerance=tolerance), design.seed
     if task is None:
         raise InputError("gate", None, "is missing", f"name one of {TASKS}, or a --design")
-    return from_options(
-        DeviceOptions(options.device, options.device_seed, options.electrodes),
-        task,
-        frequencies=options.frequencies,
-        amplitude_V=options.amplitude,
-        max_step_s=options.max_step,
-        restarts=restarts,
-        level=level,
-        loss=loss,
-        tolerance=tolerance,
-    ), options.seed
-
-
-def from_options(
-    options: DeviceOptions,
-    task: str,
-    *,
-    frequencies: str | None,
-    amplitude_V: float,
-    max_step_s: float | None = None,
-    restarts: int = 20,
-    level: LevelName = "ideal",
-    loss: LossName = "squared",
-    tolerance: float = 1e-5,
-) -> Experiment:
-    """The experiment that a command's options describe.
-
-    Raises
-    ------
-    InputError
-        As `make_bench`, for an unknown task, and an amplitude or step that is none.
-    """
-    named = named_task(task)
-    bench, facts = make_bench(options, frequencies, tolerance, named.inputs)
-    check_amplitude(amplitude_V)
-    check_step(max_step_s)
+    named, amplitude_V = named_task(task), options.amplitude
+    device = DeviceOptions(options.device, options.device_seed, options.electrodes)
+    bench, facts = make_bench(device, options.frequencies, tolerance, named.inputs)
+    if not (np.isfinite(amplitude_V) and amplitude_V > 0):
+        raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
+    _check_step(options.max_step)
     fitted = bench.task(named)
     settings = HgeSettings(
         amplitude_V=amplitude_V,
-        max_step_s=max_step_s,
+        max_step_s=options.max_step,
         restarts=restarts,
         loss=loss,
         **fitted.training,
         **loop_fields(level),
     )
-    return Experiment(bench, fitted, settings, {"device": facts, "design": None, "level": level})
+    return Experiment(bench, fitted, settings, {"device": facts, "design": None, "level": level}), options.seed
 
 
 DESIGN_KEYS = {
@@ -131,13 +95,7 @@ DESIGN_KEYS = {
 
 
 def read_design(path: str, given: Mapping[str, Any]) -> Design:
-    """A design's file, with the options that stand beside it in place of its own values; another task is told of.
-
-    Raises
-    ------
-    InputError
-        As `Design.from_toml`.
-    """
+    """A design's file, with the options that stand beside it in place of its own values; another task is told of."""
     values = {DESIGN_KEYS[name]: value for name, value in given.items() if name in DESIGN_KEYS}
     if "electrodes" in given:
         output, _, inputs = str(given["electrodes"]).replace(" ", "").partition(":")
@@ -156,15 +114,9 @@ def read_design(path: str, given: Mapping[str, Any]) -> Design:
 
 
 def from_design(design: Design, *, max_step_s: float | None = None, tolerance: float = 1e-5) -> Experiment:
-    """The experiment of a design, its components as their parts state them, at its temperature.
-
-    Raises
-    ------
-    InputError
-        As `analysis.designs.experiment.experiment_of`.
-    """
-    check_step(max_step_s)
-    experiment = described_experiment(design, tolerance=tolerance)
+    """The experiment of a design, its components as their parts state them, at its temperature."""
+    _check_step(max_step_s)
+    experiment = experiment_of(design, tolerance=tolerance)
     bench = experiment.bench
     names, model = bench.device.terminals, design.device.model
     known = model in ("meanfield", "kmc")
@@ -200,14 +152,7 @@ def numbers(field: str, text: str | None) -> list[float] | None:
 def make_bench(
     options: DeviceOptions, frequencies: str | None, tolerance: float, inputs: int = 2
 ) -> tuple[Bench, dict[str, Any]]:
-    """The bench that a command's options describe, for `inputs` inputs, and the facts on its device for the summary.
-
-    Raises
-    ------
-    InputError
-        As `make_device` and `parse_electrodes`, for an output that was not measured, or tones that are no numbers, not
-        positive, too few or colliding.
-    """
+    """The bench that a command's options describe, for `inputs` inputs, and the facts on its device for the summary."""
     device, facts = make_device(options, tolerance=tolerance)
     names = device.terminals
     output, chosen = default_electrodes(device, inputs)
@@ -247,7 +192,7 @@ def _check_tones(bench: Bench, text: str | None) -> None:
         raise InputError("frequencies", text, f"{len(found)} mixing products collide with a tone ({shown} ...)", fix)
 
 
-def check_step(max_step_s: float | None) -> None:
+def _check_step(max_step_s: float | None) -> None:
     """Refuse a step that is no time."""
     if max_step_s is not None and not (np.isfinite(max_step_s) and max_step_s > 0):
         raise InputError("max_step", max_step_s, "is no positive time", "give seconds, e.g. 1e-4")
@@ -262,20 +207,8 @@ def check_level(experiment: Experiment, engine: str) -> None:
         )
 
 
-def check_amplitude(amplitude_V: float) -> None:
-    """Refuse a dither that is no voltage."""
-    if not (np.isfinite(amplitude_V) and amplitude_V > 0):
-        raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
-
-
 def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:
-    """Refuse a run of too many time-points.
-
-    Raises
-    ------
-    InputError
-        About the step if one was given, else about the tones, whose common period sets the length.
-    """
+    """Refuse a run of too many time-points: over the step if one was given, else over the tones' common period."""
     max_step_s, frequencies_Hz = experiment.settings.max_step_s, experiment.bench.frequencies_Hz
     points = loop.stop_s / loop.max_step_s
     if points <= POINTS_MAX:
@@ -290,34 +223,16 @@ def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:
 
 
 def rehearsal(experiment: Experiment) -> HomodyneLoop:
-    """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be, never run.
-
-    Raises
-    ------
-    InputError
-        As `HomodyneLoop`, and for a run of too many time-points.
-    """
+    """The loop as it will be, with all controls in the middle of their ranges: built to see that it can be."""
     loop = middle_loop(experiment)
     check_points(experiment, loop)
     return loop
 
 
 def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
-    """A training's loop as it will be, checked: see `rehearsal` and `check_room_for_starts`.
-
-    Raises
-    ------
-    InputError
-        For whatever is wrong, before the device is asked anything.
-    """
+    """A training's loop as it will be, checked before the device is asked anything: level, length, room for starts."""
     check_level(experiment, engine)
     loop = rehearsal(experiment)
-    check_room_for_starts(experiment, loop)
-    return loop
-
-
-def check_room_for_starts(experiment: Experiment, loop: HomodyneLoop) -> None:
-    """Refuse a dither that leaves the controls less room than the starts are drawn from."""
     low, high = loop.control_limits_V
     start_low, start_high = experiment.bench.start_limits_V(experiment.settings.spread)
     spare = np.minimum(start_low - low, high - start_high)
@@ -330,3 +245,4 @@ def check_room_for_starts(experiment: Experiment, loop: HomodyneLoop) -> None:
             "with their logic swing",
             f"take at most {np.floor(1e4 * (loop.dither.amplitudes_V[k] + spare[k])) / 1e4:g} V",
         )
+    return loop

@@ -32,11 +32,11 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     """
     from circuits.homodyne.closed_deck import closed_deck, fit_to_run
     from circuits.homodyne.export import standalone_deck
-    from inmateria.commands.experiment import experiment_of, planned_loop
+    from inmateria.commands.experiment import planned_loop, requested_experiment
     from inmateria.commands.facts import failed_facts
     from inmateria.commands.learn import train
 
-    experiment, frame.seed = experiment_of(options, frame.said, options.gate, restarts=options.restarts)
+    experiment, frame.seed = requested_experiment(options, frame.said, options.gate, restarts=options.restarts)
     seed, deck = frame.seed, options.deck
     output_file(deck)
     bench, task = experiment.bench, experiment.task

@@ -53,9 +53,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     import numpy as np
 
     from circuits.homodyne.engines import engine_kind
-    from inmateria.commands.experiment import check_level, check_points, experiment_of, numbers, rehearsal
+    from inmateria.commands.experiment import check_level, check_points, numbers, rehearsal, requested_experiment
 
-    experiment, frame.seed = experiment_of(
+    experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, level=options.level, loss=options.loss, tolerance=1e-6
     )
     bench, settings, engine = experiment.bench, experiment.settings, options.engine

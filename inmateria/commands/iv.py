@@ -49,6 +49,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Example: inmateria iv --sweep e1=-0.5:0.5:101 --at e2=0.1 --out iv
     """
+    from analysis.plots.device import plot_iv
     from dnpu_models.monte_carlo.model import KineticMonteCarlo
     from inmateria.commands.iv_sweep import IvSweep
     from inmateria.commands.voltages import electrodes_of, sweeps_of, voltages_of
@@ -73,13 +74,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
                 tick()
     data = found.dataset(facts, complete=1)
     frame.write_dataset("iv.nc", data)
-
-    def draw(data: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots.device import plot_iv
-
-        return {"iv.png": plot_iv(data)}
-
-    frame.write_figures(draw)
+    frame.write_figures(lambda data: {"iv.png": plot_iv(data)})
     summary = _summary(data, sweeps, facts) | {
         "until": options.until,
         "settings": settings,

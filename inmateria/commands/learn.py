@@ -64,11 +64,11 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Example: inmateria learn XOR --out xor
     """
-    from inmateria.commands.experiment import experiment_of
+    from inmateria.commands.experiment import requested_experiment
     from inmateria.commands.search import parse_methods, run_search
 
     methods = parse_methods(options.method)
-    experiment, frame.seed = experiment_of(
+    experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss
     )
     if methods == ("hge",):

@@ -48,6 +48,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Example: inmateria lockin --realisation ideal --out lockin
     """
+    from analysis.plots.lockin import plot_lockin
     from lockin.characterisation import at_slope
     from lockin.settings import LockInSettings
 
@@ -58,13 +59,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         else:
             sheets = _netlist(settings, options.frequency, options.full_scale, options.realisation)
     frame.write_dataset("lockin.nc", _dataset(sheets, options.realisation))
-
-    def draw(data: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots.lockin import plot_lockin
-
-        return {"lockin.png": plot_lockin(data)}
-
-    frame.write_figures(draw)
+    frame.write_figures(lambda data: {"lockin.png": plot_lockin(data)})
     _tell(sheets, settings, frame)
     return frame.summary(
         {

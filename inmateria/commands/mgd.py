@@ -114,19 +114,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
 
 def named_problem(name: str, data: Path | None = None) -> Problem:
-    """The samples of a task.
-
-    Parameters
-    ----------
-    name : str
-    data : Path, optional
-        Where images lie.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, files that are missing or damaged, or a folder that the task has no use for.
-    """
+    """The samples of a task; `data` is where images lie."""
     from learning.samples.images import read_images
     from learning.samples.samples import digits, letters, parity
 
@@ -148,13 +136,7 @@ def named_problem(name: str, data: Path | None = None) -> Problem:
 
 
 def layers_of(text: str | None) -> tuple[int, ...] | None:
-    """Hidden layers from a list with commas.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
+    """Hidden layers from a list with commas."""
     if text is None:
         return None
     words = [word.strip() for word in text.split(",")]

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 FILES = ("pat.nc", "pat.png", "pat_waveforms.png")
 TASKS = "vowels, digits, mnist, fashion-mnist"
-VOWELS = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
 SETTINGS = {
     "vowels": {"epochs": 60, "batch": 35, "look_every": 20},
     "digits": {"epochs": 20, "batch": 50, "look_every": 4, "look_samples": 500},
@@ -98,6 +97,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Example: inmateria pat vowels --splits 5 --out vowels
     """
+    from analysis.plots.pat import plot_training, plot_waveforms
     from learning.physics_aware.setups import LayerSettings
 
     layer = LayerSettings(
@@ -111,15 +111,11 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     facts = _facts(done, layer, training, options)
     _tell(facts, frame)
     frame.write_dataset("pat.nc", done.data)
-
-    def draw(data: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots.pat import plot_training, plot_waveforms
-
-        plural = "s" * (splits > 1)
-        title = f"{facts['task']}, {layer.layer}, {training.mode}, {layer.passes} passes, {splits} split{plural}"
-        return {"pat.png": plot_training(data, title), "pat_waveforms.png": plot_waveforms(data, title)}
-
-    frame.write_figures(draw)
+    plural = "s" * (splits > 1)
+    title = f"{facts['task']}, {layer.layer}, {training.mode}, {layer.passes} passes, {splits} split{plural}"
+    frame.write_figures(
+        lambda data: {"pat.png": plot_training(data, title), "pat_waveforms.png": plot_waveforms(data, title)}
+    )
     content = frame.summary(facts)
     if frame.folder is not None:
         frame.say(f"figures and curves are in {frame.folder}")
@@ -127,21 +123,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
 
 def named_samples(task: str, data: Path | None, split: int) -> SampleSet:
-    """The samples of a task.
-
-    Parameters
-    ----------
-    task : str
-    data : Path or None
-        Where they lie: the file of the vowels, the folder of the images.
-    split : int
-        Seed of the division into samples to train on and samples held out, where there is no official one.
-
-    Raises
-    ------
-    InputError
-        For an unknown task, files that are missing or damaged, or a path that the task has no use for.
-    """
+    """The samples of a task; `data` is the vowels' file or the images' folder, `split` the seed of a division."""
     from learning.samples.images import pooled, read_images
     from learning.samples.samples import digits
     from learning.samples.vowels import vowels
@@ -301,6 +283,8 @@ def _train(
 
 
 def _class_names(samples: SampleSet) -> list[str]:
+    from learning.samples.vowels import VOWELS
+
     return list(VOWELS) if samples.name == "vowels" else [str(k) for k in range(samples.targets.shape[1])]
 
 

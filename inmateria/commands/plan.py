@@ -54,6 +54,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     Example: inmateria plan --error 0.1 --band 100:2000 --out plan
     """
     from analysis.gradients.planner import plan
+    from analysis.plots.plan import plot_plan
     from inmateria.commands.experiment import make_bench
     from learning.bench.devices import DeviceOptions
 
@@ -62,13 +63,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     with frame.keeping(), stderr.status("planning"), compilation_told(stderr):
         found = plan(requirements)
     frame.write_dataset("plan.nc", _dataset(found, bench.names))
-
-    def draw(_data: xr.Dataset) -> dict[str, Any]:
-        from analysis.plots.plan import plot_plan
-
-        return {"plan.png": plot_plan(found)}
-
-    frame.write_figures(draw)
+    frame.write_figures(lambda _data: {"plan.png": plot_plan(found)})
     settings = found.settings
     _tell(found, bench.names, frame)
     return frame.summary({
@@ -90,13 +85,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
 
 def parse_band(text: str | None) -> tuple[float, float] | None:
-    """A band ``LOW:HIGH`` in Hz.
-
-    Raises
-    ------
-    InputError
-        For another form.
-    """
+    """A band ``LOW:HIGH`` in Hz."""
     if text is None:
         return None
     low, colon, high = text.partition(":")
@@ -111,13 +100,7 @@ def parse_band(text: str | None) -> tuple[float, float] | None:
 
 
 def _requirements(bench: Bench, options: Options) -> GradientRequirements:
-    """What the planner is asked for: the exact gradient and output of the device at random settings.
-
-    Raises
-    ------
-    InputError
-        For requirements that make no sense or cannot be had.
-    """
+    """What the planner is asked for: the exact gradient and output of the device at random settings."""
     import numpy as np
 
     from analysis.gradients.planner import GradientRequirements

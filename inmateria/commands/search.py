@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.plots.task import plot_traces
 from circuits.homodyne.engines import EngineName
 from inmateria.commands.experiment import planned_loop
 from inmateria.commands.facts import failed_facts, held_out_A, task_facts
@@ -28,13 +29,7 @@ METHODS = ("hge", *BASELINES)
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
-    """Methods from a list with commas.
-
-    Raises
-    ------
-    InputError
-        For an unknown method, or one that is named twice.
-    """
+    """Methods from a list with commas."""
     named = tuple(word.strip().lower() for word in text.split(","))
     for name in named:
         if name not in METHODS:
@@ -74,9 +69,7 @@ def run_search(
     summary |= {"device": experiment.facts["device"], "design": experiment.facts["design"]}
     summary["methods"] = found
     frame.write_dataset("trace.nc", _dataset(task, traces))
-    from analysis.plots import task as task_plots
-
-    frame.write_figures(lambda _: {"trace.png": task_plots.plot_traces(traces, task.name)})
+    frame.write_figures(lambda _: {"trace.png": plot_traces(traces, task.name)})
     content = frame.summary(summary)
     if frame.folder is not None:
         frame.say(f"figure and trace are in {frame.folder}")

@@ -74,7 +74,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     Example: inmateria sweep --over dither.amplitude=1mV:50mV:log:8 --over dither.spacing=5Hz,20Hz --seeds 3 --out map
     """
     from analysis.designs.design import Design
-    from analysis.sweeps.design_sweep import design_axes, points_of, sweep_design
+    from analysis.sweeps.design_sweep import design_axes, sweep_design
     from analysis.sweeps.store import FAILED
     from inmateria.commands.facts import SHOWN, STORE
 
@@ -83,7 +83,6 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         design = design.changed({"seed": options.seed})
     frame.seed, measure, engine = design.seed, options.measure, options.engine
     axes = design_axes(design, options.over, options.seeds)
-    points = points_of(axes)
     store = None if frame.folder is None else frame.folder / STORE
     with sweep_bar(stderr, f"{measure}, {engine}") as progress:
         found = sweep_design(
@@ -92,6 +91,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             progress=progress,
         )  # fmt: skip
     data, name = found.data, SHOWN[measure]
+    points = int(data["status"].size)
     planned = _planned(design, axes, measure)
     summary: dict[str, Any] = {
         "success": found.failed < points,

@@ -107,7 +107,7 @@ def facts(found: Verification) -> dict[str, Any]:
             "gradient_cosine": float(np.median(found.check.cosines)),
             "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
         },
-        "corners": _rows(found.design, found.corners, "corner"),
+        "corners": _corners(found.design, found.corners),
         "yield": None
         if yields is None
         else {
@@ -125,20 +125,20 @@ def facts(found: Verification) -> dict[str, Any]:
     }
 
 
-def _rows(design: Design, data: xr.Dataset, dim: str) -> list[dict[str, Any]]:
+def _corners(design: Design, data: xr.Dataset) -> list[dict[str, Any]]:
     from analysis.verification.criteria import all_passing
 
-    if dim not in data.dims:
+    if "corner" not in data.dims:
         return []
     good = all_passing(design, data)
     return [
         {
-            dim: str(data[dim].values[row]),
+            "corner": str(data["corner"].values[row]),
             "passed": bool(good[row]),
             "reason": str(data["reason"].values[row]),
             **{key: float(data[key].values[row]) for key in ROW},
         }
-        for row in range(data.sizes[dim])
+        for row in range(data.sizes["corner"])
     ]
 
 

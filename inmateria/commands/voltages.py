@@ -35,14 +35,7 @@ class Sweep:
 
 
 def sweeps_of(texts: list[str], device: AnyModel) -> list[Sweep]:
-    """Return the sweeps of ``e1=-0.5:0.5:101``.
-
-    Raises
-    ------
-    InputError
-        For none or more than two, text of another form, unknown electrodes, fewer than two points or more than can be
-        kept, and voltages the device refuses.
-    """
+    """Return the sweeps of ``e1=-0.5:0.5:101``."""
     example = f"write for example {device.terminals[1]}=-0.5:0.5:101"
     if not 1 <= len(texts) <= 2:
         raise InputError("sweep", texts or None, "one or two electrodes are swept", f"{example}, once or twice")
@@ -87,13 +80,7 @@ def electrodes_of(text: str | None, device: AnyModel) -> list[int]:
 
 
 def voltages_of(text: str | None, device: AnyModel) -> FloatArray:
-    """Voltages (V) of all terminals from ``e1=0.1,e3=-0.2``; 0 where nothing is said.
-
-    Raises
-    ------
-    InputError
-        For text of another form, unknown or repeated electrodes, and voltages the device refuses.
-    """
+    """Voltages (V) of all terminals from ``e1=0.1,e3=-0.2``; 0 where nothing is said."""
     volts = np.zeros(len(device.terminals))
     seen: set[int] = set()
     for part in [] if text is None else text.split(","):
@@ -110,13 +97,7 @@ def voltages_of(text: str | None, device: AnyModel) -> FloatArray:
 
 
 def terminal_of(field: str, name: str, device: AnyModel) -> int:
-    """Index of a terminal by its name.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
+    """Index of a terminal by its name."""
     if name not in device.terminals:
         raise InputError(field, name, "is no electrode", f"choose from {', '.join(device.terminals)}")
     return device.terminals.index(name)

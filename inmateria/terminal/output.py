@@ -131,13 +131,7 @@ def writing(field: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def output_folder(path: Path | None) -> Iterator[Path | None]:
-    """The folder for results, made before any long work; taken away again, still empty, where an option is wrong.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made or written to.
-    """
+    """The folder for results, made before any long work; taken away again, still empty, where an option is wrong."""
     if path is None:
         yield None
         return
@@ -157,13 +151,7 @@ def output_folder(path: Path | None) -> Iterator[Path | None]:
 
 
 def output_file(path: Path) -> None:
-    """Make sure that a file can be written, before any long work; nothing is left behind.
-
-    Raises
-    ------
-    InputError
-        If it cannot.
-    """
+    """Make sure that a file can be written, before any long work; nothing is left behind."""
     with writing("deck", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()

@@ -67,12 +67,6 @@ def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, 
 
 
 def middle_loop(experiment: Experiment) -> HomodyneLoop:
-    """The loop with all controls in the middle of their ranges: for what does not depend on where it starts.
-
-    Raises
-    ------
-    InputError
-        As `HomodyneLoop`.
-    """
+    """The loop with all controls in the middle of their ranges: for what does not depend on where it starts."""
     outputs = 1e-9 * np.arange(len(experiment.task.points), dtype=np.float64)
     return build_loop(experiment, experiment.bench.limits_V.mean(axis=1), 1.0, outputs)

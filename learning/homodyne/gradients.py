@@ -57,11 +57,6 @@ def monte_carlo_difference(
     ----------
     hops : int
         At each of the settings, twice as many as there are terminals.
-
-    Raises
-    ------
-    InputError, ConvergenceError
-        As `KineticMonteCarlo.estimate_conductances`.
     """
     device = bench.device
     if not hasattr(device, "estimate_conductances"):

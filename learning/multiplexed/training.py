@@ -264,11 +264,6 @@ def done_so_far(
     -------
     xarray.Dataset or None
         None if there is no checkpoint. Runs without one are left out.
-
-    Raises
-    ------
-    InputError
-        As `train_many`.
     """
     runs = [run for run in _runs(training, problem, seeds, where) if _checkpoint(folder, run.seed).exists()]
     if not runs:

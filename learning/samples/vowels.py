@@ -61,13 +61,7 @@ def vowels(data: str | Path | None = None, *, train: int = 175, seed: int = 0) -
 
 
 def read_vowels(data: str | Path | None = None) -> tuple[FloatArray, np.ndarray]:
-    """Formants (Hz, (samples, 12)) and vowels (numbers in `VOWELS`) of the selection, speaker by speaker.
-
-    Raises
-    ------
-    InputError
-        As `vowels`.
-    """
+    """Formants (Hz, (samples, 12)) and vowels (numbers in `VOWELS`) of the selection, speaker by speaker."""
     path = _find(data)
     try:
         lines = path.read_text(encoding="latin-1").splitlines()
