@@ -234,20 +234,15 @@ def place(voltages: ArrayLike, plan: DitherPlan, terminals: Sequence[int] | None
         raise InputError("voltages", voltages, "is not a 1-D array of finite numbers", "give one voltage a terminal")
     if terminals is None:
         if point.size != plan.n:
-            raise InputError(
-                "terminals",
-                None,
-                f"are needed: {point.size} voltages for {plan.n} tones",
-                "say which terminal each tone is applied to",
-            )
+            problem = f"are needed: {point.size} voltages for {plan.n} tones"
+            raise InputError("terminals", None, problem, "say which terminal each tone is applied to")
         return point, np.arange(plan.n)
     places = np.asarray(terminals)
     if places.shape != (plan.n,) or places.dtype.kind not in "iu" or np.unique(places).size != plan.n:
         raise InputError("terminals", terminals, f"are not {plan.n} distinct whole numbers", "give one for each tone")
     if places.min() < 0 or places.max() >= point.size:
-        raise InputError(
-            "terminals", terminals, f"are not all within 0 to {point.size - 1}", "count the terminals from 0"
-        )
+        problem = f"are not all within 0 to {point.size - 1}"
+        raise InputError("terminals", terminals, problem, "count the terminals from 0")
     return point, places
 
 
@@ -255,17 +250,9 @@ def evaluate(function: Response, settings: FloatArray) -> FloatArray:
     """Ask the function, and check what it returns."""
     values = np.asarray(function(settings), dtype=np.float64)
     if values.shape != (settings.shape[0],):
-        raise InputError(
-            "function",
-            values.shape,
-            f"returned this shape for {settings.shape[0]} settings",
-            "map (m, n_terminals) voltages to (m,) values",
-        )
+        problem = f"returned this shape for {settings.shape[0]} settings"
+        raise InputError("function", values.shape, problem, "map (m, n_terminals) voltages to (m,) values")
     if not np.all(np.isfinite(values)):
-        raise InputError(
-            "function",
-            settings[~np.isfinite(values)][0].tolist(),
-            "returned no finite value here",
-            "keep voltage plus dither within the function's range",
-        )
+        where, fix = settings[~np.isfinite(values)][0].tolist(), "keep voltage plus dither within the function's range"
+        raise InputError("function", where, "returned no finite value here", fix)
     return values

@@ -310,15 +310,12 @@ def characterise(
 def _check_settings(settings: LockInSettings, f: float) -> None:
     """Refuse what is not characterised."""
     if settings.window != "rc" or settings.harmonic != 1 or settings.phase != 0.0:
-        raise InputError(
-            "settings", settings, "is no setting that is characterised", "take window 'rc', harmonic 1 and phase 0"
-        )
+        fix = "take window 'rc', harmonic 1 and phase 0"
+        raise InputError("settings", settings, "is no setting that is characterised", fix)
     cycles = f * settings.time_constant
     if not SHORTEST * (1 - 1e-9) <= cycles <= LONGEST * (1 + 1e-9):
-        raise InputError(
-            "time_constant", settings.time_constant, f"lasts {cycles:.4g} cycles of the reference",
-            f"take {SHORTEST / f:.4g} to {LONGEST / f:.4g} s at {f:g} Hz",
-        )  # fmt: skip
+        fix = f"take {SHORTEST / f:.4g} to {LONGEST / f:.4g} s at {f:g} Hz"
+        raise InputError("time_constant", settings.time_constant, f"lasts {cycles:.4g} cycles of the reference", fix)
 
 
 def _test_signals(f: float, peak: float) -> dict[tuple[str, float], Signal]:

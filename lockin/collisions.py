@@ -68,12 +68,8 @@ def collisions(frequencies: ArrayLike, bandwidth: float) -> list[Collision]:
     """
     tones = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
     if tones.ndim != 1 or tones.size == 0 or not np.all(np.isfinite(tones) & (tones > 0.0)):
-        raise InputError(
-            "frequencies",
-            frequencies,
-            "are not finite positive numbers in a 1-D array",
-            "give the tones in Hz",
-        )
+        problem = "are not finite positive numbers in a 1-D array"
+        raise InputError("frequencies", frequencies, problem, "give the tones in Hz")
     width = finite("bandwidth", bandwidth, "Hz")
     if width < 0.0:
         raise InputError("bandwidth", bandwidth, "is negative", "give the filter's half width in Hz, 0 or more")
@@ -92,14 +88,8 @@ def collisions(frequencies: ArrayLike, bandwidth: float) -> list[Collision]:
                 tone = int(order[place])
                 if factors == (1,) and members[0] == tone:
                     continue
-                found.append(
-                    Collision(
-                        tone,
-                        _name(factors, members),
-                        float(abs(values[hit] - tones[tone])),
-                        sum(abs(f) for f in factors),
-                    )
-                )
+                distance, grade = float(abs(values[hit] - tones[tone])), sum(abs(f) for f in factors)
+                found.append(Collision(tone, _name(factors, members), distance, grade))
     return sorted(found, key=lambda c: (c.tone, c.order, c.distance_Hz, c.product))
 
 

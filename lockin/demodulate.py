@@ -127,12 +127,8 @@ def gradient(
     time, values = record(time_s, signal)
     degrees = np.asarray(settings.phase if phase is None else phase, dtype=np.float64)
     if degrees.shape not in ((), (plan.n,)) or not np.all(np.isfinite(degrees)):
-        raise InputError(
-            "phase",
-            phase,
-            f"is not one finite number nor {plan.n} of them",
-            "give the calibrated phase in degrees, for all tones or for each",
-        )
+        fix = "give the calibrated phase in degrees, for all tones or for each"
+        raise InputError("phase", phase, f"is not one finite number nor {plan.n} of them", fix)
     omega = 2.0 * np.pi * np.asarray(plan.frequencies_Hz)
     mean = _means(settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False)
     return np.asarray(2.0 / np.asarray(plan.amplitudes_V) * mean[:, 0])
@@ -184,12 +180,8 @@ def calibrate_phase(
         values = values - without
     reading = demodulate(settings, frequency_Hz, time, values, reference_phase)
     if reading.magnitude <= 1e-12 * scale:
-        raise InputError(
-            "signal",
-            reading.magnitude,
-            "holds no response at this frequency",
-            "apply the dither and a response that is larger than the background",
-        )
+        fix = "apply the dither and a response that is larger than the background"
+        raise InputError("signal", reading.magnitude, "holds no response at this frequency", fix)
     turn = math.radians(settings.phase + reading.theta) - cmath.phase(expected)
     return math.degrees(math.remainder(turn, 2.0 * math.pi))
 

@@ -232,10 +232,6 @@ def error_budget(
     samples, seed : int, optional
         For the average over independent phases, as `dither_bias`; it tells amplitude from intermodulation.
 
-    Returns
-    -------
-    ErrorBudget
-
     Raises
     ------
     InputError
@@ -334,10 +330,8 @@ def _transfer(electronics: FrontEnd, frequencies: FloatArray) -> ComplexArray:
     """H at the frequencies, checked."""
     transfer = np.asarray(electronics.transfer(frequencies), dtype=np.complex128)
     if transfer.shape != frequencies.shape or not np.all(np.isfinite(transfer)):
-        raise InputError(
-            "transfer", transfer.shape, f"is no finite array for {frequencies.size} frequencies",
-            "map frequencies (m,), Hz, to complex numbers (m,)",
-        )  # fmt: skip
+        problem = f"is no finite array for {frequencies.size} frequencies"
+        raise InputError("transfer", transfer.shape, problem, "map frequencies (m,), Hz, to complex numbers (m,)")
     return transfer
 
 
@@ -346,10 +340,8 @@ def _path(field: str, times: ArrayLike, offsets: ArrayLike, terminals: int) -> t
     when, where = np.asarray(times, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
     fits = when.ndim == 1 and when.size > 0 and where.shape == (when.size, terminals)
     if not (fits and np.all(np.isfinite(when)) and np.all(np.isfinite(where)) and np.all(np.diff(when) > 0.0)):
-        raise InputError(
-            field, where.shape, f"is no path over increasing times of {terminals} terminals",
-            "give times (m,), s, and offsets (m, n_terminals), V",
-        )  # fmt: skip
+        problem = f"is no path over increasing times of {terminals} terminals"
+        raise InputError(field, where.shape, problem, "give times (m,), s, and offsets (m, n_terminals), V")
     return when, where
 
 

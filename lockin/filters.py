@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import ArrayLike
 
-from inmateria.checks import FloatArray, count, positive, record
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
 _STEP_RATIO = 8.0
@@ -168,41 +167,6 @@ def rc_means(
     return np.asarray(_rc_bank(_Samples(time, signal, begin, end, step), omega, phase, tau, poles, trace))
 
 
-def rc_filter(time_s: ArrayLike, signal: ArrayLike, time_constant: float, poles: int) -> FloatArray:
-    """Pass a signal through equal, buffered RC poles, empty at the first sample: H(s) = 1 / (1 + s tau)^n.
-
-    Exact for signals that are straight lines between the samples of a uniform grid; on other grids the signal
-    is interpolated by cubics with slopes from three points.
-
-    Parameters
-    ----------
-    time_s : array_like, shape (m,)
-        Increasing times, s, on any grid.
-    signal : array_like, shape (m,)
-        Samples.
-    time_constant : float
-        tau, s.
-    poles : int
-        1 to 4.
-
-    Returns
-    -------
-    ndarray, shape (m,)
-        Output of the last pole, in the signal's unit.
-
-    Raises
-    ------
-    InputError
-        When the record or a parameter cannot be used.
-    """
-    time, values = record(time_s, signal)
-    tau = positive("time_constant", time_constant, "s")
-    if count("poles", poles) > 4:
-        raise InputError("poles", poles, "is more than 4", "take 1 to 4")
-    ones = np.array([0.5 * np.pi])
-    return np.asarray(rc_means(time, values, np.zeros(1), ones, tau, poles, trace=True)[0])
-
-
 def window_means(
     time: FloatArray,
     signal: FloatArray,
@@ -231,12 +195,8 @@ def window_means(
         time = np.append(time, time[0] + length)
         return _periodic_means(time, signal, omega, phase, hann, trace)
     if span < length * (1.0 - 1e-9):
-        raise InputError(
-            "time_s",
-            span,
-            f"is a record shorter than the window of {length:g} s",
-            "run for longer or take a shorter time_constant",
-        )
+        problem = f"is a record shorter than the window of {length:g} s"
+        raise InputError("time_s", span, problem, "run for longer or take a shorter time_constant")
     if not trace:  # only the last window is needed, and two samples before it for the slopes
         keep = max(0, int(np.searchsorted(time, time[-1] - length * (1.0 + 1e-9))) - 2)
         time, signal = time[keep:], signal[keep:]

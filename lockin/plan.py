@@ -54,12 +54,8 @@ class DitherPlan:
             raise InputError("frequencies_Hz", tones, "is empty", "give at least one tone, in Hz")
         for field, values in (("amplitudes_V", peaks), ("phases_rad", phases)):
             if len(values) != len(tones):
-                raise InputError(
-                    field,
-                    values,
-                    f"has {len(values)} values for {len(tones)} tones",
-                    "give one for each frequency",
-                )
+                problem = f"has {len(values)} values for {len(tones)} tones"
+                raise InputError(field, values, problem, "give one for each frequency")
         for index, tone in enumerate(tones):
             positive(f"frequencies_Hz[{index}]", tone, "Hz")
             positive(f"amplitudes_V[{index}]", peaks[index], "V")
@@ -90,29 +86,19 @@ class DitherPlan:
         InputError
             When the tones have no common base (up to a million times it, to 15 digits).
         """
-        first = self.frequencies_Hz[0]
+        first, fix = self.frequencies_Hz[0], "take whole multiples of one spacing, as plan_frequencies does"
         ratios = []
         for tone in self.frequencies_Hz:
             ratio = Fraction(tone / first).limit_denominator(_LARGEST_MULTIPLE)
             if abs(float(ratio) - tone / first) > _SAME_RATIO * (tone / first):
-                raise InputError(
-                    "frequencies_Hz",
-                    (first, tone),
-                    "have no common period",
-                    "take whole multiples of one spacing, as plan_frequencies does",
-                )
+                raise InputError("frequencies_Hz", (first, tone), "have no common period", fix)
             ratios.append(ratio)
         denominator = math.lcm(*(r.denominator for r in ratios))
         whole = [r.numerator * (denominator // r.denominator) for r in ratios]
         common = reduce(math.gcd, whole)
         multiples = tuple(w // common for w in whole)
         if max(multiples) > _LARGEST_MULTIPLE:
-            raise InputError(
-                "frequencies_Hz",
-                self.frequencies_Hz,
-                "have no common period of practical length",
-                "take whole multiples of one spacing, as plan_frequencies does",
-            )
+            raise InputError("frequencies_Hz", self.frequencies_Hz, "have no common period of practical length", fix)
         return multiples
 
     @property
@@ -168,12 +154,9 @@ class DitherPlan:
         if found:
             shown = ", ".join(f"{c.product} on f{c.tone} (off by {c.distance_Hz:.4g} Hz)" for c in found[:8])
             more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-            raise InputError(
-                "frequencies_Hz",
-                self.frequencies_Hz,
-                f"{len(found)} products within {bandwidth_Hz:g} Hz of a tone: {shown}{more}",
-                f"take plan_frequencies({self.n}, None, spacing_Hz={bandwidth_Hz or 1.0:g}) or a narrower filter",
-            )
+            problem = f"{len(found)} products within {bandwidth_Hz:g} Hz of a tone: {shown}{more}"
+            fix = f"take plan_frequencies({self.n}, None, spacing_Hz={bandwidth_Hz or 1.0:g}) or a narrower filter"
+            raise InputError("frequencies_Hz", self.frequencies_Hz, problem, fix)
 
 
 def plan_frequencies(
@@ -242,7 +225,7 @@ def plan_frequencies(
     low, high = (0.0, math.inf) if band is None else _band(band)
     multiples = _place(n, low, high, spacing, off, clearance)
     if multiples is None:
-        raise _refusal(n, band, low, high, spacing, off, clearance)
+        raise _refusal(n, band, spacing, off, clearance)
     return DitherPlan(tuple(m * spacing for m in multiples), peaks)
 
 
@@ -290,15 +273,10 @@ def _allowed(places: np.ndarray, spacing: float, off: tuple[float, ...], clearan
 
 
 def _refusal(
-    n: int,
-    band: tuple[float, float] | None,
-    low: float,
-    high: float,
-    spacing: float,
-    off: tuple[float, ...],
-    clearance: float,
+    n: int, band: tuple[float, float] | None, spacing: float, off: tuple[float, ...], clearance: float
 ) -> InputError:
     """Say what would do instead: a wider band, or a smaller spacing (each tried before it is proposed)."""
+    low, high = (0.0, math.inf) if band is None else band
     advice = []
     wide = _place(n, low, math.inf, spacing, off, clearance)
     if wide is not None and band is not None:
@@ -314,18 +292,10 @@ def _refusal(
                 break
             narrower /= 1.5
     if not advice:
-        return InputError(
-            "avoid",
-            off,
-            f"no {n} tones on multiples of {spacing:g} Hz keep {clearance:g} Hz off them",
-            "take a smaller avoid_within_Hz or another spacing",
-        )
-    return InputError(
-        "band",
-        band,
-        f"is too narrow for {n} tones {spacing:g} Hz apart without collisions",
-        "; or ".join(advice),
-    )
+        problem = f"no {n} tones on multiples of {spacing:g} Hz keep {clearance:g} Hz off them"
+        return InputError("avoid", off, problem, "take a smaller avoid_within_Hz or another spacing")
+    problem = f"is too narrow for {n} tones {spacing:g} Hz apart without collisions"
+    return InputError("band", band, problem, "; or ".join(advice))
 
 
 def _floor_digits(value: float, digits: int = 3) -> float:
@@ -343,9 +313,8 @@ def _band(band: tuple[float, float]) -> tuple[float, float]:
         raise InputError("band", band, "is not a pair", "give (lowest, highest) frequency in Hz, or None") from None
     low, high = finite("band[0]", low, "Hz"), finite("band[1]", high, "Hz")
     if not 0.0 <= low <= high:
-        raise InputError(
-            "band", band, "is no interval of positive frequencies", "give (lowest, highest) frequency in Hz"
-        )
+        problem = "is no interval of positive frequencies"
+        raise InputError("band", band, problem, "give (lowest, highest) frequency in Hz")
     return low, high
 
 

@@ -34,14 +34,6 @@ OPTIMAL_UP_TO = len(_OPTIMAL)
 _SEARCH_SIZE = 1_000_000  # elements (multipliers times marks) looked at in one modular set: about 0.05 s
 
 
-def is_golomb(marks: tuple[int, ...]) -> bool:
-    """Say whether all pairwise differences of the marks are distinct (the Sidon property)."""
-    ordered = np.sort(np.asarray(marks, dtype=np.int64))
-    low, high = np.triu_indices(ordered.size, 1)
-    differences = ordered[high] - ordered[low]
-    return bool(np.all(differences > 0)) and np.unique(differences).size == differences.size
-
-
 @lru_cache(maxsize=512)
 def golomb_ruler(n: int) -> tuple[int, ...]:
     """Return a Golomb ruler with `n` marks, the first at 0.

@@ -51,21 +51,13 @@ class LockInSettings:
         """Check the fields."""
         positive("time_constant", self.time_constant, "s")
         if self.filter_slope not in (6, 12, 18, 24):
-            raise InputError(
-                "filter_slope",
-                self.filter_slope,
-                "is no slope of the instrument",
-                "take 6, 12, 18 or 24 dB/octave",
-            )
+            fix = "take 6, 12, 18 or 24 dB/octave"
+            raise InputError("filter_slope", self.filter_slope, "is no slope of the instrument", fix)
         count("harmonic", self.harmonic)
         finite("phase", self.phase, "degrees")
         if not number_of("sensitivity", self.sensitivity, "the signal's unit, rms") > 0.0:
-            raise InputError(
-                "sensitivity",
-                self.sensitivity,
-                "is not positive",
-                "give the full scale (rms) in the signal's unit; leave it out for none",
-            )
+            fix = "give the full scale (rms) in the signal's unit; leave it out for none"
+            raise InputError("sensitivity", self.sensitivity, "is not positive", fix)
         if self.window not in ("rc", "boxcar", "hann"):
             raise InputError("window", self.window, "is no known filter", "take 'rc', 'boxcar' or 'hann'")
         if self.mixer not in ("sine", "square"):

@@ -205,10 +205,8 @@ class Part:
             except InputError as error:
                 raise InputError(f"{self.subckt} {name}", value, error.problem, error.fix) from error
             if name in self.fixed and not math.isclose(value, self.defaults[name], rel_tol=1e-9):
-                raise InputError(
-                    f"{self.subckt} {name}", value, f"differs from {self.defaults[name]:g}, which is built in",
-                    "change the circuit's setting, or the part",
-                )  # fmt: skip
+                problem = f"differs from {self.defaults[name]:g}, which is built in"
+                raise InputError(f"{self.subckt} {name}", value, problem, "change the circuit's setting, or the part")
         head = ref if ref[0] in "xX" else f"X{ref}"
         return " ".join([head, *(nodes[name] for name in names), self.subckt, *values])
 
@@ -235,11 +233,6 @@ def load_part(name: str, level: str = "ideal") -> Part:
         Name of the part, such as ``'integrator'``.
     level : str, optional
         Level of realism.
-
-    Returns
-    -------
-    Part
-        The part.
 
     Raises
     ------
@@ -311,11 +304,6 @@ def parse_part(text: str, origin: str) -> Part:
         ``NAME_LEVEL``, else the first.
     origin : str
         Where the text comes from; named in errors.
-
-    Returns
-    -------
-    Part
-        The part.
 
     Raises
     ------

@@ -51,11 +51,6 @@ def parse_number(text: str) -> float:
         A literal such as ``1e-5``, ``4.7k``, ``10meg``, ``1uF``: a suffix scales (``m`` and ``M`` are both
         1e-3, ``meg`` is 1e6), letters after it are a unit and ignored.
 
-    Returns
-    -------
-    float
-        The value.
-
     Raises
     ------
     InputError

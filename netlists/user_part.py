@@ -119,10 +119,8 @@ def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Map
                 raise InputError(f"supplies[{pin!r}]", tied[pin], f"is the pin {wiring[pin]!r}", "leave it out")
             wiring[pin] = f"supply_{pin}"
         elif pin not in wiring:
-            raise InputError(
-                f"{chosen.name} pins", list(chosen.pins), f"{pin!r} is connected to nothing",
-                f"say supplies={{{pin!r}: 15.0}} with its voltage, or which pin it is with pins=...",
-            )  # fmt: skip
+            fix = f"say supplies={{{pin!r}: 15.0}} with its voltage, or which pin it is with pins=..."
+            raise InputError(f"{chosen.name} pins", list(chosen.pins), f"{pin!r} is connected to nothing", fix)
     _refuse_unknown("supplies", tied, chosen.pins, chosen.name)
     return wiring
 
@@ -134,10 +132,9 @@ def _check_parameters(chosen: _Subcircuit, like: Part, built_in: Mapping[str, fl
         if name.lower() in chosen.parameters and name in built_in:
             raise InputError(f"fixed[{name!r}]", built_in[name], f"{chosen.name} has that parameter", "leave it out")
         if name.lower() not in chosen.parameters and name not in built_in:
-            raise InputError(
-                f"{chosen.name} parameters", list(chosen.parameters), f"lack {name!r}, which sets the {like.name}",
-                f"add it to the .subckt line, or say fixed={{{name!r}: {like.defaults[name]:g}}} if that is built in",
-            )  # fmt: skip
+            problem = f"lack {name!r}, which sets the {like.name}"
+            fix = f"add it to the .subckt line, or say fixed={{{name!r}: {like.defaults[name]:g}}} if that is built in"
+            raise InputError(f"{chosen.name} parameters", list(chosen.parameters), problem, fix)
 
 
 def _text(source: Any) -> tuple[str, str]:

@@ -268,10 +268,6 @@ class LockInDesign:
 def design_lockin(requirements: LockInRequirements) -> LockInDesign:
     """Find tones, filter, dither and components that fulfil some requirements, or say which two collide.
 
-    Parameters
-    ----------
-    requirements : LockInRequirements
-
     Returns
     -------
     LockInDesign
@@ -331,10 +327,8 @@ def nearest_rc(time_constant_s: float) -> RC:
             rank = (not comfortable, abs(r * c / time_constant_s - 1.0), r, c)
             best = rank if best is None or rank < best else best
     if best is None or best[1] > 0.02:
-        raise InputError(
-            "time_constant", time_constant_s, "cannot be had from 1 kohm to 10 Mohm and 100 pF to 10 uF",
-            "ask for a settling time between 1 us and 1000 s",
-        )  # fmt: skip
+        problem = "cannot be had from 1 kohm to 10 Mohm and 100 pF to 10 uF"
+        raise InputError("time_constant", time_constant_s, problem, "ask for a settling time between 1 us and 1000 s")
     return RC(time_constant_s, best[2], float(f"{best[3]:.3g}"))
 
 

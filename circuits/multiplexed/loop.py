@@ -173,10 +173,9 @@ class MultiplexedLoop:
         beyond = np.flatnonzero((self.start_V < low) | (self.start_V > high))
         if len(beyond):
             k = int(beyond[0])
-            raise InputError(
-                f"start_V[{k}]", float(self.start_V[k]), f"lies beyond its rails, {low[k]:.4g} to {high[k]:.4g} V",
-                "change it, or the norm of the perturbation",
-            )  # fmt: skip
+            problem = f"lies beyond its rails, {low[k]:.4g} to {high[k]:.4g} V"
+            fix = "change it, or the norm of the perturbation"
+            raise InputError(f"start_V[{k}]", float(self.start_V[k]), problem, fix)
         points = self.points_per_step
         least = 1 if self.held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
         if points is None:

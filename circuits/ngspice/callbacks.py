@@ -19,21 +19,8 @@ import math
 
 import numpy as np
 from numba import carray, from_dtype, njit, types
-from numba.extending import intrinsic
 
-from circuits.ngspice.blocks import (
-    ANCHOR,
-    ARRAYS,
-    CONTROL,
-    CURRENT,
-    GRID,
-    HEADER,
-    RESIDUAL,
-    SLOPE,
-    TREND,
-    VOLTS,
-    WORK,
-)
+from circuits.ngspice.blocks import ANCHOR, ARRAYS, CONTROL, CURRENT, GRID, HEADER, RESIDUAL, SLOPE, TREND, VOLTS, WORK
 from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import (
     as_float_pointer,
@@ -43,6 +30,7 @@ from dnpu_models.interface.pointers import (
     load_byte,
     load_float,
     load_int,
+    pointer_to,
     store_float,
 )
 
@@ -53,21 +41,7 @@ ROWS_AT = HEADER.itemsize
 STAMP_AT = WORK.fields["stamp_s"][1]
 
 
-def pointer_to(dtype):
-    """Intrinsic that makes a pointer to records of an address (int64), for `numba.carray`."""
-    kind = types.CPointer(from_dtype(dtype))
-
-    @intrinsic
-    def pointer(typingctx, address):
-        def codegen(context, builder, signature, args):
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return kind(types.int64), codegen
-
-    return pointer
-
-
-as_control, as_header, as_work, as_grids = (pointer_to(block) for block in (CONTROL, HEADER, WORK, GRID))
+as_control, as_header, as_work, as_grids = (pointer_to(from_dtype(block)) for block in (CONTROL, HEADER, WORK, GRID))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
@@ -98,16 +72,8 @@ def _currents_at(control, t):
     for m in range(terminals):
         volts[m] += residual[m] + slope[m] * ahead
     begin = _seconds(control.clock, control.work, work)
-    call_device(
-        control.evaluate,
-        t,
-        _array_at(control, VOLTS),
-        control.params,
-        control.n_params,
-        control.state,
-        control.n_state,
-        _array_at(control, CURRENT),
-    )
+    call_device(control.evaluate, t, _array_at(control, VOLTS), control.params, control.n_params, control.state,
+                control.n_state, _array_at(control, CURRENT))  # fmt: skip
     header.device_seconds += _seconds(control.clock, control.work, work) - begin
     header.evaluations += 1.0
     work.evaluated_s = t
@@ -209,16 +175,8 @@ def _learn(control, t, vectors):
             header.prediction_error_V = max(header.prediction_error_V, abs(actual - predicted[m]))
         residual[m] = actual
     if dt > 0.0:
-        call_device(
-            control.advance,
-            dt,
-            _array_at(control, RESIDUAL),
-            control.params,
-            control.n_params,
-            control.state,
-            control.n_state,
-            0,
-        )
+        call_device(control.advance, dt, _array_at(control, RESIDUAL), control.params, control.n_params, control.state,
+                    control.n_state, 0)  # fmt: skip
     drive_voltages(carray(as_float_pointer(control.drive), control.n_drive), t, predicted)
     for m in range(terminals):
         residual[m] -= predicted[m]

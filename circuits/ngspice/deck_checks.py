@@ -54,12 +54,8 @@ def check_request(
     if not (0 < max_step_s < stop_s < math.inf):
         raise NetlistError("max_step_s", max_step_s, f"must lie between 0 and the stop time {stop_s:g} s", "change it")
     if stop_s / max_step_s > MOST_POINTS:
-        raise NetlistError(
-            "max_step_s",
-            max_step_s,
-            f"asks for {stop_s / max_step_s:.3g} time-points",
-            "take a longer step or less time",
-        )
+        problem = f"asks for {stop_s / max_step_s:.3g} time-points"
+        raise NetlistError("max_step_s", max_step_s, problem, "take a longer step or less time")
     if isinstance(save, str):
         raise InputError("save", save, "is no list of vectors", "give e.g. ['v(out)', 'i(vin)']")
     for name in save:
@@ -70,9 +66,8 @@ def check_request(
             raise InputError("corners_s", t, "is no time of a run", "give seconds from 0 on")
     for start, stop, steps in grids_s:
         if not (0 <= start < stop < math.inf and 1 <= steps < math.inf):
-            raise InputError(
-                "grids_s", (start, stop, steps), "is no grid", "give start < stop in s and one step or more"
-            )
+            fix = "give start < stop in s and one step or more"
+            raise InputError("grids_s", (start, stop, steps), "is no grid", fix)
 
 
 def check_circuit(deck: str) -> None:
@@ -87,9 +82,8 @@ def check_circuit(deck: str) -> None:
     lines = list(logical_lines(deck))[1:]
     for line in [*lines, *included_lines(lines)]:
         if _ANALYSIS.match(line.text):
-            raise NetlistError(
-                line.where, line.text[:200], "is the engine's to write", "leave it out; Engine.run takes whole decks"
-            )
+            fix = "leave it out; Engine.run takes whole decks"
+            raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
 
 
 def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, ...]:
@@ -177,9 +171,8 @@ def _check_text(deck: str) -> None:
 def _check_commands(line: Line) -> None:
     """Refuse command blocks: ``shell`` and ``quit`` would run."""
     if re.match(r"\.(control|endc|exec)\b", line.text, re.IGNORECASE):
-        raise NetlistError(
-            line.where, line.text[:200], "runs commands of ngspice", "leave the block out; plain 'ngspice -b' runs it"
-        )
+        fix = "leave the block out; plain 'ngspice -b' runs it"
+        raise NetlistError(line.where, line.text[:200], "runs commands of ngspice", fix)
 
 
 def _check_external(line: Line, external: frozenset[str]) -> None:
@@ -202,9 +195,8 @@ def _check_element(line: Line, *, inside: bool) -> Iterable[str]:
     """Check one line of the deck; yields what is only suspicious. Inside a subcircuit a vendor may mean odd values."""
     if not line.text.isascii():
         strange = next(c for c in line.text if not c.isascii())
-        raise NetlistError(
-            line.where, strange, "is no ASCII: ngspice makes one node of all such names", "write 'u' for micro, 'Ohm'"
-        )
+        problem = "is no ASCII: ngspice makes one node of all such names"
+        raise NetlistError(line.where, strange, problem, "write 'u' for micro, 'Ohm'")
     kind = line.text[:1].lower()
     if kind not in _COUNT:
         return

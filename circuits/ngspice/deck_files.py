@@ -60,12 +60,8 @@ def logical_lines(text: str, source: str = "deck", *, title: bool = True, includ
             continue
         if line.startswith("+"):
             if not parts and title:
-                raise NetlistError(
-                    f"{source} line {number}",
-                    line[:60],
-                    "continues the title",
-                    "give the deck a first line as its title",
-                )
+                fix = "give the deck a first line as its title"
+                raise NetlistError(f"{source} line {number}", line[:60], "continues the title", fix)
             parts.append(line[1:].strip())
             continue
         if parts:

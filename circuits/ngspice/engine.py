@@ -323,9 +323,8 @@ class Engine:
             if not reply["loaded"]:
                 failed.reject(reply)
             if reply.get("unserved"):
-                raise NetlistError(
-                    "deck", "an external source in an include", "nobody gives it a value", "remove it from the file"
-                )
+                what = "an external source in an include"
+                raise NetlistError("deck", what, "nobody gives it a value", "remove it from the file")
             if reply.get("missing"):
                 raise NetlistError("save", reply["missing"], "is no vector of this circuit", "name a node of the deck")
         return reply
@@ -397,9 +396,8 @@ class Engine:
         if not np.isnan(at):
             self.close()
             problem = f"gave no current at {at:.6g} s"
-            raise failed.error(
-                AbsurdValueError, "device", "NaN", problem, fix="check its voltages near then", time_s=at
-            )
+            fix = "check its voltages near then"
+            raise failed.error(AbsurdValueError, "device", "NaN", problem, fix=fix, time_s=at)
         if record["overflow"] > 0:
             at = record["time_s"]
             self.close()

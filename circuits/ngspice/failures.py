@@ -108,9 +108,8 @@ class FailedDeck:
             if np.any(absurd):
                 first = int(np.argmax(absurd))
                 at = None if time_s is None else float(time_s[first])
-                problem = "no voltage or current: a division by zero?"
-                if at is not None:
-                    problem = f"no voltage or current, at {at:.6g} s: a division by zero?"
+                when = "" if at is None else f", at {at:.6g} s"
+                problem = f"no voltage or current{when}: a division by zero?"
                 node = name[2:-1] if name.startswith(("v(", "i(")) else name
                 raise self.error(AbsurdValueError, name, values[first].item(), problem, node=node, time_s=at)
 

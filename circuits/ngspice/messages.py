@@ -147,7 +147,6 @@ def diagnose(words: Sequence[str]) -> Diagnosis | None:
         fix = "give starting values (.nodeset), soften jumps in B sources, or start with 'uic'"
         return Diagnosis(NoConvergenceError, node, time_s, fix)
     if _TIMESTEP.search(said):
-        return Diagnosis(
-            TimestepTooSmallError, node, time_s, "soften jumps in B sources, or give the node a capacitance"
-        )
+        fix = "soften jumps in B sources, or give the node a capacitance"
+        return Diagnosis(TimestepTooSmallError, node, time_s, fix)
     return None

@@ -214,15 +214,9 @@ def serve() -> None:
             if worker is None:
                 worker = Worker(out)
             if request["op"] == "about":
-                _say(
-                    out,
-                    reply={
-                        "version": worker.ngspice.version,
-                        "xspice": bool(worker.ngspice.has_xspice),
-                        "library": str(worker.ngspice.library_path),
-                        "about": worker.ngspice.version_lines,
-                    },
-                )
+                shared = worker.ngspice
+                about = {"xspice": bool(shared.has_xspice), "library": str(shared.library_path)}
+                _say(out, reply={"version": shared.version, **about, "about": shared.version_lines})
                 continue
             _say(out, reply=worker.run(request))
             if worker.ngspice.exited is not None:

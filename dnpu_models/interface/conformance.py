@@ -330,10 +330,6 @@ def check_device(device: Any, *, exact: bool = False, **options: Any) -> list[Fi
         Whether the model has detailed balance: then thermodynamics is checked.
     **options
         As `Examination`: tolerance, hops, seed, false_alarm.
-
-    Returns
-    -------
-    list of Finding
     """
     exam = Examination(device, exact, **options)
     return [finding for check in CHECKS.values() if (finding := check(exam)) is not None]

@@ -47,24 +47,21 @@ def c_function(signature: Any) -> Callable[[Callable[..., Any]], CFunction]:
     return lambda python: CFunction(python, signature)
 
 
-@intrinsic
-def as_float_pointer(typingctx, address):
-    """Address (int64) as a pointer to float64, for `numba.carray`."""
+def pointer_to(element):
+    """Intrinsic that makes a pointer to `element` (a Numba type) of an address (int64), for `numba.carray`."""
+    kind = types.CPointer(element)
 
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+    @intrinsic
+    def pointer(typingctx, address):
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float64)(address), codegen
+        return kind(types.int64), codegen
+
+    return pointer
 
 
-@intrinsic
-def as_int_pointer(typingctx, address):
-    """Address (int64) as a pointer to int64, for `numba.carray`."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(address), codegen
+as_float_pointer, as_int_pointer = pointer_to(types.float64), pointer_to(types.int64)
 
 
 @intrinsic

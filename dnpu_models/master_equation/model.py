@@ -34,6 +34,7 @@ faster), which is measured at every call; beyond 1e-6 an error is raised.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -253,6 +254,17 @@ class MasterEquation(NetworkModel):
         weights = (bare[u] - bare[v], psi[u] - psi[v])
         return _Stationary(states, start, end, flow, barrier[keep] > 0, rates, weights, matrix, holes, p, elimination)
 
+    def _at_each(
+        self, voltages: Any, holes: int | None, answer: Callable[[_Stationary], Any], *shape: int
+    ) -> FloatArray:
+        """What the stationary state of each setting answers, an array of this shape."""
+        volts, events = self.network.check_voltages(voltages), self._check_holes(holes)
+        result = np.empty((*volts.shape[:-1], *shape))
+        with one_blas_thread():
+            for index in np.ndindex(volts.shape[:-1]):
+                result[index] = answer(self._solve(events, volts[index]))
+        return result
+
     def occupations_distribution(self, voltages: Any, *, holes: int | None = None) -> FloatArray:
         """Stationary probability of every occupation.
 
@@ -302,14 +314,8 @@ class MasterEquation(NetworkModel):
         InputError, ConvergenceError
             As `occupations_distribution`.
         """
-        volts, events = self.network.check_voltages(voltages), self._check_holes(holes)
         sites = np.arange(self.network.n_sites)
-        result = np.empty((*volts.shape[:-1], len(sites)))
-        with one_blas_thread():
-            for index in np.ndindex(volts.shape[:-1]):
-                solution = self._solve(events, volts[index])
-                result[index] = solution.p @ ((solution.states[:, None] >> sites) & 1)
-        return result
+        return self._at_each(voltages, holes, lambda it: it.p @ ((it.states[:, None] >> sites) & 1), len(sites))
 
     def currents(self, voltages: Any) -> FloatArray:
         """Mean electrode currents, A, positive into the device.
@@ -330,12 +336,7 @@ class MasterEquation(NetworkModel):
         InputError, ConvergenceError
             As `occupations_distribution`.
         """
-        volts, events = self.network.check_voltages(voltages), self._check_holes(None)
-        result = np.empty(volts.shape)
-        with one_blas_thread():
-            for index in np.ndindex(volts.shape[:-1]):
-                solution = self._solve(events, volts[index])
-                result[index] = solution.flow @ solution.weights[0]
+        result = self._at_each(voltages, None, lambda found: found.flow @ found.weights[0], self.network.n_electrodes)
         return result * (ELEMENTARY_CHARGE * self.network.attempt_rate_Hz)
 
     # ----------------------------------------------------------------------------------------- response and noise
@@ -406,13 +407,11 @@ class MasterEquation(NetworkModel):
         ConvergenceError
             As `occupations_distribution`; if relaxations are too slow for double precision (low temperatures).
         """
-        volts, events = self.network.check_voltages(voltages), self._check_holes(None)
-        result = np.empty((*volts.shape, volts.shape[-1]))
-        with one_blas_thread():
-            for index in np.ndindex(volts.shape[:-1]):
-                solution = self._solve(events, volts[index])
-                result[index] = self._response(solution, self._jumps(solution, False, 0.0, None))
-        return result * self._unit_S
+        size = self.network.n_electrodes
+        answer = self._at_each(
+            voltages, None, lambda found: self._response(found, self._jumps(found, False, 0.0, None)), size, size
+        )
+        return answer * self._unit_S
 
     @property
     def _unit_S(self) -> float:

@@ -45,11 +45,7 @@ HOPS_PER_SETTING = 200_000
 class KineticMonteCarlo(NetworkModel):
     """Exact stochastic model of a dopant network.
 
-    It holds parameters only; every run brings its own state and seed.
-
-    Parameters
-    ----------
-    network : DopantNetwork
+    It holds its network only; every run brings its own state and seed.
     """
 
     network: DopantNetwork
@@ -248,10 +244,6 @@ class KineticMonteCarlo(NetworkModel):
             As in `estimate`; changing voltages need rows.
         progress : callable, optional
             Called as ``progress(done, total)`` with numbers of steps.
-
-        Returns
-        -------
-        CurrentRecord
 
         Raises
         ------

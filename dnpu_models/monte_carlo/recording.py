@@ -25,7 +25,7 @@ def mirror(phi, occupied, out):
 
 @njit(cache=True, nogil=True)
 def record_rows(tables, base, v, voltages, phi, step, work, words, weight, tally, entered, mirrored):
-    """Follow a trajectory by `run_rows`.
+    """Follow a trajectory by `run_rows`; returns the hops made.
 
     Parameters
     ----------
@@ -43,11 +43,6 @@ def record_rows(tables, base, v, voltages, phi, step, work, words, weight, tally
         Set to the holes that came in through each electrode less those that left.
     mirrored : ndarray (n_steps + 1, n_electrodes)
         Set to the charge that the holes induce at each edge, in e.
-
-    Returns
-    -------
-    int
-        Hops made.
     """
     made = 0
     constant = np.empty(0)

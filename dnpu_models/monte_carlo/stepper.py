@@ -39,24 +39,10 @@ from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 
-(
-    N_SITES,
-    N_PADDED,
-    N_ELECTRODES,
-    LEAVING,
-    ENTERING,
-    N_ROWS,
-    N_PAIRS,
-    N_CONTACTS,
-    N_LEADS,
-    N_EVENTS,
-    LONGEST,
-    THERMAL_V,
-    MIDDLE,
-    ATTEMPTS_HZ,
-    CHARGE_C,
-    HEADER,
-) = range(16)
+# words of the header: `HopTables`, then units
+N_SITES, N_PADDED, N_ELECTRODES, LEAVING, ENTERING, N_ROWS = range(6)
+N_PAIRS, N_CONTACTS, N_LEADS, N_EVENTS, LONGEST = range(6, 11)
+THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C, HEADER = range(11, 16)
 WORDS = 4
 NOW, TRIED, STATE_HEADER = range(3)
 SAME_V, SAME_TIME = 1e-9, 1e-9

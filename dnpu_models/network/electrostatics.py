@@ -199,10 +199,6 @@ def unit_potentials(shape: Shape, electrodes: tuple[Electrode, ...]) -> UnitPote
     electrodes : tuple of Electrode
         Contacts with a width; zero flux is taken through the rest of the boundary.
 
-    Returns
-    -------
-    UnitPotentials
-
     Raises
     ------
     InputError

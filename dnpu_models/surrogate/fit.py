@@ -191,10 +191,6 @@ def fit_surrogate(
     progress : callable, optional
         Called as ``progress(phase, done, total)``: samples of ``"sampling"``, epochs of ``"training"``.
 
-    Returns
-    -------
-    SurrogateFit
-
     Raises
     ------
     InputError

@@ -26,7 +26,7 @@ def _file(path: str | Path) -> Path:
 
 
 def export_io_dat(path: str | Path, voltages_V: Any, outputs_A: Any, *, overwrite: bool = False) -> Path:
-    """Write samples in the layout of brainspy-smg's `IO.dat`.
+    """Write samples in the layout of brainspy-smg's `IO.dat`; returns the file's path.
 
     Parameters
     ----------
@@ -38,11 +38,6 @@ def export_io_dat(path: str | Path, voltages_V: Any, outputs_A: Any, *, overwrit
         Currents out of the device at its outputs, A; written in nA.
     overwrite : bool
         Whether a file that exists is replaced.
-
-    Returns
-    -------
-    Path
-        The file written.
 
     Raises
     ------

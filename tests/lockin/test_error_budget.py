@@ -7,10 +7,11 @@ from inmateria.errors import InputError
 from lockin.demodulate import gradient
 from lockin.error_budget import TERMS, FrontEnd, Motion, Readout, error_budget
 from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
-from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
+
+from ..rc_filter import rc_filter
 
 V = np.array([0.1, 0.2, -0.3])
 EXACT_STEP = 1e-5

@@ -8,11 +8,11 @@ from scipy.integrate import quad
 from scipy.stats import chi2
 
 from lockin.demodulate import gradient
-from lockin.filters import rc_filter
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz, noise_variance, settled_fraction, settling_time, stability_limit, stability_margin
 
+from ..rc_filter import rc_filter
 from ..refused import refused
 
 TAU = 0.02

@@ -23,10 +23,10 @@ from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
 from lockin.averages import dither_average
-from lockin.filters import rc_filter
 from lockin.plan import DitherPlan, plan_frequencies
 from netlists.reader import load_part
 
+from ...rc_filter import rc_filter
 from ...refused import refused
 from ...toys import Linear
 
