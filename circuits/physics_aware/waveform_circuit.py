@@ -28,7 +28,7 @@ from circuits.physics_aware import waveform_kernel
 from circuits.signals.transient import Transient
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from inmateria.checks import FloatArray, array, count, finite, positive
+from inmateria.checks import FloatArray, count, finite, positive
 from inmateria.errors import ConvergenceError, EngineCrashError, EngineHangError, InputError, TooManyPointsError
 
 OPTIONS = tolerances(vntol_V=1e-6, abstol_A=1e-9).replace("reltol=1e-9", "reltol=1e-4")
@@ -365,4 +365,11 @@ class WaveformCircuit:
         InputError
             For another shape, or values that are no numbers.
         """
-        return array("batch", batch, (None, self.width))
+        batch = np.asarray(batch, dtype=float)
+        if batch.ndim != 2 or batch.shape[1] != self.width:
+            raise InputError("batch", batch.shape, f"is not samples of {self.width} values", "give one row a sample")
+        wrong = ~np.isfinite(batch).all(axis=1)
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise InputError(f"batch[{k}]", "NaN or infinite", "is no waveform", "give finite numbers")
+        return batch
