@@ -27,11 +27,6 @@ def forget_stale_kernels(root: Path, rooms: Sequence[str] = (*ROOMS, "inmateria"
     sources and compiles afterwards. Of an installation that cannot be written to, all files are new after an update,
     and Numba sees that itself.
 
-    Parameters
-    ----------
-    root : Path
-    rooms : sequence of str
-
     Returns
     -------
     bool

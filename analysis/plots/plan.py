@@ -9,12 +9,7 @@ from analysis.plots.figure import COLOURS, Figure, new_figure
 
 
 def plot_plan(plan: GradientPlan) -> Figure:
-    """Left: noise falls and bias grows with the amplitude, at the planned time. Right: error against time of reading.
-
-    Parameters
-    ----------
-    plan : GradientPlan
-    """
+    """Left: noise falls, bias grows with the amplitude, at the planned time. Right: error against time of reading."""
     figure = new_figure(figsize=(9.6, 4.2))
     left, right = figure.subplots(1, 2)
     alpha, error, noise, amplitude = plan.amplitude_curve.T

@@ -267,16 +267,7 @@ def render_report(report: Report) -> str:
 
 
 def write_report(path: Path | str, report: Report) -> Path:
-    """Write a report as one self-contained HTML file.
-
-    Parameters
-    ----------
-    path : path
-    report : Report
-
-    Returns
-    -------
-    Path
+    """Write a report as one self-contained HTML file; returns its path.
 
     Raises
     ------

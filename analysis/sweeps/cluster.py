@@ -108,13 +108,7 @@ def _release(process: subprocess.Popen[bytes]) -> None:
 
 
 class SweepCluster:
-    """A client of a scheduler, and the local workers if they are the sweep's own.
-
-    Attributes
-    ----------
-    client : distributed.Client
-    local : LocalWorkers or None
-    """
+    """A client of a scheduler, and the local workers if they are the sweep's own."""
 
     def __init__(self, client: Any, local: LocalWorkers | None, address: str) -> None:
         self.client, self.local, self.address = client, local, address

@@ -93,15 +93,7 @@ def _mean_field(network: DopantNetwork, settings: FloatArray, tick: Any) -> dict
 
 
 def run_bench(*, seed: int, device_seed: int, settings: int, answer: Console) -> dict[str, Any]:
-    """Measure, tell, and return the figures: medians over random settings, one core, processor time.
-
-    Parameters
-    ----------
-    seed, device_seed : int
-    settings : int
-        Random settings within +-0.6 V per network.
-    answer : Console
-    """
+    """Measure, tell, and return the figures: medians over settings within +-0.6 V, one core, processor time."""
     networks = {
         "n200": DopantNetwork.random(seed=device_seed, preset="tertilt2022"),
         "n30": DopantNetwork.random(seed=device_seed, preset="tertilt2022", acceptors=30),

@@ -130,14 +130,7 @@ def _loop_us_per_point(engine: Engine, loop: HomodyneLoop, builtin: bool) -> tup
 
 
 def run_bench(*, seed: int, answer: Console) -> dict[str, Any]:
-    """Measure, tell, and return the figures: the least of three rounds, which other users disturbed least.
-
-    Parameters
-    ----------
-    seed : int
-        Of the network's weights.
-    answer : Console
-    """
+    """Measure, tell, and return the figures: the least of three rounds, which other users disturbed least."""
     kernel = SteppableKernel(_sine, _stay, np.array(SINE), np.zeros(1), np.zeros((1, 1)))
     external = CoSimulation(kernel, ["a"], np.zeros(1), source_ohm=1e3)
     loop = chip_loop(seed)

@@ -45,13 +45,7 @@ class DeviceOptions:
 
 
 def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[AnyModel, dict[str, Any]]:
-    """The device that the options name, and the facts on it for the summary.
-
-    Parameters
-    ----------
-    options : DeviceOptions
-    tolerance : float
-        Of a mean field followed in a transient.
+    """The device that the options name, and the facts on it for the summary; `tolerance` is a followed mean field's.
 
     Raises
     ------

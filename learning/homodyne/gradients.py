@@ -53,10 +53,7 @@ def monte_carlo_difference(
 ) -> xr.DataArray:
     """Difference quotients of kinetic Monte Carlo's mean currents, kT/e to both sides; `stderr` is in the attrs.
 
-    Parameters
-    ----------
-    hops : int
-        At each of the settings, twice as many as there are terminals.
+    `hops` are those at each of the settings, twice as many as there are terminals.
     """
     device = bench.device
     if not hasattr(device, "estimate_conductances"):

@@ -29,13 +29,8 @@ def suited_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining
 
     Codes with a period must see the same sample for a whole one, or the change of samples is taken for slopes: tau_x
     is the period unless given; random signs may change the sample at every step. Parity of more than four patterns
-    is updated after all of them by such a code.
-
-    Parameters
-    ----------
-    problem : SampleSet or ImageSet
-    options : mapping
-        Fields of `MgdSettings` and `MgdTraining` by name; None is as left out.
+    is updated after all of them by such a code. Options are fields of `MgdSettings` and `MgdTraining` by name; None is
+    as left out.
 
     Raises
     ------

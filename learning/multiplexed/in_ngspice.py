@@ -28,13 +28,7 @@ _COMPILED_ONLY = ("momentum", "cost_noise", "update_noise", "common_noise", "def
 
 
 def circuit_training(problem: Problem, options: Mapping[str, Any]) -> MgdTraining:
-    """Settings for a run in ngspice: those that are given, and for the others what suits the circuit of XOR.
-
-    Parameters
-    ----------
-    problem : SampleSet or ImageSet
-    options : mapping
-        Fields of `MgdSettings` and `MgdTraining` by name; None is as left out.
+    """Settings for a run in ngspice: those that are given, as to `suited_training`, and else what suits XOR's circuit.
 
     Raises
     ------

@@ -11,17 +11,7 @@ from learning.samples.samples import SampleSet
 
 
 class SigmoidSubject:
-    """A network of sigmoid neurons with its own defects and start.
-
-    Parameters
-    ----------
-    samples : SampleSet
-    seed : int
-    batch : int
-    shuffled : bool
-    defects, start_spread : float
-        As in `MgdTraining`.
-    """
+    """A network of sigmoid neurons with its own defects and start; what it is made with is as in `MgdTraining`."""
 
     def __init__(
         self, samples: SampleSet, seed: int, *, batch: int, shuffled: bool, defects: float, start_spread: float
