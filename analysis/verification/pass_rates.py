@@ -139,10 +139,18 @@ def pass_rates(passed: ArrayLike, wanted: float, confidence: float = 0.95, *, se
     good = ndtr((mu - spread_of_start * ndtri(wanted)) / sigma_a)
     total = 1.0 + sigma_a**2 + sigma_c**2
     return PassRates(
-        len(table), table.shape[1], table.sum(axis=1).astype(float),
-        *(_interval(one, confidence) for one in (mean, spread, good)), wanted, confidence,
-        float(np.median(sigma_a**2 / total)), float(np.median(sigma_c**2 / total)), boards_differ_p(table),
-    )  # fmt: skip
+        boards=len(table),
+        starts=table.shape[1],
+        passed=table.sum(axis=1).astype(float),
+        mean=_interval(mean, confidence),
+        spread=_interval(spread, confidence),
+        yields=_interval(good, confidence),
+        wanted=wanted,
+        confidence=confidence,
+        board_share=float(np.median(sigma_a**2 / total)),
+        start_share=float(np.median(sigma_c**2 / total)),
+        boards_differ_p=boards_differ_p(table),
+    )
 
 
 def _interval(draws: FloatArray, confidence: float) -> Interval:
