@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from analysis.designs.units import example, quantity
@@ -59,6 +59,7 @@ Amperes = Annotated[float, Quantity("A", low=0.0)]
 Density = Annotated[float, Quantity("A^2/Hz", low=0.0)]
 Fraction = Annotated[float, Quantity("1", low=0.0, high=1.0)]
 PositiveFraction = Annotated[float, Quantity("1", above=0.0, high=1.0)]
+OpenFraction = Annotated[float, Quantity("1", above=0.0, high=0.9999)]
 Ratio = Annotated[float, Quantity("1", low=0.0)]
 PositiveRatio = Annotated[float, Quantity("1", above=0.0)]
 Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
@@ -76,10 +77,17 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _some(value: int) -> int:
+    if value < 0 or value == 1:
+        raise refuse("must be 0, or 2 and more", "one board shows no spread")
+    return value
+
+
 Peaks = Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)]
 Name = Annotated[str, BeforeValidator(_name)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
+Samples = Annotated[int, AfterValidator(_some)]
 
 
 class Section(BaseModel):
@@ -225,7 +233,9 @@ class CriteriaSection(Section):
     gradient_error_max: Ratio | None = None
     """|read - exact|/|exact| there."""
     yield_min: Fraction | None = None
-    """Share of samples that pass: the lower end of its interval must reach this."""
+    """Share of good boards: the lower end of its interval must reach this."""
+    pass_probability_min: OpenFraction | None = None
+    """Of a single attempt, for a board to be good; left out: as much as lets learning.restarts attempts learn."""
 
 
 class VerifySection(Section):
@@ -233,10 +243,13 @@ class VerifySection(Section):
 
     engine: EngineName = "averaged"
     """Of the samples; nominal design and corners run in ngspice."""
-    samples: Whole = 100
+    samples: Samples = 100
+    """Boards of drawn components; 0 for none."""
+    starts: Annotated[int, Field(ge=2)] = 12
+    """Starts that every board is trained from, one attempt each."""
     devices: Count = 1
-    """Device seeds that the samples go through in turn."""
-    confirm: Whole = 2
-    """Samples run again in ngspice: failing ones first."""
+    """Device seeds that the boards go through in turn."""
+    confirm: Fraction = 0.1
+    """Attempts made again in ngspice, drawn at random: their number, in boards."""
     confidence: Confidence = 0.95
     """Of the interval of the yield."""

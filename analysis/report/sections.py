@@ -211,55 +211,32 @@ def _axis(array: xr.DataArray, name: str) -> str:
 
 
 def yield_section(
-    passed: ArrayLike,
-    interval: tuple[float, float],
+    share: ArrayLike,
+    wanted: float,
     *,
-    confidence: float = 0.95,
-    figures: Mapping[str, tuple[ArrayLike, float | None]] | None = None,
     sensitivities: Mapping[str, float] | None = None,
-    sensitivity_label: str = "share of the variance",
+    sensitivity_label: str = "correlation",
     sensitivity_note: str = "",
-    failures: Sequence[Sequence[str]] = (),
-    failure_columns: Sequence[str] = (),
 ) -> Section:
-    """How many samples pass, how their figures scatter, and what they depend on.
+    """How many attempts each board passes, and what that depends on.
 
     Parameters
     ----------
-    passed : array_like of bool, shape (n,)
-    interval : tuple of float
-        Confidence interval of the yield, 0 to 1.
-    confidence : float, optional
-    figures : mapping of str to (array_like, float or None), optional
-        Values of the samples by name, with their limit.
+    share : array_like, shape (n_boards,)
+        Attempts that each board passes, 0 to 1.
+    wanted : float
+        Share from which on a board is good.
     sensitivities : mapping of str to float, optional
         By component.
     sensitivity_label, sensitivity_note : str, optional
         Axis and caption.
-    failures, failure_columns : optional
-        A table of failing samples.
     """
-    ok = np.asarray(passed, dtype=bool)
-    low, high = interval
-    blocks: list[Block] = [
-        Text(
-            f"{np.count_nonzero(ok)} of {ok.size} samples pass: {100 * np.mean(ok):.1f} %, "
-            f"{100 * confidence:g} % interval {100 * low:.1f} to {100 * high:.1f} %."
-        )
-    ]
-    for name, (values, limit) in (figures or {}).items():
-        drawn = plots.histogram(values, x_label=name, limit=limit, passed=ok)
-        blocks.append(
-            Figure(
-                drawn,
-                f"{name[:1].upper()}{name[1:]} of the samples" + ("; dotted: the limit." if limit is not None else "."),
-            )
-        )
+    values = np.asarray(share, dtype=float)
+    drawn = plots.histogram(values, x_label="attempts that a board passes", limit=wanted, passed=values >= wanted)
+    blocks: list[Block] = [Figure(drawn, "Boards by the share of attempts that they pass; dotted: what is wanted.")]
     if sensitivities:
         drawn = plots.ranking(list(sensitivities), list(sensitivities.values()), x_label=sensitivity_label)
         blocks.append(Figure(drawn, sensitivity_note or "What it depends on."))
-    if failures:
-        blocks.append(Table(failure_columns, failures, "Failing samples"))
     return Section("Yield", blocks)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,28 +11,9 @@ from analysis.designs.design import Design
 from analysis.designs.units import written
 from analysis.report.page import Criterion
 from analysis.sweeps.measures import outcome
+from analysis.verification.boards import CHANCE_P, DISAGREE_P, Boards
 from analysis.verification.nominal import NominalRun
-from analysis.verification.yields import Yield
-
-
-def passes(design: Design, learned: Any, quality: Any, separation: Any, attempts: Any) -> Any:
-    """Whether outcomes meet the criteria that every board has to meet; element by element."""
-    wanted = design.criteria
-    good = np.asarray(learned) > 0
-    if wanted.margin_min is not None:
-        good &= np.asarray(quality) >= wanted.margin_min
-    if wanted.separation_min is not None:
-        good &= np.asarray(separation) >= wanted.separation_min
-    if wanted.attempts_max is not None:
-        good &= np.asarray(attempts) <= wanted.attempts_max
-    return good
-
-
-def all_passing(design: Design, data: xr.Dataset) -> Any:
-    """`passes` of stored outcomes; what failed to run does not pass."""
-    columns = (data[name].values for name in ("learned", "quality", "separation", "attempts"))
-    with np.errstate(invalid="ignore"):
-        return passes(design, *columns) & (data["status"].values == 1)
+from analysis.verification.passing import all_passing
 
 
 def told(row: Mapping[str, float]) -> str:
@@ -71,16 +51,32 @@ def nominal_criteria(design: Design, nominal: NominalRun) -> list[Criterion]:
     return criteria
 
 
-def yield_criterion(design: Design, found: Yield, quick: bool) -> Criterion:
-    """Whether the yield is shown to be what `criteria.yield_min` asks for."""
+def board_criteria(design: Design, found: Boards, quick: bool) -> list[Criterion]:
+    """Whether boards learn more often than chance has it, as often as asked, and alike in ngspice."""
+    rates, lucky = found.rates, float(np.mean(found.references["dead"]))
+    share = float(np.mean(found.passed))
+    told = f"{100 * share:.0f} % of attempts (p = {found.chance_p:.2g}, over {rates.starts} starts)"
+    met = share > lucky if quick else found.chance_p < CHANCE_P
+    criteria = [Criterion("chance", f"more than a loop that does not learn, {100 * lucky:.0f} %", told, met, "boards")]
     least = design.criteria.yield_min
-    assert least is not None
-    counted = f"{found.passed} of {found.samples}, {100 * found.low:.0f} to {100 * found.high:.0f} %"
-    if quick:  # few samples show little: it is enough that they do not speak against it
-        possible = f"{100 * least:g} % still possible (quick look; in full: shown)"
-        return Criterion("yield_min", possible, counted, found.high >= least, "samples")
-    shown = f"at least {100 * least:g} % at {100 * found.confidence:g} % confidence"
-    return Criterion("yield_min", shown, counted, found.low >= least, "samples")
+    if least is not None:
+        y = rates.yields
+        good = f"{100 * y.value:.0f} % of boards, {100 * y.low:.0f} to {100 * y.high:.0f} %"
+        each = f"pass {100 * rates.wanted:.2g} % of attempts"
+        if quick:  # a few boards show little: it is enough that they do not speak against it
+            asked, met = f"{100 * least:g} % that {each} still possible (quick look; in full: shown)", y.high >= least
+        else:
+            asked = f"at least {100 * least:g} % that {each}, at {100 * rates.confidence:g} % confidence"
+            met = y.low >= least
+        criteria.append(Criterion("yield_min", asked, good, met, "boards"))
+    if found.confirmations:
+        agree = sum(one.fast == one.ngspice for one in found.confirmations)
+        criteria.append(
+            Criterion("confirmed", "the same verdicts, chance aside",
+                   f"{agree} of {len(found.confirmations)} attempts (p = {found.disagree_p:.2g})",
+                   found.disagree_p >= DISAGREE_P, "boards in ngspice")
+        )  # fmt: skip
+    return criteria
 
 
 def corner_criteria(design: Design, corners: xr.Dataset) -> list[Criterion]:

@@ -43,15 +43,12 @@ if TYPE_CHECKING:
     from analysis.verification.verify import Verification
     from analysis.verification.yields import Sensitivity
 
-_SAMPLES_SHOWN = 10
-"""Of the failing ones."""
+_REFERENCES = {"dead": "a loop that does not learn", "ideal": "a loop of ideal parts"}
 _SIGNIFICANT = 0.05
 """Chance below which a component is said to matter; it holds for all components together."""
-_FEWEST = 10
-"""Samples below which no component is said to matter: the probabilities of rank correlations hold for many."""
 _SHARES = {
     "dither.anneal_to", "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
-    "criteria.yield_min", "verify.confidence",
+    "criteria.yield_min", "criteria.pass_probability_min", "verify.confidence", "verify.confirm",
 }  # fmt: skip
 _DEGREES = {"electronics.temperature", "corners.temperature"}
 _NAMES = {
@@ -61,7 +58,9 @@ _NAMES = {
     "attempts_max": "Attempts",
     "gradient_cosine_min": "Gradient, cosine",
     "gradient_error_max": "Gradient, relative error",
+    "chance": "Better than chance",
     "yield_min": "Yield",
+    "confirmed": "Confirmed",
 }
 
 
@@ -132,13 +131,17 @@ def _summary(found: Verification) -> str:
         words = f"{count - len(failed)} of {count} criteria are met. Not met: {names}{more}."
     else:
         words = f"All {count} criteria are met." if count > 1 else "The criterion is met."
-    if found.yields is not None:
-        y = found.yields
-        words += f" Yield {100 * y.share:.3g} % ({100 * y.low:.3g} to {100 * y.high:.3g} %) of {y.samples} samples."
+    if found.boards is not None:
+        rates = found.boards.rates
+        y = rates.yields
+        words += (
+            f" Yield {100 * y.value:.3g} % ({100 * y.low:.3g} to {100 * y.high:.3g} %): boards that pass at least "
+            f"{100 * rates.wanted:.2g} % of attempts."
+        )
     if sure := _sure(found):
         words += f" What matters most: {sure[0].name}."
     if found.quick:
-        words += " A quick look: few samples, no corners, nothing in ngspice."
+        words += " A quick look: few boards, no corners, nothing in ngspice."
     return words
 
 
@@ -161,10 +164,11 @@ def _outputs(found: Verification) -> Section:
         *(Text(f"Attempt {one.number + 1} failed: {one.reason}.") for one in found.nominal.failed),
         *section.blocks,
     ]
-    worst = found.worst_attempt
-    if worst is not None:
-        of = truth_table_section(task, {f"sample {found.worst}": worst.final_A}, threshold_A=_threshold_A(worst))
-        blocks += [Text(f"Worst sample, {found.worst}: {worst.final.words()}.{_inverted(worst)}"), *of.blocks]
+    if found.boards is not None:
+        worst, (number, start) = found.boards.worst_attempt, found.boards.worst
+        of = truth_table_section(task, {f"board {number}": worst.final_A}, threshold_A=_threshold_A(worst))
+        told = f"Worst attempt of the worst board, {number}, from start {start}: {worst.final.words()}."
+        blocks += [Text(f"{told}{_inverted(worst)}"), *of.blocks]
     return Section(section.title, blocks)
 
 
@@ -231,62 +235,60 @@ def _budget(found: Verification) -> Section:
 
 
 def _yield(found: Verification) -> list[Section]:
-    if found.yields is None:
+    if found.boards is None:
         return []
-    from analysis.verification.criteria import all_passing
-
-    data, y = found.samples, found.yields
-    good = np.asarray(all_passing(found.design, data))
-    columns, failures = _without_empty(
-        ["sample", "margin", "separation", "attempts", "trouble"],
-        [
-            [str(int(data["sample"].values[k])), *_outcome(data, int(k)), str(data["reason"].values[k])]
-            for k in np.nonzero(~good)[0][:_SAMPLES_SHOWN]
-        ],
+    boards, rates = found.boards, found.boards.rates
+    share = boards.passed.mean(axis=1)
+    text = (
+        f"{rates.boards} boards, each trained once from the same {rates.starts} starts. An attempt passes with "
+        f"{100 * rates.mean.value:.0f} % ({100 * rates.mean.low:.0f} to {100 * rates.mean.high:.0f} %) over all boards "
+        f"and starts; between boards that differs by {100 * rates.spread.value:.1f} % (standard deviation, "
+        f"{100 * rates.spread.low:.1f} to {100 * rates.spread.high:.1f} %). Of what decides an attempt the boards are "
+        f"{100 * rates.board_share:.0f} %, the starts {100 * rates.start_share:.0f} %; that boards do not differ has "
+        f"p = {rates.boards_differ_p:.2g}. A board is good if it passes {100 * rates.wanted:.2g} % of attempts."
     )
-    least, words = found.design.criteria.separation_min, ("fail", "pass")
+    cases = {"boards, mean": share.mean(), "worst board": share.min(), "best board": share.max()}
+    cases |= {_REFERENCES[name]: good.mean() for name, good in boards.references.items()}
+    rows = [[name, f"{100 * float(value):.1f} %"] for name, value in cases.items()]
     section = yield_section(
-        good,
-        (y.low, y.high),
-        confidence=y.confidence,
-        figures={
-            "margin": (data["quality"].values, found.design.criteria.margin_min),
-            "separation (nA)": (1e9 * data["separation"].values, None if least is None else 1e9 * least),
-        },
-        sensitivities={one.name: one.correlation for one in found.sensitivities[:12]},
-        sensitivity_label="rank correlation with the result",
+        share,
+        rates.wanted,
+        sensitivities={one.name: one.correlation for one in boards.sensitivities[:12]},
+        sensitivity_label="rank correlation with a board's result, mean of its starts",
         sensitivity_note=_matters(found),
-        failures=failures,
-        failure_columns=columns,
     )
-    blocks: list[Block] = list(section.blocks)
-    if found.confirmations:
-        rows = [
-            [str(c.sample), words[c.fast], words[c.ngspice], f"{c.quality_fast:.3f}", f"{c.quality_ngspice:.3f}"]
-            for c in found.confirmations
-        ]
-        differ = [k for k, c in enumerate(found.confirmations) if c.fast != c.ngspice]
-        columns_ = ["sample", found.design.verify.engine, "ngspice", "margin", "margin, ngspice"]
-        blocks.append(Table(columns_, rows, "Samples run again in ngspice; marked where the verdict differs", differ))
+    blocks: list[Block] = [Text(text), Table(["attempts that pass", "share"], rows), *section.blocks]
+    if boards.confirmations:
+        table = [
+            [f"{c.board}", f"{c.start}", *map(_word, (c.fast, c.ngspice)), f"{c.quality_fast:.3f}",
+             f"{c.quality_ngspice:.3f}"]
+            for c in boards.confirmations
+        ]  # fmt: skip
+        differ = [k for k, c in enumerate(boards.confirmations) if c.fast != c.ngspice]
+        columns = ["board", "start", found.design.verify.engine, "ngspice", "margin", "margin, ngspice"]
+        words = "Attempts drawn at random and made again in ngspice; marked where the verdict differs"
+        blocks.append(Table(columns, table, words, differ))
     return [Section(section.title, blocks)]
 
 
 def _sure(found: Verification) -> list[Sensitivity]:
-    """Components that go with the result beyond chance, the surest first."""
-    if found.samples.sizes.get("sample", 0) < _FEWEST:
+    """Components that go with the boards' result beyond chance, the surest first."""
+    if found.boards is None:
         return []
-    return [one for one in found.sensitivities if one.p_value < _SIGNIFICANT]
+    return [one for one in found.boards.sensitivities if one.p_value < _SIGNIFICANT]
 
 
 def _matters(found: Verification) -> str:
-    """Which components go with the result, if that is more than chance."""
+    """Which components go with the boards' result, if that is more than chance."""
     sure = _sure(found)
-    if found.samples.sizes["sample"] < _FEWEST:
-        return "Components against the result: too few samples to tell which decide."
     if not sure:
-        return f"Components against the result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
+        return f"Components against the boards' result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
     names = ", ".join(f"{one.name} (p = {one.p_value:.1g})" for one in sure[:3])
     return f"What decides: {names}. Negative: large errors are bad."
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "fail"
 
 
 def _parameters(design: Design, loop: HomodyneLoop) -> Section:

@@ -1,10 +1,9 @@
-"""Sign-off of a design: the nominal design, its corners, and samples over components and devices; pass or fail.
+"""Sign-off of a design: the nominal design, its corners, and boards of drawn components; pass or fail.
 
-Nominal design and corners run in ngspice. Each sample is a board of its own: every component drawn within its
-tolerance, the next device seed, its own starts; it passes where it learns the task and meets the criteria on margin,
-separation and attempts. Samples run in a fast engine. Some of them, failing ones first, are run again in ngspice. All
-that ran is stored as it is done (`analysis.verification.nominal`, `analysis.sweeps.runner`), so that a verification
-that was stopped goes on where it was.
+Nominal design and corners run in ngspice. Boards of drawn components (`analysis.verification.boards`) run in a fast
+engine, from starts that all boards share; ngspice repeats a random tenth of them. All that ran is stored as it is done
+(`analysis.verification.nominal`, `analysis.sweeps.runner`), so that a verification that was stopped goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -18,22 +17,15 @@ import numpy as np
 import xarray as xr
 
 from analysis.designs.design import Design
-from analysis.designs.experiment import experiment_of, parts_of
+from analysis.designs.experiment import experiment_of
 from analysis.gradients.path_check import PathCheck, check_path
 from analysis.report.page import Criterion
-from analysis.sweeps.axes import Axis
 from analysis.sweeps.cluster import open_cluster
-from analysis.sweeps.measures import OUTCOME
 from analysis.sweeps.runner import Sweep, run_sweep
-from analysis.sweeps.store import Variable, difference, read_store
-from analysis.verification.boards import (
-    CornerMeasure,
-    SampleMeasure,
-    corners,
-    on_board,
-    starts_of,
-)
-from analysis.verification.criteria import all_passing, corner_criteria, nominal_criteria, yield_criterion
+from analysis.sweeps.store import difference, read_store
+from analysis.verification.boards import Boards, board_sweep, judge_boards, reference_sweep, wanted_probability
+from analysis.verification.corners import corner_sweep, corners
+from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
 from analysis.verification.nominal import (
     NOMINAL,
     NOMINAL_QUICK,
@@ -42,42 +34,21 @@ from analysis.verification.nominal import (
     read_nominal,
     write_nominal,
 )
-from analysis.verification.yields import Sensitivity, Yield, samples_for, sensitivities, yield_of
+from analysis.verification.pass_rates import pass_rates
 from circuits.homodyne.engines import engine_kind, engine_named, with_dither
-from circuits.parts.component_errors import Component
-from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
 from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 
-QUICK_SAMPLES = 20
-STORES = ("corners.zarr", "samples.zarr", "samples-quick.zarr", "confirmed.zarr")
+QUICK_BOARDS, QUICK_STARTS = 12, 8
+STORES = ("corners.zarr", "samples.zarr", "references.zarr", "samples-quick.zarr", "references-quick.zarr")
 RUNS = (f"{NOMINAL}.nc", f"{NOMINAL_QUICK}.nc")
 CHECKED_INSTANTS = 4
 """Of the learning path, at which the lock-ins are held against the exact gradient."""
 Progress = Callable[[str, int, int], None]
 """Called as progress(what is being done, how much of it is done, how much there is)."""
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """A sample that was run again in ngspice.
-
-    Attributes
-    ----------
-    sample : int
-    fast, ngspice : bool
-        Whether it passed.
-    quality_fast, quality_ngspice : float
-    """
-
-    sample: int
-    fast: bool
-    ngspice: bool
-    quality_fast: float
-    quality_ngspice: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,29 +61,19 @@ class Verification:
     quick : bool
         Whether all of it ran in the fast engine, with few samples and without corners.
     nominal : NominalRun
-    corners, samples : Dataset
+    corners : Dataset
         What became of each; empty where there are none.
     criteria : tuple of Criterion
-    yields : Yield or None
-    sensitivities : tuple of Sensitivity
-    confirmations : tuple of Confirmation
-    worst : int or None
-        Sample that failed worst, or came closest to it.
-    worst_attempt : Attempt or None
-        Its run, in the twin, or in the samples' engine.
+    boards : Boards or None
+        None where the design asks for no samples.
     """
 
     design: Design
     quick: bool
     nominal: NominalRun
     corners: xr.Dataset
-    samples: xr.Dataset
     criteria: tuple[Criterion, ...]
-    yields: Yield | None
-    sensitivities: tuple[Sensitivity, ...]
-    confirmations: tuple[Confirmation, ...]
-    worst: int | None
-    worst_attempt: Attempt | None
+    boards: Boards | None
 
     @property
     def passed(self) -> bool:
@@ -142,14 +103,13 @@ def check_design(design: Design, *, quick: bool = False) -> None:
     if wanted.yield_min is not None:
         if verify.samples == 0:
             raise InputError("criteria.yield_min", wanted.yield_min, "is asked of no samples", "raise verify.samples")
-        needed = samples_for(wanted.yield_min, verify.confidence)
-        if needed == 0 or verify.samples < needed:
-            fix = f"take at least {needed}, or ask for less" if needed else "ask for less"
+        best = pass_rates(np.ones((verify.samples, verify.starts), dtype=bool), wanted_probability(design)).yields.low
+        if wanted.yield_min > best:
             raise InputError(
                 "criteria.yield_min",
                 wanted.yield_min,
-                f"cannot be shown by {verify.samples} samples, even if all of them pass",
-                fix,
+                f"cannot be shown by {verify.samples} boards and {verify.starts} starts, even if all of them pass",
+                "raise verify.samples and verify.starts" if wanted.yield_min < 1.0 else "ask for less",
             )
     if wanted.attempts_max is not None and wanted.attempts_max > design.learning.restarts:
         raise InputError(
@@ -195,10 +155,9 @@ def verify(
     ----------
     design : Design
     quick : bool
-        Everything in the samples' engine, at most `QUICK_SAMPLES` of them, no corners, nothing confirmed.
+        Everything in the boards' engine, a few of them, no corners, nothing confirmed.
     folder : Path, optional
-        Where nominal run, corners and samples are stored (``nominal.nc``, ``corners.zarr``, ``samples.zarr``), to go
-        on from after a kill.
+        Where nominal run, corners and boards are stored (``nominal.nc``, `STORES`), to go on from after a kill.
     workers, scheduler
         As `analysis.sweep`.
     progress : callable, optional
@@ -216,50 +175,33 @@ def verify(
     fast = design.verify.engine
     own = fast if quick else "ngspice"
     experiment = experiment_of(design, noisy=engine_kind(own).has_dither)
-    parts, control_names = parts_of(experiment), {"control": list(experiment.bench.names)}
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
-        def run(name: str, what: str, measure: Any, axis: Axis, engine: str, **more: Any) -> xr.Dataset:
+        def run(name: str, what: str, sweep: Sweep) -> xr.Dataset:
             return run_sweep(
-                Sweep(
-                    measure,
-                    [axis],
-                    {**OUTCOME, **more.pop("variables", {})},
-                    {**control_names, **more.pop("coords", {})},
-                    identity={"measure": f"{name} of a verification", "engine": engine, **design.identity},
-                ),
+                sweep,
                 store=None if folder is None else folder / f"{name}.zarr",
                 progress=lambda done, _failed, count: told(what, done, count),
                 cluster=cluster,
             ).data
 
         nominal = _nominal(design, experiment, own, told, folder, NOMINAL_QUICK if quick else NOMINAL)
-        at_corners, samples, again = xr.Dataset(), xr.Dataset(), xr.Dataset()
+        criteria = nominal_criteria(design, nominal)
+        at_corners = xr.Dataset()
         if not quick and (found := corners(design)):
-            at_corners = run(
-                "corners", "corners", CornerMeasure(found, "ngspice"), Axis("corner", tuple(found)), "ngspice"
-            )
-        count = min(design.verify.samples, QUICK_SAMPLES) if quick else design.verify.samples
-        if count:
-            samples = run(
-                "samples-quick" if quick else "samples",
-                "samples",
-                SampleMeasure(design, fast),
-                Axis("sample", tuple(range(count))),
-                fast,
-                variables={"error": Variable("1", ("component",), "of each component, as in component_errors")},
-                coords={"component": [part.name for part in parts]},
-            )
-            chosen = _worst_first(design, samples)[: 0 if quick else design.verify.confirm]
-            if chosen:
-                again = run(
-                    "confirmed",
-                    "samples again in ngspice",
-                    SampleMeasure(design, "ngspice"),
-                    Axis("sample", chosen),
-                    "ngspice",
-                )
-    return _judged(design, quick, nominal, at_corners, samples, again, parts)
+            at_corners = run("corners", "corners", corner_sweep(design, found))
+            criteria += corner_criteria(design, at_corners)
+        boards: Boards | None = None
+        if design.verify.samples:
+            count, starts, confirm = design.verify.samples, design.verify.starts, design.verify.confirm
+            if quick:
+                count, starts, confirm = min(count, QUICK_BOARDS), min(starts, QUICK_STARTS), 0.0
+            suffix = "-quick" if quick else ""
+            samples = run(f"samples{suffix}", "boards", board_sweep(design, count, starts, confirm))
+            beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))
+            boards = judge_boards(design, samples, beside, fast)
+            criteria += board_criteria(design, boards, quick)
+    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards)
 
 
 def _check_folder(design: Design, folder: Path | None) -> None:
@@ -303,56 +245,3 @@ def _nominal(
     if folder is not None:
         write_nominal(nominal, design, folder, name)
     return nominal
-
-
-def _quality(samples: xr.Dataset) -> FloatArray:
-    """What samples are ranked by: learned or not, then how well."""
-    found: FloatArray = np.nan_to_num(samples["quality"].values, nan=-1.0) + (samples["learned"].values > 0)
-    return found
-
-
-def _worst_first(design: Design, samples: xr.Dataset) -> tuple[int, ...]:
-    """Numbers of the samples: those that fail first, the worst of them first."""
-    good = all_passing(design, samples)
-    return tuple(int(k) for k in np.lexsort((np.arange(len(good)), _quality(samples), good)))
-
-
-def _judged(
-    design: Design, quick: bool, nominal: NominalRun, at_corners: xr.Dataset, samples: xr.Dataset, again: xr.Dataset,
-    parts: tuple[Component, ...],
-) -> Verification:  # fmt: skip
-    """Hold what was run against the criteria; draw the worst sample's waveforms."""
-    criteria = nominal_criteria(design, nominal)
-    if "corner" in at_corners.dims:
-        criteria += corner_criteria(design, at_corners)
-    found: Yield | None = None
-    matter: tuple[Sensitivity, ...] = ()
-    confirmed: list[Confirmation] = []
-    worst: int | None = None
-    attempt: Attempt | None = None
-    if "sample" in samples.dims:
-        good = all_passing(design, samples)
-        found = yield_of(good, design.verify.confidence)
-        if design.criteria.yield_min is not None:
-            criteria.append(yield_criterion(design, found, quick))
-        scale = np.array([_scale(design, part) for part in parts])
-        stated = np.array([part.stated for part in parts])
-        errors = np.nan_to_num((samples["error"].values - stated) / scale)
-        matter = sensitivities(errors, [f"{part.part}.{part.figure}" for part in parts], _quality(samples))
-        worst = _worst_first(design, samples)[0]
-        engine = design.verify.engine if quick else with_dither(design.verify.engine)  # its deck wants the dither
-        attempt = learn(on_board(design, worst, engine), rng=starts_of(design, worst), engine=engine).best
-        if "sample" in again.dims:
-            true, fast = all_passing(design, again), samples["quality"].values
-            confirmed = [
-                Confirmation(int(k), bool(good[k]), bool(t), float(fast[k]), float(q))
-                for k, t, q in zip(again["sample"].values, true, again["quality"].values, strict=True)
-            ]
-    return Verification(
-        design, quick, nominal, at_corners, samples, tuple(criteria), found, matter, tuple(confirmed), worst, attempt
-    )
-
-
-def _scale(design: Design, part: Component) -> float:
-    """What a component's error is measured in: its tolerance."""
-    return float(getattr(design.tolerances, part.kind)) or 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,16 +54,6 @@ def yield_of(passed: ArrayLike, confidence: float = 0.95) -> Yield:
         raise InputError("samples", 0, "show no yield", "take at least one")
     low, high = binomtest(int(good.sum()), good.size).proportion_ci(confidence, method="exact")
     return Yield(int(good.sum()), int(good.size), float(low), float(high), confidence)
-
-
-def samples_for(least: float, confidence: float = 0.95) -> int:
-    """How many samples, all of them passing, put the lower end of the interval at `least`.
-
-    With n of n passed that end is ((1 - confidence)/2)^(1/n).
-    """
-    if least <= 0.0:
-        return 1
-    return math.ceil(math.log(0.5 * (1.0 - confidence)) / math.log(least) - 1e-9) if least < 1.0 else 0
 
 
 @dataclass(frozen=True)

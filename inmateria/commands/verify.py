@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.designs.design import Design
+    from analysis.verification.boards import Boards
     from analysis.verification.verify import Verification
 
 ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
@@ -34,7 +35,7 @@ class Options:
 
     design: Annotated[str, typer.Argument(help="File of a design (.toml); inmateria init writes one.")]
     quick: Annotated[
-        bool, typer.Option("--quick", help="All in the samples' engine, 20 samples, no corners: a first look.")
+        bool, typer.Option("--quick", help="All in the boards' engine, a dozen boards, no corners: a first look.")
     ] = False
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html, decks, waveforms and samples. There it goes on.")
@@ -46,9 +47,9 @@ class Options:
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
-    """Sign off a design: nominal in ngspice, corners, and samples over tolerances and devices; pass or fail.
+    """Sign off a design: nominal and corners in ngspice, then boards of drawn components; pass or fail.
 
-    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on with the corners and samples
+    Exit 0 if every criterion is met, 1 if not. Stopped or killed, the same command goes on with the corners and boards
     that are done.
 
     Example: inmateria verify design.toml --out report
@@ -93,7 +94,6 @@ def facts(found: Verification) -> dict[str, Any]:
     from inmateria.commands.facts import failed_facts
 
     attempt = found.attempt
-    yields = found.yields
     return {
         "success": found.passed,
         "quick": found.quick,
@@ -108,25 +108,34 @@ def facts(found: Verification) -> dict[str, Any]:
             "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
         },
         "corners": _corners(found.design, found.corners),
-        "yield": None
-        if yields is None
-        else {
-            "passed": yields.passed,
-            "samples": yields.samples,
-            "share": yields.share,
-            "low": yields.low,
-            "high": yields.high,
-            "confidence": yields.confidence,
-            "engine": found.design.verify.engine,
-        },
-        "sensitivities": [vars(one) | {} for one in found.sensitivities],
-        "worst_sample": found.worst,
-        "confirmed": [vars(one) | {} for one in found.confirmations],
+        "boards": None if found.boards is None else _boards(found.boards, found.design.verify.engine),
+    }
+
+
+def _boards(boards: Boards, engine: str) -> dict[str, Any]:
+    """What boards did, as the document has it."""
+    rates = boards.rates
+    return {
+        "boards": rates.boards,
+        "starts": rates.starts,
+        "engine": engine,
+        "passed": [int(count) for count in rates.passed],
+        "pass_probability": vars(rates.mean) | {},
+        "pass_probability_spread": vars(rates.spread) | {},
+        "pass_probability_wanted": rates.wanted,
+        "yield": vars(rates.yields) | {},
+        "confidence": rates.confidence,
+        "variance_shares": {"boards": rates.board_share, "starts": rates.start_share},
+        "boards_differ_p": rates.boards_differ_p,
+        "references": {name: float(good.mean()) for name, good in boards.references.items()},
+        "sensitivities": [vars(one) | {} for one in boards.sensitivities],
+        "worst": {"board": boards.worst[0], "start": boards.worst[1]},
+        "confirmed": [vars(one) | {} for one in boards.confirmations],
     }
 
 
 def _corners(design: Design, data: xr.Dataset) -> list[dict[str, Any]]:
-    from analysis.verification.criteria import all_passing
+    from analysis.verification.passing import all_passing
 
     if "corner" not in data.dims:
         return []
@@ -153,15 +162,15 @@ def _write(found: Verification, folder: Path, file: str, wall_s: float) -> list[
     name = NOMINAL_QUICK if found.quick else NOMINAL
     written = [folder / f"{name}.nc", folder / f"{name}.cir"]
     with writing("out", folder):
-        if found.worst_attempt is not None:
-            worst = found.worst_attempt
+        if found.boards is not None:
+            worst = found.boards.worst_attempt
             (folder / "worst.cir").write_text(standalone_deck(worst.loop, worst.run), encoding="utf-8")
             written.append(folder / "worst.cir")
         written += [path for name in STORES if (path := folder / name).exists()]
         quick = " --quick" if found.quick else ""
         commands = [
             f"inmateria verify {shlex.quote(file)} --seed {found.design.seed}{quick} --out DIR",
-            *(["ngspice -b DIR/worst.cir"] if found.worst_attempt is not None else []),
+            *(["ngspice -b DIR/worst.cir"] if found.boards is not None else []),
         ]
         told = {
             "design": file,
@@ -205,23 +214,27 @@ def _ngspice(found: Verification) -> str | None:
 
 def _tell(found: Verification, frame: Frame) -> None:
     """The verdict for people."""
+    import numpy as np
+
     for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
         frame.say(f"{mark} {one.name} ({one.where}): {one.found}; required: {one.required}")
-    if found.yields is not None:
-        y = found.yields
+    if found.boards is not None:
+        rates, references = found.boards.rates, found.boards.references
+        y = rates.yields
+        lucky, best = (100 * float(np.mean(references[name])) for name in ("dead", "ideal"))
         frame.say(
-            f"yield {100 * y.share:.0f} % of {y.samples} samples, {100 * y.confidence:g} % interval "
-            f"{100 * y.low:.0f} to {100 * y.high:.0f} %",
+            f"yield {100 * y.value:.0f} % of boards ({100 * rates.confidence:g} % interval {100 * y.low:.0f} to "
+            f"{100 * y.high:.0f} %); an attempt passes with {100 * rates.mean.value:.0f} %, {lucky:.0f} % in a loop "
+            f"that does not learn, {best:.0f} % with ideal parts",
         )
-        matter = [one for one in found.sensitivities if one.p_value < MATTER]
+        frame.say(
+            f"what decides an attempt: the board {100 * rates.board_share:.0f} %, the start "
+            f"{100 * rates.start_share:.0f} %; boards differ: p = {rates.boards_differ_p:.2g}"
+        )
+        matter = [one for one in found.boards.sensitivities if one.p_value < MATTER]
         words = ", ".join(f"{one.name} (rank correlation {one.correlation:+.2f})" for one in matter[:3])
-        frame.say(f"what matters most: {words or 'no component stands out'}")
-    agree = sum(one.fast == one.ngspice for one in found.confirmations)
-    if found.confirmations:
-        frame.say(
-            f"ngspice agrees on {agree} of {len(found.confirmations)} samples run again (the worst ones)",
-        )
+        frame.say(f"what matters most between boards: {words or 'no component stands out'}")
     verdict = "[green]PASS[/]" if found.passed else "[red]FAIL[/]"
     where = "" if frame.folder is None else f"; report, decks and samples are in {frame.folder}"
     frame.say(f"{verdict} {'(quick) ' if found.quick else ''}{found.design.name}{where}")

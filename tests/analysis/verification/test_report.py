@@ -13,17 +13,20 @@ import xarray as xr
 from analysis.designs.design import Design
 from analysis.gradients.path_check import check_path
 from analysis.report.page import Criterion, render_report
+from analysis.verification.boards import Boards, Confirmation
 from analysis.verification.nominal import NominalRun
+from analysis.verification.pass_rates import pass_rates
 from analysis.verification.report import last_budget, verification_report
-from analysis.verification.verify import Confirmation, Verification
-from analysis.verification.yields import Sensitivity, yield_of
+from analysis.verification.verify import Verification
+from analysis.verification.yields import Sensitivity
 from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
 
-PASSED = np.array([True, True, False, True, True, True, True, True, True, True, True, False])
+PASSED = np.random.default_rng(2).random((12, 5)) < np.r_[np.full(11, 0.9), 0.1][:, None]
+"""Twelve boards from five starts; the last one is bad."""
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +70,17 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
             check_path(Experiment(bench, task), attempt.loop, attempt.run, Twin(), dither_V=0.01, samples=2),
         ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
-        samples=outcomes("sample", list(range(len(PASSED))), PASSED),
         criteria=criteria,
-        yields=yield_of(PASSED),
-        sensitivities=(Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)),
-        confirmations=(Confirmation(2, False, True, -0.25, 0.3),),
-        worst=2,
-        worst_attempt=attempt,
+        boards=Boards(
+            samples=xr.Dataset(),
+            passed=PASSED,
+            rates=pass_rates(PASSED, 0.5),
+            references={"dead": np.arange(5) < 1, "ideal": np.ones(5, dtype=bool)},
+            sensitivities=(Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)),
+            confirmations=(Confirmation(11, 3, False, True, -0.25, 0.3),),
+            worst=(11, 2),
+            worst_attempt=attempt,
+        ),
     )
 
 
@@ -83,15 +90,23 @@ def test_it_says_what_was_found(found: Verification) -> None:
     text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
     assert report.passed is False
     assert "1 of 2 criteria are met. Not met: task learned (supply of 12 V)." in report.summary
-    low, high = (100 * v for v in (found.yields.low, found.yields.high))  # type: ignore[union-attr]
-    assert f"Yield 83.3 % ({low:.3g} to {high:.3g} %) of 12 samples." in report.summary
+    assert found.boards is not None
+    rates = found.boards.rates
+    low, middle, high = (100 * v for v in (rates.yields.low, rates.yields.value, rates.yields.high))
+    assert (
+        f"Yield {middle:.3g} % ({low:.3g} to {high:.3g} %): boards that pass at least 50 % of attempts."
+        in report.summary
+    )
     assert "What matters most: mixer.offset." in report.summary
     for words in (
         "supply of 12 V fail −0.25 −1.00 nA 2 (1 failed)",
         "supply of 18 V pass 0.50 2.00 nA 2",
-        "10 of 12 samples pass: 83.3 %",
+        f"boards, mean {100 * PASSED.mean():.1f} %",
+        "a loop that does not learn 20.0 %",
+        "a loop of ideal parts 100.0 %",
+        "12 boards, each trained once from the same 5 starts.",
         "What decides: mixer.offset (p = 0.001).",
-        "2 fail pass -0.250 0.300",
+        "11 3 fail pass -0.250 0.300",
         "amplitude 10 mV",
         "margin_min 0.2",
         "resistor 1 % capacitor 0 % default",
@@ -103,7 +118,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "confidence 95 % default",
         "inmateria verify small.toml",
         f"sha256 {found.design.digest[:16]}",
-        "Worst sample, 2:",
+        "Worst attempt of the worst board, 11, from start 2:",
         "Attempt 2 failed: device = 'NaN': gave no current; check it.",
     ):
         assert words in text
@@ -114,13 +129,6 @@ def test_it_says_what_was_found(found: Verification) -> None:
     ]  # fmt: skip
 
 
-def test_few_samples_tell_of_no_component(found: Verification) -> None:
-    few = replace(found, samples=found.samples.isel(sample=slice(4)), yields=yield_of(PASSED[:4]))
-    report = verification_report(few, commands=["x"])
-    assert "matters" not in report.summary
-    assert "too few samples to tell" in render_report(report)
-
-
 def test_predicted_deviation_is_the_measured_one(found: Verification) -> None:
     """The budget is that of the last reading: what it predicts, the reading shows, within 5 % of the deviation."""
     budget, measured = last_budget(found)
@@ -128,10 +136,7 @@ def test_predicted_deviation_is_the_measured_one(found: Verification) -> None:
 
 
 def test_a_bare_verification_has_a_report(found: Verification) -> None:
-    bare = replace(
-        found, quick=True, corners=xr.Dataset(), samples=xr.Dataset(), criteria=found.criteria[:1], yields=None,
-        sensitivities=(), confirmations=(), worst=None, worst_attempt=None,
-    )  # fmt: skip
+    bare = replace(found, quick=True, corners=xr.Dataset(), criteria=found.criteria[:1], boards=None)
     report = verification_report(bare, commands=["x"])
     assert report.passed is True
     assert report.summary.startswith("The criterion is met.")

@@ -11,10 +11,12 @@ import xarray as xr
 
 from analysis.designs.design import Design
 from analysis.designs.experiment import board, experiment_of, parts_of
-from analysis.verification.boards import corners, sample_design
-from analysis.verification.criteria import corner_criteria, passes, yield_criterion
+from analysis.verification.boards import Boards, Confirmation, sample_design, wanted_probability
+from analysis.verification.corners import corners
+from analysis.verification.criteria import board_criteria, corner_criteria
+from analysis.verification.pass_rates import Interval, PassRates
+from analysis.verification.passing import passes
 from analysis.verification.verify import check_design
-from analysis.verification.yields import yield_of
 
 from ...refused import refused
 
@@ -40,7 +42,7 @@ def test_a_board_is_drawn_from_its_number_alone() -> None:
     assert warm["mix0.offset"] == pytest.approx(1.25 * first["mix0.offset"])
 
 
-def test_samples_go_through_the_device_seeds_in_turn() -> None:
+def test_boards_go_through_the_device_seeds_in_turn() -> None:
     design = Design.from_values({"device": {"seed": 5}, "verify": {"devices": 3}})
     assert [sample_design(design, k).device.seed for k in range(4)] == [5, 6, 7, 5]
     one = Design.from_values({})
@@ -78,19 +80,62 @@ def test_what_every_board_has_to_meet() -> None:
     assert [d.found.endswith("5 attempts (2 failed)") for d in criteria] == [True, False, False]
 
 
+def judged(
+    design: Design, yields: tuple[float, float], *, confirmed: str = "", dead: int = 1, starts: int = 6
+) -> dict[str, bool]:
+    """Verdicts on boards that all pass, a yield between two values, a dead loop that passes from so many starts.
+
+    `confirmed` holds F and N where only the fast engine or only ngspice passed.
+    """
+    rates = PassRates(
+        40, starts, np.full(40, 6.0), Interval(0.6, 0.5, 0.7), Interval(0.1, 0.0, 0.2),
+        Interval(sum(yields) / 2, *yields), wanted_probability(design), 0.95, 0.1, 0.5, 0.3,
+    )  # fmt: skip
+    again = tuple(Confirmation(k, 0, one != "N", one != "F", 0.5, 0.5) for k, one in enumerate(confirmed))
+    references = {"dead": np.arange(starts) < dead, "ideal": np.ones(starts, dtype=bool)}
+    attempt: Any = None
+    boards = Boards(xr.Dataset(), np.ones((40, starts), bool), rates, references, (), again, (0, 0), attempt)
+    return {one.name: one.passed for one in board_criteria(design, boards, quick=False)}
+
+
 def test_a_yield_is_shown_by_the_low_end_and_excluded_by_the_high_one() -> None:
     design = Design.from_values({"criteria": {"yield_min": "80 %"}})
-    few, many = yield_of([True] * 14 + [False]), yield_of([True] * 95 + [False] * 5)
-    assert not yield_criterion(design, few, quick=False).passed
-    assert yield_criterion(design, few, quick=True).passed
-    assert yield_criterion(design, many, quick=False).passed
-    assert not yield_criterion(design, yield_of([True, False] * 20), quick=True).passed
+    assert judged(design, (0.81, 0.99)) == {"chance": True, "yield_min": True}
+    assert judged(design, (0.79, 0.99)) == {"chance": True, "yield_min": False}
+
+
+@pytest.mark.parametrize(("dead", "starts", "better"), [(0, 5, True), (0, 4, False), (3, 8, True), (4, 8, False)])
+def test_boards_have_to_beat_a_loop_that_does_not_learn(dead: int, starts: int, better: bool) -> None:
+    """Boards that always pass win at every start at which it does not: n wins of n have a chance of 2^-n."""
+    assert (2.0 ** (dead - starts) < 0.05) is better
+    assert judged(Design(), (0.9, 1.0), dead=dead, starts=starts) == {"chance": better}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "agree"),
+    [("......", True), ("FFFFFFF", False), ("FFFFNNN", True), ("FFFFFF....", True), ("NNNNNNNN..", False)],
+)
+def test_engines_agree_unless_chance_cannot_explain_it(verdicts: str, agree: bool) -> None:
+    """Two-sided, n verdicts of one kind have a chance of 2^(1-n): seven are too many at 1 % only from eight on."""
+    expected = agree if len(set(verdicts) - {"."}) != 1 else 2.0 ** (1 - sum(v != "." for v in verdicts)) >= 0.01
+    assert judged(Design(), (0.9, 1.0), confirmed=verdicts)["confirmed"] is expected
+
+
+def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
+    twenty = Design.from_values({"learning": {"restarts": 20}})
+    assert 1.0 - (1.0 - wanted_probability(twenty)) ** 20 == pytest.approx(0.95)
+    assert wanted_probability(Design.from_values({"learning": {"restarts": 1}})) == pytest.approx(0.95)
+    assert wanted_probability(twenty.changed({"criteria.pass_probability_min": "40 %"})) == 0.4
 
 
 @pytest.mark.parametrize(
     ("content", "field", "told"),
     [
-        ({"criteria": {"yield_min": 0.99}}, "criteria.yield_min", "take at least 368"),
+        (
+            {"criteria": {"yield_min": 0.999}, "verify": {"samples": 5, "starts": 2}},
+            "criteria.yield_min",
+            "5 boards and 2 starts",
+        ),
         ({"criteria": {"yield_min": 1.0}}, "criteria.yield_min", "ask for less"),
         ({"criteria": {"yield_min": 0.9}, "verify": {"samples": 0}}, "criteria.yield_min", "asked of no samples"),
         ({"criteria": {"attempts_max": 30}}, "criteria.attempts_max", "learning.restarts = 20"),

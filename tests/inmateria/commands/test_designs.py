@@ -36,6 +36,7 @@ offset = 1.0
 margin_min = 0.2
 [verify]
 samples = 3
+starts = 2
 """
 
 
@@ -135,9 +136,12 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     assert found.code == 0, found.stderr
     document = found.document
     assert document["success"] is True
-    assert document["yield"]["passed"] == document["yield"]["samples"] == 3
+    boards = document["boards"]
+    assert (boards["boards"], boards["starts"], len(boards["passed"])) == (3, 2, 3)
+    assert boards["yield"]["low"] <= boards["yield"]["value"] <= boards["yield"]["high"]
+    assert set(boards["references"]) == {"dead", "ideal"}
     stored = xr.open_zarr(tmp_path / "out" / "samples-quick.zarr", consolidated=False)
-    assert stored.sizes["sample"] == 3
+    assert (stored.sizes["board"], stored.sizes["start"]) == (3, 2)
     assert abs(stored["error"].sel(component="w0.rate")).max() <= 0.01
     assert json.loads((tmp_path / "out" / "verification.json").read_text())["success"] is True
     assert "B" in (tmp_path / "out" / "worst.cir").read_text()
@@ -162,7 +166,7 @@ def test_wrong_designs_end_in_one_line(run: Any, small: Path, tmp_path: Path) ->
     for old, new, field, told in (
         ("resistor", "resitor", "tolerances.resitor", "did you mean tolerances.resistor?"),
         ('"20 mV"', '"20 mA"', "dither.amplitude", "is in mA, V is required"),
-        ("margin_min = 0.2", "yield_min = 0.9", "criteria.yield_min", "cannot be shown by 3 samples"),
+        ("margin_min = 0.2", "yield_min = 0.9", "criteria.yield_min", "cannot be shown by 3 boards"),
         ("samples = 3", 'samples = 3\nengine = "fast"', "verify.engine", "'ngspice', 'twin' or 'averaged'"),
         ('level = "macro"', 'level = "transistor"', "verify.engine", "knows no equations"),
         ("{ offset", "{ ofset", "electronics.values.mixer.ofset", "did you mean 'offset'?"),

@@ -1,0 +1,30 @@
+"""Which outcomes meet the criteria that every board and corner has to meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.designs.design import Design
+
+
+def passes(design: Design, learned: Any, quality: Any, separation: Any, attempts: Any) -> Any:
+    """Whether outcomes meet the criteria that every board has to meet; element by element."""
+    wanted = design.criteria
+    good = np.asarray(learned) > 0
+    if wanted.margin_min is not None:
+        good &= np.asarray(quality) >= wanted.margin_min
+    if wanted.separation_min is not None:
+        good &= np.asarray(separation) >= wanted.separation_min
+    if wanted.attempts_max is not None:
+        good &= np.asarray(attempts) <= wanted.attempts_max
+    return good
+
+
+def all_passing(design: Design, data: xr.Dataset) -> Any:
+    """`passes` of stored outcomes; what failed to run does not pass."""
+    columns = (data[name].values for name in ("learned", "quality", "separation", "attempts"))
+    with np.errstate(invalid="ignore"):
+        return passes(design, *columns) & (data["status"].values == 1)
