@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before numpy or matplotlib is imported by anything: one BLAS thread per xdist worker, and no display.
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -51,6 +52,24 @@ def engine() -> Iterator[Engine]:
 
     with Engine(timeout_s=120) as one:
         yield one
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, int], None]:
+    """Let Ctrl-C come at the n-th call of a function: Python hears it between calls of compiled code only."""
+
+    def patch(owner: Any, name: str, number: int) -> None:
+        original, calls = getattr(owner, name), []
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            calls.append(1)
+            if len(calls) == number:
+                signal.raise_signal(signal.SIGINT)
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    return patch
 
 
 @pytest.fixture(scope="session")

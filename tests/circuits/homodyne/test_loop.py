@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from circuits.homodyne import netlist, readings
+from circuits.homodyne import netlist, readings, twin
 from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.ngspice.engine import Engine
@@ -21,7 +20,7 @@ from dnpu_models.interface import pointers
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria.errors import InputError
+from inmateria.errors import InputError, Interrupted
 from lockin.averages import dither_average
 from lockin.plan import DitherPlan, plan_frequencies
 from netlists.reader import load_part
@@ -291,20 +290,9 @@ def test_the_same_seed_gives_the_same_twin_bit_by_bit() -> None:
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def test_an_interrupted_twin_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    import circuits.homodyne.twin as twin
-    from inmateria.errors import Interrupted
-
+def test_an_interrupted_twin_keeps_what_it_has(interrupt_at: Callable[..., None]) -> None:
     whole = Twin().run(linear_loop(sequences=300))
-    slot, calls = twin.slots, []
-
-    def stop_at_the_third(*arguments: Any) -> Any:  # Ctrl-C reaches Python between calls of compiled code
-        calls.append(1)
-        if len(calls) == 3:
-            signal.raise_signal(signal.SIGINT)
-        return slot(*arguments)
-
-    monkeypatch.setattr(twin, "slots", stop_at_the_third)
+    interrupt_at(twin, "slots", 3)
     with pytest.raises(Interrupted) as caught:
         Twin().run(linear_loop(sequences=300))
     partial = caught.value.partial

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from circuits.parts import preamble
+
 from .command import assert_refused, in_child, in_process
 
 SEVEN = "270,300,360,440,490,510"
@@ -16,7 +18,6 @@ SEVEN = "270,300,360,440,490,510"
 WRONG = [
     (["learn", "NOSUCH"], "gate", ["'NOSUCH'", "XNOR"]),
     (["learn", "AND", "--frequencies", f"-260,{SEVEN}"], "frequencies[0]", ["-260.0", "above 0"]),
-    (["learn", "AND", "--frequencies", f"nan,{SEVEN}"], "frequencies[0]", ["nan"]),
     (["learn", "AND", "--frequencies", "100,110,120,130,140,150,160"], "frequencies", ["collide", "260,270,300"]),
     (["learn", "AND", "--frequencies", "260,260,300,360,440,490,510"], "frequencies", ["260", "twice"]),
     (["learn", "AND", "--frequencies", f"260.1234567,{SEVEN}"], "frequencies", ["common period"]),
@@ -26,13 +27,10 @@ WRONG = [
     (["learn", "AND", "--frequencies", ""], "frequencies", ["empty"]),
     (["learn", "AND", "--amplitude", "2"], "amplitude", ["2.0", "no room"]),
     (["learn", "AND", "--amplitude", "0.3"], "amplitude", ["0.3", "take at most 0.1499 V"]),
-    (["learn", "AND", "--amplitude", "nan"], "amplitude", ["nan"]),
-    (["learn", "AND", "--amplitude", "0"], "amplitude", ["0.0"]),
     (["learn", "AND", "--amplitude", "-0.1"], "amplitude", ["-0.1"]),
     (["learn", "AND", "--amplitude", "lots"], "amplitude", ["'lots'", "volt"]),
     (["learn", "AND", "--max-step", "1"], "max_step", ["too coarse", "510 Hz", "take at most 0.000245 s"]),
     (["learn", "AND", "--max-step", "0"], "max_step", ["0.0"]),
-    (["learn", "AND", "--max-step", "nan"], "max_step", ["nan"]),
     (["learn", "AND", "--max-step", "1e-12"], "max_step", ["time-points", "take at least"]),
     (["learn", "AND", "--device", "foo"], "device", ["'foo'", "meanfield"]),
     (["learn", "AND", "--device", ""], "device", ["''", "meanfield"]),
@@ -60,12 +58,9 @@ WRONG = [
     (["gradient", "--of", "loss", "--gate", "foo"], "gate", ["'foo'"]),
     (["gradient", "--of", "foo"], "of", ["'foo'", "output or loss"]),
     (["gradient", "--amplitude", "inf"], "amplitude", ["inf"]),
-    (["gradient", "--max-step", "1"], "max_step", ["too coarse"]),
-    (["gradient", "--out", "/dev/null/x"], "out", ["/dev/null/x"]),
     (["export", "AND", "/dev/null/x"], "deck", ["/dev/null/x"]),
     (["export", "AND", "/tmp"], "deck", ["/tmp"]),
     (["export", "AND"], "deck", ["missing", "deck.cir"]),
-    (["export", "NOSUCH", "deck.cir"], "gate", ["'NOSUCH'"]),
 ]  # fmt: skip
 NAMES = [" ".join(words) for words, _, _ in WRONG]
 
@@ -119,9 +114,7 @@ def test_a_library_that_is_none_is_named(
 def test_a_deck_that_ngspice_rejects_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from circuits.parts import assembly
-
-    monkeypatch.setattr(assembly, "OPTIONS", assembly.OPTIONS + "\nRbroken tia 0 nonsense of a value")
+    monkeypatch.setattr(preamble, "OPTIONS", preamble.OPTIONS + "\nRbroken tia 0 nonsense of a value")
     result = in_process(capsys, "learn", "AND", "--restarts", "1", "--out", str(tmp_path / "run"))
     lines = [line for line in result.stderr.splitlines() if not line.startswith("Numba compiles")]
     assert result.code == 2
@@ -140,11 +133,3 @@ def test_streams_of_a_real_process(tmp_path: Path) -> None:
     assert document.code == 2
     assert json.loads(document.stdout)["error"]["field"] == "engine"
     assert len(document.stderr.splitlines()) == 1
-
-
-def test_an_empty_device_is_refused_by_name() -> None:
-    from inmateria import DopantNetwork
-    from inmateria.errors import InputError
-
-    with pytest.raises(InputError, match="acceptors = 0: "):
-        DopantNetwork.random(seed=0, acceptors=0)

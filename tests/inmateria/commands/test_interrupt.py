@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import signal
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import xarray as xr
 
+from analysis.gradients import path_check
 from circuits.homodyne import twin
+from learning.homodyne import training
 
 from .command import stopped_in_terminal
 from .conftest import Short
+
+InterruptAt = Callable[..., None]
 
 BAR = re.compile(r"XOR attempt 1/20 .* (\d+\.\d) s of 14\.1 s simulated (\d:\d\d:\d\d) left")
 
@@ -42,16 +45,8 @@ def test_a_terminal_sees_progress_and_ctrl_c_keeps_the_waveforms(tmp_path: Path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]  # no record of the worker is left
 
 
-def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = twin.slots, []
-
-    def slot(*arguments: object) -> object:
-        calls.append(1)
-        if len(calls) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return original(*arguments)
-
-    monkeypatch.setattr(twin, "slots", slot)
+def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, interrupt_at: InterruptAt) -> None:
+    interrupt_at(twin, "slots", 2)
     result = short("learn", "XOR", "--engine", "twin", "--out", str(tmp_path), "--json")
     assert result.code == 130
     assert "waveforms.nc" in result.document["error"]["fix"]
@@ -62,18 +57,8 @@ def test_ctrl_c_in_the_twin(short: Short, tmp_path: Path, monkeypatch: pytest.Mo
         assert waves.sizes["time"] > 100
 
 
-def test_ctrl_c_between_attempts_keeps_the_last(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from learning.homodyne import training as hge
-
-    original, calls = hge.choose_start, []
-
-    def choose(*arguments: object) -> object:
-        calls.append(1)
-        if len(calls) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return original(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(hge, "choose_start", choose)
+def test_ctrl_c_between_attempts_keeps_the_last(short: Short, tmp_path: Path, interrupt_at: InterruptAt) -> None:
+    interrupt_at(training, "choose_start", 2)
     result = short("learn", "XOR", "--engine", "twin", "--out", str(tmp_path))
     assert result.code == 130
     assert "waveforms.nc" in result.stderr
@@ -81,24 +66,16 @@ def test_ctrl_c_between_attempts_keeps_the_last(short: Short, tmp_path: Path, mo
         assert waves.attrs["complete"] == 1
 
 
-def test_ctrl_c_at_the_check_keeps_the_training(short: Short, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analysis.gradients import path_check
-
-    def check(*_: object, **__: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(path_check, "check_path", check)
+def test_ctrl_c_at_the_check_keeps_the_training(short: Short, tmp_path: Path, interrupt_at: InterruptAt) -> None:
+    interrupt_at(path_check, "check_path", 1)
     result = short("learn", "XOR", "--engine", "twin", "--restarts", "1", "--out", str(tmp_path), "--json")
     assert result.code == 130
     assert "after the training" in result.document["error"]["problem"]
     assert {"waveforms.nc", "deck.cir", "summary.json"} == {f.name for f in tmp_path.iterdir()}
 
 
-def test_ctrl_c_without_a_folder_tells_of_the_option(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slot(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(twin, "slots", slot)
+def test_ctrl_c_without_a_folder_tells_of_the_option(short: Short, interrupt_at: InterruptAt) -> None:
+    interrupt_at(twin, "slots", 1)
     result = short("learn", "XOR", "--engine", "twin")
     assert result.code == 130
     assert result.stdout == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,20 +124,8 @@ def test_people_see_one_line_an_electrode(capsys: Capsys) -> None:
     assert "dI/de1 < 0 at 0 %" in result.stdout.splitlines()[1]
 
 
-@pytest.fixture
-def stops_at_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = MeanField.solve, []
-
-    def solve(self: MeanField, *arguments: Any, **options: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, *arguments, **options)
-
-    monkeypatch.setattr(MeanField, "solve", solve)
-
-
-def test_ctrl_c_keeps_what_exists(stops_at_three: None, capsys: Capsys, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_exists(interrupt_at: Callable[..., None], capsys: Capsys, tmp_path: Path) -> None:
+    interrupt_at(MeanField, "solve", 3)
     result = in_process(capsys, "iv", "--sweep", "e1=-0.2:0.2:5", "--out", str(tmp_path), "--json")
     assert result.code == 130
     error = result.document["error"]
@@ -151,7 +139,8 @@ def test_ctrl_c_keeps_what_exists(stops_at_three: None, capsys: Capsys, tmp_path
         assert np.isfinite(data["current_A"]).all("terminal").values.tolist() == [True, True, False, False, False]
 
 
-def test_ctrl_c_without_a_folder_tells_of_the_option(stops_at_three: None, capsys: Capsys) -> None:
+def test_ctrl_c_without_a_folder_tells_of_the_option(interrupt_at: Callable[..., None], capsys: Capsys) -> None:
+    interrupt_at(MeanField, "solve", 3)
     result = in_process(capsys, "iv", "--sweep", "e1=-0.2:0.2:5")
     assert result.code == 130
     assert result.stdout == ""
@@ -186,7 +175,6 @@ WRONG = [
     (["--sweep", "e1=0:nan:3"], "sweep", ["'nan' is no voltage"]),
     (["--sweep", "e1=0:1:x"], "sweep", ["'x' is no number of points"]),
     (["--sweep", "e1=0:1:0"], "sweep", ["0 points", "at least 2"]),
-    (["--sweep", "e1=0:1:-3"], "sweep", ["-3 points"]),
     (["--sweep", "e1=0.2:0.2:3"], "sweep", ["starts where it ends"]),
     (["--sweep", "e9=0:1:3"], "sweep", ["'e9'", "e0, e1"]),
     (["--sweep", "e1=0:1.5:3"], "sweep", ["e1's range", "-1 to 1 V"]),
@@ -206,7 +194,6 @@ WRONG = [
     ([*S, "--until", "0.1"], "until", ["kinetic Monte Carlo only"]),
     ([*S, "--hops", "5000"], "hops", ["kinetic Monte Carlo only"]),
     ([*S, "--device", "kmc", "--until", "2"], "until", ["between 0 and 1"]),
-    ([*S, "--device", "kmc", "--until", "nan"], "until", ["between 0 and 1"]),
     ([*S, "--device", "kmc", "--hops", "3"], "hops", ["at least 1024"]),
     ([*S, "--device", "kmc", "--hops", "x"], "hops", ["'x'"]),
     ([*S, "--out", "/dev/null/x"], "out", ["/dev/null/x"]),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-import circuits.homodyne.twin
-from circuits.homodyne import readings
+from circuits.homodyne import readings, twin
 from circuits.homodyne.engines import EngineName, Twin
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
@@ -149,16 +148,8 @@ def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult
     assert first <= learned.device_evaluations
 
 
-def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    slot, calls = circuits.homodyne.twin.slots, []
-
-    def stop_at_the_second(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return slot(*arguments)
-
-    monkeypatch.setattr(circuits.homodyne.twin, "slots", stop_at_the_second)
+def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, interrupt_at: Callable[..., None]) -> None:
+    interrupt_at(twin, "slots", 2)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
     with pytest.raises(Interrupted) as caught:
         learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
