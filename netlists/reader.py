@@ -291,7 +291,23 @@ def library(parts: Iterable[Part]) -> str:
 
     for part in parts:
         add(part, ())
-    return "\n".join(text.strip() for text in texts.values()) + "\n"
+    return _each_include_once("\n".join(text.strip() for text in texts.values())) + "\n"
+
+
+def _each_include_once(text: str) -> str:
+    """Parts that are made of one vendor's op-amp include the same file; ngspice would warn of a second definition."""
+    lines: list[str] = []
+    included: set[str] = set()
+    inside = 0  # what a subcircuit includes is its own
+    for line in text.splitlines():
+        first = line.lower().split(maxsplit=1)[:1]
+        inside += (first == [".subckt"]) - (first == [".ends"])
+        if not inside and first in ([".include"], [".inc"]):
+            if line in included:
+                continue
+            included.add(line)
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def parse_part(text: str, origin: str) -> Part:

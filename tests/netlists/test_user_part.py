@@ -7,7 +7,7 @@ import pytest
 
 from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError, NetlistError
-from netlists.reader import load_part
+from netlists.reader import library, load_part
 from netlists.user_part import user_part
 
 MULTIPLIER = """a user's bench, whose own sources and analyses are left out
@@ -119,3 +119,17 @@ def test_two_that_nobody_uses_are_listed(tmp_path: Path) -> None:
         user_part(tmp_path / "p.lib", load_part("lowpass"))
     with pytest.raises(NetlistError, match="No such file"):
         user_part(tmp_path / "q.lib", load_part("lowpass"))
+
+
+def test_a_file_that_two_parts_include_is_included_once(tmp_path):
+    """Of two vendor files each with the op-amp they are made of; ngspice warned of its second definition."""
+    (tmp_path / "opamp.lib").write_text(".subckt follower a b\nE1 b 0 a 0 1\n.ends\n", encoding="utf-8")
+    parts = []
+    for name, like in (("one", "limiter"), ("two", "gain_offset")):
+        pins = " ".join(pin.name for pin in load_part(like).pins)
+        values = " ".join(f"{k}={v:g}" for k, v in load_part(like).defaults.items())
+        text = f".include opamp.lib\n.subckt {name} {pins} params: {values}\nX1 in out follower\n.ends\n"
+        (tmp_path / f"{name}.lib").write_text(text, encoding="utf-8")
+        parts.append(user_part(tmp_path / f"{name}.lib", load_part(like)))
+    assert library(parts).count("opamp.lib") == 1
+    assert library(parts[1:]).count("opamp.lib") == 1

@@ -118,6 +118,17 @@ def test_options_leave_the_step_to_the_maximum(engine: Engine) -> None:
     assert np.sum(run.time_s < 0.09) < 120  # ngspice 47 halves its steps towards the end
 
 
+def test_options_leave_the_step_to_the_maximum_beside_a_poly_source(engine: Engine) -> None:
+    """ngspice makes an XSPICE device of it, and then a trtol of 1 for the whole circuit."""
+    deck = "poly\nV1 a 0 sin(0 1 100)\nE1 b 0 POLY(2) (a,0) (a,0) 0 0.5 0.5\nR1 b x 1k\nC1 x 0 1u ic=0\n" + OPTIONS
+    run = engine.transient(deck, stop_s=0.1, max_step_s=1e-4, save=["v(x)"])
+    assert run.statistics["rejected"] == 0
+    assert np.sum(run.time_s < 0.09) < 1020
+    tau, w, t = 1e-3, 200 * np.pi, run.time_s
+    exact = (np.sin(w * t) - w * tau * np.cos(w * t) + w * tau * np.exp(-t / tau)) / (1 + (w * tau) ** 2)
+    np.testing.assert_allclose(run["v(x)"], exact, atol=1e-3)
+
+
 def test_about_tells_version_and_library(engine: Engine) -> None:
     about = engine.about()
     assert re.match(r"\d+", about["version"])
