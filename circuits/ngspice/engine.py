@@ -53,8 +53,8 @@ OPTIONS = tolerances()
 of 7.5 % at 20 points a period); tight Newton tolerances remove it, and the raised trtol cancels them in the step
 control, so that the maximum step alone sets the number of points. It does so only with the raised chgtol: wherever a
 capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
-steps were rejected there. `xtrtol` says the same of decks with XSPICE devices, where ngspice otherwise takes a trtol of 1:
-each POLY source of a vendor's op-amp becomes one, and steps then fell to microseconds."""
+steps were rejected there. `xtrtol` is `trtol` of decks with XSPICE devices, where ngspice otherwise takes 1: each POLY
+source of a vendor's op-amp becomes one, and steps then fell to microseconds."""
 
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""

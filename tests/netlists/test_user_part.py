@@ -7,7 +7,8 @@ import pytest
 
 from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError, NetlistError
-from netlists.reader import library, load_part
+from netlists import reader
+from netlists.reader import load_part
 from netlists.user_part import user_part
 
 MULTIPLIER = """a user's bench, whose own sources and analyses are left out
@@ -131,5 +132,5 @@ def test_a_file_that_two_parts_include_is_included_once(tmp_path):
         text = f".include opamp.lib\n.subckt {name} {pins} params: {values}\nX1 in out follower\n.ends\n"
         (tmp_path / f"{name}.lib").write_text(text, encoding="utf-8")
         parts.append(user_part(tmp_path / f"{name}.lib", load_part(like)))
-    assert library(parts).count("opamp.lib") == 1
-    assert library(parts[1:]).count("opamp.lib") == 1
+    assert reader.library(parts).count("opamp.lib") == 1
+    assert reader.library(parts[1:]).count("opamp.lib") == 1
