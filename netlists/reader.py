@@ -4,7 +4,8 @@ The header is the run of comment lines at the top of the file. A line ``* key: t
 comment line indented by three blanks or more continues it. Keys: ``part``, ``level``, ``summary``,
 ``equation``, ``source`` (each once), ``pin NAME`` and ``param NAME [unit] = default`` (one per pin and
 parameter, in the order of the ``.subckt`` line), ``uses`` (any number: a part of the same level whose subcircuit this
-one places) and ``note`` (any number).
+one places), ``note`` (any number), and what a data sheet says beside typical figures: ``limit NAME [unit] = value``
+(`LIMITS`), ``drift PARAM [unit/K] = value`` and ``most PARAM [unit] = value``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,20 @@ from inmateria.spelling import did_you_mean
 from netlists.spice_numbers import format_number, parse_number
 
 _KEYS = ("part", "level", "summary", "equation", "source")
-_PARAM = re.compile(r"param\s+(\w+)\s*\[([^\]]*)\]\s*=\s*([^\s:]+)\s*:\s*(.+)", re.DOTALL)
+_FIGURE = re.compile(r"(param|limit|drift|most)\s+(\w+)\s*\[([^\]]*)\]\s*=\s*([^\s:]+)\s*:\s*(.+)", re.DOTALL)
 _PIN = re.compile(r"pin\s+(\w+)\s*:\s*(.+)", re.DOTALL)
 _TEXT = re.compile(r"(\w+)\s*:\s*(.+)", re.DOTALL)
 _REF = re.compile(r"\w+", re.ASCII)
 _NODE = re.compile(r"[\w.#]+", re.ASCII)
+LIMITS = {
+    "supply_min": "V",
+    "supply_max": "V",
+    "input_headroom": "V",
+    "output_headroom": "V",
+    "current": "A",
+    "load": "ohm",
+}
+"""What a part may limit: its supplies, how far inputs and output stay within them, its output's current and load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +56,14 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a part.
+    """One parameter of a part, or what its data sheet says of one: a limit, a drift, a largest value.
 
     Attributes
     ----------
     name : str
         Its name in the ``.subckt`` line.
     default : float
-        Value when an instance gives none, in `unit`.
+        Value when an instance gives none, in `unit`; the value of a limit, a drift or a largest value.
     unit : str
         SI unit as the header writes it, such as ``'1/s'``.
     description : str
@@ -90,6 +100,8 @@ class Part:
         Parameters whose value is built in: an instance may ask for the default only.
     uses : tuple of str
         Names of the parts of the same level whose subcircuits this one places, such as its op-amp.
+    limits, drifts, maxima : tuple of Parameter
+        What its use is limited to (`LIMITS`); typical changes of parameters per K; their largest magnitudes.
     """
 
     name: str
@@ -104,6 +116,18 @@ class Part:
     notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    limits: tuple[Parameter, ...] = ()
+    drifts: tuple[Parameter, ...] = ()
+    maxima: tuple[Parameter, ...] = ()
+
+    @property
+    def headroom(self) -> float | None:
+        """Supply less the largest output, V, as its file or that of a part it uses states it; None where none does."""
+        if "headroom" in self.defaults:
+            return self.defaults["headroom"]
+        stated = [limit.default for limit in self.limits if limit.name == "output_headroom"]
+        used = [load_part(name, self.level).headroom for name in self.uses]
+        return max([*stated, *(one for one in used if one is not None)], default=None)
 
     @property
     def library(self) -> str:
@@ -329,14 +353,17 @@ def parse_part(text: str, origin: str) -> Part:
     """
     fields: dict[str, str] = {}
     pins: list[Pin] = []
-    parameters: list[Parameter] = []
     notes: list[str] = []
     uses: list[str] = []
+    figures: dict[str, list[Parameter]] = {"param": [], "limit": [], "drift": [], "most": []}
     for entry in _header_entries(text):
         if match := _PIN.fullmatch(entry):
             pins.append(Pin(match[1], match[2]))
-        elif match := _PARAM.fullmatch(entry):
-            parameters.append(Parameter(match[1], _header_default(match, origin), match[2].strip(), match[4]))
+        elif match := _FIGURE.fullmatch(entry):
+            found = Parameter(match[2], _header_value(match, origin), match[3].strip(), match[5])
+            if found.name in (one.name for one in figures[match[1]]):
+                raise NetlistError(origin, entry, f"header gives {match[1]} {match[2]} twice", "keep one")
+            figures[match[1]].append(found)
         elif (match := _TEXT.fullmatch(entry)) and match[1] in _KEYS:
             if match[1] in fields:
                 raise NetlistError(origin, entry, f"header gives {match[1]!r} twice", "keep one")
@@ -346,13 +373,17 @@ def parse_part(text: str, origin: str) -> Part:
         elif match and match[1] == "uses" and _REF.fullmatch(match[2]):
             uses.append(match[2])
         else:
-            fix = "write '* KEY: text', '* uses: NAME', '* pin NAME: text' or '* param NAME [unit] = number: text'"
+            fix = (
+                "write '* KEY: text', '* uses: NAME', '* pin NAME: text' or '* param NAME [unit] = number: text'; like"
+            )
+            fix += " param: limit, drift, most"
             raise NetlistError(origin, entry, "is no header entry", fix)
     for key in _KEYS:
         if key not in fields:
             fix = f"add a line '* {key}: ...' on top"
             raise NetlistError(origin, sorted(fields), f"header has no {key!r}", fix)
     subckt, nodes, defaults = _subckt_line(text, f"{fields['part']}_{fields['level']}", origin)
+    parameters = figures["param"]
     _agree("pins", [pin.name for pin in pins], nodes, origin)
     _agree("parameters", [parameter.name for parameter in parameters], list(defaults), origin)
     for parameter in parameters:
@@ -360,6 +391,9 @@ def parse_part(text: str, origin: str) -> Part:
             field, fix = f"{origin} default of {parameter.name}", "make header and .subckt line agree"
             problem = f"differs from the .subckt line's {defaults[parameter.name]!r}"
             raise NetlistError(field, parameter.default, problem, fix)
+    for word in ("limit", "drift", "most"):
+        for one in figures[word]:
+            _check_stated(word, one, parameters, origin)
     return Part(
         name=fields["part"],
         level=fields["level"],
@@ -372,7 +406,24 @@ def parse_part(text: str, origin: str) -> Part:
         text=text,
         notes=tuple(notes),
         uses=tuple(uses),
+        limits=tuple(figures["limit"]),
+        drifts=tuple(figures["drift"]),
+        maxima=tuple(figures["most"]),
     )
+
+
+def _check_stated(word: str, stated: Parameter, parameters: list[Parameter], origin: str) -> None:
+    """Refuse a limit that is not in `LIMITS`, and a drift or largest value of no parameter or that contradicts it."""
+    field = f"{origin} {word} {stated.name}"
+    units = LIMITS if word == "limit" else {one.name: one.unit + "/K" * (word == "drift") for one in parameters}
+    if stated.name not in units:
+        what = "limit that is known" if word == "limit" else "parameter of the part"
+        raise NetlistError(field, stated.name, f"is no {what}", _choose(stated.name, units))
+    if stated.unit != units[stated.name]:
+        raise NetlistError(field, stated.unit, "is another unit", f"give it in [{units[stated.name]}]")
+    least = max((abs(one.default) for one in parameters if word == "most" and one.name == stated.name), default=0.0)
+    if stated.default < least or stated.default == 0.0:
+        raise NetlistError(field, stated.default, f"must be positive and at least {least:g}", "check it")
 
 
 def _choose(name: object, names: Iterable[str]) -> str:
@@ -399,15 +450,16 @@ def _header_entries(text: str) -> list[str]:
     return entries
 
 
-def _header_default(match: re.Match[str], origin: str) -> float:
-    """Read a parameter's default from its header entry, as a plain finite number."""
+def _header_value(match: re.Match[str], origin: str) -> float:
+    """Read the value of a header entry, a plain finite number."""
     try:
-        value = float(match[3])
+        value = float(match[4])
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         fix = "write it like 1e-3, without a suffix"
-        raise NetlistError(f"{origin} default of {match[1]}", match[3], "is not a plain number", fix)
+        what = "default of" if match[1] == "param" else match[1]
+        raise NetlistError(f"{origin} {what} {match[2]}", match[4], "is not a plain number", fix)
     return value
 
 

@@ -43,9 +43,6 @@ from learning.tasks.task import Task, at_swing
 from netlists.reader import Part, load_part
 from netlists.user_part import user_part
 
-NOMINAL_SUPPLY_V = 15.0
-"""Supply that the parts' largest outputs (``vswing``) are stated at."""
-
 
 class Design(Section):
     """Everything that decides what a loop is and does, frozen; sections as in the file.
@@ -313,14 +310,12 @@ class Design(Section):
                 if figure not in known:
                     field = f"electronics.values.{name}.{figure}"
                     raise InputError(field, figure, "is no figure of that part", _choice(figure, known))
-        change = given.supply - NOMINAL_SUPPLY_V
-        for name, standing in standing_parts.items() if change else ():
-            for figure in {"vswing", "vsupply"} & set(standing.defaults):
-                left = standing.defaults[figure] + change
-                if left <= 0:
-                    raise InputError("electronics.supply", given.supply, f"leaves {name} no swing", "raise it")
-                figures.setdefault(name, {}).setdefault(figure, left)
+        for name, standing in standing_parts.items():
+            if standing.defaults.get("vsupply", given.supply) != given.supply:
+                figures.setdefault(name, {}).setdefault("vsupply", given.supply)
         fields = loop_fields(given.level, trimmed=figures, **levels)
+        if given.reference is not None:
+            fields["multiplier_V"] = given.reference
         return {**fields, "parts": {**fields["parts"], **own}}
 
 

@@ -57,9 +57,10 @@ def experiment_of(
         bench = with_noise(bench, design.noise.density)
     task = design.fitted_task(bench)
     experiment = Experiment(bench, task, design.settings(task))
+    parts = parts_of(experiment)
     if sample is None and design.electronics.temperature == NOMINAL_K:
         return experiment
-    errors = board(design, parts_of(experiment), sample)
+    errors = board(design, parts, sample)
     return replace(experiment, settings=replace(experiment.settings, component_errors=errors))
 
 
@@ -118,9 +119,14 @@ def parts_of(experiment: Experiment) -> tuple[Component, ...]:
     Raises
     ------
     InputError
-        For loops that cannot be built.
+        For loops that cannot be built, or whose parts are used outside of their limits.
     """
-    return components(middle_loop(experiment))
+    try:
+        return components(middle_loop(experiment))
+    except InputError as error:
+        if error.field != "supply":
+            raise
+        raise InputError("electronics.supply", error.value, error.problem, error.fix) from None
 
 
 def board(design: Design, parts: tuple[Component, ...], sample: int | None = None) -> dict[str, float]:

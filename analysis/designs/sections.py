@@ -186,6 +186,8 @@ class ElectronicsSection(Section):
     """Error figures of parts, in the part's own units, such as an offset trimmed by hand: mixer = { offset = 1e-4 }."""
     temperature: Kelvin = 298.15
     supply: PositiveVolts = 15.0
+    reference: PositiveVolts | None = None
+    """Peak of the references and scale of the multipliers; what suits the mixer's level if left out."""
 
 
 class NoiseSection(Section):

@@ -8,10 +8,12 @@ import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
 from circuits.homodyne.loop import READING_V, HomodyneLoop
+from circuits.homodyne.signal_peaks import signal_peaks_V
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
+from circuits.parts.operating_limits import check_limits
 from circuits.signals.sources import Table
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
@@ -42,6 +44,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
         if name not in known:
             close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
+    check_limits(placed, signal_peaks_V(loop))
     return assembly.finish(initial), placed
 
 
@@ -139,7 +142,7 @@ def circuit(loop: HomodyneLoop) -> Circuit:
     Raises
     ------
     InputError
-        For a part that lacks a parameter, or errors of components that are not there.
+        For a part that lacks a parameter or is used outside of its limits, or errors of components that are not there.
     """
     return compose(loop)[0]
 

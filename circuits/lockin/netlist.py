@@ -345,6 +345,5 @@ def swing_limit_V(part: Part) -> float:
     """Largest output of a part, V, as its file or that of an op-amp it uses states it; infinite where none does."""
     if "vswing" in part.defaults:
         return part.defaults["vswing"]
-    if "headroom" in part.defaults:
-        return part.defaults["vsupply"] - part.defaults["headroom"]
-    return min((swing_limit_V(load_part(name, part.level)) for name in part.uses), default=math.inf)
+    headroom = part.headroom
+    return math.inf if headroom is None else part.defaults["vsupply"] - headroom

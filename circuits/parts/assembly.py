@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PySpice.Spice.Netlist import Circuit
 
@@ -22,10 +22,13 @@ class Placement:
     part : Part
     values : mapping
         Parameters that are not the part's defaults.
+    nodes : mapping of str to str
+        Node of each pin.
     """
 
     part: Part
     values: Mapping[str, float]
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
     def figure(self, name: str) -> float:
         """A parameter's value here; 0 where the part has none of that name, as ideal ones have no errors."""
@@ -70,7 +73,7 @@ class Assembly:
         """
         part = self.part(name)
         values = with_errors(reference, part, values, self._errors)
-        self.placed[reference] = Placement(part, values)
+        self.placed[reference] = Placement(part, values, dict(nodes))
         part.instance(reference, nodes, **values)  # checks pins and values
         order = [nodes[pin.name] for pin in part.pins]
         self.circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})

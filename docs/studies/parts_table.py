@@ -55,7 +55,7 @@ def stage(gain_error: Callable[[Defaults], float], offset: Callable[[Defaults], 
     """Formulas of a part whose output is an `output_stage`; `times` is its noise gain."""
 
     def formula(d: Defaults) -> Mapping[str, float]:
-        swing = d.get("vswing", math.nan)
+        swing = d["vsupply"] - d["headroom"] if "headroom" in d else math.nan
         width = d["bandwidth"] / max(times, 1.0) if "bandwidth" in d else d["gbw"] / times
         return dict(zip(FIGURES, (gain_error(d), offset(d), width, times * d["noise"], swing), strict=True))
 

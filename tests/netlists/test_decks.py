@@ -110,7 +110,7 @@ ELSEWHERE = [  # the same at other levels, and for the parts that came later
     ("mixer", "macro", "abs(k)*noise", "noise"),
     ("opamp_tl072", "macro", "V(n)-V(inn)", "V(inn)-V(n)"),
     ("opamp_op07", "macro", "tanh({gm}*(V(n)-V(inn)))", "({gm}*(V(n)-V(inn)))"),
-    ("output_stage", "macro", "{vswing}*sgn(V(drive))", "{vswing}"),
+    ("output_stage", "macro", "{top}*sgn(V(drive))", "{top}"),
     ("transimpedance", "macro", "R2 s out 10k", "R2 s out 10.1k"),
     ("transimpedance", "macro", "X2 0 s out", "X2 s 0 out"),
     ("integrator", "macro", "-{gin}*V(in)", "{gin}*V(in)"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from circuits.parts.levels import LOOP_PARTS
 from inmateria.errors import EngineError, InputError, NetlistError
 from netlists.check import run_deck, run_deck_file
 from netlists.reader import available, library, load_part, parse_part
@@ -128,6 +129,19 @@ def test_op_amp_figures_agree_with_the_op_amp(name):
         assert load_part(name, "macro").defaults[here] == pytest.approx(
             times * load_part(opamp, "macro").defaults[there], rel=1e-9
         )
+        for stated in ("drifts", "maxima"):  # what the op-amp's data sheet says of it, its user says too
+            ours, its = (
+                {one.name: one.default for one in getattr(load_part(n, "macro"), stated)} for n in (name, opamp)
+            )
+            assert ours.get(here, 0.0) == pytest.approx(times * its.get(there, 0.0), rel=1e-9)
+
+
+def test_offsets_of_the_loops_macro_parts_drift_and_all_amplifiers_have_limits():
+    for part in (load_part(name, "macro") for name in LOOP_PARTS if name != "device_leads"):
+        assert {"vos", "offset"} & set(part.defaults) == {one.name for one in part.drifts}
+        limits = {one.name: one.default for one in part.limits}
+        assert set(limits) == {"supply_min", "supply_max", "input_headroom", "current", "load"}
+        assert part.headroom < limits["supply_min"] < 15.0 < limits["supply_max"]  # type: ignore[operator]
 
 
 def test_parts_place_exactly_the_parts_they_name():
@@ -171,6 +185,19 @@ def test_parse_of_a_users_part():
     assert part.text == GOOD
 
 
+def test_limits_drifts_and_largest_values_are_read():
+    more = "* limit load [ohm] = 2e3 : least\n* drift rin [ohm/K] = 3 : typical\n* most rin [ohm] = 2e6 : data sheet\n"
+    part = parse_part(GOOD.replace("* note: first\n", f"{more}* note: first\n"), "amp.lib")
+    told = [[(one.name, one.default, one.unit) for one in found] for found in (part.limits, part.drifts, part.maxima)]
+    assert told == [[("load", 2e3, "ohm")], [("rin", 3.0, "ohm/K")], [("rin", 2e6, "ohm")]]
+
+
+def test_headroom_is_a_parts_own_or_that_of_its_opamp():
+    assert load_part("mixer", "macro").headroom == 4.0
+    assert load_part("transimpedance", "macro").headroom == load_part("opamp_tl072", "macro").defaults["headroom"]
+    assert load_part("mixer", "ideal").headroom is None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -186,6 +213,13 @@ def test_parse_of_a_users_part():
         ("amp_mine in out", "amp_mine out in", "differ from the .subckt line's ['out', 'in']"),
         ("* param rin [ohm] = 1e6 : input resistance\n", "", "differ from the .subckt line's ['g', 'rin']"),
         ("{rin}\n.ends\n", "{rin}\n", "do not pair"),
+        ("* note: second", "* drift rin [ohm/K] = 1k : typical", "is not a plain number"),
+        ("* note: second", "* drift rout [ohm/K] = 1 : typical", "is no parameter of the part"),
+        ("* note: second", "* drift rin [ohm] = 1 : typical", "give it in [ohm/K]"),
+        ("* note: second", "* most rin [ohm] = 1e5 : data sheet", "must be positive and at least 1e+06"),
+        ("* note: second", "* limit supply [V] = 8 : data sheet", "is no limit that is known"),
+        ("* note: second", "* limit load [V] = 8 : data sheet", "give it in [ohm]"),
+        ("* note: second", "* limit load [ohm] = 1 : a\n* limit load [ohm] = 2 : b", "gives limit load twice"),
     ],
 )
 def test_malformed_part_is_refused(old, new, message):

@@ -12,13 +12,15 @@ import pytest
 
 from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of
+from circuits.homodyne import netlist
 from circuits.parts.levels import loop_fields
 from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
-from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.experiment import Experiment, build_loop, middle_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
+from netlists.check import run_deck_file
 from netlists.reader import load_part
 
 from ...refused import refused
@@ -91,10 +93,29 @@ def test_figures_levels_and_supply_reach_the_parts() -> None:
     settings = design.settings(BooleanTask("XOR"))
     assert settings.multiplier_V == 10.0
     mixer = settings.parts["mixer"].defaults
-    assert (mixer["offset"], mixer["vswing"]) == (1e-4, load_part("mixer", "macro").defaults["vswing"] - 3.0)
-    assert settings.parts["lowpass"].defaults == load_part("lowpass", "macro").defaults
+    assert (mixer["offset"], mixer["vsupply"]) == (1e-4, 12.0)
+    assert settings.parts["lowpass"].defaults == {**load_part("lowpass", "macro").defaults, "vsupply": 12.0}
     own = Design.from_values({"electronics": {"parts": {"mixer": "transistor"}, "supply": "14 V"}})
     assert own.settings(BooleanTask("XOR")).parts["mixer"].defaults["vsupply"] == 14.0
+
+
+def expanded(design: Design, folder: Path) -> list[str]:
+    """The loop's deck as plain ngspice has it, all subcircuits expanded, line by line."""
+    loop = middle_loop(experiment_of(design))
+    (folder / "deck.cir").write_text(f"{netlist.deck(loop)}\n.control\nlisting e\nquit 0\n.endc\n.end\n")
+    return run_deck_file(folder / "deck.cir").output.splitlines()
+
+
+@pytest.mark.parametrize(("level", "clamps"), [("macro", 52), ("transistor", 76)])
+def test_another_supply_moves_every_amplifier_of_the_deck(level: str, clamps: int, tmp_path: Path) -> None:
+    """The clamps of all op-amps and output stages, those inside parts too, and the supplies of transistors."""
+    design = Design.from_values({"electronics": {"level": level, "reference": "7 V"}})
+    before, after = (expanded(one, tmp_path) for one in (design, design.changed({"electronics.supply": "12 V"})))
+    assert len(before) == len(after)
+    limited = [(one, other) for one, other in zip(before, after, strict=True) if "* max ( abs (" in one]
+    limited += [pair for pair in zip(before, after, strict=True) if re.search(r" : v\.\S+\.v[mp] ", pair[0])]
+    assert len(limited) == clamps
+    assert all(one != other for one, other in limited)
 
 
 def test_a_part_of_ones_own_lies_beside_the_design(tmp_path: Path) -> None:
@@ -173,7 +194,6 @@ def test_wrong_values_are_named(content: dict[str, Any], field: str, told: str) 
         ({"electronics": {"parts": {"mixr": "macro"}}}, "electronics.parts.mixr"),
         ({"electronics": {"parts": {"mixer": "big"}}}, "electronics.parts.mixer"),
         ({"electronics": {"values": {"mixr": {"offset": 1.0}}}}, "electronics.values.mixr"),
-        ({"electronics": {"level": "macro", "supply": "2 V"}}, "electronics.supply"),
     ],
 )
 def test_what_does_not_exist_is_named_when_it_is_built(content: dict[str, Any], field: str) -> None:

@@ -1,0 +1,68 @@
+"""What parts limit: their supplies, and how far inputs and outputs stay within them.
+
+A part's header states its limits (`netlists.reader.LIMITS`). At supplies of +-S
+
+    supply_min <= S <= supply_max,   peak of an input <= S - input_headroom,   peak of an output <= S - headroom
+
+Peaks are those of waveforms known before a run; what a signal of the circuit itself reaches, the part's rails limit
+while it runs. A part without ``vsupply``, such as an ideal one or a user's own, states nothing and is not looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from inmateria.errors import InputError
+
+if TYPE_CHECKING:
+    from circuits.parts.assembly import Placement
+
+
+def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) -> None:
+    """Refuse a circuit in which a part is used outside of its limits.
+
+    Parameters
+    ----------
+    placed : mapping of str to Placement
+        Parts by reference.
+    peaks_V : mapping of str to float
+        Largest magnitudes that nodes take, V, where they are known.
+
+    Raises
+    ------
+    InputError
+        ``supply``: the first part whose supply is not one of its own, else the first whose inputs or output do not fit.
+    """
+    supplied = {name: there for name, there in placed.items() if "vsupply" in there.part.defaults}
+    for reference, there in supplied.items():
+        _check_supply(reference, there)
+    for reference, there in supplied.items():
+        _check_signals(reference, there, peaks_V)
+
+
+def _check_supply(reference: str, there: Placement) -> None:
+    supply, name = there.figure("vsupply"), f"{there.part.name} {reference}"
+    for limit in there.part.limits:
+        told = f"{limit.default:g} V ({limit.description})"
+        if limit.name == "supply_min" and supply < limit.default:
+            problem = f"is too little for {name}, which needs at least {told}"
+            raise InputError("supply", f"{supply:g} V", problem, "raise it")
+        if limit.name == "supply_max" and supply > limit.default:
+            raise InputError("supply", f"{supply:g} V", f"is too much for {name}, which takes {told}", "lower it")
+
+
+def _check_signals(reference: str, there: Placement, peaks_V: Mapping[str, float]) -> None:
+    supply, name = there.figure("vsupply"), f"{there.part.name} {reference}"
+    room = [limit.default for limit in there.part.limits if limit.name == "input_headroom"]
+    for pin, node in there.nodes.items():
+        most = supply - (there.part.headroom or 0.0) if pin == "out" else supply - room[0] if room else math.inf
+        peak = peaks_V.get(node, 0.0)
+        if peak > most * (1.0 + 1e-9):
+            does = "gives" if pin == "out" else f"takes at {pin!r}"
+            problem = (
+                f"is too little for {name}, which {does} {max(most, 0.0):g} V then: node {node} reaches {peak:g} V"
+            )
+            fix = f"take {supply + peak - most:g} V or more, or a smaller signal such as a lower reference"
+            raise InputError("supply", f"{supply:g} V", problem, fix)
