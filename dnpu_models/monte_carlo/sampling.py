@@ -115,12 +115,12 @@ def combined(network: DopantNetwork, done: list[Batch], trajectory: Trajectory) 
     time, unit = np.array([b.time for b in done]), ELEMENTARY_CHARGE * network.attempt_rate_Hz
     # What one hole more would have changed: events too rare to be seen are in no batch, and in no scatter.
     unseen = (network.electrode_prefactors_Hz > 0).any(axis=0) / time.sum()
-    counted, counted_error = _ratio(np.array([b.charge for b in done], dtype=float), time)
+    counted, counted_error = ratio(np.array([b.charge for b in done], dtype=float), time)
     counted_error = np.hypot(counted_error, unseen)
     value, error = counted, counted_error
     samples = np.array([b.samples for b in done])
     if samples.min() > 0:
-        rates, rates_error = _ratio(np.array([b.drift for b in done]), samples)
+        rates, rates_error = ratio(np.array([b.drift for b in done]), samples)
         rates_error = np.hypot(rates_error, unseen)
         if (rates_error**2).sum() <= (counted_error**2).sum():
             value, error = rates, rates_error
@@ -190,7 +190,7 @@ def split(stream: np.random.SeedSequence) -> tuple[np.random.Generator, NDArray[
     return np.random.Generator(np.random.PCG64(start)), words
 
 
-def _ratio(sums: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+def ratio(sums: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Ratio of sums over batches, (n_batches, n) over (n_batches,), and its standard error."""
     batches, whole = len(weights), weights.sum()
     mean = sums.sum(axis=0) / whole

@@ -20,6 +20,7 @@ from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo.hop_tables import hop_tables
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.monte_carlo.reference import direct_rates
+from dnpu_models.monte_carlo.sampling import ratio
 from dnpu_models.monte_carlo.trajectory import Energies, Method, Trajectory
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.geometry import Disc, Electrode
@@ -210,6 +211,14 @@ def test_stderr_covers() -> None:
         covered = int((t < stats.t.ppf(0.5 + level / 2, result.batches - 1)).sum())
         low, high = stats.binom.ppf([FALSE_ALARM / 4, 1 - FALSE_ALARM / 4], runs, level)
         assert low <= covered <= high
+
+
+def test_a_ratio_of_batches_has_the_standard_error_of_a_mean() -> None:
+    """Where all batches weigh alike it is that of their mean, s / sqrt(B) with B - 1 in s^2; three batches show it."""
+    sums = np.array([[1.0, -2.0], [4.0, 0.5], [2.5, 3.0]])
+    value, stderr = ratio(sums, np.full(3, 2.0))
+    np.testing.assert_allclose(value, sums.mean(axis=0) / 2.0, rtol=1e-12)
+    np.testing.assert_allclose(stderr, stats.sem(sums / 2.0), rtol=1e-12)
 
 
 def test_the_errors_shrink_with_the_hops() -> None:

@@ -162,3 +162,25 @@ def test_voltages_are_checked() -> None:
     ):
         with pytest.raises(InputError, match=problem):
             network.check_voltages(volts)
+
+
+@pytest.mark.parametrize("centre", [0.3, np.pi - 0.02], ids=["plain", "across the jump of the angle"])
+def test_a_contact_of_a_disc_is_an_arc_of_its_own_length(centre: float) -> None:
+    """Beyond the arc's end by an angle d the nearest point is that end: on the rim a chord, 2 R sin(d / 2), away."""
+    radius, width = 75e-9, 40e-9
+    electrode = Electrode(radius * np.cos(centre), radius * np.sin(centre), width)
+    half = 0.5 * width / radius
+    beyond = np.array([-1.0, -0.2, 0.01, 0.3, 1.2])
+    angles = centre + np.sign(beyond) * half + beyond
+    rim = radius * np.column_stack([np.cos(angles), np.sin(angles)])
+    expected = 2.0 * radius * np.sin(0.5 * np.abs(beyond))
+    np.testing.assert_allclose(Disc(radius).distance(rim, electrode), expected, rtol=1e-9)
+    inside = centre + half * np.array([-0.99, 0.0, 0.99])  # under the arc the way is along the radius
+    points = 0.6 * radius * np.column_stack([np.cos(inside), np.sin(inside)])
+    np.testing.assert_allclose(Disc(radius).distance(points, electrode), 0.4 * radius, rtol=1e-9)
+
+
+def test_a_contact_of_a_rectangle_is_a_stretch_of_its_side() -> None:
+    electrode = Electrode(30e-9, 0.0, 20e-9)  # from 20 to 40 nm
+    points = np.array([[20e-9, 5e-9], [40e-9, 5e-9], [43e-9, 4e-9], [17e-9, 4e-9]])
+    np.testing.assert_allclose(Rectangle(60e-9, 50e-9).distance(points, electrode), 5e-9, rtol=1e-9)

@@ -148,6 +148,20 @@ def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult
     assert first <= learned.device_evaluations
 
 
+def test_looks_count_as_evaluations(learned: TrainingResult) -> None:
+    """One more pattern looked at before each attempt puts the first success off by one for each attempt up to it."""
+
+    def first(more: int) -> int | None:
+        starts = [replace(one.start, found=None, looked=one.start.looked + more) for one in learned.attempts]
+        attempts = zip(learned.attempts, starts, strict=True)
+        return evaluations_to_first(replace(learned, attempts=tuple(replace(a, start=s) for a, s in attempts)))
+
+    assert not learned.failed
+    none, one = first(0), first(1)
+    assert none is not None
+    assert one == none + len(learned.attempts)
+
+
 def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, interrupt_at: Callable[..., None]) -> None:
     interrupt_at(twin, "slots", 2)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
