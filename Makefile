@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test docs lint format wheel torch torch-if-wanted clean distclean
+.PHONY: help install demo test docs lint kernels format wheel torch torch-if-wanted clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -29,8 +29,13 @@ demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to 
 
 install: $(VENV)/.installed torch-if-wanted ## inmateria into .venv, with PyTorch's CPU build (TORCH=no: without)
 
-test: lint torch-if-wanted ## lint, check types and layers, run the tests
+test: $(VENV)/.installed-dev torch-if-wanted ## lint, check types and layers, run the tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint kernels
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+
+# Beside the linters, which leave a processor idle: every test process would compile the same kernels for itself.
+kernels: $(VENV)/.installed-dev
+	$(BIN)/python tests/compile_kernels.py
 
 docs: $(VENV)/.installed-docs ## the documentation as a site: build/docs/index.html
 	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
