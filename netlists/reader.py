@@ -102,6 +102,8 @@ class Part:
         Names of the parts of the same level whose subcircuits this one places, such as its op-amp.
     limits, drifts, maxima : tuple of Parameter
         What its use is limited to (`LIMITS`); typical changes of parameters per K; their largest magnitudes.
+    own : tuple of Part
+        Parts of a user's or of another vendor's that it places in their stead; made by `using`.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Part:
     limits: tuple[Parameter, ...] = ()
     drifts: tuple[Parameter, ...] = ()
     maxima: tuple[Parameter, ...] = ()
+    own: tuple[Part, ...] = ()
 
     @property
     def headroom(self) -> float | None:
@@ -126,7 +129,7 @@ class Part:
         if "headroom" in self.defaults:
             return self.defaults["headroom"]
         stated = [limit.default for limit in self.limits if limit.name == "output_headroom"]
-        used = [load_part(name, self.level).headroom for name in self.uses]
+        used = [part.headroom for part in (*(load_part(name, self.level) for name in self.uses), *self.own)]
         return max([*stated, *(one for one in used if one is not None)], default=None)
 
     @property
@@ -180,9 +183,57 @@ class Part:
                 rf"(^\*\s*param\s+{name}\s*\[.*?\]\s*=\s*)[^\s:]+", rf"\g<1>{number}", text, flags=re.MULTILINE
             )
         text = text.replace(found[0], line)
-        text = re.sub(rf"(^\.(?:subckt|ends)\s+){re.escape(self.subckt)}\b", rf"\g<1>{subckt}", text, flags=re.M | re.I)
+        text = _renamed(text, self.subckt, subckt)
         changed = tuple(replace(p, default=float(params.get(p.name, p.default))) for p in self.parameters)
         return replace(self, subckt=subckt, text=text, parameters=changed)
+
+    def using(self, others: Mapping[str, Part]) -> Part:
+        """The same part with others in place of those that it uses, such as a vendor's op-amp.
+
+        A parameter that this part only hands on, and that the other one does not have or has built in, is none any
+        more: what nobody hears cannot be asked for.
+
+        Parameters
+        ----------
+        others : mapping of str to Part
+            By the name of the used part, e.g. ``"opamp_op07"``, parts such as `netlists.user_part` makes of one's own
+            file; names that this part does not use are left alone.
+
+        Returns
+        -------
+        Part
+            Of the same level, with a subcircuit of another name; the same part where nothing is replaced.
+        """
+        found = {name: others[name] for name in self.uses if name in others}
+        if not found:
+            return self
+        lines = self.text.splitlines()
+        for name, other in found.items():
+            lines = [_placing(line, load_part(name, self.level).subckt, other) for line in lines]
+        kept: list[Parameter] = []
+        dropped: list[Parameter] = []
+        before, after = _body(self.text), _body("\n".join(lines))
+        for parameter in self.parameters:
+            word = re.compile(rf"\b{parameter.name}\b")
+            (dropped if word.search(before) and not word.search(after) else kept).append(parameter)
+        text = "\n".join(lines) + "\n"
+        for parameter in dropped:
+            name = parameter.name
+            text = re.sub(rf"(?<=\s){name}=\S+", "", text, flags=re.IGNORECASE)
+            text = re.sub(rf"^\*\s*(?:param|drift|most)\s+{name}\b.*\n(?:\*   .*\n)*", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^\*\s*limit\b.*\n(?:\*   .*\n)*", "", text, flags=re.MULTILINE)
+        subckt = "_".join([self.subckt, *(other.subckt for other in found.values())])
+        return replace(
+            self,
+            subckt=subckt,
+            text=_renamed(text, self.subckt, subckt),
+            parameters=tuple(kept),
+            limits=(),  # the other one's supplies and loads are its own model's affair
+            drifts=tuple(one for one in self.drifts if one.name not in {gone.name for gone in dropped}),
+            maxima=tuple(one for one in self.maxima if one.name not in {gone.name for gone in dropped}),
+            uses=tuple(name for name in self.uses if name not in found),
+            own=(*self.own, *found.values()),
+        )
 
     def instance(self, ref: str, nodes: Mapping[str, str], **params: float) -> str:
         """Write the line that places this part in a netlist.
@@ -295,27 +346,59 @@ def library(parts: Iterable[Part]) -> str:
 
     Raises
     ------
+    InputError, NetlistError
+        As `needed`.
+    """
+    return _each_include_once("\n".join(part.text.strip() for part in needed(parts))) + "\n"
+
+
+def needed(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Some parts and all that they place, each subcircuit once and after those it places.
+
+    Raises
+    ------
     InputError
         If a needed part does not exist at its level.
     NetlistError
         If parts need each other in a circle, or different parts have the same subcircuit name.
     """
-    texts: dict[str, str] = {}
+    found: dict[str, Part] = {}
 
     def add(part: Part, above: tuple[str, ...]) -> None:
         if part.subckt in above:
             circle = " -> ".join([*above, part.subckt])
             raise NetlistError(f"{part.subckt} uses", part.uses, f"is a circle: {circle}", "break it")
-        if texts.get(part.subckt, part.text) != part.text:
+        if part.subckt in found and found[part.subckt].text != part.text:
             fix = "name one of the subcircuits differently"
             raise NetlistError("parts", part.subckt, "is the name of two different subcircuits", fix)
-        for name in part.uses:
-            add(load_part(name, part.level), (*above, part.subckt))
-        texts[part.subckt] = part.text
+        for below in (*(load_part(name, part.level) for name in part.uses), *part.own):
+            add(below, (*above, part.subckt))
+        found.setdefault(part.subckt, part)
 
     for part in parts:
         add(part, ())
-    return _each_include_once("\n".join(text.strip() for text in texts.values())) + "\n"
+    return tuple(found.values())
+
+
+def _placing(line: str, old: str, other: Part) -> str:
+    """A line of a subcircuit that places `old`, now placing another part; other lines as they are."""
+    words = line.split()
+    if not words or words[0][0] not in "xX" or old not in words:
+        return line
+    hears = set(other.defaults) - set(other.fixed)
+    kept = [word for word in words if "=" not in word or word.partition("=")[0] in hears]
+    return " ".join(other.subckt if word == old else word for word in kept)
+
+
+def _body(text: str) -> str:
+    """What stands between the ``.subckt`` line and its end, without comments."""
+    joined = re.sub(r"\n[ \t]*\+", " ", "\n".join(line for line in text.splitlines() if not line.startswith("*")))
+    return "\n".join(line for line in joined.splitlines() if not line.lower().startswith(".subckt"))
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    """A subcircuit under another name."""
+    return re.sub(rf"(^\.(?:subckt|ends)\s+){re.escape(old)}\b", rf"\g<1>{new}", text, flags=re.M | re.I)
 
 
 def _each_include_once(text: str) -> str:

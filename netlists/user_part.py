@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from netlists.spice_numbers import format_number
 _DEFINITIONS = (".model", ".param", ".func", ".global")
 _INCLUDES = (".include", ".inc", ".lib")
 _LARGEST = 4_000_000
+_OPAMP = "opamp_"
+"""How the names of op-amps begin."""
 _NAME = re.compile(r"\w+", re.ASCII)
 
 
@@ -51,10 +53,15 @@ def user_part(
     pins : mapping, optional
         Name of the subcircuit's pin for those pins of `like` that are called otherwise, e.g. ``{"out": "w"}``.
     supplies : mapping, optional
-        Voltage (V) at each further pin, e.g. ``{"vcc": 15.0, "vee": -15.0, "gnd": 0.0}``.
+        Voltage (V) at each further pin, e.g. ``{"vcc": 15.0, "vee": -15.0, "gnd": 0.0}``. Where `like` has a parameter
+        `vsupply`, a supply of plus or minus its default follows it.
     fixed : mapping, optional
         Values of those parameters of `like` that the subcircuit does not have because they are built in. A circuit that
         asks for another value is refused.
+
+    An op-amp's parameters are figures, not settings: those that the subcircuit lacks are its own. Only `vos`, which
+    differs from sample to sample and is in no vendor's model, is put in series with its positive input, and `headroom`,
+    by which overloads are told, stays that of `like` unless `fixed` says otherwise.
 
     Returns
     -------
@@ -75,15 +82,29 @@ def user_part(
     tied = {name.lower(): float(value) for name, value in (supplies or {}).items()}
     built_in = dict(fixed or {})
     wiring = _wiring(chosen, like, named, tied)
-    _check_parameters(chosen, like, built_in)
+    supplied = {pin: _supply(value, like) for pin, value in tied.items()}
+    around = {"vsupply"} & set(like.defaults) if any("vsupply" in value for value in supplied.values()) else set()
+    offset: list[str] = []
+    if like.name.startswith(_OPAMP):
+        if "vos" not in (*chosen.parameters, *built_in):
+            wiring = {pin: "plus" if net == "inp" else net for pin, net in wiring.items()}
+            offset, around = ["Voffset plus inp {vos}"], {*around, "vos"}
+        told = {name: like.defaults[name] for name in ("headroom", "vsupply") if name not in around}
+        if tied and "vsupply" in told:
+            told["vsupply"] = max(abs(value) for value in tied.values())
+        built_in = {**told, **built_in}
+        own = {*chosen.parameters, *built_in, *around}
+        like = replace(like, parameters=tuple(p for p in like.parameters if p.name.lower() in own))
+    _check_parameters(chosen, like, built_in, around)
     defaults = {**like.defaults, **built_in}
     wrapper = f"{chosen.name}_as_{like.name}"
-    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name not in built_in)
+    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name.lower() in chosen.parameters)
     values = " ".join(f"{name}={format_number(value)}" for name, value in defaults.items())
     lines = [
         f".subckt {wrapper} {' '.join(pin.name for pin in like.pins)}" + (f" params: {values}" if values else ""),
         f"Xuser {' '.join(wiring[pin] for pin in chosen.pins)} {chosen.name} {passed}".rstrip(),
-        *(f"Vsupply_{pin} supply_{pin} 0 {format_number(value)}" for pin, value in tied.items()),
+        *offset,
+        *(f"Vsupply_{pin} supply_{pin} 0 {value}" for pin, value in supplied.items()),
         f".ends {wrapper}",
     ]
     return replace(
@@ -97,6 +118,9 @@ def user_part(
         notes=(),
         fixed=tuple(built_in),
         uses=(),
+        limits=(),  # like drifts and largest values those of another part, but for the offset around it
+        drifts=tuple(one for one in like.drifts if one.name == "vos" and one.name in around),
+        maxima=tuple(one for one in like.maxima if one.name == "vos" and one.name in around),
     )
 
 
@@ -125,13 +149,23 @@ def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Map
     return wiring
 
 
-def _check_parameters(chosen: _Subcircuit, like: Part, built_in: Mapping[str, float]) -> None:
-    """Each parameter of `like` is either the subcircuit's own or built in."""
+def _supply(value: float, like: Part) -> str:
+    """A supply as the wrapper has it: what `like` calls its supply, where it is that one, else a number."""
+    usual = like.defaults.get("vsupply")
+    if usual is not None and abs(value) == usual:
+        return "{vsupply}" if value > 0.0 else "{-vsupply}"
+    return format_number(value)
+
+
+def _check_parameters(
+    chosen: _Subcircuit, like: Part, built_in: Mapping[str, float], around: Collection[str] = ()
+) -> None:
+    """Each parameter of `like` is the subcircuit's own, built in, or what the wrapper has around it."""
     _refuse_unknown("fixed", built_in, list(like.defaults), like.name)
     for name in like.defaults:
         if name.lower() in chosen.parameters and name in built_in:
             raise InputError(f"fixed[{name!r}]", built_in[name], f"{chosen.name} has that parameter", "leave it out")
-        if name.lower() not in chosen.parameters and name not in built_in:
+        if name.lower() not in (*chosen.parameters, *built_in, *around):
             problem = f"lack {name!r}, which sets the {like.name}"
             fix = f"add it to the .subckt line, or say fixed={{{name!r}: {like.defaults[name]:g}}} if that is built in"
             raise InputError(f"{chosen.name} parameters", list(chosen.parameters), problem, fix)

@@ -32,7 +32,7 @@ from analysis.designs.sections import (
     Whole,
 )
 from circuits.homodyne.engines import engine_kind
-from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, loop_fields, parts_at
+from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, OPAMPS, loop_fields, parts_at
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
@@ -269,8 +269,11 @@ class Design(Section):
         given = self.electronics
         if engine_kind(engine).runs_netlist:
             return
-        levels = [given.level, *given.parts.values()]
-        strange = next((str(level) for level in levels if level not in ("ideal", "macro")), None)
+        levels = {"level": given.level, **given.parts}
+        strange = next(
+            (level if isinstance(level, str) else f"your {name}" for name, level in levels.items()
+             if level not in ("ideal", "macro")), None
+        )  # fmt: skip
         if given.leads:
             strange = "leads"
         if strange is not None:
@@ -282,21 +285,21 @@ class Design(Section):
         levels: dict[str, str] = {}
         own: dict[str, Part] = {}
         for name, part in given.parts.items():
-            if name not in LOOP_PARTS:
-                raise InputError(f"electronics.parts.{name}", name, "is no part of the loop", _choice(name, LOOP_PARTS))
-            if isinstance(part, str) and part in MULTIPLIER_V:
+            if name not in (*LOOP_PARTS, *OPAMPS):
+                choice = _choice(name, (*LOOP_PARTS, *OPAMPS))
+                raise InputError(f"electronics.parts.{name}", name, "is no part of the loop", choice)
+            if isinstance(part, str) and part in MULTIPLIER_V and name not in OPAMPS:
                 levels[name] = part
             elif isinstance(part, OwnPart):
-                own[name] = user_part(
-                    self._folder / part.file, load_part(name), subckt=part.subckt, pins=part.pins,
-                    supplies=part.supplies, fixed=part.fixed,
-                )  # fmt: skip
+                like = load_part(name, "macro" if name in OPAMPS else "ideal")
+                given_part = {one: getattr(part, one) for one in ("subckt", "pins", "supplies", "fixed")}
+                own[name] = user_part(self._folder / part.file, like, **given_part)
             else:
                 raise InputError(
                     f"electronics.parts.{name}",
                     part,
                     "is no level",
-                    f"use {', '.join(MULTIPLIER_V)} or {{ file = ... }}",
+                    "use { file = ... }" if name in OPAMPS else f"use {', '.join(MULTIPLIER_V)} or {{ file = ... }}",
                 )
         figures = {name: dict(values) for name, values in given.values.items()}
         for name in figures:

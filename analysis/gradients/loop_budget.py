@@ -11,7 +11,8 @@ import numpy as np
 from circuits.homodyne.engines import LoopEngine, Ngspice
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
-from circuits.lockin.bank import LockInBank
+from circuits.lockin.bank import BANK_PARTS, LockInBank
+from circuits.parts.chosen import chosen_among
 from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
@@ -98,7 +99,7 @@ def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:
         volts,
         loop.dither,
         settings,
-        parts=tuple(loop.parts.values()),
+        parts=chosen_among(loop.parts, BANK_PARTS),
         reference_V=loop.multiplier_V,
         transimpedance_ohm=loop.stage.transimpedance_ohm,
         baseline_A=loop.stage.baseline_V / loop.stage.transimpedance_ohm,

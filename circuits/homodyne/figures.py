@@ -62,7 +62,7 @@ def _is_known(part: Part) -> bool:
     if part.level not in ("ideal", "macro") or (part.name, part.level) not in available():
         return False
     known = load_part(part.name, part.level)
-    return part.equation == known.equation and part.subckt.startswith(known.subckt)
+    return not part.own and part.equation == known.equation and part.subckt.startswith(known.subckt)
 
 
 def _difference(placed: Placement) -> tuple[float, float, float]:

@@ -35,6 +35,7 @@ from typing import Literal
 import numpy as np
 
 from circuits.homodyne.options import LoopOptions
+from circuits.parts.chosen import chosen_part
 from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
@@ -43,7 +44,7 @@ from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
 from lockin.theory import stability_limit
-from netlists.reader import Part, load_part
+from netlists.reader import Part
 
 Mode = Literal["learn", "loss", "output"]
 Peaks = float | Sequence[float]
@@ -276,7 +277,7 @@ class HomodyneLoop(LoopOptions):
 
     def part(self, name: str) -> Part:
         """The part that stands in this place of the circuit."""
-        return self.parts.get(name) or load_part(name)
+        return chosen_part(self.parts, name)
 
     @cached_property
     def error_function(self) -> Loss:

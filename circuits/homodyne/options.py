@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from circuits.choices import LossName
+from circuits.parts.chosen import check_chosen
+from circuits.parts.levels import LOOP_PARTS
 from circuits.parts.losses import check_loss
 from inmateria.checks import count, positive
 from inmateria.errors import InputError
@@ -28,7 +30,8 @@ class LoopOptions:
     anneal_to : float
         Scale of dither and steps in the last sequence; they fall linearly from 1.
     parts : mapping of str to Part
-        Parts that take the place of the ideal ones, by name; see `circuits.parts.levels.parts_at`.
+        Parts that take the place of the ideal ones, by name; see `circuits.parts.levels.parts_at`. An op-amp's name,
+        such as ``opamp_tl072``, takes that op-amp's place inside every part that uses it.
     multiplier_V : float
         Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
     loss : {"squared", "absolute", "hinge"}
@@ -43,7 +46,7 @@ class LoopOptions:
     Raises
     ------
     InputError
-        For a value out of its range, or an unknown loss.
+        For a value out of its range, an unknown loss, or a part that the loop would not use.
     """
 
     sequences: int = 30
@@ -63,6 +66,7 @@ class LoopOptions:
         if not 0 < self.anneal_to <= 1:
             raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
         check_loss(self.loss)
+        check_chosen(self.parts, LOOP_PARTS)
 
     @property
     def loop_options(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from circuits.lockin.netlist import LockInBlock, channel_blocks
+from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.preamble import preamble
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
@@ -27,10 +28,11 @@ from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
-from netlists.reader import Part, available, load_part
+from netlists.reader import Part, available
 from netlists.spice_numbers import format_number
 
 POINTS_PER_CYCLE = 24
+BANK_PARTS = ("difference", "transimpedance", *LOCKIN_PARTS)
 _REFERENCES = 8
 """Values of the reference at which the mixer is asked, Chebyshev's nodes: its gain for a sine there, up to order 14."""
 _PER_DECADE = 40
@@ -56,8 +58,8 @@ class LockInBank:
         Filter (RC poles) and phase of all lock-ins.
     level : str
         Level of realism of the electronics.
-    parts : sequence of Part
-        Parts that take the place of the level's, by name.
+    parts : sequence of Part, or mapping of str to Part
+        Parts that take the place of the level's, as for `lockin_block`.
     gain : float
         Gain before the mixers; behind it offsets count so much less.
     reference_V : float
@@ -87,7 +89,7 @@ class LockInBank:
     dither: DitherPlan
     settings: LockInSettings
     level: str = "ideal"
-    parts: Sequence[Part] = ()
+    parts: Sequence[Part] | Chosen = ()
     gain: float = 1.0
     reference_V: float = 10.0
     transimpedance_ohm: float = 1e7
@@ -115,19 +117,18 @@ class LockInBank:
             value = np.asarray(getattr(self, name), dtype=float)
             if value.shape not in ((), (self.dither.n,)) or not np.all(np.isfinite(value)):
                 raise InputError(name, getattr(self, name), f"is not one finite number nor {self.dither.n}", "check it")
-        for part in ("transimpedance", "difference"):
-            self._part(part)
+        check_chosen(by_name(self.parts), BANK_PARTS, self.level)
         _ = self.blocks
 
     def _part(self, name: str) -> Part:
         """A part: the replacement, the level's, or the ideal one where the level has none."""
-        replaced = {part.name: part for part in self.parts}
-        return replaced.get(name) or load_part(name, self.level if (name, self.level) in available() else "ideal")
+        return chosen_part(by_name(self.parts), name, self.level if (name, self.level) in available() else "ideal")
 
     @property
     def blocks(self) -> tuple[LockInBlock, ...]:
         """The lock-ins, one a tone."""
-        return channel_blocks(self.settings, self.dither, self.level, self.gain, self.parts)
+        lockins = chosen_among(by_name(self.parts), LOCKIN_PARTS)
+        return channel_blocks(self.settings, self.dither, self.level, self.gain, lockins)
 
     @property
     def settings_as_built(self) -> LockInSettings:

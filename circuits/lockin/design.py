@@ -28,6 +28,7 @@ from scipy.special import gammaincc
 
 from circuits.lockin.netlist import LockInBlock, channel_blocks
 from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.chosen import by_name, chosen_part
 from circuits.parts.preamble import preamble
 from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import InputError
@@ -35,7 +36,7 @@ from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import floor_digits, gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
-from netlists.reader import Part, load_part
+from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
 E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
@@ -147,8 +148,7 @@ class LockInRequirements:
         InputError
             If the level lacks a part.
         """
-        replaced = {part.name: part for part in parts}
-        mixer, pole = (replaced.get(name) or load_part(name, level) for name in ("mixer", "lowpass"))
+        mixer, pole = (chosen_part(by_name(parts), name, level) for name in ("mixer", "lowpass"))
         return replace(
             self,
             mixer_offset_V=abs(mixer.defaults.get("offset", 0.0)),

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from circuits.ngspice.engine import Engine, Progress
+from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_part
 from circuits.parts.preamble import preamble
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray, finite, positive
@@ -31,10 +32,12 @@ from inmateria.errors import InputError
 from lockin.plan import DitherPlan
 from lockin.settings import LockInReading, LockInSettings
 from lockin.theory import settled_fraction, settling_time
-from netlists.reader import Part, available, load_part
+from netlists.reader import Part, available
 
 POINTS_PER_CYCLE = 32
 """Time-points per cycle of the reference: 16 per cycle of the ripple that the filter has to remove."""
+LOCKIN_PARTS = ("gain_offset", "lowpass", "mixer", "oscillator", "switching_mixer")
+"""Parts that a lock-in may have."""
 SWING_REACHED = 0.98
 """A stage that came to this share of its swing limit is overloaded: limits are soft, and never quite reached."""
 
@@ -79,6 +82,7 @@ class LockInBlock:
             raise InputError("window", self.settings.window, "has no netlist", "take 'rc', or demodulate the record")
         if not (self.name.isascii() and self.name.isidentifier()):
             raise InputError("name", self.name, "cannot begin a node's name", "use letters, digits and '_'")
+        check_chosen(self.replaced, LOCKIN_PARTS, self.level)
         for part in self.parts:
             self.part(part)
 
@@ -102,7 +106,7 @@ class LockInBlock:
 
     def part(self, name: str) -> Part:
         """A part: the replacement, or the level's."""
-        return self.replaced.get(name) or load_part(name, self.level)
+        return chosen_part(self.replaced, name, self.level)
 
     @property
     def rms_per_volt(self) -> float:
@@ -273,7 +277,7 @@ def lockin_block(
     name: str = "lockin",
     gain: float = 1.0,
     reference_V: float = 10.0,
-    parts: Sequence[Part] = (),
+    parts: Sequence[Part] | Chosen = (),
 ) -> LockInBlock:
     """Realise a lock-in as a netlist; it reads what `lockin.demodulate` reads with the same settings.
 
@@ -294,8 +298,9 @@ def lockin_block(
         modes trade; readings are referred to the signal in any case.
     reference_V : float, optional
         Peak of the references, which is the mixers' scale too, V.
-    parts : sequence of Part, optional
-        Parts (your own, or of another level) in place of the level's parts of the same name.
+    parts : sequence of Part, or mapping of str to Part, optional
+        Parts (your own, or of another level) in place of the level's, by their own names or by the mapping's. An
+        op-amp's name takes that op-amp's place inside every part that uses it.
 
     Returns
     -------
@@ -307,14 +312,14 @@ def lockin_block(
     InputError
         For settings that have no netlist, and parts that do not exist at this level.
     """
-    replaced = {part.name: part for part in parts}
+    replaced = by_name(parts)
     return LockInBlock(
         settings, float(frequency_Hz), level, reference_phase, name, float(gain), float(reference_V), replaced
     )
 
 
 def channel_blocks(
-    settings: LockInSettings, plan: DitherPlan, level: str, gain: float, parts: Sequence[Part]
+    settings: LockInSettings, plan: DitherPlan, level: str, gain: float, parts: Sequence[Part] | Chosen
 ) -> tuple[LockInBlock, ...]:
     """Lock-ins with the same settings, one a tone of a plan, named ``channel0`` and so on; errors as `lockin_block`."""
     return tuple(

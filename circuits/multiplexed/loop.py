@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from circuits.ngspice.cosimulation import CoSimulation
+from circuits.parts.chosen import check_chosen
+from circuits.parts.levels import MULTIPLEXED_PARTS
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Table
 from inmateria.checks import FloatArray, array, count, positive
@@ -176,6 +178,7 @@ class MultiplexedLoop:
             problem = f"lies beyond its rails, {low[k]:.4g} to {high[k]:.4g} V"
             fix = "change it, or the norm of the perturbation"
             raise InputError(f"start_V[{k}]", float(self.start_V[k]), problem, fix)
+        check_chosen(self.parts, MULTIPLEXED_PARTS)
         points = self.points_per_step
         least = 1 if self.held else max(math.ceil(self._highest_Hz * self.step_s * 8), 1)
         if points is None:

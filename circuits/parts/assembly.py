@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from PySpice.Spice.Netlist import Circuit
 
+from circuits.parts.chosen import chosen_part
 from circuits.parts.component_errors import with_errors
 from circuits.parts.preamble import preamble
-from netlists.reader import Part, load_part
+from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
 
@@ -61,7 +62,7 @@ class Assembly:
 
     def part(self, name: str) -> Part:
         """The part that stands for a name."""
-        return self._parts.get(name) or load_part(name)
+        return chosen_part(self._parts, name)
 
     def add(self, name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
         """Place a part.

@@ -16,6 +16,8 @@ MULTIPLEXED_PARTS = (
     "blanked_highpass", "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "sigmoid",
     "squared_error", "transimpedance",
 )  # fmt: skip
+OPAMPS = tuple(name for name, _ in available() if name.startswith("opamp_"))
+"""Op-amps below these parts: one's own may take their places."""
 MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""
 

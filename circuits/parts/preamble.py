@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from circuits.ngspice.engine import OPTIONS, tolerances
-from netlists.reader import Part, library
+from netlists.reader import Part, library, needed
 
 _SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
 """An element line of a diode, a transistor of any kind, or a compiled model."""
@@ -30,9 +30,8 @@ def options_of(parts: Iterable[Part]) -> str:
     InputError, NetlistError
         As `netlists.reader.library`.
     """
-    used = list(parts)
-    text = library(used)
-    loose = any(part.level == "user" for part in used) or _SEMICONDUCTOR.search(text) is not None
+    used = needed(parts)
+    loose = any(part.level == "user" or _SEMICONDUCTOR.search(part.text) is not None for part in used)
     return LOOSER if loose else OPTIONS
 
 

@@ -132,6 +132,25 @@ def test_a_part_of_ones_own_lies_beside_the_design(tmp_path: Path) -> None:
     assert Design.from_toml(tmp_path / "d.toml").digest != before
 
 
+def test_a_vendors_opamp_is_in_all_parts_that_use_it(tmp_path: Path) -> None:
+    """From the loop's deck: every low-pass and integrator has it, and nothing of the library's op-amp is left."""
+    (tmp_path / "opamp.lib").write_text(".subckt OPA 1 2 3 4 5\nG1 0 5 1 2 1\nR1 5 0 1meg\nR2 3 4 1k\n.ends\n")
+    given = 'file = "opamp.lib", pins = { inp = "1", inn = "2", out = "5" }, supplies = { 3 = 15, 4 = -15 }'
+    head = '[task]\nname = "AND"\n[dither]\namplitude = "10 mV"\n'
+    (tmp_path / "d.toml").write_text(
+        f'{head}[electronics]\nlevel = "macro"\n[electronics.parts]\nopamp_op07 = {{ {given} }}\n'
+    )
+    design = Design.from_toml(tmp_path / "d.toml")
+    loop = middle_loop(experiment_of(design))
+    text = netlist.deck(loop)
+    placed = [line for line in text.splitlines() if line.startswith(("Xlp", "Xavg", "Xw"))]
+    assert len(placed) == 3 * loop.dither.n
+    assert all("opa_as_opamp_op07" in line for line in placed)
+    assert "opamp_op07_macro" not in text
+    with pytest.raises(InputError, match="your opamp_op07"):
+        design.check_engine("twin")
+
+
 def test_changes_are_checked_like_a_file() -> None:
     design = Design.from_values({})
     louder = design.changed({"dither.amplitude": "20 mV", "device.seed": 4})
