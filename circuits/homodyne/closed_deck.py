@@ -87,6 +87,22 @@ def network_cards(network: TanhNetwork, nodes: list[str], output: str) -> str:
     return "\n".join(lines)
 
 
+def check_closable(loop: HomodyneLoop) -> None:
+    """Refuse a loop that has no closed deck, before it is run.
+
+    Raises
+    ------
+    InputError
+        If the loop is opened, or the terminals' currents would matter.
+    """
+    if loop.mode != "learn":
+        raise InputError("mode", loop.mode, "is no closed loop", "export the learning loop")
+    if loop.part("dither_sum").level != "ideal":
+        raise InputError("parts", "dither_sum", "may have an output resistance", "leave it ideal in a closed deck")
+    if loop.leads:
+        raise InputError("leads", loop.leads, "have a resistance", "leave them out in a closed deck")
+
+
 def closed_deck(
     loop: HomodyneLoop,
     recorded: Transient,
@@ -116,14 +132,9 @@ def closed_deck(
     Raises
     ------
     InputError
-        If the loop is opened, or the terminals' currents would matter.
+        As `check_closable`.
     """
-    if loop.mode != "learn":
-        raise InputError("mode", loop.mode, "is no closed loop", "export the learning loop")
-    if loop.parts.get("dither_sum") is not None and loop.parts["dither_sum"].level != "ideal":
-        raise InputError("parts", "dither_sum", "may have an output resistance", "leave it ideal in a closed deck")
-    if loop.leads:
-        raise InputError("leads", loop.leads, "have a resistance", "leave them out in a closed deck")
+    check_closable(loop)
     title, _, circuit = deck(loop).strip().partition("\n")
     facts = head_facts(loop, recorded, provenance or {})
     accuracy = f"rms {network.rms_A:.3g} A on samples left out of the fit, whose spread is {network.spread_A:.3g} A"

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from circuits.lockin.netlist import POINTS_PER_CYCLE, LockInBlock, lockin_block, run_evenly
+from circuits.lockin.netlist import LockInBlock, lockin_block, run_evenly
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.preamble import preamble
 from circuits.signals.transient import Transient
@@ -29,8 +29,6 @@ STEP_POINTS = 400
 """Time-points per time constant of the step response."""
 TOGETHER = 4
 """Lock-ins side by side in one transient: ngspice's time per point grows faster than their number."""
-_SQUARE = 4
-"""So many times more points per cycle for a switching mixer: the sampled edges of its reference are its error."""
 
 
 class NetlistLockIn:
@@ -140,15 +138,11 @@ class NetlistLockIn:
                 "\n".join([f"lock-ins, {self.level}", used, *lines]),
                 frequency_Hz=frequency_Hz,
                 duration_s=duration_s,
-                points_per_cycle=self._points(settings),
+                points_per_cycle=first.points_per_cycle,
                 save=save,
                 progress=self.progress,
             )
         return self._runs[key]
-
-    @staticmethod
-    def _points(settings: LockInSettings) -> int:
-        return POINTS_PER_CYCLE * (_SQUARE if settings.mixer == "square" else 1)
 
     def traces(
         self,
@@ -159,7 +153,8 @@ class NetlistLockIn:
         arms: str = "xy",
     ) -> list[tuple[FloatArray, FloatArray]]:
         """As `Realisation`."""
-        last = slice(-CYCLES * self._points(settings) - 1, -1)
+        points = CYCLES * self._block(settings, frequency_Hz).points_per_cycle
+        last = slice(-points - 1, -1)
         found = []
         for count in range(len(signals)):
             start, number = TOGETHER * (count // TOGETHER), count % TOGETHER
@@ -168,7 +163,7 @@ class NetlistLockIn:
             x, y = (
                 block.rms_per_volt * run[f"v({block.node(arm, settings.poles)})"][last]
                 if arm in arms
-                else np.zeros(CYCLES * self._points(settings))
+                else np.zeros(points)
                 for arm in "xy"
             )
             found.append((x, y))

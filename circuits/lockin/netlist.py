@@ -109,6 +109,11 @@ class LockInBlock:
         return chosen_part(self.replaced, name, self.level)
 
     @property
+    def points_per_cycle(self) -> int:
+        """Time-points per cycle for a magnitude true to 0.1 %: a square reference's sampled edges are its error."""
+        return POINTS_PER_CYCLE * (1 if self.settings.mixer == "sine" else 4)
+
+    @property
     def rms_per_volt(self) -> float:
         """What the instrument shows for 1 V at the end of a filter, V rms."""
         sine_to_filter = 0.5 if self.settings.mixer == "sine" else 2.0 / math.pi
@@ -211,7 +216,7 @@ class LockInBlock:
         source: str,
         *,
         duration_s: float | None = None,
-        points_per_cycle: int = POINTS_PER_CYCLE,
+        points_per_cycle: int | None = None,
         progress: Progress | None = None,
     ) -> Transient:
         """Run the block behind one source; filters start empty.
@@ -224,7 +229,8 @@ class LockInBlock:
         duration_s : float, optional
             Length of the run, rounded up to whole cycles; left out: settled to 99.99 %.
         points_per_cycle : int, optional
-            Time-points per cycle of the detected frequency. A signal of other frequencies may need more.
+            Time-points per cycle of the detected frequency; left out: as many as the block's. A signal of other
+            frequencies may need more.
         progress : callable, optional
 
         Raises
@@ -239,7 +245,7 @@ class LockInBlock:
             self.deck(source),
             frequency_Hz=self.frequency_Hz * self.settings.harmonic,
             duration_s=duration,
-            points_per_cycle=points_per_cycle,
+            points_per_cycle=self.points_per_cycle if points_per_cycle is None else points_per_cycle,
             save=[f"v({self.node('signal')})", *self.saved],
             progress=progress,
         )

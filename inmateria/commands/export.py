@@ -30,7 +30,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Example: inmateria export XOR deck.cir --closed && ngspice -b deck.cir
     """
-    from circuits.homodyne.closed_deck import closed_deck, fit_to_run
+    from circuits.homodyne.closed_deck import check_closable, closed_deck, fit_to_run
     from circuits.homodyne.export import standalone_deck
     from inmateria.commands.experiment import planned_loop, requested_experiment
     from inmateria.commands.facts import failed_facts
@@ -41,6 +41,8 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     output_file(deck)
     bench, task = experiment.bench, experiment.task
     planned = planned_loop(experiment, "ngspice")
+    if options.closed:
+        check_closable(planned)
     result, _ = train(experiment, planned, "ngspice", frame)
     attempt = result.best
     network = None

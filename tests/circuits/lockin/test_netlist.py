@@ -176,3 +176,12 @@ def test_the_library_holds_every_part_once() -> None:
     deck = lockin_block(LockInSettings(TAU, 24), F, gain=2.0).deck("0")
     for name in ("mixer", "lowpass", "gain_offset"):
         assert deck.count(f".subckt {load_part(name).subckt} ") == 1
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.3, 1.1])
+def test_a_square_mixer_takes_points_enough(engine: Engine, phase: float) -> None:
+    """A sine in phase with a square reads its rms to 0.1 %; with a sine's 32 points a cycle it is up to 0.7 % off."""
+    block = lockin_block(LockInSettings(TAU, 12, mixer="square"), F, reference_phase=phase)
+    reading = block.reading(block.run(engine, f"SIN(0 0.1 {F} 0 0 {math.degrees(phase)})"))
+    assert reading.magnitude == pytest.approx(0.1 / math.sqrt(2), rel=1e-3)
+    assert abs(reading.theta) < 180.0 / 128  # half a step

@@ -230,6 +230,16 @@ def test_a_recorded_run_is_exported(short: Short, tmp_path: Path) -> None:
     passes_in_ngspice(tmp_path)
 
 
+def test_what_has_no_closed_deck_is_told_before_it_is_learned(short: Short, tmp_path: Path) -> None:
+    design = tmp_path / "macro.toml"
+    design.write_text('[task]\nname = "AND"\n[dither]\namplitude = "10 mV"\n[electronics]\nlevel = "macro"\n')
+    result = short("export", "AND", str(tmp_path / "deck.cir"), "--closed", "--design", str(design), "--restarts", "1")
+    assert result.code == 2, result
+    assert "dither_sum" in result.stderr
+    assert "attempt" not in result.stderr
+    assert "learned" not in result.stderr
+
+
 @pytest.mark.slow
 def test_learn_and_export_from_another_folder(tmp_path: Path) -> None:
     (tmp_path / "short.toml").write_text('[task]\nname = "AND"\n\n[learning]\nsequences = 10\n')
