@@ -254,6 +254,7 @@ class Design(Section):
             restarts=learning.restarts,
             loss=learning.loss,
             leads=self.electronics.leads,
+            temperature_K=self.electronics.temperature,
             **self._parts(),
             **chosen,
         )

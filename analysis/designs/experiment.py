@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.designs.design import Design
 from circuits.homodyne.netlist import components
-from circuits.parts.component_errors import NOMINAL_K, Component, Drift, Tolerances, draw_errors
+from circuits.parts.component_errors import Component, Drift, Extreme, Tolerances, draw_errors, nominal_errors
 from dnpu_models.interface.device import is_random
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -33,7 +33,12 @@ _benches: OrderedDict[tuple[str, float], Bench] = OrderedDict()
 
 
 def experiment_of(
-    design: Design, sample: int | None = None, *, noisy: bool = True, tolerance: float = 1e-5
+    design: Design,
+    sample: int | None = None,
+    *,
+    extreme: Extreme | None = None,
+    noisy: bool = True,
+    tolerance: float = 1e-5,
 ) -> Experiment:
     """The experiment of a design, its components as they have drifted at the temperature of its electronics.
 
@@ -42,6 +47,8 @@ def experiment_of(
     design : Design
     sample : int, optional
         The board whose components are meant, drawn within their tolerances; by default they are as their parts state.
+    extreme : {"slow", "fast"}, optional
+        Without a sample: resistors and capacitors at an end of their tolerances.
     noisy : bool
         With the design's noise on the output; without it for the averaged loop, which knows none.
     tolerance : float
@@ -58,9 +65,7 @@ def experiment_of(
     task = design.fitted_task(bench)
     experiment = Experiment(bench, task, design.settings(task))
     parts = parts_of(experiment)
-    if sample is None and design.electronics.temperature == NOMINAL_K:
-        return experiment
-    errors = board(design, parts, sample)
+    errors = board(design, parts, sample, extreme)
     return replace(experiment, settings=replace(experiment.settings, component_errors=errors))
 
 
@@ -129,12 +134,19 @@ def parts_of(experiment: Experiment) -> tuple[Component, ...]:
         raise InputError("electronics.supply", error.value, error.problem, error.fix) from None
 
 
-def board(design: Design, parts: tuple[Component, ...], sample: int | None = None) -> dict[str, float]:
-    """Component errors of a sample, or of the nominal design (None), at the design's temperature."""
+def tolerances_of(design: Design) -> Tolerances:
+    """How far the components of a design's boards lie apart."""
     given = design.tolerances
-    tolerances = Tolerances()
-    if sample is not None:
-        tolerances = Tolerances(given.resistor, given.capacitor, given.offset, given.distribution)
-    drift = Drift(given.resistor_drift, given.capacitor_drift, given.offset_drift)
-    rng = np.random.default_rng([design.seed, 0 if sample is None else 1 + sample])
-    return draw_errors(parts, tolerances, rng, drift=drift, temperature_K=design.electronics.temperature)
+    return Tolerances(given.resistor, given.capacitor, given.offset, given.distribution, given.figures, given.lot)
+
+
+def board(
+    design: Design, parts: tuple[Component, ...], sample: int | None = None, extreme: Extreme | None = None
+) -> dict[str, float]:
+    """Component errors of a sample, or of the nominal design (None) or its extreme, at the design's temperature."""
+    given, tolerances, at_K = design.tolerances, tolerances_of(design), design.electronics.temperature
+    drift = Drift(given.resistor_drift, given.capacitor_drift, given.ratio_drift, given.offset_drift)
+    if sample is None:
+        return nominal_errors(parts, tolerances=tolerances, extreme=extreme, drift=drift, temperature_K=at_K)
+    rng = np.random.default_rng([design.seed, 1 + sample])
+    return draw_errors(parts, tolerances, rng, drift=drift, temperature_K=at_K)

@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from analysis.designs.units import example, quantity
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import EngineName
+from circuits.parts.component_errors import Extreme
+from circuits.parts.temperature import NOMINAL_K
 from inmateria.errors import InputError
 
 
@@ -184,7 +186,7 @@ class ElectronicsSection(Section):
     """Parts at a level of their own, such as mixer = "transistor", or one's own: mixer = { file = "my.lib" }."""
     values: dict[Name, dict[Name, float]] = {}
     """Error figures of parts, in the part's own units, such as an offset trimmed by hand: mixer = { offset = 1e-4 }."""
-    temperature: Kelvin = 298.15
+    temperature: Kelvin = NOMINAL_K
     supply: PositiveVolts = 15.0
     reference: PositiveVolts | None = None
     """Peak of the references and scale of the multipliers; what suits the mixer's level if left out."""
@@ -205,21 +207,29 @@ class TolerancesSection(Section):
     capacitor: Fraction = 0.0
     offset: Ratio = 0.0
     """Standard deviation of offsets, in units of each part's own typical figure; 0 leaves that figure as it is."""
+    figures: Ratio = 0.0
+    """The same of scale errors, nonlinearities, feedthroughs, bias currents and mismatches of transistors."""
+    lot: Fraction = 0.0
+    """Share of the variance that all instances of a part on a board have in common."""
     distribution: Literal["uniform", "normal"] = "uniform"
     """Of resistors and capacitors: even within the tolerance, or normal with a third of it as standard deviation."""
     resistor_drift: Drift = 50e-6
-    """Relative, per K from 25 degC."""
+    """Relative, per K from 27 degC."""
     capacitor_drift: Drift = 100e-6
-    offset_drift: Drift = 0.01
-    """Of an offset, as a share of itself."""
+    ratio_drift: Drift = 5e-6
+    """Of ratios of resistors on one network, which track."""
+    offset_drift: Ratio = 1.0
+    """Factor on the drifts that the parts state of their own offsets."""
 
 
 class CornersSection(Section):
-    """[corners]: extremes at which the nominal design must work, too; one at a time."""
+    """[corners]: extremes at which the nominal design must work, too: all combinations of what the lists name."""
 
     device_temperature: Annotated[tuple[Kelvin, ...], Field(strict=False)] = ()
     temperature: Annotated[tuple[Kelvin, ...], Field(strict=False)] = ()
     supply: Annotated[tuple[PositiveVolts, ...], Field(strict=False)] = ()
+    components: Annotated[tuple[Extreme, ...], Field(strict=False)] = ()
+    """All resistors and capacitors as large (slow) or as small (fast) as their tolerances allow."""
 
 
 class CriteriaSection(Section):

@@ -89,7 +89,12 @@ def check_path(
     low, high = loop.control_limits_V
     electronics: dict[str, Any] = {}
     if real:
-        electronics = {"parts": loop.parts, "multiplier_V": loop.multiplier_V, "errors": loop.component_errors}
+        electronics = {
+            "parts": loop.parts,
+            "multiplier_V": loop.multiplier_V,
+            "errors": loop.component_errors,
+            "temperature_K": loop.temperature_K,
+        }
     for instant, pattern in zip(instants, patterns, strict=True):
         row = min(int(np.searchsorted(run.time_s, instant * loop.sequence.period_s)), len(run.time_s) - 1)
         at = np.clip(controls[row], low, high)

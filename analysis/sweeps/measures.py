@@ -155,6 +155,7 @@ class GradientMeasure:
             parts=settings.parts,
             multiplier_V=settings.multiplier_V,
             errors=settings.component_errors,
+            temperature_K=settings.temperature_K,
         )
         exact = kept(_gradients, (device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
         window = loop.sequence.window_s

@@ -17,7 +17,7 @@ import xarray as xr
 from scipy.stats import binomtest
 
 from analysis.designs.design import Design
-from analysis.designs.experiment import board, experiment_of, parts_of
+from analysis.designs.experiment import board, experiment_of, parts_of, tolerances_of
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.measures import OUTCOME, outcome
 from analysis.sweeps.runner import Sweep
@@ -26,7 +26,6 @@ from analysis.verification.pass_rates import PassRates, pass_rates
 from analysis.verification.passing import all_passing, passes
 from analysis.verification.yields import Sensitivity, sensitivities
 from circuits.homodyne.engines import engine_kind, with_dither
-from circuits.parts.component_errors import Component
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
@@ -235,16 +234,12 @@ def _quality(samples: xr.Dataset) -> FloatArray:
 def _sensitivities(design: Design, boards: int, quality: FloatArray) -> tuple[Sensitivity, ...]:
     """Which components go with what boards reach from the same starts; the starts' luck is out of it."""
     parts = parts_of(experiment_of(design))
-    scale = np.array([_scale(design, part) for part in parts])
+    tolerances = tolerances_of(design)
+    scale = np.array([tolerances.spread(part) or 1.0 for part in parts])
     stated = np.array([part.stated for part in parts])
     drawn = [board(design, parts, number) for number in range(boards)]
     errors = np.array([[one.get(part.name, part.stated) for part in parts] for one in drawn])
     return sensitivities((errors - stated) / scale, [f"{part.part}.{part.figure}" for part in parts], quality)
-
-
-def _scale(design: Design, part: Component) -> float:
-    """What a component's error is measured in: its tolerance."""
-    return float(getattr(design.tolerances, part.kind)) or 1.0
 
 
 def _confirmations(design: Design, samples: xr.Dataset, passed: np.ndarray) -> tuple[Confirmation, ...]:

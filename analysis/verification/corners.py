@@ -1,9 +1,13 @@
-"""Corners: extremes of the surroundings at which the nominal design has to work, too."""
+"""Corners: combinations of extremes of surroundings and components at which the nominal design has to work, too.
+
+All of them run in ngspice: swings and the kT/q of transistors at another supply or temperature are in no fast engine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,20 +19,43 @@ from analysis.sweeps.axes import Axis
 from analysis.sweeps.measures import OUTCOME, outcome
 from analysis.sweeps.runner import Sweep
 from circuits.homodyne.engines import engine_kind
+from circuits.parts.component_errors import Extreme
+from circuits.parts.temperature import ZERO_CELSIUS_K
 from learning.homodyne.training import learn
 
 
-def corners(design: Design) -> dict[str, Design]:
-    """The design at each of its corners, by what is told of them."""
-    found = {}
-    for key, name, unit, values in (
-        ("device.temperature", "device at", "K", design.corners.device_temperature),
-        ("electronics.temperature", "electronics at", "K", design.corners.temperature),
-        ("electronics.supply", "supply of", "V", design.corners.supply),
-    ):
-        for value in values:
-            told = f"{value - 273.15:.3g} degC" if key == "electronics.temperature" else written(value, unit)
-            found[f"{name} {told}"] = design.changed({key: value})
+@dataclass(frozen=True)
+class Corner:
+    """A combination of extremes.
+
+    Attributes
+    ----------
+    design : Design
+        With its temperatures and its supply.
+    components : {"slow", "fast"} or None
+        Where in their tolerances all resistors and capacitors are; None for their nominal values.
+    """
+
+    design: Design
+    components: Extreme | None = None
+
+
+def corners(design: Design) -> dict[str, Corner]:
+    """The design at all combinations of what its corners name, by what is told of them."""
+    given = design.corners
+    lists: list[list[tuple[str, Any, str]]] = [
+        [("device.temperature", at, f"device at {written(at, 'K')}") for at in given.device_temperature],
+        [("electronics.temperature", at, f"electronics at {at - ZERO_CELSIUS_K:.3g} degC") for at in given.temperature],
+        [("electronics.supply", at, f"supply of {written(at, 'V')}") for at in given.supply],
+        [("", at, f"{at} R and C") for at in given.components],
+    ]
+    found: dict[str, Corner] = {}
+    for choice in product(*filter(None, lists)):
+        told = ", ".join(words for _, _, words in choice)
+        values = {key: value for key, value, _ in choice if key}
+        extreme = next((value for key, value, _ in choice if not key), None)
+        if choice:
+            found[told] = Corner(design.changed(values), extreme)
     return found
 
 
@@ -36,21 +63,22 @@ def corners(design: Design) -> dict[str, Design]:
 class CornerMeasure:
     """A corner by its name, for `run_sweep`."""
 
-    designs: Mapping[str, Design]
+    corners: Mapping[str, Corner]
     engine: str
 
     def __call__(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """What became of it."""
-        design = self.designs[str(point["corner"])]
-        experiment = experiment_of(design, noisy=engine_kind(self.engine).has_dither)
-        return outcome(learn(experiment, rng=np.random.default_rng(design.seed), engine=self.engine))
+        """What became of it; a corner that its parts do not allow fails with what they say."""
+        corner = self.corners[str(point["corner"])]
+        noisy = engine_kind(self.engine).has_dither
+        experiment = experiment_of(corner.design, extreme=corner.components, noisy=noisy)
+        return outcome(learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=self.engine))
 
 
-def corner_sweep(design: Design, designs: Mapping[str, Design]) -> Sweep:
+def corner_sweep(design: Design, found: Mapping[str, Corner]) -> Sweep:
     """The sweep over corners, in ngspice."""
     return Sweep(
-        CornerMeasure(designs, "ngspice"),
-        [Axis("corner", tuple(designs))],
+        CornerMeasure(found, "ngspice"),
+        [Axis("corner", tuple(found))],
         OUTCOME,
         {"control": list(experiment_of(design).bench.names)},
         identity={"measure": "corners of a verification", "engine": "ngspice", **design.identity},

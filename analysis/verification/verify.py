@@ -118,6 +118,12 @@ def check_design(design: Design, *, quick: bool = False) -> None:
             f"is more than learning.restarts = {design.learning.restarts} allows",
             "lower it, or raise the restarts",
         )
+    tolerances = design.tolerances
+    if design.corners.components and not tolerances.resistor and not tolerances.capacitor:
+        raise InputError(
+            "corners.components", list(design.corners.components), "are asked of components without tolerances",
+            "set tolerances.resistor and tolerances.capacitor, or leave the components out",
+        )  # fmt: skip
     cosine, error = wanted.gradient_cosine_min, wanted.gradient_error_max
     if cosine is not None and error is not None and error < 1.0 and cosine < np.sqrt(1.0 - error**2) - 1e-12:
         raise InputError(

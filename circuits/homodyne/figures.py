@@ -9,7 +9,7 @@ Ideal parts give ones and zeros. Of macro parts the errors of first order are he
     E             L2 e^2 + L1 e + L0,  e = (1 + 2 tol) y - target + 2 vos                     difference, squared_error
     x_k           (1 + gain) E sin(theta_k) + feed E + offset                                 mixer
     m, a          poles of tau (1 + ctol), offsets vos - ibias R                              lowpass
-    dw/dt         -rate (V_step (1 + e) tanh(gain a/V_step + vos/2V_T) + offset - vos)/(1 + ctol) + ibias/C
+    dw/dt         -rate (V_step (1 + e) tanh((gain a/V_step + vos/2V_T) T0/T) + offset - vos)/(1 + ctol) + ibias/C
                                                                                               limiter, integrator
 
 Left out: bandwidths, nonlinearities beyond their share in the gain at small signals, swings, leakage, and the
@@ -28,6 +28,7 @@ from circuits.homodyne.equations import ChannelConstants, LoopConstants, integra
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Placement
+from circuits.parts.temperature import NOMINAL_K
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists.reader import Part, available, load_part
@@ -35,7 +36,7 @@ from netlists.reader import Part, available, load_part
 CUBIC = 2.598076
 """Gain at small signals of a cubic that deviates by 1 at most between 0 and full scale, where it is exact."""
 THERMAL_V = 51.73e-3
-"""2 kT/e of a differential pair at 27 C."""
+"""2 kT/e of a differential pair at 27 C, in proportion to temperature."""
 TIA_RESISTOR_OHM = 1e4
 """Of the inverter behind the transimpedance amplifier."""
 
@@ -140,7 +141,7 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
         loss_0=loss_0,
         heard_u=heard_u,
         heard_V=heard_V,
-        step_V=loop.step_V,
+        step_V=loop.step_V * _pair_warmth(loop, at),
     )
     # one type for compiled code, whatever was given: flags and the loss's number as they are, the rest floats
     kept = {"closed", "hears_loss", "loss_kind"}
@@ -171,7 +172,8 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> Channe
     limit, shift, out = np.full(n, loop.step_V), np.zeros(n), np.zeros(n)
     if learning:
         limit = column("lim{}", "vlimit") * (1.0 + column("lim{}", "escale"))
-        shift, out = column("lim{}", "vos") / THERMAL_V, column("lim{}", "offset")
+        shift = column("lim{}", "vos") / (THERMAL_V * _pair_warmth(loop, at))
+        out = column("lim{}", "offset")
     # the integrator adds |rate| vos whatever the sign of its rate: against the limiter's output where it descends
     own = column("w{}", "vos")
     low, high = integrator_limits(loop)
@@ -193,6 +195,12 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> Channe
         low_V=low,
         high_V=high,
     )
+
+
+def _pair_warmth(loop: HomodyneLoop, at: Mapping[str, Placement]) -> float:
+    """kT/e of the limiters' pairs over that at 27 degC; ideal limiters know no temperature."""
+    real = "lim0" in at and at["lim0"].part.level == "macro"
+    return loop.temperature_K / NOMINAL_K if real else 1.0
 
 
 def _power(power: Placement, short: Placement, level: float, scale: float) -> tuple[float, float, float]:

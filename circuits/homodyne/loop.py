@@ -136,7 +136,7 @@ class HomodyneLoop(LoopOptions):
         Voltage of terminals that are neither trained nor the output; 0 V by default.
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
-    sequences, learning_rate, step_V, anneal_to, parts, multiplier_V, loss, leads, component_errors
+    sequences, learning_rate, step_V, anneal_to, parts, multiplier_V, loss, leads, component_errors, temperature_K
         As `LoopOptions`.
 
     Raises

@@ -23,7 +23,7 @@ from netlists.spice_numbers import format_number
 def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     """The circuit, and its parts by reference; see `circuit` and `placements`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
-    assembly = Assembly(title, loop.parts, loop.component_errors)
+    assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
     gate = loop.sequence.gate_table()
     if loop.mode != "learn":  # one sequence only: what follows is the filters' tail
         gate = replace(gate, period_s=0.0)

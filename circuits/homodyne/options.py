@@ -10,6 +10,7 @@ from circuits.choices import LossName
 from circuits.parts.chosen import check_chosen
 from circuits.parts.levels import LOOP_PARTS
 from circuits.parts.losses import check_loss
+from circuits.parts.temperature import NOMINAL_K
 from inmateria.checks import count, positive
 from inmateria.errors import InputError
 from netlists.reader import Part
@@ -40,8 +41,11 @@ class LoopOptions:
         Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
         electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
     component_errors : mapping of str to float
-        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 1.3, "w0.rate": 0.01}``; see
+        What components that are not all alike deviate by, e.g. ``{"mix3.offset": 6.5e-3, "w0.rate": 0.01}``; see
         `circuits.parts.component_errors`.
+    temperature_K : float
+        Of the electronics, K: ``.temp`` of the deck. What temperature does to resistors, capacitors and offsets is in
+        `component_errors`.
 
     Raises
     ------
@@ -58,9 +62,15 @@ class LoopOptions:
     loss: LossName = "squared"
     leads: bool = False
     component_errors: Mapping[str, float] = field(default_factory=dict)
+    temperature_K: float = NOMINAL_K
 
     def __post_init__(self) -> None:
-        for name, unit in {"learning_rate": "V per (V/V)", "step_V": "V", "multiplier_V": "V"}.items():
+        for name, unit in {
+            "learning_rate": "V per (V/V)",
+            "step_V": "V",
+            "multiplier_V": "V",
+            "temperature_K": "K",
+        }.items():
             positive(name, getattr(self, name), unit)
         count("sequences", self.sequences)
         if not 0 < self.anneal_to <= 1:

@@ -10,6 +10,7 @@ from PySpice.Spice.Netlist import Circuit
 from circuits.parts.chosen import chosen_part
 from circuits.parts.component_errors import with_errors
 from circuits.parts.preamble import preamble
+from circuits.parts.temperature import NOMINAL_K
 from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
@@ -46,6 +47,8 @@ class Assembly:
         Parts that take the place of the ideal ones, by name.
     errors : mapping of str to float, optional
         What components deviate by; see `circuits.parts.component_errors`.
+    temperature_K : float, optional
+        Of all parts, in the deck's ``.temp``.
 
     Attributes
     ----------
@@ -55,10 +58,16 @@ class Assembly:
         Every part by its reference.
     """
 
-    def __init__(self, title: str, parts: Mapping[str, Part], errors: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        title: str,
+        parts: Mapping[str, Part],
+        errors: Mapping[str, float] | None = None,
+        temperature_K: float = NOMINAL_K,
+    ) -> None:
         self.circuit = Circuit(title)
         self.placed: dict[str, Placement] = {}
-        self._parts, self._errors = parts, errors or {}
+        self._parts, self._errors, self._temperature_K = parts, errors or {}, temperature_K
 
     def part(self, name: str) -> Part:
         """The part that stands for a name."""
@@ -89,5 +98,6 @@ class Assembly:
 
     def finish(self, initial: str = "") -> Circuit:
         """The circuit with the parts' library, what else it begins with, and the options that suit the parts."""
-        self.circuit.raw_spice = preamble(placement.part for placement in self.placed.values()) + initial
+        begins = preamble((placement.part for placement in self.placed.values()), self._temperature_K)
+        self.circuit.raw_spice = begins + initial
         return self.circuit

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from circuits.ngspice.engine import OPTIONS, tolerances
+from circuits.parts.temperature import NOMINAL_K, ZERO_CELSIUS_K
 from netlists.reader import Part, library, needed
 
 _SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
@@ -35,7 +36,13 @@ def options_of(parts: Iterable[Part]) -> str:
     return LOOSER if loose else OPTIONS
 
 
-def preamble(parts: Iterable[Part]) -> str:
-    """Text of a deck's parts, each once, and the options that suit them; errors as `netlists.reader.library`."""
+def preamble(parts: Iterable[Part], temperature_K: float = NOMINAL_K) -> str:
+    """Text of a deck's parts, each once, the options that suit them, and their temperature, K.
+
+    Raises
+    ------
+    InputError, NetlistError
+        As `netlists.reader.library`.
+    """
     used = list(parts)
-    return f"{library(used)}{options_of(used)}\n"
+    return f"{library(used)}{options_of(used)}\n.temp {temperature_K - ZERO_CELSIUS_K:.10g}\n"

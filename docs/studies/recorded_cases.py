@@ -94,7 +94,7 @@ def homodyne() -> Found:
 
 def real_parts() -> Found:
     """The loop of real parts, its components not all alike; parts of transistors; leads."""
-    errors = {"mix3.offset": 1.3, "w0.rate": 0.01, "tia.rf": -0.02}
+    errors = {"mix3.offset": 1.3e-4, "w0.rate": 0.01, "tia.rf": -0.02}
     macro = im.loop_fields("macro", trimmed={"mixer": {"offset": 1e-4}}) | {"component_errors": errors}
     found = by_engines("ngspice twin averaged", "macro", **macro)
     found |= by_engines("ngspice", "macro hinge", loss="hinge", **im.loop_fields("macro"))

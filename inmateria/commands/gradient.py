@@ -211,6 +211,7 @@ def _measure(
             parts=settings.parts,
             multiplier_V=settings.multiplier_V,
             errors=settings.component_errors,
+            temperature_K=settings.temperature_K,
         )
         if not has_exact_slopes(bench.device):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop

@@ -17,6 +17,7 @@ from circuits.homodyne import readings
 from circuits.homodyne.engines import LoopEngine, running
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
 from circuits.ngspice.engine import Engine
+from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
@@ -145,11 +146,12 @@ def spice_lock_in(
     parts: Mapping[str, Part] | None = None,
     multiplier_V: float = 1.0,
     errors: Mapping[str, float] | None = None,
+    temperature_K: float = NOMINAL_K,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the twin.
 
-    `parts` and `multiplier_V` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a closed loop's are
-    in this one.
+    `parts`, `multiplier_V` and `temperature_K` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a
+    closed loop's are in this one.
 
     Returns
     -------
@@ -157,7 +159,10 @@ def spice_lock_in(
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
     loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
-    loop = replace(loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}))
+    loop = replace(
+        loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}),
+        temperature_K=temperature_K,
+    )  # fmt: skip
     with running(engine) as chosen:
         run = chosen.run(loop, seed=seed)
     ohm = loop.stage.transimpedance_ohm

@@ -12,7 +12,7 @@ from circuits.homodyne.engines import Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import components
 from circuits.ngspice.engine import Engine
-from circuits.parts.component_errors import Drift, Tolerances, draw_errors
+from circuits.parts.component_errors import Drift, Tolerances, draw_errors, nominal_errors
 from circuits.parts.levels import loop_fields
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
@@ -48,19 +48,96 @@ def test_errors_are_drawn_within_their_tolerance_and_offsets_normal(loop: Homody
             spread = size / np.sqrt(3.0) if distribution == "uniform" else size / 3.0
             # some thousand values: the spread's own deviation is below 2 %, five of them 1e-6 of the cases
             assert errors.std() == pytest.approx(spread, rel=0.1)
-        offsets = np.array([one[c.name] for one in drawn for c in parts if c.kind == "offset"])
-        assert offsets.std() == pytest.approx(2.0, rel=0.1)
+        # trimmed far below their largest value, so that nothing is cut: normal
+        offsets = np.array([one[f"mix{k}.offset"] for one in drawn for k in range(7)]) / 2e-4
+        assert offsets.std() == pytest.approx(2.0, rel=0.25)  # 280 values: six deviations of the spread
         assert abs(offsets.mean()) < 5 * 2.0 / np.sqrt(offsets.size)
 
 
 def test_no_tolerance_leaves_what_the_parts_state(loop: HomodyneLoop) -> None:
     rng, parts = np.random.default_rng(0), components(loop)
     assert draw_errors(parts, Tolerances(), rng) == {}
-    warm = draw_errors(parts, Tolerances(), rng, drift=Drift(0.0, 0.0, 0.01), temperature_K=298.15 + 20.0)
-    placed = netlist.placements(replace(loop, component_errors=warm))
-    assert placed["mix0"].figure("offset") == pytest.approx(1.2 * 2e-4)
-    cold = draw_errors(parts, Tolerances(), rng, drift=Drift(1e-3, 0.0, 0.0), temperature_K=288.15)
-    assert netlist.placements(replace(loop, component_errors=cold))["tia"].figure("rf") == pytest.approx(0.99e7)
+    assert nominal_errors(parts, drift=Drift()) == {}
+    cold = nominal_errors(parts, drift=Drift(1e-3, 0.0, 0.0, 0.0), temperature_K=290.15)
+    placed = netlist.placements(replace(loop, component_errors=cold))
+    assert placed["tia"].figure("rf") == pytest.approx(0.99e7)
+    assert abs(placed["w0"].figure("rate")) == pytest.approx(1.0 / loop.sequence.period_s / 0.99)
+
+
+def test_an_offset_drifts_by_the_parts_own_figure_whatever_it_was_trimmed_to(loop: HomodyneLoop) -> None:
+    """It was a share of the trimmed figure: 0.2 mV drifted by 2 uV/K, a multiplier's output drifts by 200."""
+    for trimmed, end in ((2e-4, 2.2e-3), (0.0, 2e-3), (-2e-4, -2.2e-3)):
+        one = replace(loop, **loop_fields("macro", trimmed={"mixer": {"offset": trimmed}}))
+        warm = nominal_errors(components(one), drift=Drift(), temperature_K=310.15)
+        placed = netlist.placements(replace(one, component_errors=warm))
+        assert placed["mix0"].figure("offset") == pytest.approx(end)
+        assert placed["w0"].figure("vos") == pytest.approx(33e-6)  # OP07: 0.3 uV/K
+        assert placed["ac"].figure("tolerance") == pytest.approx(1e-3 + 50e-6)  # ratios track: 5 ppm/K
+        assert placed["sum0"].figure("amplitude") == pytest.approx(0.02 / one.multiplier_V * (1 + 50e-6))
+        assert placed["lp0_0"].figure("ctol") == pytest.approx(0.01 + 1e-3)
+        twice = nominal_errors(components(one), drift=Drift(offset=2.0), temperature_K=310.15)
+        assert twice["mix0.offset"] - trimmed == pytest.approx(2 * (warm["mix0.offset"] - trimmed))
+
+
+def test_drifts_of_boards_are_drawn_and_a_seed_is_the_same_board_at_every_temperature(loop: HomodyneLoop) -> None:
+    parts, tolerances = components(loop), Tolerances(0.01, 0.05, 1.0)
+    boards = [[draw_errors(parts, tolerances, np.random.default_rng(seed), drift=Drift(), temperature_K=kelvin)
+               for kelvin in (300.15, 310.15, 320.15)] for seed in range(30)]  # fmt: skip
+    moved = np.array([[cold[n] - at[n] for n in (f"mix{k}.offset" for k in range(7))] for cold, at, _ in boards])
+    assert moved.std() == pytest.approx(2e-3, rel=0.3)  # 210 values: six deviations of the spread
+    assert abs(moved.mean()) < 5 * 2e-3 / np.sqrt(moved.size)
+    for cold, warm, hot in boards[:3]:
+        for name in ("mix0.offset", "ac.tolerance", "tia.rf"):
+            assert hot[name] - cold[name] == pytest.approx(2 * (warm[name] - cold[name]))
+        assert warm["tia.rf"] - cold["tia.rf"] == pytest.approx(10 * 50e-6)
+
+
+def test_drawn_figures_end_where_data_sheets_do(loop: HomodyneLoop) -> None:
+    """At three typical figures as deviation the OP07's 30 uV would leave 75 uV in 40 % of the cases."""
+    one = replace(loop, **loop_fields("macro"))
+    parts = [c for c in components(one) if c.kind in ("offset", "figure")]
+    assert {"mix0.xnonlin", "mix0.offset", "loss.feed", "vga.eslope", "w3.ibias", "sum1.escale"} <= {
+        c.name for c in parts
+    }
+    rng, tolerances = np.random.default_rng(2), Tolerances(offset=3.0, figures=3.0)
+    drawn = [draw_errors(parts, tolerances, rng) for _ in range(40)]
+    for component in parts:
+        values = np.array([board[component.name] for board in drawn])
+        assert np.abs(values).max() <= component.most
+        assert np.unique(values).size == 40
+    integrators = np.array([board[f"w{k}.vos"] for board in drawn for k in range(7)])
+    assert np.mean(np.abs(integrators) > 70e-6) > 0.02  # the cut is not a pile
+    assert not {c.name for c in components(one) if c.kind == "figure"} & set(
+        draw_errors(components(one), Tolerances(offset=1.0), rng)
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_lot_is_what_instances_of_a_part_have_in_common(loop: HomodyneLoop, share: float) -> None:
+    """Variance within boards over that of all: 1 - share; over 300 boards its own deviation is 3 %."""
+    parts = [c for c in components(loop) if c.figure == "offset" and c.part == "mixer"]
+    rng = np.random.default_rng(1)
+    boards = [draw_errors(parts, Tolerances(offset=1.0, lot=share), rng) for _ in range(300)]
+    drawn = np.array([[board[c.name] for c in parts] for board in boards])
+    assert drawn.var(axis=1, ddof=1).mean() / drawn.var() == pytest.approx(1.0 - share, abs=0.15)
+
+
+def test_transistors_of_instances_differ(loop: HomodyneLoop) -> None:
+    one = replace(loop, **loop_fields("transistor"))
+    board = draw_errors(components(one), Tolerances(figures=1.0), np.random.default_rng(0))
+    placed = netlist.placements(replace(one, component_errors=board))
+    for part in ("mix{}", "lim{}", "w{}"):
+        assert len({placed[part.format(k)].figure("mismatch") for k in range(7)}) == 7
+
+
+def test_extremes_move_all_resistors_and_capacitors_and_no_ratio(loop: HomodyneLoop) -> None:
+    parts, tolerances = components(loop), Tolerances(0.01, 0.05, 1.0, figures=1.0)
+    for extreme, sign in (("slow", 1.0), ("fast", -1.0)):
+        errors = nominal_errors(parts, tolerances=tolerances, extreme=extreme)  # type: ignore[arg-type]
+        assert {c.kind for c in parts if c.name in errors} == {"resistor", "capacitor"}
+        placed = netlist.placements(replace(loop, component_errors=errors))
+        assert placed["lp0_0"].figure("tau") == pytest.approx(loop.filter_s * (1 + sign * 0.01))
+        assert placed["lp0_0"].figure("ctol") == pytest.approx(0.01 + sign * 0.05)
 
 
 def test_effects_of_resistors_and_capacitors(loop: HomodyneLoop) -> None:
@@ -74,11 +151,11 @@ def test_effects_of_resistors_and_capacitors(loop: HomodyneLoop) -> None:
 
 
 def test_the_opened_loop_keeps_its_components(loop: HomodyneLoop) -> None:
-    errors = {"w0.rate": 0.25, "avg0.tau": 0.1, "lim3.vos": 2.0, "mix1.offset": 3.0}
+    errors = {"w0.rate": 0.25, "avg0.tau": 0.1, "lim3.vos": 1e-4, "mix1.offset": 6e-4}
     opened = [replace(loop, component_errors=e).opened(loop.start_V, 0.01, "loss") for e in ({}, errors)]
     before, after = (netlist.placements(one)["w0"].figure("rate") for one in opened)
     assert after == pytest.approx(before / 1.25)
-    assert netlist.placements(opened[1])["mix1"].figure("offset") == pytest.approx(3 * 2e-4)
+    assert netlist.placements(opened[1])["mix1"].figure("offset") == 6e-4
 
 
 def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> None:
@@ -94,7 +171,7 @@ def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> No
 
 
 def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
-    deck = netlist.deck(replace(loop, component_errors={"mix3.offset": 6.25})).lower()
+    deck = netlist.deck(replace(loop, component_errors={"mix3.offset": 1.25e-3})).lower()
     lines = {line.split()[0]: line for line in deck.splitlines() if line.startswith("xmix")}
     assert float(lines["xmix3"].partition("offset=")[2].split()[0]) == pytest.approx(1.25e-3)
     assert "offset" not in lines["xmix2"]
@@ -103,7 +180,14 @@ def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
 def test_wrong_errors_and_tolerances(loop: HomodyneLoop) -> None:
     with pytest.raises(InputError, match="is no component of the circuit; choose from mix"):
         netlist.deck(replace(loop, component_errors={"mixer3.offset": 1.0}))
-    for wrong in ({"resistor": -0.1}, {"capacitor": 1.0}, {"offset": np.nan}, {"distribution": "round"}):
+    for wrong in (
+        {"resistor": -0.1},
+        {"capacitor": 1.0},
+        {"offset": np.nan},
+        {"figures": -1.0},
+        {"lot": 2.0},
+        {"distribution": "round"},
+    ):
         with pytest.raises(InputError):
             Tolerances(**wrong)  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ def own_mixer(folder: Path, body: str) -> Part:
 def test_an_own_part_loosens_them_whatever_it_holds(tmp_path: Path, body: str) -> None:
     part = own_mixer(tmp_path, body)
     assert options_of([load_part("lowpass"), part]) == LOOSER
-    assert preamble([part]) == f"{library([part])}{LOOSER}\n"
+    assert preamble([part]) == f"{library([part])}{LOOSER}\n.temp 27\n"
 
 
 @pytest.mark.parametrize(("name", "level"), available())

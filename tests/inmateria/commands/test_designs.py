@@ -113,9 +113,10 @@ def test_options_take_the_place_of_the_designs_values(
 
 
 def test_a_warmer_board_has_other_components(small: Path) -> None:
-    warm = from_design(read_design(str(small), {}).changed({"electronics.temperature": "35 degC"})).settings
+    warm = from_design(read_design(str(small), {}).changed({"electronics.temperature": "37 degC"})).settings
     assert warm.component_errors["tia.rf"] == pytest.approx(10 * 50e-6)
-    assert warm.component_errors["mix0.offset"] == pytest.approx(1.1)
+    assert warm.component_errors["mix0.offset"] == pytest.approx(0.2e-3 + 10 * 200e-6)
+    assert warm.temperature_K == 310.15
     assert from_design(read_design(str(small), {})).settings.component_errors == {}
 
 
