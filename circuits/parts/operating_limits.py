@@ -45,7 +45,7 @@ def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) 
 def _check_supply(reference: str, there: Placement) -> None:
     supply, name = there.figure("vsupply"), f"{there.part.name} {reference}"
     for limit in there.part.limits:
-        told = f"{limit.default:g} V ({limit.description})"
+        told = f"{limit.default:g} V: {limit.description}"
         if limit.name == "supply_min" and supply < limit.default:
             problem = f"is too little for {name}, which needs at least {told}"
             raise InputError("supply", f"{supply:g} V", problem, "raise it")
