@@ -67,6 +67,8 @@ PositiveRatio = Annotated[float, Quantity("1", above=0.0)]
 Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
 Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
 Drift = Annotated[float, Quantity("1/K")]
+Seconds = Annotated[float, Quantity("s", above=0.0)]
+Degrees = Annotated[float, Quantity("deg", above=0.0, high=90.0)]
 
 
 def _as_list(value: Any) -> Any:
@@ -244,6 +246,12 @@ class CriteriaSection(Section):
     """Of the lock-ins' gradient at the start of the run against the exact one."""
     gradient_error_max: Ratio | None = None
     """|read - exact|/|exact| there."""
+    phase_margin_min: Degrees | None = None
+    """Of every feedback amplifier with its load; left out: 20 deg, asked of every level with amplifiers."""
+    settling_max: Seconds | None = None
+    """Of every part after an edge and a load step; left out: the wait between an edge and the window."""
+    recovery_max: Seconds | None = None
+    """Of every part after an overload; left out: likewise."""
     yield_min: Fraction | None = None
     """Share of good boards: the lower end of its interval must reach this."""
     pass_probability_min: OpenFraction | None = None

@@ -13,7 +13,7 @@ from inmateria.errors import InputError
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", re.DOTALL)
 _EXAMPLES = {
     "V": "5 mV", "Hz": "10 Hz", "s": "100 ms", "A": "0.5 nA", "ohm": "10 kohm", "F": "10 nF", "K": "77 K",
-    "A^2/Hz": "1e-5 nA^2/Hz", "1": "5 %", "1/K": "50 ppm/K", "V/K": "0.3 uV/K",
+    "A^2/Hz": "1e-5 nA^2/Hz", "1": "5 %", "1/K": "50 ppm/K", "deg": "45 deg", "V/K": "0.3 uV/K",
 }  # fmt: skip
 
 

@@ -178,6 +178,23 @@ def curves(
     return drawing(draw, label)
 
 
+def bode(frequency_Hz: ArrayLike, ratio: ArrayLike) -> Markup:
+    """Size (dB) and phase (deg) of a return ratio over frequency."""
+    f, t = np.asarray(frequency_Hz), np.asarray(ratio)
+
+    def draw(axes: Axes) -> None:
+        axes.semilogx(f, 20.0 * np.log10(np.maximum(np.abs(t), 1e-12)), color=SERIES[0])
+        axes.axhline(0.0, color=MUTED, lw=1.0)
+        axes.set(xlabel="frequency (Hz)", ylabel="size (dB)", ylim=(-60.0, None))
+        right = axes.twinx()
+        right.semilogx(f, np.degrees(np.unwrap(np.angle(t))), color=SERIES[1], ls="--")
+        right.axhline(-180.0, color=MUTED, lw=1.0, ls=":")
+        right.set_ylabel("phase (deg)")
+        right.grid(visible=False)
+
+    return drawing(draw, "return ratio over frequency")
+
+
 def against_ideal(ideal: Sequence[ArrayLike], measured: Sequence[ArrayLike], names: Sequence[str], unit: str) -> Markup:
     """Components of measured gradients over those of the ideal ones, a colour for each control."""
 

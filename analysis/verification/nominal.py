@@ -21,6 +21,7 @@ from analysis.datasets import loop_dataset, recorded_run, save_dataset
 from analysis.designs.design import Design
 from analysis.gradients.compare import compare
 from analysis.gradients.path_check import PathCheck
+from analysis.verification.time_step import StepError
 from circuits.homodyne import netlist
 from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
@@ -51,6 +52,8 @@ class NominalRun:
         Those that got to no end.
     check : PathCheck
         Lock-in gradients along the path against exact ones.
+    step : StepError or None
+        The path's error of the time step.
     """
 
     experiment: Experiment
@@ -60,13 +63,14 @@ class NominalRun:
     device_evaluations: int
     failed: tuple[FailedAttempt, ...]
     check: PathCheck
+    step: StepError | None = None
 
     @classmethod
-    def of(cls, result: TrainingResult, check: PathCheck) -> NominalRun:
+    def of(cls, result: TrainingResult, check: PathCheck, step: StepError | None = None) -> NominalRun:
         """What counts of a training."""
         return cls(
             result.experiment, result.engine, result.best, result.starts, result.device_evaluations,
-            result.failed, check,
+            result.failed, check, step,
         )  # fmt: skip
 
     @property
@@ -103,6 +107,7 @@ def write_nominal(run: NominalRun, design: Design, folder: Path, name: str) -> N
             "sequences": check.sequences, "patterns": check.patterns, "dither_V": check.dither_V,
             "timepoints": check.timepoints,
         },
+        "step": None if run.step is None else asdict(run.step),
     }  # fmt: skip
     data = loop_dataset(
         best.loop, best.run, seed=design.seed, engine=run.engine, training=json.dumps(about), **design.identity
@@ -179,6 +184,7 @@ def read_nominal(design: Design, experiment: Experiment, engine: str, folder: Pa
             measured, exact, tuple(compare(a, b) for a, b in zip(measured, exact, strict=True)),
             tuple(check["sequences"]), tuple(check["patterns"]), check["dither_V"], check["timepoints"],
         ),
+        None if about["step"] is None else StepError(**about["step"]),
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from analysis.designs.design import Design
 from analysis.designs.sections import OwnPart
 from analysis.designs.units import written
 from analysis.gradients.loop_budget import predict_loop
-from analysis.report.page import Block, Report, Section, Table, Text
+from analysis.report import plots
+from analysis.report.page import Block, Figure, Report, Section, Table, Text
 from analysis.report.sections import (
     budget_section,
     gradient_section,
@@ -58,6 +59,11 @@ _NAMES = {
     "attempts_max": "Attempts",
     "gradient_cosine_min": "Gradient, cosine",
     "gradient_error_max": "Gradient, relative error",
+    "operating_point": "Operating points",
+    "phase_margin_min": "Phase margin",
+    "settling_max": "Edges settle",
+    "recovery_max": "Overload recovery",
+    "start_up": "Start-up",
     "chance": "Better than chance",
     "yield_min": "Yield",
     "confirmed": "Confirmed",
@@ -110,6 +116,7 @@ def verification_report(
             ),
             gradient_section(found.check.measured, found.check.ideal),
             _budget(found),
+            *_fast(found),
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
             loop_section(attempt.loop),
@@ -232,6 +239,36 @@ def _budget(found: Verification) -> Section:
         "that of the published chip."
     )
     return Section(section.title, [note, *section.blocks])
+
+
+def _fast(found: Verification) -> list[Section]:
+    """Every part at resolved steps: what was asked, what came out, and the loop with the smallest margin."""
+    if found.fast is None:
+        return []
+    words = (
+        "A learning run steps over all that is fast. Here every distinct part stands alone, with its sources and loads "
+        "in the circuit, at steps of a twentieth of its fastest crossover's period."
+    )
+    if found.nominal.step is not None:
+        words += f" Of the learning run, {found.nominal.step.words()}."
+    findings = found.fast.findings
+    rows = [[", ".join(one.references), one.part, one.question, _verdict(one.passed), one.told] for one in findings]
+    failed = [k for k, one in enumerate(findings) if one.passed is False]
+    blocks: list[Block] = [Text(words), Table(["places", "part", "question", "verdict", "answer"], rows, failed=failed)]
+    if found.fast.loops:
+        where, loop = found.fast.loops[0]
+        blocks.append(
+            Figure(
+                plots.bode(loop.frequency_Hz, loop.ratio),
+                f"Return ratio with the smallest phase margin: {where[0]}, {loop.name}, {loop.phase_margin_deg:.1f} "
+                f"deg at {loop.crossover_Hz:.3g} Hz. Solid: size; dashed: phase.",
+            )
+        )
+    return [Section("Parts at resolved steps", blocks)]
+
+
+def _verdict(passed: bool | None) -> str:
+    return "not judged" if passed is None else _word(passed)
 
 
 def _yield(found: Verification) -> list[Section]:

@@ -26,6 +26,7 @@ from analysis.sweeps.store import difference, read_store
 from analysis.verification.boards import Boards, board_sweep, judge_boards, reference_sweep, wanted_probability
 from analysis.verification.corners import corner_sweep, corners
 from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
+from analysis.verification.fast import check_fast, fast_criteria
 from analysis.verification.nominal import (
     NOMINAL,
     NOMINAL_QUICK,
@@ -35,9 +36,11 @@ from analysis.verification.nominal import (
     write_nominal,
 )
 from analysis.verification.pass_rates import pass_rates
+from analysis.verification.time_step import step_error
+from circuits.fast_check.check import FastCheck
 from circuits.homodyne.engines import engine_kind, engine_named, with_dither
 from inmateria.errors import InputError
-from learning.homodyne.experiment import Experiment
+from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.results import Attempt
 from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
@@ -66,6 +69,8 @@ class Verification:
     criteria : tuple of Criterion
     boards : Boards or None
         None where the design asks for no samples.
+    fast : FastCheck or None
+        The parts at resolved steps; None of a quick look, and where no part is an amplifier.
     """
 
     design: Design
@@ -74,6 +79,7 @@ class Verification:
     corners: xr.Dataset
     criteria: tuple[Criterion, ...]
     boards: Boards | None
+    fast: FastCheck | None = None
 
     @property
     def passed(self) -> bool:
@@ -191,8 +197,11 @@ def verify(
                 cluster=cluster,
             ).data
 
+        at_speed = None if quick else check_fast(design, middle_loop(experiment), _parts_told(told))
         nominal = _nominal(design, experiment, own, told, folder, NOMINAL_QUICK if quick else NOMINAL)
         criteria = nominal_criteria(design, nominal)
+        if at_speed is not None:
+            criteria += fast_criteria(at_speed)
         at_corners = xr.Dataset()
         if not quick and (found := corners(design)):
             at_corners = run("corners", "corners", corner_sweep(design, found))
@@ -207,7 +216,12 @@ def verify(
             beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))
             boards = judge_boards(design, samples, beside, fast)
             criteria += board_criteria(design, boards, quick)
-    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards)
+    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed)
+
+
+def _parts_told(told: Progress) -> Progress:
+    """The fast check's progress: parts, whatever they are called."""
+    return lambda _reference, done, count: told("parts at resolved steps", done, count)
 
 
 def _check_folder(design: Design, folder: Path | None) -> None:
@@ -247,7 +261,10 @@ def _nominal(
             result.experiment, attempt.loop, attempt.run, reading,
             dither_V=attempt.loop.dither.amplitudes_V, samples=CHECKED_INSTANTS, real=True,
         )  # fmt: skip
-    nominal = NominalRun.of(result, check)
+    told("error of the time step", 0, 1)
+    with engine_named(engine) as again:
+        step = step_error(attempt.loop, again)
+    nominal = NominalRun.of(result, check, step)
     if folder is not None:
         write_nominal(nominal, design, folder, name)
     return nominal

@@ -279,6 +279,11 @@ class HomodyneLoop(LoopOptions):
         """The part that stands in this place of the circuit."""
         return chosen_part(self.parts, name)
 
+    @property
+    def has_amplifiers(self) -> bool:
+        """Whether any part is more than an equation: such a one can oscillate between the steps of a learning run."""
+        return any(part.level != "ideal" for part in self.parts.values())
+
     @cached_property
     def error_function(self) -> Loss:
         """The loss as an equation."""

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.designs.units import written
+from circuits.fast_check.check import FastCheck
+from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
@@ -40,6 +43,33 @@ def check_budget(experiment: Experiment, device_evaluations: int | None) -> None
 def failed_facts(failed: tuple[FailedAttempt, ...]) -> list[dict[str, Any]]:
     """The attempts that failed, counted from 1, and why."""
     return [{"attempt": one.number + 1, "reason": one.reason} for one in failed]
+
+
+def doubts_of(loop: HomodyneLoop) -> list[str]:
+    """What a run of a loop could not see, as the document and stderr tell it."""
+    if not loop.has_amplifiers:
+        return []
+    step = written(loop.max_step_s, "s", 3)
+    return [
+        f"steps of up to {step} see no amplifier that oscillates or settles too slowly, and no fast check was done: "
+        "inmateria check DESIGN does it, and verify with everything else"
+    ]
+
+
+def fast_facts(found: FastCheck) -> dict[str, Any]:
+    """What the fast check asked and found; figures that are no numbers are null."""
+    return {
+        "asked": vars(found.asked) | {},
+        "passed": found.passed,
+        "findings": [
+            {
+                **vars(one),
+                "references": list(one.references),
+                "figures": {name: value if np.isfinite(value) else None for name, value in one.figures.items()},
+            }
+            for one in found.findings
+        ],
+    }
 
 
 STORE = "sweep.zarr"

@@ -54,6 +54,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     from circuits.homodyne.engines import engine_kind
     from inmateria.commands.experiment import check_level, check_points, numbers, rehearsal, requested_experiment
+    from inmateria.commands.facts import doubts_of
 
     experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, level=options.level, loss=options.loss, tolerance=1e-6
@@ -90,12 +91,15 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             "level": experiment.facts["level"],
             "loss_function": settings.loss if options.of == "loss" else None,
             "ngspice": found.about,
+            "doubts": doubts_of(found.loop),
             "simulated_s": found.loop.stop_s,
             "timepoints": int(found.transient.statistics["points"]),
             "rejected": int(found.transient.statistics.get("rejected", 0.0)),
         }
     )
     _tell(found, bench.names, frame)
+    for doubt in content["doubts"]:
+        stderr.print(f"doubt: {doubt}", markup=False)
     return content
 
 

@@ -128,7 +128,7 @@ def _keep(interruption: KeyboardInterrupt, last: list[Attempt], frame: Frame) ->
 def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | None, frame: Frame) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     from inmateria.commands.experiment import planned_loop
-    from inmateria.commands.facts import check_budget, held_out_A
+    from inmateria.commands.facts import check_budget, doubts_of, held_out_A
     from learning.tasks.boolean import BooleanTask
 
     task = experiment.task
@@ -149,6 +149,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
         "level": experiment.facts["level"],
         "loss_function": experiment.settings.loss,
         "ngspice": about,
+        "doubts": doubts_of(attempt.loop),
     }
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
@@ -277,5 +278,7 @@ def _tell(summary: dict[str, Any], words: str, frame: Frame) -> None:
         f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
         f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",
     )
+    for doubt in summary["doubts"]:
+        stderr.print(f"doubt: {doubt}", markup=False)
     if frame.folder is not None:
         frame.say(f"figures, waveforms and deck are in {frame.folder}")

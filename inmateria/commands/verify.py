@@ -91,7 +91,7 @@ def facts(found: Verification) -> dict[str, Any]:
     """What a verification found, as the document has it."""
     import numpy as np
 
-    from inmateria.commands.facts import failed_facts
+    from inmateria.commands.facts import failed_facts, fast_facts
 
     attempt = found.attempt
     return {
@@ -106,7 +106,9 @@ def facts(found: Verification) -> dict[str, Any]:
             **attempt.final.facts(),
             "gradient_cosine": float(np.median(found.check.cosines)),
             "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
+            "time_step_error": None if found.nominal.step is None else vars(found.nominal.step) | {},
         },
+        "fast_check": None if found.fast is None else fast_facts(found.fast),
         "corners": _corners(found.design, found.corners),
         "boards": None if found.boards is None else _boards(found.boards, found.design.verify.engine),
     }
@@ -219,6 +221,8 @@ def _tell(found: Verification, frame: Frame) -> None:
     for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
         frame.say(f"{mark} {one.name} ({one.where}): {one.found}; required: {one.required}")
+    if found.nominal.step is not None:
+        frame.say(found.nominal.step.words())
     if found.boards is not None:
         rates, references = found.boards.rates, found.boards.references
         y = rates.yields
