@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import iv, jv
 
-from lockin.averages import common_period_average, dither_average
+from lockin.averages import common_period_average, dither_average, dither_bias
 from lockin.plan import DitherPlan, plan_frequencies
 
 from ..refused import refused
@@ -74,6 +75,34 @@ def test_common_period_average_has_the_bessel_closed_form():
     assert np.all(np.abs(C * np.exp(C @ V) / read - 1.0) > 1e-4)
     sampled = dither_average(exponential, V, weak, samples=1024, seed=2)
     assert np.all(np.abs(read - sampled.gradient) < 9 * sampled.stderr + 1e-7 * np.abs(read))
+
+
+def test_standard_errors_are_those_of_a_mean_of_sixteen_scrambles():
+    """One point a scramble, the function's own calls kept: each scramble's estimate by hand, then s / 4, 15 in s^2."""
+    plan, point, calls = DitherPlan((110.0, 130.0), (0.2, 0.3)), np.array([0.1, -0.2]), []
+
+    def function(v):
+        values = np.exp(v[:, 0]) * np.cos(3.0 * v[:, 1])
+        calls.append((v.copy(), values))
+        return values
+
+    order = 8
+    found = dither_average(function, point, plan, samples=16, order=order)
+    nodes = np.cos((2.0 * np.arange(order) + 1.0) * np.pi / (2.0 * order))
+    estimates = np.array([2.0 * nodes @ values / order for _, values in calls]).reshape(16, 2) / [0.2, 0.3]
+    np.testing.assert_allclose(found.gradient, estimates.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.stderr, stats.sem(estimates), rtol=1e-12)
+
+    calls.clear()
+    slopes = np.array([0.5, -0.4])
+    found = dither_bias(function, point, plan, slopes, samples=32)
+    estimates = []
+    for (there, plus), (_, minus) in zip(calls[::2], calls[1::2], strict=True):
+        dither = there[0] - point
+        odd = 0.5 * (plus[0] - minus[0]) - dither @ slopes
+        estimates.append(2.0 * odd * dither / np.array([0.2, 0.3]) ** 2)
+    np.testing.assert_allclose(found.gradient, np.mean(estimates, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found.stderr, stats.sem(estimates), rtol=1e-9)
 
 
 def error_of(plan):
