@@ -163,8 +163,8 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> Channe
     taus = []
     for name in [f"lp{{}}_{pole}" for pole in range(loop.filter_poles)] + (["avg{}"] if learning else []):
         tau = column(name, "tau")
-        resistance = np.array([t / at[name.format(k)].part.defaults.get("c", np.inf) for k, t in enumerate(tau)])
-        behind = behind + column(name, "vos") - column(name, "ibias") * resistance
+        capacitance = np.where(column(name, "c") > 0.0, column(name, "c"), np.inf)
+        behind = behind + column(name, "vos") - column(name, "ibias") * tau / capacitance
         taus.append(tau * (1.0 + column(name, "ctol")))
     integrators = [at[f"w{k}"] for k in range(n)]
     nominal = 1.0 / loop.sequence.period_s if learning else loop.channel_gains / loop.reading_scale

@@ -14,6 +14,7 @@ from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.losses import LOSS_PARTS
 from circuits.parts.operating_limits import check_limits
+from circuits.parts.rc_values import pole_values
 from circuits.signals.sources import Table
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
@@ -111,11 +112,13 @@ def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) ->
     """One control's lock-in on the node `signal`, and its integrator."""
     add, gain, scale = assembly.add, float(loop.channel_gains[k]), float(loop.multiplier_V)
     add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
+    filtering = pole_values(loop.part("lowpass"), loop.filter_s)
     for pole in range(loop.filter_poles):
-        add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, tau=loop.filter_s)
+        add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, **filtering)
     if loop.mode == "learn":
         low, high = loop.control_limits_V
-        add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, tau=loop.average_s)
+        averaging = pole_values(loop.part("lowpass"), loop.average_s)
+        add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, **averaging)
         add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=loop.step_V)
         add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
             rate=-1.0 / loop.sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),

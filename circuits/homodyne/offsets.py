@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.parts.rc_values import pole_values
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from netlists.reader import Part
@@ -48,10 +49,11 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
     # What the multiplier's output amplifier adds in gain, it adds to the core's offset (10 V core).
     amplification = 10.0 * _figure(mixer, "gain") / loop.multiplier_V
     offset = _figure(mixer, "offset") * amplification
-    resistance = loop.filter_s / lowpass.defaults.get("c", np.inf)
+    pole = pole_values(lowpass, loop.filter_s)
+    resistance = pole["tau"] / pole.get("c", lowpass.defaults.get("c", np.inf))
     behind = loop.filter_poles * (_figure(lowpass, "vos") + _figure(lowpass, "ibias") * resistance)
     behind += _figure(integrator, "vos")
-    charging = loop.filter_poles * loop.filter_s * (1.0 + _figure(lowpass, "ctol"))
+    charging = loop.filter_poles * pole["tau"] * (1.0 + _figure(lowpass, "ctol"))
     duty = loop.sequence.listening_s
     fed = _figure(mixer, "xfeed") * amplification * heard_V
     total = (loop.stop_s - charging) * offset + loop.stop_s * behind + duty * fed

@@ -20,6 +20,7 @@ from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.preamble import preamble
+from circuits.parts.rc_values import pole_values
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import Steppable
@@ -132,9 +133,10 @@ class LockInBank:
 
     @property
     def settings_as_built(self) -> LockInSettings:
-        """The setting with the time constant that the capacitors' tolerance makes of it."""
-        error = self._part("lowpass").defaults.get("ctol", 0.0)
-        return replace(self.settings, time_constant=self.settings.time_constant * (1.0 + error))
+        """The setting with the time constant that the components and the capacitors' tolerance make of it."""
+        pole = self._part("lowpass")
+        tau = pole_values(pole, self.settings.time_constant)["tau"]
+        return replace(self.settings, time_constant=tau * (1.0 + pole.defaults.get("ctol", 0.0)))
 
     def _each(self, value: float | Sequence[float]) -> list[float]:
         return [float(v) for v in np.broadcast_to(np.asarray(value, dtype=float), (self.dither.n,))]

@@ -16,6 +16,7 @@ import numpy as np
 from circuits.lockin.netlist import LockInBlock, lockin_block, run_evenly
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.preamble import preamble
+from circuits.parts.rc_values import pole_values
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from lockin.characterisation import CYCLES, SETTLED, Characterisation, Signal, characterise
@@ -80,7 +81,7 @@ class NetlistLockIn:
         lines = [f"low-pass chain, {self.level}", preamble([pole]), f"Vp p0 0 {source}"]
         for k in range(len(SLOPES)):
             nodes = {"in": f"p{k}", "out": f"p{k + 1}"}
-            lines.append(pole.instance(f"lp{k}", nodes, tau=settings.time_constant))
+            lines.append(pole.instance(f"lp{k}", nodes, **pole_values(pole, settings.time_constant)))
         return "\n".join(lines)
 
     def transfer(self, settings: LockInSettings, frequency_Hz: float) -> tuple[FloatArray, FloatArray]:

@@ -30,6 +30,7 @@ from circuits.lockin.netlist import LockInBlock, channel_blocks
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import by_name, chosen_part
 from circuits.parts.preamble import preamble
+from circuits.parts.rc_values import RC, nearest_rc
 from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan, plan_frequencies
@@ -39,15 +40,6 @@ from lockin.theory import enbw_Hz
 from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
-E24 = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68, 75, 82, 91)
-"""Preferred values per decade, IEC 60063: capacitors."""
-E96 = tuple(round(10.0 ** (2 + k / 96)) for k in range(96))
-"""Preferred values per decade (100 to 976), IEC 60063: resistors."""
-CAPACITORS_F = (100e-12, 10e-6)
-RESISTORS_OHM = (1e3, 10e6)
-COMFORTABLE_OHM, COMFORTABLE_F = (5e3, 500e3), 1e-6
-"""Resistors between these load no op-amp and pick up neither noise nor bias currents to speak of, capacitors up to this
-are film: taken if possible."""
 SIGNAL_V = 5.0
 """The gain before the mixers brings the largest signal here: half of what they take."""
 MOST = 1e4
@@ -159,32 +151,6 @@ class LockInRequirements:
     def largest_V(self, alpha: Any) -> Any:
         """Largest signal: the background and all tones in phase, with dither `alpha`."""
         return self.background + alpha * self.slope * (1.0 + self.neighbour * (self.channels - 1))
-
-
-@dataclass(frozen=True)
-class RC:
-    """A resistor from E96 and a capacitor from E24 that come nearest to a time constant.
-
-    Attributes
-    ----------
-    wanted_s : float
-        Time constant asked for, s.
-    resistance_ohm, capacitance_F : float
-    """
-
-    wanted_s: float
-    resistance_ohm: float
-    capacitance_F: float
-
-    @property
-    def time_constant_s(self) -> float:
-        """R C, s."""
-        return self.resistance_ohm * self.capacitance_F
-
-    @property
-    def rounding(self) -> float:
-        """Relative deviation of R C from what was asked for; tolerances come on top."""
-        return self.time_constant_s / self.wanted_s - 1.0
 
 
 @dataclass(frozen=True)
@@ -303,39 +269,6 @@ def design_lockin(requirements: LockInRequirements) -> LockInDesign:
         sensitivities=sensitivities,
         worst=worst,
     )
-
-
-def nearest_rc(time_constant_s: float) -> RC:
-    """Components nearest to a time constant: R from E96, C from E24.
-
-    Raises
-    ------
-    InputError
-        When it cannot be had between 1 kohm and 10 Mohm, 100 pF and 10 uF.
-    """
-    low, high = (
-        math.floor(math.log10(limit) + factor) for limit, factor in zip(CAPACITORS_F, (1e-9, -1e-9), strict=True)
-    )
-    best: tuple[bool, float, float, float] | None = None
-    for decade in range(low, high + 1):
-        for digits in E24:
-            c = digits * 10.0 ** (decade - 1)
-            r = _nearest_e96(time_constant_s / c)
-            if not RESISTORS_OHM[0] <= r <= RESISTORS_OHM[1]:
-                continue
-            comfortable = COMFORTABLE_OHM[0] <= r <= COMFORTABLE_OHM[1] and c <= 1.01 * COMFORTABLE_F
-            rank = (not comfortable, abs(r * c / time_constant_s - 1.0), r, c)
-            best = rank if best is None or rank < best else best
-    if best is None or best[1] > 0.02:
-        problem = "cannot be had from 1 kohm to 10 Mohm and 100 pF to 10 uF"
-        raise InputError("time_constant", time_constant_s, problem, "ask for a settling time between 1 us and 1000 s")
-    return RC(time_constant_s, best[2], float(f"{best[3]:.3g}"))
-
-
-def _nearest_e96(ohm: float) -> float:
-    decade = math.floor(math.log10(ohm)) - 2
-    values = np.array([*E96, 10 * E96[0]], dtype=float) * 10.0**decade
-    return float(f"{values[np.argmin(np.abs(values - ohm))]:.4g}")
 
 
 # -- the errors --------------------------------------------------------------------------------------------------------

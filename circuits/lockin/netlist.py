@@ -26,6 +26,7 @@ import numpy as np
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_part
 from circuits.parts.preamble import preamble
+from circuits.parts.rc_values import pole_values
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray, finite, positive
 from inmateria.errors import InputError
@@ -162,6 +163,7 @@ class LockInBlock:
             nodes = {"in": signal, "offset": "0", "out": source}
             lines.append(self.part("gain_offset").instance(f"{self.name}_amp", nodes, gain=self.gain))
         mixer, pole = self.part(self.mixer), self.part("lowpass")
+        values = pole_values(pole, self.settings.time_constant)
         scale = {"vscale": self.reference_V} if "vscale" in mixer.defaults else {}
         for arm in arms:
             before = self.node(f"mixer_{arm}")
@@ -171,7 +173,7 @@ class LockInBlock:
             for k in range(1, self.settings.poles + 1):
                 after = self.node(f"filter_{arm}{k}")
                 nodes = {"in": before, "out": after}
-                lines.append(pole.instance(f"{self.name}_lp{arm}{k}", nodes, tau=self.settings.time_constant))
+                lines.append(pole.instance(f"{self.name}_lp{arm}{k}", nodes, **values))
                 before = after
         return "\n".join(lines)
 

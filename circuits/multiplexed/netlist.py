@@ -10,6 +10,7 @@ from circuits.multiplexed import kernel as words
 from circuits.multiplexed.loop import SUM_OHM, MultiplexedLoop
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.assembly import Assembly
+from circuits.parts.rc_values import pole_values
 from circuits.signals.sources import Drive, Table
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
@@ -42,10 +43,11 @@ def circuit(loop: MultiplexedLoop) -> Circuit:
     soft = {"tclamp": clamp} if clamp else {}
     perturbed = loop.perturbed
     low, high = loop.rails_V
+    filtering = pole_values(assembly.part("lowpass"), loop.tau_theta * step)
     for k, reference in enumerate(loop.references):
         nodes = {"a": "change", "b": reference, "out": f"e{k}"}
         add("mixer", f"mix{k}", nodes, vscale=scale)
-        add("lowpass", f"lp{k}", {"in": f"e{k}", "out": f"g{k}"}, tau=loop.tau_theta * step)
+        add("lowpass", f"lp{k}", {"in": f"e{k}", "out": f"g{k}"}, **filtering)
         slope, rate = f"g{k}", -gain / step
         if loop.largest is not None:
             slope, rate = f"l{k}", -1.0 / step

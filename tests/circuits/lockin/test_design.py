@@ -13,14 +13,11 @@ import pytest
 from scipy.stats import chi2
 
 from circuits.lockin.design import (
-    E24,
-    E96,
     LockInDesign,
     LockInRequirements,
     _errors,
     design_lockin,
     measure_design,
-    nearest_rc,
 )
 from circuits.ngspice.engine import Engine
 from inmateria.errors import InputError
@@ -158,25 +155,6 @@ def test_one_way_out_is_told_with_what_it_collides() -> None:
 def test_what_nothing_alone_would_mend_is_refused_too() -> None:
     with pytest.raises(InputError, match="several at once"):
         design_lockin(replace(EASY, settling_s=1e-4, noise_psd=1.0, gradient_error=1e-6, nonlinearity_V=1e-3))
-
-
-@pytest.mark.parametrize("tau", [3.3e-7, 1e-4, 7.77e-3, 0.123, 2.0, 60.0])
-def test_components_are_preferred_values(tau: float) -> None:
-    rc = nearest_rc(tau)
-    assert round(rc.resistance_ohm / 10.0 ** (math.floor(math.log10(rc.resistance_ohm)) - 2), 6) in E96
-    assert round(rc.capacitance_F / 10.0 ** (math.floor(math.log10(rc.capacitance_F * 1.0001)) - 1), 6) in E24
-    assert rc.time_constant_s == pytest.approx(tau, rel=0.013)  # half a step of E96
-    assert rc.rounding == pytest.approx(rc.resistance_ohm * rc.capacitance_F / tau - 1)
-    if 1e-4 < tau < 0.5:
-        assert 5e3 <= rc.resistance_ohm <= 5e5
-        assert abs(rc.rounding) < 3e-3
-    assert {332, 499, 681, 976} <= set(E96)
-
-
-def test_a_time_constant_beyond_all_components_is_refused() -> None:
-    for tau in (1e-9, 1e4):
-        with pytest.raises(InputError, match="time_constant"):
-            nearest_rc(tau)
 
 
 def test_integrators_keep_the_loop_stable() -> None:
