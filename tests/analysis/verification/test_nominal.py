@@ -66,6 +66,7 @@ def test_what_is_read_is_what_was_written(
     found = read_nominal(design, experiment, "twin", folder, "one")
     assert found is not None
     a, b = outcome(run), outcome(found)
+    assert (a["attempts"], a["attempts_failed"]) == (2, 1)  # one of the two was lost
     np.testing.assert_array_equal(a.pop("controls"), b.pop("controls"))
     assert a == b
     assert (found.best.initial, found.best.final) == (run.best.initial, run.best.final)

@@ -49,6 +49,15 @@ def test_the_intervals_cover(mu: float, board: float, start: float, wanted: floa
     assert min(yields, means) >= 9
 
 
+def test_lucky_starts_do_not_lower_the_share_of_good_boards() -> None:
+    """mu = -2, starts of width 2: Phi((mu + a_b)/sqrt(5)) reaches 10 % on 96 % of boards; without the root on 7 %."""
+    true = ndtr((-2.0 - np.sqrt(5.0) * ndtri(0.1)) / 0.5)
+    assert true == pytest.approx(0.958, abs=1e-3)
+    found = pass_rates(drawn(-2.0, 0.5, 2.0, (60, 80), np.random.default_rng(8)), 0.1)
+    assert found.yields.low < true < found.yields.high
+    assert found.yields.value > 0.7
+
+
 def test_many_attempts_show_the_boards_themselves() -> None:
     """Two kinds of boards, 90 and 10 %: with 400 starts each board's own share is known to some per cent."""
     rng = np.random.default_rng(3)

@@ -162,6 +162,28 @@ def test_looks_count_as_evaluations(learned: TrainingResult) -> None:
     assert one == none + len(learned.attempts)
 
 
+def test_a_success_while_learning_is_confirmed_with_the_dither_off(learned: TrainingResult) -> None:
+    """Evaluations to the first success: looks and passes up to it, and one pass more where the dither was still on."""
+    patterns, last = 4, learned.attempts[-1]
+    before = sum(one.device_evaluations for one in learned.attempts[:-1])
+    starts = [replace(one, start=replace(one.start, found=None)) for one in learned.attempts]
+    found = evaluations_to_first(replace(learned, attempts=tuple(starts)))
+    assert found is not None
+    passes, rest = divmod(found - before - last.start.looked, patterns)
+    assert rest == 0
+    task, scale, polarity = learned.experiment.task, last.loop.stage.transimpedance_ohm, last.loop.stage.polarity
+    seen = [  # what each pass showed
+        task.score(
+            readings.outputs_V(last.loop, last.run, k) / scale, polarity, learned.experiment.bench.noise_A()
+        ).learned
+        for k in range(last.loop.sequences + 2)
+    ]
+    tried = sum(seen[:passes])  # each of these was confirmed, at the cost of a pass
+    first = passes - tried - 1
+    assert seen[first]
+    assert first + 1 + sum(seen[: first + 1]) - (first == last.loop.sequences + 1) == passes
+
+
 def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, interrupt_at: Callable[..., None]) -> None:
     interrupt_at(twin, "slots", 2)
     settings = HgeSettings(sequences=2, restarts=1, looks=1)

@@ -10,8 +10,9 @@ import pytest
 from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment
+from learning.homodyne.settings import HgeSettings
 from learning.searches.meter import Meter, SearchOver, SearchSettings
-from learning.searches.optimisers import forward_difference
+from learning.searches.optimisers import finite_differences, forward_difference
 from learning.searches.search import search
 from learning.tasks.boolean import BooleanTask
 from learning.trace import settled_loss
@@ -88,6 +89,35 @@ def test_forward_differences_are_slopes_of_the_loop_s_loss() -> None:
     exact = [-2 * (correlation(at + s) - correlation(at - s)) / 2e-5 for s in steps]
     np.testing.assert_allclose(found, exact, atol=2e-3)
     assert np.max(np.abs(exact)) > 0.5
+
+
+def test_a_descent_steps_as_the_loop_s_limiter_does() -> None:
+    """w_k -= scale V_step tanh(rate g_k / V_step), scale falling from 1 to the end's: seen in what it asks for."""
+    asked: list[Any] = []
+
+    class Watched(Meter):
+        def measure_many(self, controls_V: Any) -> Any:
+            asked.append(np.array(controls_V))
+            return super().measure_many(controls_V)
+
+    settings = HgeSettings(sequences=3, looks=4, step_V=0.02, learning_rate=0.05, anneal_to=0.5)
+    bench = Bench(OneOutput(sum_and_product))  # type: ignore[arg-type]
+    meter = Watched(Experiment(bench, BooleanTask("XOR"), settings), SearchSettings(), 200, np.random.default_rng(0))
+    meter.noise_A = 0.0
+    with pytest.raises(SearchOver):
+        finite_differences(meter, np.random.default_rng(1))
+    _, *slopes, last = asked[:5]  # looks, three readings of all slopes, the setting at the end
+    bases = [rows[0] for rows in slopes] + [last[0]]
+    moved = 0.0
+    for scale, rows, after in zip((1.0, 0.75, 0.5), slopes, bases[1:], strict=True):
+        probe = rows[1, 0] - rows[0, 0]
+        outputs = bench.many_outputs_A(rows, BooleanTask("XOR"))
+        polarity = 1.0 if meter.task.correlation(bench.outputs_A(bases[0], meter.task)) >= 0 else -1.0
+        losses = np.array([meter.loss(row, polarity) for row in outputs])
+        step = scale * 0.02 * np.tanh(0.05 * (losses[1:] - losses[0]) / probe / 0.02)
+        np.testing.assert_allclose(after, rows[0] - step, rtol=0, atol=1e-12)
+        moved += float(np.abs(step).max())
+    assert moved > 1e-3
 
 
 def test_the_loss_is_the_loop_s() -> None:
