@@ -103,4 +103,5 @@ def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:
         reference_V=loop.multiplier_V,
         transimpedance_ohm=loop.stage.transimpedance_ohm,
         baseline_A=loop.stage.baseline_V / loop.stage.transimpedance_ohm,
+        temperature_K=loop.temperature_K,
     )

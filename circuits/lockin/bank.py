@@ -21,6 +21,7 @@ from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.preamble import preamble
 from circuits.parts.rc_values import pole_values
+from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import Steppable
@@ -76,6 +77,8 @@ class LockInBank:
         What is added to terminals' voltages: patterns. It should end at 0.
     points_per_cycle : int
         Time-points per cycle of the highest tone.
+    temperature_K : float
+        Of the electronics: ``.temp`` of the decks.
 
     Raises
     ------
@@ -99,6 +102,7 @@ class LockInBank:
     drift_V_per_s: float | Sequence[float] = 0.0
     waves: Mapping[int, Table] = field(default_factory=dict)
     points_per_cycle: int = POINTS_PER_CYCLE
+    temperature_K: float = NOMINAL_K
 
     def __post_init__(self) -> None:
         count, used = len(self.device.terminals), (self.output, *self.dithered)
@@ -163,7 +167,8 @@ class LockInBank:
 
     def _preamble(self) -> str:
         block = self.blocks[0]
-        return preamble([*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)])
+        used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
+        return preamble(used, self.temperature_K)
 
     def deck(self, duration_s: float) -> str:
         """The netlist of a run, without the device: its terminals are ``el0``, ``el1`` ... and ``electrode``."""

@@ -11,10 +11,12 @@ from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of
 from circuits.homodyne import netlist
 from circuits.homodyne.figures import constants_of
+from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
 from circuits.parts.preamble import preamble
 from inmateria.errors import InputError
 from learning.homodyne.experiment import middle_loop
+from lockin.settings import LockInSettings
 from netlists.reader import load_part
 
 NOMINAL = 300.15
@@ -59,6 +61,16 @@ def test_a_designs_temperature_is_in_every_deck_and_in_the_equations() -> None:
     ideal = replace(loop, parts={}, component_errors={})
     assert constants_of(ideal)[0].step_V == loop.step_V  # ideal limiters know no temperature
     assert "\n.temp 27\n" in netlist.deck(replace(loop, temperature_K=NOMINAL))
+
+
+def test_the_bank_of_a_loops_budget_is_as_warm_as_the_loop() -> None:
+    design = Design.from_values({"electronics": {"level": "macro", "temperature": "75 degC"}})
+    experiment = experiment_of(design)
+    loop = middle_loop(experiment).opened(middle_loop(experiment).start_V, 0.01, "output")
+    volts = experiment.bench.terminal_voltages(loop.start_V, loop.sequence.levels_V[0])
+    bank = LockInBank(loop.device, loop.output, loop.trained, volts, loop.dither, LockInSettings(0.01, 6),
+                      level="macro", temperature_K=loop.temperature_K)  # fmt: skip
+    assert "\n.temp 75\n" in bank.deck(0.1)
 
 
 def test_no_temperature() -> None:
