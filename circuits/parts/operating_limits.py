@@ -1,9 +1,11 @@
-"""What parts limit: their supplies, and how far inputs and outputs stay within them.
+"""What parts limit: their supplies, how far inputs and outputs stay within them, and what an output drives.
 
 A part's header states its limits (`netlists.reader.LIMITS`). At supplies of +-S
 
-    supply_min <= S <= supply_max,   peak of an input <= S - input_headroom,   peak of an output <= S - headroom
+    supply_min <= S <= supply_max,   peak of an input <= S - input_headroom,   peak of an output <= S - headroom,
+    R >= load,   (S - headroom)/R <= current
 
+R being all resistors at its output, tau/c of each low-pass; other parts have followers before theirs.
 Peaks are those of waveforms known before a run; what a signal of the circuit itself reaches, the part's rails limit
 while it runs. A part without ``vsupply``, such as an ideal one or a user's own, states nothing and is not looked at.
 """
@@ -33,13 +35,36 @@ def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) 
     Raises
     ------
     InputError
-        ``supply``: the first part whose supply is not one of its own, else the first whose inputs or output do not fit.
+        ``supply``: the first part whose supply is not one of its own, else the first whose inputs or output do not fit;
+        ``load``: the first whose output drives less than it can.
     """
     supplied = {name: there for name, there in placed.items() if "vsupply" in there.part.defaults}
     for reference, there in supplied.items():
         _check_supply(reference, there)
     for reference, there in supplied.items():
         _check_signals(reference, there, peaks_V)
+    loads = _loads_S(placed)
+    for reference, there in supplied.items():
+        _check_load(reference, there, loads.get(there.nodes.get("out", ""), 0.0))
+
+
+def _loads_S(placed: Mapping[str, Placement]) -> dict[str, float]:
+    """Conductance of the low-passes to which nodes are inputs, S; other parts have followers before their resistors."""
+    loads: dict[str, float] = {}
+    for there in placed.values():
+        if there.part.name == "lowpass":
+            conductance = there.figure("c") / there.figure("tau")
+            loads[there.nodes["in"]] = loads.get(there.nodes["in"], 0.0) + conductance
+    return loads
+
+
+def _check_load(reference: str, there: Placement, load_S: float) -> None:
+    limits = {limit.name: limit.default for limit in there.part.limits}
+    largest_V = there.figure("vsupply") - (there.part.headroom or 0.0)
+    least_ohm = max(limits.get("load", 0.0), largest_V / limits.get("current", math.inf))
+    if load_S * least_ohm > 1.0 + 1e-9:
+        problem = f"is too little for {there.part.name} {reference}, which drives {least_ohm:.4g} ohm or more"
+        raise InputError("load", f"{1.0 / load_S:.4g} ohm", problem, "take a smaller capacitor behind it")
 
 
 def _check_supply(reference: str, there: Placement) -> None:

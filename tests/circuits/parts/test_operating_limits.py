@@ -54,6 +54,13 @@ def test_a_supply_that_fits_is_taken_and_is_the_parts_own(values: dict[str, obje
     assert placed["mix0"].figure("vscale") == loop.multiplier_V == (design.electronics.reference or 10.0)
 
 
+def test_an_output_that_drives_too_small_a_resistor_is_refused() -> None:
+    """10 uF behind an AD633 made its pole of 10 ms with 1 kohm: it is specified into 2 kohm."""
+    with refused("load", "mixer mix0, which drives 2000 ohm or more"):
+        experiment_of(electronics(values={"lowpass": {"c": 10e-6}}))
+    experiment_of(electronics(values={"lowpass": {"c": 4.9e-6}}))
+
+
 def test_peaks_are_those_of_nodes_of_the_circuit() -> None:
     loop = middle_loop(experiment_of(electronics()))
     nodes = {node for there in netlist.placements(loop).values() for node in there.nodes.values()}
