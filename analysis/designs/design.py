@@ -250,7 +250,8 @@ class Design(Section):
         amplitudes = self.dither.amplitude
         return HgeSettings(
             amplitude_V=amplitudes[0] if len(amplitudes) == 1 else amplitudes,
-            anneal_to=self.dither.anneal_to,
+            anneal_to=learning.anneal_to,
+            dither_to=self.dither.anneal_to,
             restarts=learning.restarts,
             loss=learning.loss,
             leads=self.electronics.leads,

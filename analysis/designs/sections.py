@@ -137,8 +137,8 @@ class DitherSection(Section):
     """Lowest frequency allowed; the lowest octave that keeps products off the tones if left out."""
     frequencies: Annotated[tuple[Hertz, ...], Field(min_length=1, strict=False)] | None = None
     """The tones themselves, in place of spacing and base."""
-    anneal_to: PositiveFraction = 0.1
-    """Share of dither and steps that is left at the end."""
+    anneal_to: PositiveFraction | None = None
+    """Share of the dither that is left at the end; 0.1 with ideal parts and 0.3 with real ones if left out."""
 
     @model_validator(mode="after")
     def _one_way(self) -> DitherSection:
@@ -162,6 +162,8 @@ class LearningSection(Section):
     """Random settings looked at before an attempt."""
     spread: PositiveFraction | None = None
     """They come from the middle of each range, this share of it."""
+    anneal_to: PositiveFraction = 0.1
+    """Share of rate and step that is left at the end."""
     restarts: Count = 20
     """Attempts at most."""
     loss: LossName = "squared"

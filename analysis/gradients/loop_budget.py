@@ -6,11 +6,13 @@ is the finite amplitude, products that fall on a tone, the electronics and the n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from circuits.homodyne.engines import LoopEngine, Ngspice
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.homodyne.offsets import offset_bias
+from circuits.homodyne.offsets import channel_bias
 from circuits.lockin.bank import BANK_PARTS, LockInBank
 from circuits.parts.chosen import chosen_among
 from dnpu_models.interface.device import follow_path
@@ -50,7 +52,7 @@ def predict_loop(
     Raises
     ------
     InputError, ConvergenceError, EngineError
-        As `lockin.error_budget`, `offset_bias` and `LockInBank.front_end`.
+        As `lockin.error_budget`, `channel_bias` and `LockInBank.front_end`.
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     ohm, start = stage.transimpedance_ohm, loop.start_V
@@ -77,15 +79,13 @@ def predict_loop(
         per_unit, psd = 1.0, PUBLISHED_A2_PER_HZ * float(np.mean(np.square(slopes))) / sequence.patterns
         heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
     front_end = FrontEnd()
-    if loop.parts:
-        constant = 0.5 * plan.amplitudes_V[0] * float(offset_bias(loop, heard)[0]) / per_unit
-        front_end = FrontEnd(offset=constant)
-        if loop.mode == "output" and isinstance(engine, Ngspice):
-            transfer = _bank(bench, loop).front_end(engine.engine, rest[0], gated=True).transfer
-            front_end = FrontEnd(transfer, offset=constant)
+    if loop.parts and loop.mode == "output" and isinstance(engine, Ngspice):
+        front_end = FrontEnd(_bank(bench, loop).front_end(engine.engine, rest[0], gated=True).transfer)
     boxcar = LockInSettings(sequence.window_s, window="boxcar")
     readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd)
-    return error_budget(response, start, readout, exact=exact, samples=samples)
+    budget = error_budget(response, start, readout, exact=exact, samples=samples)
+    added = channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)
+    return replace(budget, terms={**budget.terms, "offset": budget.terms["offset"] + added})
 
 
 def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:

@@ -12,6 +12,8 @@ from analysis.plots.figure import PATTERNS, Figure, new_figure
 from circuits.homodyne import readings
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from analysis.gradients.path_check import PathCheck
     from learning.homodyne.results import Attempt
 
@@ -96,22 +98,45 @@ def plot_gradients(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArra
     left, right = figure.subplots(1, 2)
     units = measured[0].attrs.get("units", "")
     scale, shown = (1e9, "nS") if units == "S" else (1.0, units)
-    for a, b in zip(measured, ideal, strict=True):
-        left.plot(np.asarray(b) * scale, np.asarray(a) * scale, "o", ms=4)
-    reach = [float(min(np.min(b) for b in ideal)) * scale, float(max(np.max(b) for b in ideal)) * scale]
-    left.plot(reach, reach, "k:", lw=1)
-    left.set(xlabel=f"ideal ({shown})", ylabel=f"lock-in ({shown})")
+    _against(left, measured, ideal, scale, shown)
     left.set_title(title, fontsize=10)
-    positions = np.arange(len(ideal[-1]))
-    right.bar(positions - 0.2, np.asarray(measured[-1]) * scale, 0.4, label="lock-in")
-    right.bar(positions + 0.2, np.asarray(ideal[-1]) * scale, 0.4, label="ideal")
-    right.set_xticks(positions, [str(v) for v in ideal[-1]["control"].values])
-    right.set_ylabel(shown)
-    right.legend(fontsize=8)
+    _beside(right, measured[-1], ideal[-1], scale, shown)
     return figure
 
 
+def _against(
+    axis: Axes, measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], scale: float, unit: str
+) -> None:
+    """Components read over exact ones; dotted: equal."""
+    for a, b in zip(measured, ideal, strict=True):
+        axis.plot(np.asarray(b) * scale, np.asarray(a) * scale, "o", ms=4)
+    reach = [float(min(np.min(b) for b in ideal)) * scale, float(max(np.max(b) for b in ideal)) * scale]
+    axis.plot(reach, reach, "k:", lw=1)
+    axis.set(xlabel=f"ideal ({unit})", ylabel=f"lock-in ({unit})")
+
+
+def _beside(axis: Axes, measured: xr.DataArray, ideal: xr.DataArray, scale: float, unit: str) -> None:
+    """One gradient, control by control."""
+    positions = np.arange(len(ideal))
+    axis.bar(positions - 0.2, np.asarray(measured) * scale, 0.4, label="lock-in")
+    axis.bar(positions + 0.2, np.asarray(ideal) * scale, 0.4, label="ideal")
+    axis.set_xticks(positions, [str(v) for v in ideal["control"].values])
+    axis.set_ylabel(unit)
+    axis.legend(fontsize=8)
+
+
 def plot_path_check(check: PathCheck) -> Figure:
-    """Gradients along the learning path, measured against ideal."""
-    title = f"{len(check.measured)} instants, {1e3 * check.dither_V:g} mV, median cosine {np.median(check.cosines):.5f}"
-    return plot_gradients(check.measured, check.ideal, title)
+    """Gradients of loss and output along the learning path, read against exact; the last one of the loss."""
+    figure = new_figure(figsize=(12, 4))
+    axes = figure.subplots(1, 3)
+    for axis, of, slopes, scale, unit in (
+        (axes[0], "loss", check.loss, 1.0, "V/V"), (axes[1], "output", check.output, 1e9, "nS")
+    ):  # fmt: skip
+        _against(axis, slopes.measured, slopes.exact, scale, unit)
+        axis.set_title(f"of the {of}: cosine {slopes.cosines[0]:.4f} at the start, {slopes.cosines[-1]:.4f} at the end",
+                       fontsize=9)  # fmt: skip
+    _beside(axes[2], check.loss.measured[-1], check.loss.exact[-1], 1.0, "V/V")
+    axes[2].set_title("of the loss, at the end", fontsize=9)
+    peaks = ", ".join(f"{1e3 * peak:.3g}" for peak in check.dither_V)
+    figure.suptitle(f"dither {peaks} mV; {check.parts}; {check.engine}", fontsize=9)
+    return figure

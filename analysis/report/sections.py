@@ -120,8 +120,10 @@ def waveform_section(loop: HomodyneLoop, run: Transient, start_s: float, stop_s:
     return Section("Waveforms", [Waves(run.time_s[inside], panels, caption)])
 
 
-def gradient_section(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], caption: str = "") -> Section:
-    """Gradients read by the circuit against exact ones, pair by pair, and the last pair side by side."""
+def gradient_section(
+    measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataArray], of: str = "", note: str = ""
+) -> Section:
+    """Gradients (`of` something) read by the circuit against exact ones, and the last pair side by side; a `note`."""
     if not measured or len(measured) != len(ideal):
         raise InputError("measured", len(measured), f"does not pair with {len(ideal)} exact gradients", "give as many")
     scale, unit = (1e9, "nS") if measured[0].attrs.get("units") == "S" else (1.0, str(measured[0].attrs.get("units")))
@@ -134,14 +136,14 @@ def gradient_section(measured: Sequence[xr.DataArray], ideal: Sequence[xr.DataAr
         f"relative error {100 * np.median(errors):.2g} % at the median, {100 * max(errors):.2g} % at the worst."
     )
     return Section(
-        "Gradient",
+        f"Gradient{f' of the {of}' if of else ''}",
         [
-            Text(words),
+            Text(f"{words} {note}".rstrip()),
             Figure(
                 plots.against_ideal(
                     [scale * np.asarray(v) for v in ideal], [scale * np.asarray(v) for v in measured], names, unit
                 ),
-                caption or "Components read by the lock-ins over the exact ones; dotted: equal.",
+                "Components read by the lock-ins over the exact ones; dotted: equal.",
             ),
             Figure(
                 plots.bars(names, {"lock-in": read, "exact": exact}, y_label=f"gradient ({unit})", label="gradient"),

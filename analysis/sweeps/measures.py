@@ -22,7 +22,7 @@ from analysis.choices import MeasureName
 from analysis.designs.design import Design
 from analysis.designs.experiment import device_key, experiment_of, kept, with_noise
 from analysis.gradients.compare import compare
-from analysis.gradients.path_check import loss_gradients
+from analysis.gradients.path_check import POINTS_PER_CYCLE, loss_gradients
 from analysis.sweeps.axes import SEED, Value, point_words
 from analysis.sweeps.store import Variable
 from circuits.homodyne.engines import LoopEngine, engine_kind, engine_named
@@ -33,9 +33,6 @@ from learning.homodyne.experiment import Experiment, build_loop, middle_loop
 from learning.homodyne.gradients import adjoint, spice_lock_in
 from learning.homodyne.results import TrainingResult
 from learning.homodyne.training import as_measured, learn
-
-POINTS_PER_CYCLE = 12.0
-"""Of the highest tone: readings within 5e-4 of those at 24 up to 20 mV, and 1.5e-3 at 100 mV, in half the time."""
 
 _gradients: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
 _engines: dict[str, LoopEngine] = {}
@@ -152,10 +149,7 @@ class GradientMeasure:
             settings.amplitude_V,
             points_per_cycle=POINTS_PER_CYCLE,
             seed=_noise_seed(design, point),
-            parts=settings.parts,
-            multiplier_V=settings.multiplier_V,
-            errors=settings.component_errors,
-            temperature_K=settings.temperature_K,
+            like=settings,
         )
         exact = kept(_gradients, (device_key(design), controls.tobytes()), lambda: adjoint(bench, controls))
         window = loop.sequence.window_s

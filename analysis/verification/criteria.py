@@ -9,6 +9,7 @@ import xarray as xr
 
 from analysis.designs.design import Design
 from analysis.designs.units import written
+from analysis.gradients.path_check import PathCheck
 from analysis.report.page import Criterion
 from analysis.sweeps.measures import outcome
 from analysis.verification.boards import CHANCE_P, DISAGREE_P, Boards
@@ -27,9 +28,6 @@ def nominal_criteria(design: Design, nominal: NominalRun) -> list[Criterion]:
     """What is asked of the nominal design: the task, always, and the criteria."""
     wanted, row = design.criteria, outcome(nominal)
     quality, separation, attempts = (row[name] for name in ("quality", "separation", "attempts"))
-    cosine = float(np.median(nominal.check.cosines))
-    error = float(np.median([one.relative_error for one in nominal.check.comparisons]))
-    path = "nominal, median along the path"
     criteria = [Criterion("learned", "the task", told(row), nominal.success, "nominal")]
     if (least := wanted.margin_min) is not None:
         criteria.append(Criterion("margin_min", f"at least {least:g}", f"{quality:.3f}", quality >= least, "nominal"))
@@ -40,14 +38,24 @@ def nominal_criteria(design: Design, nominal: NominalRun) -> list[Criterion]:
         )
     if (most := wanted.attempts_max) is not None:
         criteria.append(Criterion("attempts_max", f"at most {most}", str(attempts), attempts <= most, "nominal"))
-    if (least := wanted.gradient_cosine_min) is not None:
-        criteria.append(Criterion("gradient_cosine_min", f"at least {least:g}", f"{cosine:.4f}", cosine >= least, path))
-    if (largest := wanted.gradient_error_max) is not None:
-        criteria.append(
-            Criterion(
-                "gradient_error_max", f"at most {100 * largest:g} %", f"{100 * error:.2g} %", error <= largest, path
+    return criteria + _gradient_criteria(design, nominal.check)
+
+
+def _gradient_criteria(design: Design, check: PathCheck) -> list[Criterion]:
+    """Whether the lock-ins read loss and output rightly at every instant of the path: the worst one decides."""
+    wanted, criteria = design.criteria, []
+    for of, slopes in {"loss": check.loss, "output": check.output}.items():
+        where = f"nominal, of the {of}, worst instant"
+        if (least := wanted.gradient_cosine_min) is not None:
+            first, last, worst = slopes.cosines[0], slopes.cosines[-1], float(np.min(slopes.cosines))
+            found = f"{worst:.4f} (start {first:.4f}, end {last:.4f})"
+            criteria.append(Criterion("gradient_cosine_min", f"at least {least:g}", found, worst >= least, where))
+        if (largest := wanted.gradient_error_max) is not None:
+            first, last, most = slopes.errors[0], slopes.errors[-1], float(np.max(slopes.errors))
+            found = f"{100 * most:.2g} % (start {100 * first:.2g} %, end {100 * last:.2g} %)"
+            criteria.append(
+                Criterion("gradient_error_max", f"at most {100 * largest:g} %", found, most <= largest, where)
             )
-        )
     return criteria
 
 

@@ -19,8 +19,7 @@ import xarray as xr
 
 from analysis.datasets import loop_dataset, recorded_run, save_dataset
 from analysis.designs.design import Design
-from analysis.gradients.compare import compare
-from analysis.gradients.path_check import PathCheck
+from analysis.gradients.path_check import PathCheck, Slopes
 from analysis.verification.time_step import StepError
 from circuits.homodyne import netlist
 from circuits.homodyne.loop import OutputStage
@@ -105,20 +104,21 @@ def write_nominal(run: NominalRun, design: Design, folder: Path, name: str) -> N
         ],
         "check": {
             "sequences": check.sequences, "patterns": check.patterns, "dither_V": check.dither_V,
-            "timepoints": check.timepoints,
+            "engine": check.engine, "parts": check.parts, "timepoints": check.timepoints,
         },
         "step": None if run.step is None else asdict(run.step),
     }  # fmt: skip
     data = loop_dataset(
         best.loop, best.run, seed=design.seed, engine=run.engine, training=json.dumps(about), **design.identity
     )
-    for key, found, text in (
-        ("gradient_measured_S", check.measured, "gradient of the output as the circuit reads it, along the path"),
-        ("gradient_exact_S", check.ideal, "exact gradient of the output there"),
-    ):
-        table = np.stack([np.asarray(one) for one in found])
-        source = str(found[0].attrs["source"])
-        data[key] = (("instant", "control"), table, {"units": "S", "long_name": text, "source": source})
+    for of, slopes in {"output": check.output, "loss": check.loss}.items():
+        for what, found in {"measured": slopes.measured, "exact": slopes.exact}.items():
+            table = np.stack([np.asarray(one) for one in found])
+            about_it = {
+                "units": found[0].attrs["units"], "source": str(found[0].attrs["source"]),
+                "long_name": f"{what} gradient of the {of} along the path",
+            }  # fmt: skip
+            data[f"gradient_{of}_{what}"] = (("instant", "control"), table, about_it)
     path, partial = folder / f"{name}.nc", folder / f".{name}.nc.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,10 +169,6 @@ def read_nominal(design: Design, experiment: Experiment, engine: str, folder: Pa
     loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
     loop = replace(loop, stage=OutputStage(**stage))
     best = judge(experiment, loop, recorded_run(data, loop, deck), start)
-    measured, exact = (
-        tuple(label(experiment.bench, row, data[key].attrs["source"]) for row in data[key].values)
-        for key in ("gradient_measured_S", "gradient_exact_S")
-    )
     check = about["check"]
     return NominalRun(
         experiment, engine, best, about["starts"], about["device_evaluations"],
@@ -181,11 +177,22 @@ def read_nominal(design: Design, experiment: Experiment, engine: str, folder: Pa
             for one in about["failed"]
         ),
         PathCheck(
-            measured, exact, tuple(compare(a, b) for a, b in zip(measured, exact, strict=True)),
-            tuple(check["sequences"]), tuple(check["patterns"]), check["dither_V"], check["timepoints"],
+            _slopes(experiment, data, "output"), _slopes(experiment, data, "loss"), tuple(check["sequences"]),
+            tuple(check["patterns"]), tuple(check["dither_V"]), check["engine"], check["parts"], check["timepoints"],
         ),
         None if about["step"] is None else StepError(**about["step"]),
     )  # fmt: skip
+
+
+def _slopes(experiment: Experiment, data: xr.Dataset, of: str) -> Slopes:
+    """The gradients of output or loss in a file."""
+    measured, exact = (
+        tuple(
+            label(experiment.bench, row, table.attrs["source"], units=table.attrs["units"]) for row in table.values
+        )
+        for table in (data[f"gradient_{of}_measured"], data[f"gradient_{of}_exact"])
+    )  # fmt: skip
+    return Slopes(measured, exact)
 
 
 def _four(error: ConvergenceError) -> list[Any]:

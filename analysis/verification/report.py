@@ -18,6 +18,7 @@ from analysis.designs.design import Design
 from analysis.designs.sections import OwnPart
 from analysis.designs.units import written
 from analysis.gradients.loop_budget import predict_loop
+from analysis.gradients.path_check import PathCheck, standing_at
 from analysis.report import plots
 from analysis.report.page import Block, Figure, Report, Section, Table, Text
 from analysis.report.sections import (
@@ -31,7 +32,6 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
-from circuits.homodyne import readings
 from circuits.homodyne.engines import Twin, engine_kind
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
@@ -48,7 +48,8 @@ _REFERENCES = {"dead": "a loop that does not learn", "ideal": "a loop of ideal p
 _SIGNIFICANT = 0.05
 """Chance below which a component is said to matter; it holds for all components together."""
 _SHARES = {
-    "dither.anneal_to", "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
+    "dither.anneal_to", "learning.anneal_to",
+    "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
     "criteria.yield_min", "criteria.pass_probability_min", "verify.confidence", "verify.confirm",
 }  # fmt: skip
 _DEGREES = {"electronics.temperature", "corners.temperature"}
@@ -114,7 +115,7 @@ def verification_report(
                 2 * period,
                 f"The first pass while learning, nominal design; {drawn}.",
             ),
-            gradient_section(found.check.measured, found.check.ideal),
+            *_gradients(found.check),
             _budget(found),
             *_fast(found),
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
@@ -218,16 +219,23 @@ def _outcome(data: xr.Dataset, row: int) -> list[str]:
     ]
 
 
+def _gradients(check: PathCheck) -> list[Section]:
+    """Gradients of loss and output along the path, and what they are of."""
+    peaks = ", ".join(f"{1e3 * peak:.3g}" for peak in check.dither_V)
+    note = f"In order along the path, at {peaks} mV of dither, as it stood there; {check.parts}; engine {check.engine}."
+    return [
+        gradient_section(slopes.measured, slopes.exact, of, note)
+        for of, slopes in (("loss", check.loss), ("output", check.output))
+    ]
+
+
 def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     """The budget of the last reading along the path, and how far that reading was from the exact gradient, S."""
     attempt, check, experiment = found.attempt, found.check, found.nominal.experiment
-    loop, run = attempt.loop, attempt.run
-    low, high = loop.control_limits_V
-    row = min(int(np.searchsorted(run.time_s, (loop.sequences + 1) * loop.sequence.period_s)), len(run.time_s) - 1)
-    at = np.clip(readings.controls_V(loop, run)[row], low, high)
-    probe = probe_loop(experiment.bench, at, loop.dither.amplitudes_V, experiment.task.levels_V[check.patterns[-1]])
-    probe = replace(probe, parts=loop.parts, multiplier_V=loop.multiplier_V)
-    exact, measured = np.asarray(check.ideal[-1]), np.asarray(check.measured[-1])
+    loop = standing_at(attempt.loop, attempt.run, attempt.loop.sequences + 1)
+    levels = experiment.task.levels_V[check.patterns[-1]]
+    probe = probe_loop(experiment.bench, loop.start_V, loop.dither.amplitudes_V, levels, like=loop)
+    exact, measured = np.asarray(check.output.exact[-1]), np.asarray(check.output.measured[-1])
     return predict_loop(experiment.bench, probe, exact, Twin()), measured - exact
 
 
@@ -235,8 +243,8 @@ def _budget(found: Verification) -> Section:
     budget, measured = last_budget(found)
     section = budget_section(budget, found.nominal.experiment.bench.names, measured)
     note = Text(
-        "Why the last reading of the gradient above differs from the exact one, predicted before the run; the noise is "
-        "that of the published chip."
+        "Why the last reading of the output's gradient above differs from the exact one, predicted before the run; the "
+        "noise is that of the published chip."
     )
     return Section(section.title, [note, *section.blocks])
 

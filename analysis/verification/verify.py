@@ -48,8 +48,6 @@ from learning.tasks.boolean import BooleanTask
 QUICK_BOARDS, QUICK_STARTS = 12, 8
 STORES = ("corners.zarr", "samples.zarr", "references.zarr", "samples-quick.zarr", "references-quick.zarr")
 RUNS = (f"{NOMINAL}.nc", f"{NOMINAL_QUICK}.nc")
-CHECKED_INSTANTS = 4
-"""Of the learning path, at which the lock-ins are held against the exact gradient."""
 Progress = Callable[[str, int, int], None]
 """Called as progress(what is being done, how much of it is done, how much there is)."""
 
@@ -257,10 +255,7 @@ def _nominal(
     attempt = result.best
     told("gradient along the path", 0, 1)
     with engine_named(with_dither(engine)) as reading:
-        check = check_path(
-            result.experiment, attempt.loop, attempt.run, reading,
-            dither_V=attempt.loop.dither.amplitudes_V, samples=CHECKED_INSTANTS, real=True,
-        )  # fmt: skip
+        check = check_path(result.experiment, attempt.loop, attempt.run, reading)
     told("error of the time step", 0, 1)
     with engine_named(engine) as again:
         step = step_error(attempt.loop, again)

@@ -28,10 +28,10 @@ from circuits.homodyne.equations import ChannelConstants, LoopConstants, integra
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Placement
+from circuits.parts.levels import is_known
 from circuits.parts.temperature import NOMINAL_K
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from netlists.reader import Part, available, load_part
 
 CUBIC = 2.598076
 """Gain at small signals of a cubic that deviates by 1 at most between 0 and full scale, where it is exact."""
@@ -51,19 +51,11 @@ def check_known(loop: HomodyneLoop, engine: str) -> None:
     """
     if loop.leads:
         raise InputError("leads", loop.leads, f"have no equation the {engine} knows", "use engine='ngspice'")
-    strange = sorted(name for name, part in loop.parts.items() if not _is_known(part))
+    strange = sorted(name for name, part in loop.parts.items() if not is_known(part))
     if loop.loss != "squared" and loop.parts:
         strange = [loop.loss]
     if strange:
         raise InputError("parts", strange, f"have no equation the {engine} knows", "use engine='ngspice'")
-
-
-def _is_known(part: Part) -> bool:
-    """Whether a part is one of the library's, with whatever figures."""
-    if part.level not in ("ideal", "macro") or (part.name, part.level) not in available():
-        return False
-    known = load_part(part.name, part.level)
-    return not part.own and part.equation == known.equation and part.subckt.startswith(known.subckt)
 
 
 def _difference(placed: Placement) -> tuple[float, float, float]:

@@ -36,6 +36,7 @@ import numpy as np
 
 from circuits.homodyne.options import LoopOptions
 from circuits.parts.chosen import chosen_part
+from circuits.parts.component_errors import with_errors
 from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
@@ -52,6 +53,8 @@ Peaks = float | Sequence[float]
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
+OFFSET_V = 0.05
+"""Largest offset behind a mixer that a reading has room for: the limit of an AD633."""
 
 
 def opened_errors(errors: Mapping[str, float]) -> dict[str, float]:
@@ -136,7 +139,8 @@ class HomodyneLoop(LoopOptions):
         Voltage of terminals that are neither trained nor the output; 0 V by default.
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
-    sequences, learning_rate, step_V, anneal_to, parts, multiplier_V, loss, leads, component_errors, temperature_K
+    sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, leads, component_errors,
+    temperature_K
         As `LoopOptions`.
 
     Raises
@@ -222,18 +226,33 @@ class HomodyneLoop(LoopOptions):
         """Rails of the integrators, each (n_trained,): what the device allows less dither and logic swing.
 
         Less two time steps at the limiter's speed, too: inside a time step the device is told a control on a straight
-        line through its last values, and a measured chip knows nothing of voltages outside its ranges.
+        line through its last values, and a measured chip knows nothing of voltages outside its ranges. The summing
+        amplifiers' own errors (gain, offset, size of the dither) are allowed for.
         """
         lowest, highest = np.asarray(self.device.limits_V)[list(self.trained)].T
         ahead = 2 * self.step_V * self.max_step_s / self.sequence.period_s if self.mode == "learn" else 0.0
-        kept_free = np.array(self.dither.amplitudes_V) + ahead
-        low, high = lowest + kept_free, highest - kept_free
+        gain, offset, peak = self._summing
+        kept_free = peak + ahead
+        low, high = (lowest + kept_free - offset) / gain, (highest - kept_free - offset) / gain
         for position, terminal in enumerate(self.trained):
             if terminal in self.inputs:
                 levels = [pattern[self.inputs.index(terminal)] for pattern in self.sequence.levels_V]
                 high[position] -= max(0.0, *levels)
                 low[position] -= min(0.0, *levels)
         return low, high
+
+    @property
+    def _summing(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of each electrode's summing amplifier: gain, offset (V) and peak of the dither (V), feedthrough included."""
+        part = self.part("dither_sum")
+        rows = []
+        for k, peak in enumerate(self.dither.amplitudes_V):
+            known = {**part.defaults, **with_errors(f"sum{k}", part, {"amplitude": peak}, self.component_errors)}
+            error, offset, *feeds = (known.get(name, 0.0) for name in ("esum", "offset", "escale", "yfeed", "xfeed"))
+            size = 1.0 + feeds[0] + feeds[1] + feeds[2] / self.multiplier_V
+            rows.append((1.0 + error, offset, known["amplitude"] * size))
+        gain, offsets, peaks = np.array(rows).T
+        return gain, offsets, peaks
 
     def range_of(self, position: int) -> str:
         """The device's range at a trained terminal, in words."""
@@ -305,11 +324,20 @@ class HomodyneLoop(LoopOptions):
 
     @cached_property
     def envelope(self) -> Table:
-        """Scale of the dither over time: off, falling in steps from 1 to `anneal_to`, off."""
+        """Scale of the dither over time: off, falling in steps from 1 to `dither_end`, off."""
+        return self._falling(self.dither_end)
+
+    @cached_property
+    def learning(self) -> Table:
+        """Scale of the integrators' rate over time: off, falling in steps from 1 to `anneal_to`, off."""
+        return self._falling(self.anneal_to)
+
+    def _falling(self, end: float) -> Table:
+        """A scale that is 0 before and after learning, and falls in equal steps, one a sequence, from 1 to `end`."""
         if self.mode != "learn":
             return Table((0.0, self.stop_s), (1.0, 1.0))
         period, ramp = self.sequence.period_s, self.sequence.ramp_s
-        scales = np.linspace(1.0, self.anneal_to, self.sequences) if self.sequences > 1 else np.ones(1)
+        scales = np.linspace(1.0, end, self.sequences) if self.sequences > 1 else np.ones(1)
         times, values = [0.0], [0.0]
         before = 0.0
         for k, scale in enumerate([*scales, 0.0]):
@@ -317,11 +345,6 @@ class HomodyneLoop(LoopOptions):
             values += [before, float(scale)]
             before = float(scale)
         return Table(tuple(times), tuple(values))
-
-    @property
-    def learning(self) -> Table:
-        """Scale of the integrators' rate over time: it falls with the dither."""
-        return self.envelope
 
     @cached_property
     def start_terminals_V(self) -> FloatArray:
@@ -396,8 +419,13 @@ class HomodyneLoop(LoopOptions):
 
     @property
     def reading_scale(self) -> float:
-        """Slope (V/V) that 1 V of a reading integrator stands for in an opened loop: its rails lie above any slope."""
+        """Slope (V/V) that 1 V of a reading integrator stands for in an opened loop: its rails lie above any slope.
+
+        And above what offsets of real parts may add to it: 2/alpha of them.
+        """
         span = 1e-6 * self.stage.transimpedance_ohm
         if self.mode == "loss":
             span *= 4.0 * float(np.exp(self.stage.gain_log))
+        if self.parts:
+            span += 2.0 / min(self.dither.amplitudes_V) * OFFSET_V
         return span / READING_V

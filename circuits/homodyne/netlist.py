@@ -38,7 +38,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
         assembly.add("mixer", "listen", {"a": "u", "b": "listening", "out": "listen"}, vscale=scale)
     for k in range(loop.dither.n):
         _add_channel(assembly, loop, k, "listen" if loop.mode == "output" else "loss")
-    initial = _add_leads(assembly, loop) if loop.leads else ""
+    initial = _resting(loop) + (_add_leads(assembly, loop) if loop.leads else "")
     placed = assembly.placed
     known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
     for name in loop.component_errors:
@@ -67,8 +67,7 @@ def _add_electrodes(assembly: Assembly, loop: HomodyneLoop) -> None:
     """What drives each trained electrode: control (frozen in an opened loop), level and dither."""
     plan, scale = loop.dither, float(loop.multiplier_V)
     for k, terminal in enumerate(loop.trained):
-        degrees = np.degrees(plan.phases_rad[k])
-        assembly.source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_Hz[k]!r} 0 0 {float(degrees)!r})")
+        _add_reference(assembly, loop, k)
         signal = f"level{loop.inputs.index(terminal)}" if terminal in loop.inputs else "0"
         bias = f"w{k}"
         if loop.mode != "learn":
@@ -76,6 +75,13 @@ def _add_electrodes(assembly: Assembly, loop: HomodyneLoop) -> None:
             assembly.source(bias, float(loop.start_V[k]))
         ends = {"bias": bias, "signal": signal, "ref": f"ref{k}", "scale": "envelope", "out": f"el{terminal}"}
         assembly.add("dither_sum", f"sum{k}", ends, amplitude=plan.amplitudes_V[k] / scale)
+
+
+def _add_reference(assembly: Assembly, loop: HomodyneLoop, k: int) -> None:
+    """The tone that one control's mixer and dither share."""
+    plan, scale = loop.dither, float(loop.multiplier_V)
+    degrees = float(np.degrees(plan.phases_rad[k]))
+    assembly.source(f"ref{k}", f"SIN(0 {scale!r} {plan.frequencies_Hz[k]!r} 0 0 {degrees!r})")
 
 
 def _add_output_stage(assembly: Assembly, loop: HomodyneLoop) -> None:
@@ -129,6 +135,17 @@ def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) ->
         add("integrator", f"w{k}", ends, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
 
 
+def _resting(loop: HomodyneLoop) -> str:
+    """Cards of the voltages at which the macro summing amplifiers begin: those at which they rest.
+
+    From 0 V their poles of 1 us, far below a time step, would ring past the device's ranges before they settle.
+    """
+    if loop.part("dither_sum").level != "macro":
+        return ""
+    at = loop.start_terminals_V
+    return "".join(f".ic v(xsum{k}.x)={format_number(at[t])}\n" for k, t in enumerate(loop.trained))
+
+
 def _add_leads(assembly: Assembly, loop: HomodyneLoop) -> str:
     """A lead before each electrode; returns the cards of the voltages that they begin at."""
     initial, electrodes = "", nodes(loop)
@@ -153,6 +170,18 @@ def circuit(loop: HomodyneLoop) -> Circuit:
 def placements(loop: HomodyneLoop) -> dict[str, Placement]:
     """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
     return compose(loop)[1]
+
+
+def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
+    """The lock-in channels of an opened loop alone, as they stand in it, hearing a constant in the windows."""
+    assembly = Assembly("the channels of opened lock-ins, their signal held", loop.parts, loop.component_errors)
+    gate = replace(loop.sequence.gate_table(), period_s=0.0)
+    assembly.source("heard", replace(gate, values=tuple(heard_V * v for v in gate.values)).source())
+    assembly.source("learning", loop.learning.source())
+    for k in range(loop.dither.n):
+        _add_reference(assembly, loop, k)
+        _add_channel(assembly, loop, k, "heard")
+    return str(assembly.finish())
 
 
 def components(loop: HomodyneLoop) -> tuple[Component, ...]:

@@ -15,6 +15,9 @@ from inmateria.checks import count, positive
 from inmateria.errors import InputError
 from netlists.reader import Part
 
+REAL_DITHER_END = 0.3
+"""Least scale that the dither of a loop of real parts falls to, unless it is given; measured, see docs/decisions.md."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LoopOptions:
@@ -29,7 +32,10 @@ class LoopOptions:
     step_V : float
         Largest step of a control per sequence, V.
     anneal_to : float
-        Scale of dither and steps in the last sequence; they fall linearly from 1.
+        Scale of the integrators' rate, and with it of the largest steps, in the last sequence; it falls linearly
+        from 1.
+    dither_to : float, optional
+        Scale of the dither in the last sequence, as `anneal_to`; see `dither_end` for what it is by default.
     parts : mapping of str to Part
         Parts that take the place of the ideal ones, by name; see `circuits.parts.levels.parts_at`. An op-amp's name,
         such as ``opamp_tl072``, takes that op-amp's place inside every part that uses it.
@@ -57,6 +63,7 @@ class LoopOptions:
     learning_rate: float = 0.1
     step_V: float = 0.05
     anneal_to: float = 0.1
+    dither_to: float | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
     multiplier_V: float = 1.0
     loss: LossName = "squared"
@@ -73,10 +80,22 @@ class LoopOptions:
         }.items():
             positive(name, getattr(self, name), unit)
         count("sequences", self.sequences)
-        if not 0 < self.anneal_to <= 1:
-            raise InputError("anneal_to", self.anneal_to, "must lie in (0, 1]", "change it")
+        for name in ("anneal_to", "dither_to"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share <= 1:
+                raise InputError(name, share, "must lie in (0, 1]", "change it")
         check_loss(self.loss)
         check_chosen(self.parts, LOOP_PARTS)
+
+    @property
+    def dither_end(self) -> float:
+        """Scale of the dither in the last sequence: `dither_to`, or by default `anneal_to`.
+
+        With real parts by default no less than `REAL_DITHER_END`: what their offsets add to a slope is 2/alpha of them.
+        """
+        if self.dither_to is not None:
+            return self.dither_to
+        return max(self.anneal_to, REAL_DITHER_END) if self.parts else self.anneal_to
 
     @property
     def loop_options(self) -> dict[str, Any]:

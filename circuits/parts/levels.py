@@ -87,3 +87,11 @@ def loop_fields(level: str, *, trimmed: Trimmed | None = None, **others: str) ->
     parts = parts_at(level, trimmed=trimmed, **others)
     level = parts["mixer"].level if "mixer" in parts else "ideal"
     return {"parts": parts, "multiplier_V": MULTIPLIER_V[level]}
+
+
+def is_known(part: Part) -> bool:
+    """Whether a part is an ideal or macro one of the library, with whatever figures: its equation holds."""
+    if part.level not in ("ideal", "macro") or (part.name, part.level) not in available():
+        return False
+    known = load_part(part.name, part.level)
+    return not part.own and part.equation == known.equation and part.subckt.startswith(known.subckt)

@@ -246,3 +246,14 @@ def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
             f"take at most {np.floor(1e4 * (loop.dither.amplitudes_V[k] + spare[k])) / 1e4:g} V",
         )
     return loop
+
+
+def told_doubts(experiment: Experiment, engine: str, seed: int | None) -> list[str]:
+    """Why the loop may not descend, by its own budget at its first start; told before it runs."""
+    from analysis.gradients.descent import predict_descent
+
+    descent = predict_descent(experiment, engine, np.random.default_rng(seed))
+    doubts = [] if descent is None else list(descent.doubts)
+    for doubt in doubts:
+        stderr.print(f"doubt: {doubt}", markup=False)
+    return doubts

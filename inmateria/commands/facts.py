@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis.designs.units import written
+from analysis.gradients.path_check import PathCheck, Slopes
 from circuits.fast_check.check import FastCheck
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
@@ -70,6 +71,22 @@ def fast_facts(found: FastCheck) -> dict[str, Any]:
             for one in found.findings
         ],
     }
+
+
+def path_facts(check: PathCheck) -> dict[str, Any]:
+    """The lock-ins' gradients along a path beside the exact ones: of what, where, at which dither, in what."""
+    return {
+        "sequences": list(check.sequences),
+        "dither_V": list(check.dither_V),
+        "parts": check.parts,
+        "engine": check.engine,
+        "loss": {"quantity": "d(mean loss)/dV", **_slope_facts(check.loss)},
+        "output": {"quantity": "d(output current)/dV", "patterns": list(check.patterns), **_slope_facts(check.output)},
+    }
+
+
+def _slope_facts(slopes: Slopes) -> dict[str, list[float]]:
+    return {"cosines": slopes.cosines.tolist(), "relative_errors": slopes.errors.tolist()}
 
 
 STORE = "sweep.zarr"

@@ -91,7 +91,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             "level": experiment.facts["level"],
             "loss_function": settings.loss if options.of == "loss" else None,
             "ngspice": found.about,
-            "doubts": doubts_of(found.loop),
+            "doubts": [*found.doubts, *doubts_of(found.loop)],
             "simulated_s": found.loop.stop_s,
             "timepoints": int(found.transient.statistics["points"]),
             "rejected": int(found.transient.statistics.get("rejected", 0.0)),
@@ -121,11 +121,25 @@ class _Reading:
         units = str(self.measured.attrs["units"])
         return (1e9, "nS") if units == "S" else (1.0, units)
 
+    @property
+    def doubts(self) -> list[str]:
+        """Why a loop may not descend by such a reading: offsets that outweigh the gradient."""
+        import numpy as np
+
+        exact, (scale, shown) = np.asarray(self.ideal), self.scale
+        added, size = float(np.linalg.norm(self.bias)), float(np.linalg.norm(exact))
+        if added <= size:
+            return []
+        told = f"offsets add {scale * added:.3g} {shown} to a gradient of {scale * size:.3g} {shown}"
+        ends = "against" if float((exact + self.bias) @ exact) <= 0 else "away from"
+        return [f"{told}: the reading points {ends} it; trim the offsets behind the mixers, or raise the dither"]
+
     def facts(self) -> dict[str, Any]:
         """The reading as the document has it."""
         import numpy as np
 
         from analysis.gradients.compare import compare
+        from circuits.homodyne.offsets import has_figures
 
         result = compare(self.measured, self.ideal)
         return {
@@ -138,6 +152,7 @@ class _Reading:
             "sign_agreement": result.sign_agreement,
             "budget": None if self.budget is None else _told(self.budget),
             "offset_bias": self.bias.tolist(),
+            "offset_source": "figures" if has_figures(self.loop) else "measured",
             "cosine_without_offset": compare(self.measured - self.bias, self.ideal).cosine,
         }
 
@@ -147,9 +162,8 @@ def _read(experiment: Experiment, options: Options, controls: FloatArray, points
     import numpy as np
 
     from analysis.gradients.loop_budget import predict_loop
-    from circuits.homodyne import readings
     from circuits.homodyne.engines import engine_named
-    from circuits.homodyne.offsets import offset_bias
+    from circuits.homodyne.offsets import channel_bias
     from dnpu_models.interface.device import has_exact_slopes
 
     bench, of, budget = experiment.bench, options.of, None
@@ -159,8 +173,9 @@ def _read(experiment: Experiment, options: Options, controls: FloatArray, points
         if has_exact_slopes(bench.device):
             moved = float(ideal.attrs.get("output_offset_V", 0.0))
             budget = predict_loop(bench, loop, np.asarray(ideal), engine, output_offset_V=moved)
-    heard = float(np.mean(readings.window_means(loop, run.time_s, run["v(loss)"], 0))) if of == "loss" else 0.0
-    bias = offset_bias(loop, heard) / (loop.stage.transimpedance_ohm if of == "output" else 1.0)
+            bias = budget.terms["offset"]
+        else:
+            bias = channel_bias(loop, engine) / loop.stage.transimpedance_ohm  # hop by hop only the output is read
     return _Reading(measured, ideal, bias, budget, run, loop, about)
 
 
@@ -212,10 +227,7 @@ def _measure(
             settings.amplitude_V,
             points_per_cycle=points,
             seed=seed,
-            parts=settings.parts,
-            multiplier_V=settings.multiplier_V,
-            errors=settings.component_errors,
-            temperature_K=settings.temperature_K,
+            like=settings,
         )
         if not has_exact_slopes(bench.device):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
@@ -269,7 +281,8 @@ def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
         _tell_budget(found.budget, names, np.asarray(found.measured), (scale, shown), frame)
     if np.any(found.bias):
         low, high = scale * found.bias.min(), scale * found.bias.max()
-        offsets = f"offsets add {low:.3g} to {high:.3g} {shown} by the parts' figures"
+        source = "by the parts' figures" if facts["offset_source"] == "figures" else "as measured on the channels alone"
+        offsets = f"offsets add {low:.3g} to {high:.3g} {shown}, {source}"
         frame.say(f"{offsets}; without them cosine {facts['cosine_without_offset']:.6f}")
 
 

@@ -28,7 +28,6 @@ FILES = (
     "waveforms.nc", "deck.cir", "truth_table.png", "task.png", "trace.png", "trace.nc", "learning.png", "waveforms.png",
     "gradient.png",
 )  # fmt: skip
-CHECK_DITHER_V = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +126,7 @@ def _keep(interruption: KeyboardInterrupt, last: list[Attempt], frame: Frame) ->
 
 def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | None, frame: Frame) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
-    from inmateria.commands.experiment import planned_loop
+    from inmateria.commands.experiment import planned_loop, told_doubts
     from inmateria.commands.facts import check_budget, doubts_of, held_out_A
     from learning.tasks.boolean import BooleanTask
 
@@ -135,6 +134,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     planned = planned_loop(experiment, engine)
     check_budget(experiment, evaluations)
     frame.attrs = {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": frame.seed}
+    doubts = told_doubts(experiment, engine, frame.seed)
     result, training_s = train(experiment, planned, engine, frame, evaluations)
     attempt = result.best
     frame.write_waveforms(attempt.loop, attempt.run)
@@ -145,11 +145,11 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     summary |= {
         "device": experiment.facts["device"],
         "design": experiment.facts["design"],
+        "doubts": doubts + doubts_of(attempt.loop),
         "engine": engine,
         "level": experiment.facts["level"],
         "loss_function": experiment.settings.loss,
         "ngspice": about,
-        "doubts": doubts_of(attempt.loop),
     }
     split = _split(result)
     summary["time_split_s"] = {**split, "python": max(0.0, training_s - sum(split.values()))}
@@ -157,6 +157,8 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     frame.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     content = frame.summary(summary)
     _tell(summary, attempt.final.words(), frame)
+    for doubt in doubts_of(attempt.loop):
+        stderr.print(f"doubt: {doubt}", markup=False)
     return content
 
 
@@ -176,7 +178,7 @@ def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: 
     checking = stderr.status("checking the gradient along the path")
     with frame.keeping(keep), checking, engine_named(with_dither(engine)) as reading:
         about = reading.version()
-        return about, check_path(experiment, attempt.loop, attempt.run, reading, dither_V=CHECK_DITHER_V)
+        return about, check_path(experiment, attempt.loop, attempt.run, reading)
 
 
 def _figures(
@@ -213,9 +215,7 @@ def _outputs(task: Task, values: Any) -> dict[str, float]:
 
 
 def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray) -> dict[str, Any]:
-    import numpy as np
-
-    from inmateria.commands.facts import failed_facts, task_facts
+    from inmateria.commands.facts import failed_facts, path_facts, task_facts
 
     bench, task, ohm = result.experiment.bench, result.experiment.task, attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
@@ -239,18 +239,13 @@ def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A:
         "noise_A": bench.noise_A(),
         "loss": attempt.loss(attempt.loop.sequences),
         "controls_V": dict(zip(bench.names, map(float, attempt.controls_V), strict=True)),
-        "gradient": {
-            "quantity": "d(output current)/dV",
-            "dither_V": check.dither_V,
-            "cosine_median": float(np.median(check.cosines)),
-            "cosine_min": float(np.min(check.cosines)),
-            "samples": len(check.cosines),
-        },
+        "gradient": path_facts(check),
         "dither": {
             "frequencies_Hz": list(attempt.loop.dither.frequencies_Hz),
             "amplitudes_V": list(attempt.loop.dither.amplitudes_V),
-            "anneal_to": attempt.loop.anneal_to,
+            "anneal_to": attempt.loop.dither_end,
         },
+        "learning_anneal_to": attempt.loop.anneal_to,
         "stability": attempt.loop.stability,
         "device_evaluations": result.device_evaluations,
         "physical_s": result.physical_s,
@@ -274,11 +269,15 @@ def _tell(summary: dict[str, Any], words: str, frame: Frame) -> None:
     lost = len(summary["failed_attempts"])
     attempts = f"attempt{'s' if summary['restarts'] > 1 else ''}{f' ({lost} failed)' if lost else ''}"
     frame.say(f"{summary['task']} {verdict} after {summary['restarts']} {attempts}; {told}")
+    start_mV, *_, end_mV = (1e3 * peak for peak in g["dither_V"])
+    for of in ("loss", "output"):
+        first, *_, last = g[of]["cosines"]
+        frame.say(
+            f"gradient of the {of}, lock-ins against exact: cosine {first:.5f} at the start ({start_mV:.3g} mV), "
+            f"{last:.5f} at the end ({end_mV:.3g} mV), smallest {min(g[of]['cosines']):.5f}"
+        )
     frame.say(
-        f"lock-in against exact gradient at {1e3 * g['dither_V']:g} mV, {g['samples']} instants: "
-        f"median cosine {g['cosine_median']:.5f}, smallest {g['cosine_min']:.5f}",
+        f"read at {len(g['dither_V'])} instants, each at the dither that stood there; {g['parts']}; {g['engine']}"
     )
-    for doubt in summary["doubts"]:
-        stderr.print(f"doubt: {doubt}", markup=False)
     if frame.folder is not None:
         frame.say(f"figures, waveforms and deck are in {frame.folder}")

@@ -61,19 +61,31 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     if options.seed is not None:
         design = design.changed({"seed": options.seed})
     frame.seed = design.seed
+    doubts = _doubts(design, options.quick)
     with frame.keeping(lambda _: _stopped(frame)), stages(stderr) as progress, compilation_told(stderr):
         found = verify(
             design, quick=options.quick, folder=frame.folder, workers=options.workers, scheduler=options.scheduler,
             progress=progress,
         )  # fmt: skip
     told = {"file": options.design, "name": design.name, "sha256": design.digest}
-    content = frame.document({**facts(found), "design": told, "wall_s": frame.wall_s})
+    content = frame.document({**facts(found), "doubts": doubts, "design": told, "wall_s": frame.wall_s})
     if frame.folder is not None:
         content["files"] = _write(found, frame.folder, options.design, content["wall_s"])
         with writing("out", frame.folder):
             (frame.folder / "verification.json").write_text(as_text(content), encoding="utf-8")
     _tell(found, frame)
     return content
+
+
+def _doubts(design: Design, quick: bool) -> list[str]:
+    """Why the nominal design may not descend, told before it runs; a design that makes no sense is refused first."""
+    from analysis.designs.experiment import experiment_of
+    from analysis.verification.verify import check_design
+    from inmateria.commands.experiment import told_doubts
+
+    check_design(design, quick=quick)
+    engine = design.verify.engine if quick else "ngspice"
+    return told_doubts(experiment_of(design, noisy=False), engine, design.seed)
 
 
 def _stopped(frame: Frame) -> Interrupted:
@@ -89,9 +101,7 @@ def _stopped(frame: Frame) -> Interrupted:
 
 def facts(found: Verification) -> dict[str, Any]:
     """What a verification found, as the document has it."""
-    import numpy as np
-
-    from inmateria.commands.facts import failed_facts, fast_facts
+    from inmateria.commands.facts import failed_facts, fast_facts, path_facts
 
     attempt = found.attempt
     return {
@@ -104,8 +114,7 @@ def facts(found: Verification) -> dict[str, Any]:
             "attempts": found.nominal.starts,
             "failed_attempts": failed_facts(found.nominal.failed),
             **attempt.final.facts(),
-            "gradient_cosine": float(np.median(found.check.cosines)),
-            "gradient_error": float(np.median([one.relative_error for one in found.check.comparisons])),
+            "gradient": path_facts(found.check),
             "time_step_error": None if found.nominal.step is None else vars(found.nominal.step) | {},
         },
         "fast_check": None if found.fast is None else fast_facts(found.fast),

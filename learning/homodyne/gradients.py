@@ -6,7 +6,7 @@ compared (`analysis.gradients.compare`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +16,14 @@ import xarray as xr
 from circuits.homodyne import readings
 from circuits.homodyne.engines import LoopEngine, running
 from circuits.homodyne.loop import HomodyneLoop, OutputStage, Peaks, opened_errors
+from circuits.homodyne.options import LoopOptions
 from circuits.ngspice.engine import Engine
-from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from lockin.averages import DitherAverage, common_period_average, dither_average
-from netlists.reader import Part
 
 
 def label(bench: Bench, values: FloatArray, source: str, **attrs: Any) -> xr.DataArray:
@@ -114,9 +113,13 @@ def probe_loop(
     amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
+    like: LoopOptions | None = None,
     points_per_cycle: float = 24.0,
 ) -> HomodyneLoop:
-    """The circuit of the learning loop, opened at frozen controls and fixed input levels, lock-ins on the output."""
+    """The circuit of the learning loop, opened at frozen controls and fixed input levels, lock-ins on the output.
+
+    Its electronics (parts, component errors, leads, ...) are those of the settings or the loop `like`; ideal without.
+    """
     rest = float(bench.currents_A(np.asarray(controls_V, dtype=float), levels_V))
     stage = OutputStage(baseline_rate=0.0, gain_rate=0.0)
     stage = replace(stage, baseline_V=rest * stage.transimpedance_ohm)
@@ -131,7 +134,16 @@ def probe_loop(
         stage=stage,
         mode="output",
         points_per_cycle=points_per_cycle,
+        **({} if like is None else _electronics(like)),
     )
+
+
+def _electronics(like: LoopOptions) -> dict[str, Any]:
+    """Options of a probe: a loop's own, without a loss, which no lock-in hears there."""
+    errors = opened_errors(like.component_errors)
+    if like.loss != "squared":
+        errors = {name: error for name, error in errors.items() if not name.startswith("loss.")}
+    return {**like.loop_options, "loss": "squared", "component_errors": errors}
 
 
 def spice_lock_in(
@@ -141,28 +153,20 @@ def spice_lock_in(
     amplitude_V: Peaks,
     levels_V: Sequence[float] | None = None,
     *,
+    like: LoopOptions | None = None,
     points_per_cycle: float = 24.0,
     seed: int = 0,
-    parts: Mapping[str, Part] | None = None,
-    multiplier_V: float = 1.0,
-    errors: Mapping[str, float] | None = None,
-    temperature_K: float = NOMINAL_K,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the twin.
 
-    `parts`, `multiplier_V` and `temperature_K` as in `HomodyneLoop`; `errors` are its `component_errors`, as far as a
-    closed loop's are in this one.
+    `like` as in `probe_loop`.
 
     Returns
     -------
     tuple
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
-    loop = probe_loop(bench, controls_V, amplitude_V, levels_V, points_per_cycle=points_per_cycle)
-    loop = replace(
-        loop, parts=parts or {}, multiplier_V=multiplier_V, component_errors=opened_errors(errors or {}),
-        temperature_K=temperature_K,
-    )  # fmt: skip
+    loop = probe_loop(bench, controls_V, amplitude_V, levels_V, like=like, points_per_cycle=points_per_cycle)
     with running(engine) as chosen:
         run = chosen.run(loop, seed=seed)
     ohm = loop.stage.transimpedance_ohm

@@ -32,7 +32,8 @@ class HgeSettings(LoopOptions):
         Attempts at most.
     max_step_s : float, optional
         Largest time step; by default 10 points per cycle of the highest tone.
-    sequences, learning_rate, step_V, anneal_to, parts, multiplier_V, loss, leads, component_errors, temperature_K
+    sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, leads, component_errors,
+    temperature_K
         As `LoopOptions`; `circuits.parts.levels.loop_fields` gives electronics other than ideal.
     """
 

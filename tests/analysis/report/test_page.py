@@ -68,7 +68,7 @@ def sections(small_bench: Bench, small_attempt: Attempt) -> list[Section]:
         truth_table_section(task, {"before": attempt.initial_A, "after": attempt.final_A}, threshold_A=0.0),
         learning_section(attempt, task),
         waveform_section(loop, attempt.run, period, 2 * period, "One pass."),
-        gradient_section(check.measured, check.ideal),
+        gradient_section(check.loss.measured, check.loss.exact),
         budget_section(budget, bench.names, budget.systematic),
         sweep_section(sweep, {"planned": (10.0, 5.0), "line": ([1.0, 10.0], [5.0, 10.0])}, "A map."),
         yield_section(shares, 0.4, sensitivities={"offset": 0.6, EVIL: 0.1}),

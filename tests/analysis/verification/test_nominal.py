@@ -80,15 +80,19 @@ def test_what_is_read_is_what_was_written(
         np.testing.assert_array_equal(found.best.run[name], wave)
     assert found.best.run.deck == "* as ngspice ran it\n"
     assert netlist.deck(found.best.loop) == netlist.deck(run.best.loop)
-    assert found.check.comparisons == run.check.comparisons
-    for one, other in zip(found.check.measured, run.check.measured, strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert (one.attrs["units"], one.attrs["source"]) == ("S", other.attrs["source"])
-    assert found.check.sequences == run.check.sequences
+    for slopes, others, units in (
+        (found.check.output, run.check.output, "S"), (found.check.loss, run.check.loss, "V/V")
+    ):  # fmt: skip
+        assert slopes.comparisons == others.comparisons
+        for one, other in zip(slopes.measured, others.measured, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert (one.attrs["units"], one.attrs["source"]) == (units, other.attrs["source"])
+    for name in ("sequences", "patterns", "dither_V", "engine", "parts", "timepoints"):
+        assert getattr(found.check, name) == getattr(run.check, name)
     assert [(one.number, one.device_evaluations) for one in found.failed] == [(1, 24)]
     assert "no state; try another" in found.failed[0].reason
     with xr.open_dataset(folder / "one.nc") as waves:  # for its user, too
-        assert waves["gradient_exact_S"].dims == ("instant", "control")
+        assert waves["gradient_output_exact"].dims == ("instant", "control")
 
 
 def test_what_is_not_this_run_is_not_taken_for_it(

@@ -67,7 +67,7 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
         quick=False,
         nominal=NominalRun.of(
             TrainingResult(Experiment(bench, task), "twin", (attempt,), (lost,)),
-            check_path(Experiment(bench, task), attempt.loop, attempt.run, Twin(), dither_V=0.01, samples=2),
+            check_path(Experiment(bench, task), attempt.loop, attempt.run, Twin(), samples=2),
         ),
         corners=outcomes("corner", ["supply of 12 V", "supply of 18 V"], np.array([False, True])),
         criteria=criteria,
@@ -124,7 +124,8 @@ def test_it_says_what_was_found(found: Verification) -> None:
         assert words in text
     titles = [section.title for section in report.sections if section.blocks]
     assert titles == [
-        "Truth table", "Corners", "Learning", "Waveforms", "Gradient", "Error budget", "Yield", "Loop", "Parameters",
+        "Truth table", "Corners", "Learning", "Waveforms", "Gradient of the loss",
+            "Gradient of the output", "Error budget", "Yield", "Loop", "Parameters",
         "Reproduce",
     ]  # fmt: skip
 

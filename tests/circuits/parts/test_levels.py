@@ -22,7 +22,7 @@ from learning.homodyne.training import as_measured
 from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
-NO_OFFSETS = {"mixer": {"offset": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0}, "integrator": {"vos": 0.0}}
+NO_OFFSETS = {"mixer": {"offset": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0}, "integrator": {"vos": 0.0, "ibias": 0.0}}
 
 
 def start() -> tuple[HomodyneLoop, FloatArray]:
