@@ -51,7 +51,8 @@ def check_known(loop: HomodyneLoop, engine: str) -> None:
     """
     if loop.leads:
         raise InputError("leads", loop.leads, f"have no equation the {engine} knows", "use engine='ngspice'")
-    strange = sorted(name for name, part in loop.parts.items() if not is_known(part))
+    # dielectric absorption is a state of its own, which the equations do not have
+    strange = sorted(name for name, part in loop.parts.items() if not is_known(part) or part.defaults.get("absorption"))
     if loop.loss != "squared" and loop.parts:
         strange = [loop.loss]
     if strange:
