@@ -245,7 +245,7 @@ class CriteriaSection(Section):
     """min(high) - max(low)."""
     attempts_max: Count | None = None
     gradient_cosine_min: Cosine | None = None
-    """Of the lock-ins' gradient at the start of the run against the exact one."""
+    """Of the lock-ins' gradient along the path against the exact one; left out: of the loss, above 0 at the start."""
     gradient_error_max: Ratio | None = None
     """|read - exact|/|exact| there."""
     phase_margin_min: Degrees | None = None

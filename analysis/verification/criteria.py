@@ -50,6 +50,11 @@ def _gradient_criteria(design: Design, check: PathCheck) -> list[Criterion]:
             first, last, worst = slopes.cosines[0], slopes.cosines[-1], float(np.min(slopes.cosines))
             found = f"{worst:.4f} (start {first:.4f}, end {last:.4f})"
             criteria.append(Criterion("gradient_cosine_min", f"at least {least:g}", found, worst >= least, where))
+        elif of == "loss":  # asked of every design: what climbs, or reads nothing, has learned by the luck of its start
+            first = float(slopes.cosines[0])
+            criteria.append(
+                Criterion("gradient_cosine_min", "above 0", f"{first:.4f}", first > 0.0, f"nominal, of the {of}, start")
+            )
         if (largest := wanted.gradient_error_max) is not None:
             first, last, most = slopes.errors[0], slopes.errors[-1], float(np.max(slopes.errors))
             found = f"{100 * most:.2g} % (start {100 * first:.2g} %, end {100 * last:.2g} %)"

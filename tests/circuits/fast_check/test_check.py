@@ -54,6 +54,7 @@ def test_the_same_buffer_without_the_capacitor_passes_unless_more_margin_is_aske
     assert [one.question for one in strict.findings if one.passed is False] == ["phase margin"]
 
 
+@pytest.mark.slow
 def test_a_forgotten_feedback_capacitor_is_found_and_the_right_one_settles(engine: Engine, tmp_path: Path) -> None:
     edge_A = (1e-9, 4e-8)
     forgotten = alone(engine, transimpedance(tmp_path, ""), current=edge_A)
