@@ -111,7 +111,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "margin_min 0.2",
         "resistor 1 % capacitor 0 % default",
         "resistor_drift 50 ppm/K default",
-        "offset_drift 1 %/K default",
+        "offset_drift 1 default",
         "values mixer vscale 500 mV temperature 30 degC",
         "density 1e-5 nA^2/Hz",
         "yield_min 80 %",
