@@ -487,7 +487,7 @@ def test_parts_of_other_levels_take_the_ideal_ones_place(engine: Engine, level: 
         parts = {name: load_part(name, level).with_defaults("trimmed", **trim) for name, trim in TRIMMED.items()}
     else:
         parts = {name: load_part(name, level).with_defaults("even", mismatch=0.0) for name in ("mixer", "limiter")}
-    ideal, real = linear_loop(), linear_loop(parts=parts)
+    ideal, real = linear_loop(dither_to=0.1), linear_loop(parts=parts, dither_to=0.1)
     deck = netlist.deck(real).lower()
     names = [line.split()[1] for line in deck.splitlines() if line.startswith(".subckt")]
     assert len(names) == len(set(names))
