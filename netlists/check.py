@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -38,13 +39,15 @@ class CheckResult:
         return self.exit_code == 0
 
 
-def run_deck(name: str, level: str = "ideal", *, timeout: float = 60.0) -> CheckResult:
+def run_deck(name: str, level: str = "ideal", *, celsius: float = 27.0, timeout: float = 60.0) -> CheckResult:
     """Run the deck that stands beside a part of the package.
 
     Parameters
     ----------
     name, level : str
         The part.
+    celsius : float, optional
+        Temperature of the deck, degC.
     timeout : float, optional
         Longest run, s.
 
@@ -57,23 +60,25 @@ def run_deck(name: str, level: str = "ideal", *, timeout: float = 60.0) -> Check
     """
     load_part(name, level)
     with as_file(files("netlists") / level) as folder:
-        return run_deck_file(folder / f"{name}.cir", timeout=timeout)
+        return run_deck_file(folder / f"{name}.cir", celsius=celsius, timeout=timeout)
 
 
-def run_deck_file(path: Path, *, timeout: float = 60.0) -> CheckResult:
+def run_deck_file(path: Path, *, celsius: float = 27.0, timeout: float = 60.0) -> CheckResult:
     """Run any self-checking deck.
 
     Parameters
     ----------
     path : pathlib.Path
         The deck; ngspice finds what it includes beside it. It runs in an empty folder.
+    celsius : float, optional
+        Temperature of the deck, degC; one that it sets itself counts for more.
     timeout : float, optional
         Longest run, s.
 
     Raises
     ------
     InputError
-        If there is no such file or `timeout` is not positive.
+        If there is no such file, `timeout` is not positive, or `celsius` is no temperature.
     EngineError
         If ngspice is missing or does not end in time.
     """
@@ -81,7 +86,10 @@ def run_deck_file(path: Path, *, timeout: float = 60.0) -> CheckResult:
     if not path.is_file():
         raise InputError("deck", str(path), "is no file", "put the deck beside its part")
     positive("timeout", timeout, "s")
+    if not -273.15 < celsius < math.inf:
+        raise InputError("celsius", celsius, "is no temperature", "give degC above -273.15")
     with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / ".spiceinit").write_text(f"option temp={celsius:.10g}\n")
         try:
             done = subprocess.run(
                 ["ngspice", "-b", str(path)],

@@ -34,8 +34,11 @@ LIMITS = {
     "output_headroom": "V",
     "current": "A",
     "load": "ohm",
+    "coldest": "K",
+    "hottest": "K",
 }
-"""What a part may limit: its supplies, how far inputs and output stay within them, its output's current and load."""
+"""What a part may limit: its supplies, how far inputs and output stay within them, its output's current and load; and
+between which temperatures its figures hold, where that is not all from -40 to 125 degC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from inmateria.errors import InputError
 from netlists.check import run_deck, run_deck_file
 from netlists.reader import available, load_part
 
@@ -143,6 +144,41 @@ def test_deck_passes(name, level):
     assert result.passed, result.output
     assert "PASS" in result.output
     assert (result.name, result.level) == (name, level)
+
+
+def _span(name: str, level: str) -> tuple[float, float]:
+    """Between which temperatures a part's figures hold, degC."""
+    stated = {one.name: one.default - 273.15 for one in load_part(name, level).limits}
+    return round(stated.get("coldest", -40.0), 9), round(stated.get("hottest", 125.0), 9)
+
+
+@pytest.mark.parametrize(("name", "level"), PARTS)
+def test_deck_passes_over_temperature(name, level):
+    """From -40 to 125 degC, or between the temperatures that the header states."""
+    for celsius in _span(name, level):
+        result = run_deck(name, level, celsius=celsius)
+        assert result.passed, result.output
+        assert f"TEMP = {celsius:f}" in result.output
+
+
+def test_headers_name_the_parts_whose_figures_end_before_125_degC_or_below_27():
+    """All of transistors: what they are biased by goes with V_BE, what they leak with exp(-1.1 V/V_T)."""
+    ends = {(level, name): _span(name, level) for name, level in available()}
+    found = {place: span for place, span in ends.items() if span != (-40.0, 125.0)}
+    assert found == {
+        ("transistor", "integrator"): (0.0, 110.0),
+        ("transistor", "limiter"): (-10.0, 125.0),
+        ("transistor", "mixer"): (-40.0, 110.0),
+        ("transistor", "sigmoid"): (-20.0, 125.0),
+    }
+    for (level, name), (coldest, hottest) in found.items():
+        for celsius in {coldest - 25.0} if coldest > -40.0 else {hottest + 15.0}:
+            assert not run_deck(name, level, celsius=celsius).passed  # the end is one
+
+
+def test_no_temperature():
+    with pytest.raises(InputError, match="celsius"):
+        run_deck("mixer", celsius=-300.0)
 
 
 def _run_spoilt(tmp_path, name, level, text):
