@@ -285,9 +285,9 @@ def _refusal(
     if band is not None and length > 0:
         fits_octave = low / (length + 1) <= high / (2 * length + 1)
         narrower = high / (2 * length + 1) if fits_octave else (high - low) / (length + 1)
-        for _ in range(8):
-            tried = _floor_digits(narrower)
-            if tried > 0.0 and _place(n, low, high, tried, off, clearance) is not None:
+        for _ in range(8 if narrower > 0.0 else 0):  # no spacing fits into a band without width
+            tried = floor_digits(narrower)
+            if _place(n, low, high, tried, off, clearance) is not None:
                 advice.append(f"a spacing of {tried!r} Hz would do in this band")
                 break
             narrower /= 1.5
@@ -298,12 +298,10 @@ def _refusal(
     return InputError("band", band, problem, "; or ".join(advice))
 
 
-def _floor_digits(value: float, digits: int = 3) -> float:
-    """Round down to three digits, so that a proposed number can be typed."""
-    if value <= 0.0:
-        return 0.0
+def floor_digits(value: float, digits: int = 3) -> float:
+    """A positive number rounded down to so many digits, so that it can be typed; one that has no more stays."""
     exponent = math.floor(math.log10(value)) - digits + 1
-    return float(f"{math.floor(value / 10.0**exponent)}e{exponent}")
+    return float(f"{math.floor(value / 10.0**exponent * (1 + 1e-12))}e{exponent}")
 
 
 def _band(band: tuple[float, float]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from inmateria.errors import InputError
-from lockin.plan import DitherPlan, plan_frequencies
+from lockin.plan import DitherPlan, floor_digits, plan_frequencies
 from lockin.rulers import golomb_ruler
 from lockin.settings import LockInSettings
 from lockin.theory import stability_margin
@@ -21,12 +21,6 @@ LOOP_MARGIN = 3.0
 
 DAMPED = 0.25
 """Loop gain times tau with a single pole, which is never unstable: critical damping."""
-
-
-def floor_digits(value: float, digits: int) -> float:
-    """A positive number rounded down to so many digits."""
-    exponent = math.floor(math.log10(value)) - digits + 1
-    return float(f"{math.floor(value / 10.0**exponent * (1 + 1e-12))}e{exponent}")
 
 
 def safe_loop_gain(settings: LockInSettings) -> float:

@@ -8,6 +8,7 @@ grows as the dither falls, so the start is looked at with the dither of the firs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -68,7 +69,9 @@ def _cosine(a: FloatArray, b: FloatArray) -> float:
     return float(a @ b) / size if size else float("nan")
 
 
-def predict_descent(experiment: Experiment, engine: str, rng: np.random.Generator) -> Descent | None:
+def predict_descent(
+    experiment: Experiment, engine: str, rng: np.random.Generator, folder: Path | None = None
+) -> Descent | None:
     """The slope at the first start of a training and what the loop's parts add to it.
 
     None for ideal parts, which add nothing, and devices without exact slopes.
@@ -80,6 +83,8 @@ def predict_descent(experiment: Experiment, engine: str, rng: np.random.Generato
         What will train.
     rng : numpy.random.Generator
         As the training's: the start is its first one.
+    folder : Path, optional
+        Where a failing deck is kept.
 
     Raises
     ------
@@ -97,14 +102,14 @@ def predict_descent(experiment: Experiment, engine: str, rng: np.random.Generato
     slopes = np.stack([np.asarray(adjoint(bench, start.controls_V, levels)) for levels in task.levels_V])
     slopes *= opened.stage.transimpedance_ohm
     slope = np.mean(opened.loss_slopes(outputs_V)[:, None] * slopes, axis=0)
-    bias = _bias(opened, engine, float(np.mean(opened.loss_values(outputs_V))))
+    bias = _bias(opened, engine, folder, float(np.mean(opened.loss_values(outputs_V))))
     end = loop.dither_end
     return Descent(slope, bias, bias / end, (float(peaks.max()), float(peaks.max() * end)))
 
 
-def _bias(opened: HomodyneLoop, engine: str, heard_V: float) -> FloatArray:
+def _bias(opened: HomodyneLoop, engine: str, folder: Path | None, heard_V: float) -> FloatArray:
     """What the channels add, V/V; ngspice runs only where figures are missing."""
     if has_figures(opened):
         return channel_bias(opened, Twin(), heard_V)
-    with engine_named(engine) as reading:
+    with engine_named(engine, folder) as reading:
         return channel_bias(opened, reading, heard_V)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from analysis.designs.design import Design
 from analysis.designs.units import written
@@ -21,9 +22,12 @@ def requirements(design: Design, loop: HomodyneLoop) -> Requirements:
 
 
 def check_fast(
-    design: Design, loop: HomodyneLoop, progress: Callable[[str, int, int], None] | None = None
+    design: Design,
+    loop: HomodyneLoop,
+    progress: Callable[[str, int, int], None] | None = None,
+    folder: Path | None = None,
 ) -> FastCheck | None:
-    """The fast check of a design's loop; None where nothing in it is an amplifier.
+    """The fast check of a design's loop; None where nothing in it is an amplifier; failing decks are kept in `folder`.
 
     Raises
     ------
@@ -32,7 +36,7 @@ def check_fast(
     """
     if not loop.has_amplifiers:
         return None
-    with Engine() as engine:
+    with Engine(folder=folder) as engine:
         return fast_check(loop, engine, requirements(design, loop), progress)
 
 

@@ -195,7 +195,7 @@ def verify(
                 cluster=cluster,
             ).data
 
-        at_speed = None if quick else check_fast(design, middle_loop(experiment), _parts_told(told))
+        at_speed = None if quick else check_fast(design, middle_loop(experiment), _parts_told(told), folder)
         nominal = _nominal(design, experiment, own, told, folder, NOMINAL_QUICK if quick else NOMINAL)
         criteria = nominal_criteria(design, nominal)
         if at_speed is not None:
@@ -254,10 +254,10 @@ def _nominal(
     result = learn(experiment, rng=rng, engine=engine, progress=report, folder=folder)
     attempt = result.best
     told("gradient along the path", 0, 1)
-    with engine_named(with_dither(engine)) as reading:
+    with engine_named(with_dither(engine), folder) as reading:
         check = check_path(result.experiment, attempt.loop, attempt.run, reading)
     told("error of the time step", 0, 1)
-    with engine_named(engine) as again:
+    with engine_named(engine, folder) as again:
         step = step_error(attempt.loop, again)
     nominal = NominalRun.of(result, check, step)
     if folder is not None:

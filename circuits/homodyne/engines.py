@@ -1,17 +1,17 @@
 """What integrates the loop: ngspice, its compiled twin, or the loop averaged over its dither, behind one `run(loop)`.
 
-Another engine is a class with the members of `LoopEngine` here, its equations in a file of their own, its name in
+Another engine is a subclass of `LoopEngine` here, its equations in a file of their own, its name in
 `EngineName` and its row in `ENGINES`. Engines load what they need when they are made or run: a command that only offers
 their names is not to wait for compiled code.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from inmateria.errors import InputError
 
@@ -24,8 +24,13 @@ EngineName = Literal["ngspice", "twin", "averaged"]
 """What integrates a homodyne loop: ngspice, its compiled twin, or the loop averaged over its dither."""
 
 
-class LoopEngine(Protocol):
+class LoopEngine(ABC):
     """What integrates a loop. A context manager, which ends the processes that it has started.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where failing decks are kept, by engines that run any; the folder of temporary files by default.
 
     Attributes
     ----------
@@ -40,10 +45,11 @@ class LoopEngine(Protocol):
     runs_netlist: bool = False
     has_dither: bool = True
 
+    def __init__(self, *, folder: Path | None = None) -> None:
+        self.folder = folder
+
     @abstractmethod
-    def run(
-        self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
-    ) -> Transient:
+    def run(self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None) -> Transient:
         """One transient of the whole loop.
 
         Parameters
@@ -53,8 +59,6 @@ class LoopEngine(Protocol):
             Draws the device's noise, or hops, where it has any.
         progress : callable, optional
             Called as progress(phase, simulated seconds, wall seconds).
-        folder : Path, optional
-            Where a failing deck is kept.
 
         Raises
         ------
@@ -90,6 +94,8 @@ class Ngspice(LoopEngine):
     ----------
     engine : Engine, optional
         A running ngspice, which the caller closes; by default one of its own.
+    folder : Path, optional
+        As `LoopEngine`, for one of its own.
 
     Raises
     ------
@@ -100,15 +106,14 @@ class Ngspice(LoopEngine):
     name = "ngspice"
     runs_netlist = True
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, *, folder: Path | None = None) -> None:
         from circuits.ngspice.engine import Engine
 
+        super().__init__(folder=folder)
         self._own = engine is None
-        self.engine = Engine() if engine is None else engine
+        self.engine = Engine(folder=folder) if engine is None else engine
 
-    def run(
-        self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
-    ) -> Transient:
+    def run(self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None) -> Transient:
         """One ngspice transient of the whole circuit.
 
         Raises
@@ -127,7 +132,6 @@ class Ngspice(LoopEngine):
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,
-            folder=folder,
         )
 
     def version(self) -> str:
@@ -145,9 +149,7 @@ class Twin(LoopEngine):
 
     name = "twin"
 
-    def run(
-        self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
-    ) -> Transient:
+    def run(self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None) -> Transient:
         """The loop's equations, step by step; see `circuits.homodyne.twin`.
 
         Raises
@@ -177,12 +179,11 @@ class Averaged(LoopEngine):
     name = "averaged"
     has_dither = False
 
-    def __init__(self, points: int | None = None) -> None:
+    def __init__(self, points: int | None = None, *, folder: Path | None = None) -> None:
+        super().__init__(folder=folder)
         self.points = points
 
-    def run(
-        self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None, folder: Path | None = None
-    ) -> Transient:
+    def run(self, loop: HomodyneLoop, *, seed: int = 0, progress: Progress | None = None) -> Transient:
         """The averaged equations; see `circuits.homodyne.averaged`.
 
         Raises
@@ -218,19 +219,19 @@ def engine_kind(name: str) -> type[LoopEngine]:
     return ENGINES[name]
 
 
-def engine_named(name: str) -> LoopEngine:
+def engine_named(name: str, folder: Path | None = None) -> LoopEngine:
     """An engine by its name, to be closed by the caller; errors as `engine_kind` and the engine's own."""
-    return engine_kind(name)()
+    return engine_kind(name)(folder=folder)
 
 
-def running(engine: str | LoopEngine | Engine) -> AbstractContextManager[LoopEngine]:
+def running(engine: str | LoopEngine | Engine, folder: Path | None = None) -> AbstractContextManager[LoopEngine]:
     """An engine of loops for the length of a ``with``, whatever it was given as.
 
-    Of a name it is a new one, closed at the end; of a running ngspice `Ngspice` around it, which stays open; else the
-    one that is given.
+    Of a name it is a new one that keeps failing decks in `folder`, closed at the end; of a running ngspice `Ngspice`
+    around it, which stays open; else the one that is given.
     """
     if isinstance(engine, str):
-        return engine_named(engine)
+        return engine_named(engine, folder)
     from circuits.ngspice.engine import Engine
 
     return nullcontext(Ngspice(engine) if isinstance(engine, Engine) else engine)

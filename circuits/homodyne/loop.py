@@ -249,7 +249,7 @@ class HomodyneLoop(LoopOptions):
         for k, peak in enumerate(self.dither.amplitudes_V):
             known = {**part.defaults, **with_errors(f"sum{k}", part, {"amplitude": peak}, self.component_errors)}
             error, offset, *feeds = (known.get(name, 0.0) for name in ("esum", "offset", "escale", "yfeed", "xfeed"))
-            size = 1.0 + feeds[0] + feeds[1] + feeds[2] / self.multiplier_V
+            size = 1.0 + feeds[0] + feeds[1] + abs(feeds[2]) / self.multiplier_V
             rows.append((1.0 + error, offset, known["amplitude"] * size))
         gain, offsets, peaks = np.array(rows).T
         return gain, offsets, peaks

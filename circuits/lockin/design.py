@@ -33,8 +33,8 @@ from circuits.parts.preamble import preamble
 from circuits.parts.rc_values import RC, nearest_rc
 from inmateria.checks import FloatArray, count, not_negative, positive
 from inmateria.errors import InputError
-from lockin.plan import DitherPlan, plan_frequencies
-from lockin.planning import floor_digits, gains, narrowed, safe_loop_gain, widest_tones
+from lockin.plan import DitherPlan, floor_digits, plan_frequencies
+from lockin.planning import gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
 from netlists.reader import Part

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -70,9 +69,7 @@ class MultiplexedRun:
         return bool(np.all(np.abs(self.outputs_by_pattern() - self.loop.targets_V) < within))
 
 
-def run_multiplexed(
-    loop: MultiplexedLoop, engine: Engine, *, progress: Progress | None = None, folder: Path | None = None
-) -> MultiplexedRun:
+def run_multiplexed(loop: MultiplexedLoop, engine: Engine, *, progress: Progress | None = None) -> MultiplexedRun:
     """One ngspice transient of the whole circuit.
 
     Parameters
@@ -81,8 +78,6 @@ def run_multiplexed(
     engine : Engine
     progress : callable, optional
         Called as progress(phase, simulated seconds, wall seconds).
-    folder : Path, optional
-        Where a failing deck is kept.
 
     Raises
     ------
@@ -99,6 +94,5 @@ def run_multiplexed(
         corners_s=loop.corners_s,
         grids_s=loop.grids_s,
         progress=progress,
-        folder=folder,
     )
     return MultiplexedRun.of(loop, transient)

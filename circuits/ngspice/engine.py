@@ -87,6 +87,8 @@ class Engine:
     ----------
     timeout_s : float
         A run is ended when no time-point is accepted for so long; infinity never ends one.
+    folder : Path, optional
+        Where failing decks are kept; the folder of temporary files by default.
 
     Raises
     ------
@@ -96,8 +98,9 @@ class Engine:
         If the timeout is no positive time.
     """
 
-    def __init__(self, *, timeout_s: float = 300.0) -> None:
+    def __init__(self, *, timeout_s: float = 300.0, folder: Path | None = None) -> None:
         self.timeout_s = timeout_s if timeout_s == math.inf else positive("timeout_s", timeout_s, "s")
+        self.folder = folder
         find_ngspice_library()
         self._process: WorkerProcess | None = None
         self._runs = 0
@@ -172,7 +175,7 @@ class Engine:
             the later one counts.
         progress : callable, optional
         folder : Path, optional
-            Where a failing deck is kept; the folder of temporary files by default.
+            Where a failing deck is kept; the engine's own folder by default.
 
         Raises
         ------
@@ -200,7 +203,7 @@ class Engine:
         cards += [".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
         full = "\n".join(cards)
         notes = check_deck(full, frozenset(f"idevice{k}" for k in range(len(nodes))))
-        failed = FailedDeck(full, folder)
+        failed = FailedDeck(full, folder or self.folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
             (work / "deck.cir").write_text(full, encoding="utf-8")
@@ -242,7 +245,7 @@ class Engine:
             From the title line to ``.end``. ``.control`` is refused: it could run any command.
         progress : callable, optional
         folder : Path, optional
-            Where a failing deck is kept; the folder of temporary files by default.
+            Where a failing deck is kept; the engine's own folder by default.
 
         Raises
         ------
@@ -255,7 +258,7 @@ class Engine:
             For each of the result's ``trust.doubts``.
         """
         notes = check_deck(deck)
-        failed = FailedDeck(deck, folder)
+        failed = FailedDeck(deck, folder or self.folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
             (work / "deck.cir").write_text(deck, encoding="utf-8")

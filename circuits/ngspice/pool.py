@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Self, TypeVar, cast
 
 from circuits.ngspice.engine import Engine
@@ -77,7 +78,7 @@ class EnginePool:
     ----------
     workers : int, optional
         Number of ngspice processes; one a processor by default.
-    timeout_s : float
+    timeout_s, folder
         As for `Engine`.
     retries : int
         How often a job is run again when its worker crashed or hung.
@@ -88,11 +89,14 @@ class EnginePool:
         For impossible numbers; if libngspice is not found.
     """
 
-    def __init__(self, workers: int | None = None, *, timeout_s: float = 300.0, retries: int = 0) -> None:
+    def __init__(
+        self, workers: int | None = None, *, timeout_s: float = 300.0, retries: int = 0, folder: Path | None = None
+    ) -> None:
         processes = _processors() if workers is None else count("workers", workers)
         self.timeout_s = timeout_s
         self.retries = count("retries", retries, 0)
-        self._engines = [Engine(timeout_s=timeout_s) for _ in range(processes)]
+        self.folder = folder
+        self._engines = [Engine(timeout_s=timeout_s, folder=folder) for _ in range(processes)]
         self._busy = False
 
     def __enter__(self) -> Self:
@@ -214,7 +218,7 @@ class EnginePool:
             if thread.ident is not None:
                 thread.join()
         self.close()
-        self._engines = [Engine(timeout_s=self.timeout_s) for _ in self._engines]
+        self._engines = [Engine(timeout_s=self.timeout_s, folder=self.folder) for _ in self._engines]
 
 
 def _processors() -> int:

@@ -71,6 +71,8 @@ _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("variable_gain", "figure", "eslope", "is"),
     ("variable_gain", "figure", "feed", "is"),
     ("dither_sum", "figure", "escale", "is"),
+    ("dither_sum", "figure", "xfeed", "is"),
+    ("dither_sum", "figure", "yfeed", "is"),
     ("mixer", "figure", "escale", "is"),
     ("mixer", "figure", "xnonlin", "is"),
     ("mixer", "figure", "ynonlin", "is"),

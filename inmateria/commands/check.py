@@ -47,7 +47,10 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     design = Design.from_toml(options.design)
     with frame.keeping(), stages(stderr) as progress:
         found = check_fast(
-            design, middle_loop(experiment_of(design)), lambda _, done, count: progress("parts", done, count)
+            design,
+            middle_loop(experiment_of(design)),
+            lambda _, done, count: progress("parts", done, count),
+            frame.folder,
         )
     if found is None:
         problem = "has no amplifiers: its parts are equations"

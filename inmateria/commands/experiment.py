@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -248,11 +249,11 @@ def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
     return loop
 
 
-def told_doubts(experiment: Experiment, engine: str, seed: int | None) -> list[str]:
+def told_doubts(experiment: Experiment, engine: str, seed: int | None, folder: Path | None = None) -> list[str]:
     """Why the loop may not descend, by its own budget at its first start; told before it runs."""
     from analysis.gradients.descent import predict_descent
 
-    descent = predict_descent(experiment, engine, np.random.default_rng(seed))
+    descent = predict_descent(experiment, engine, np.random.default_rng(seed), folder)
     doubts = [] if descent is None else list(descent.doubts)
     for doubt in doubts:
         stderr.print(f"doubt: {doubt}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from circuits.homodyne.loop import HomodyneLoop
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
-    from learning.bench.bench import Bench
     from learning.homodyne.experiment import Experiment
     from lockin.error_budget import ErrorBudget
 
@@ -66,12 +66,12 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         raise InputError("engine", engine, "leaves out what a gradient run measures", "choose ngspice or twin")
     planned = rehearsal(experiment)
     peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
-    controls = _controls(bench, planned, options.of, at, frame.seed, peaks)
+    controls = _controls(experiment, planned, options.of, at, frame.seed, peaks)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
     opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
     check_points(experiment, opened)
     with frame.keeping():
-        found = _read(experiment, options, controls, points, frame.seed)
+        found = _read(experiment, options, controls, points, frame.seed, frame.folder)
     frame.attrs = {"seed": frame.seed, "of": options.of}
     frame.write_waveforms(found.loop, found.transient)
     frame.write_deck(found.loop, found.transient)
@@ -157,7 +157,9 @@ class _Reading:
         }
 
 
-def _read(experiment: Experiment, options: Options, controls: FloatArray, points: float, seed: int) -> _Reading:
+def _read(
+    experiment: Experiment, options: Options, controls: FloatArray, points: float, seed: int, folder: Path | None
+) -> _Reading:
     """Run the circuit and ask the model."""
     import numpy as np
 
@@ -167,7 +169,11 @@ def _read(experiment: Experiment, options: Options, controls: FloatArray, points
     from dnpu_models.interface.device import has_exact_slopes
 
     bench, of, budget = experiment.bench, options.of, None
-    with engine_named(options.engine) as engine, stderr.status("reading the lock-ins"), compilation_told(stderr):
+    with (
+        engine_named(options.engine, folder) as engine,
+        stderr.status("reading the lock-ins"),
+        compilation_told(stderr),
+    ):
         about = engine.version()
         measured, ideal, run, loop = _measure(experiment, of, controls, points, engine, seed)
         if has_exact_slopes(bench.device):
@@ -180,19 +186,18 @@ def _read(experiment: Experiment, options: Options, controls: FloatArray, points
 
 
 def _controls(
-    bench: Bench, loop: HomodyneLoop, of: SlopeOf, at: list[float] | None, seed: int, peaks_V: FloatArray
+    experiment: Experiment, loop: HomodyneLoop, of: SlopeOf, at: list[float] | None, seed: int, peaks_V: FloatArray
 ) -> FloatArray:
-    """The setting asked for, checked; or a random one."""
+    """The setting asked for, checked; or a random one, drawn as starts are."""
     import numpy as np
 
-    from learning.homodyne.settings import HgeSettings
-
+    bench = experiment.bench
     count, names = len(bench.trained), ", ".join(bench.names)
     low, high = loop.control_limits_V
     if of == "output":  # no logic swing then
         low, high = bench.limits_V.T + np.stack([peaks_V, -peaks_V])
     if at is None:
-        return np.clip(bench.random_controls(HgeSettings().spread, np.random.default_rng(seed)), low, high)
+        return np.clip(bench.random_controls(experiment.settings.spread, np.random.default_rng(seed)), low, high)
     if len(at) != count:
         raise InputError("at", at, f"has {len(at)} values for {count} controls", f"give one each for {names}")
     for k, value in enumerate(at):

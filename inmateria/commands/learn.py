@@ -134,7 +134,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     planned = planned_loop(experiment, engine)
     check_budget(experiment, evaluations)
     frame.attrs = {"gate" if isinstance(task, BooleanTask) else "task": task.name, "seed": frame.seed}
-    doubts = told_doubts(experiment, engine, frame.seed)
+    doubts = told_doubts(experiment, engine, frame.seed, frame.folder)
     result, training_s = train(experiment, planned, engine, frame, evaluations)
     attempt = result.best
     frame.write_waveforms(attempt.loop, attempt.run)
@@ -176,7 +176,7 @@ def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: 
         return error
 
     checking = stderr.status("checking the gradient along the path")
-    with frame.keeping(keep), checking, engine_named(with_dither(engine)) as reading:
+    with frame.keeping(keep), checking, engine_named(with_dither(engine), frame.folder) as reading:
         about = reading.version()
         return about, check_path(experiment, attempt.loop, attempt.run, reading)
 

@@ -57,7 +57,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         if options.realisation == "digital":
             sheets = _digital(settings, options.frequency, options.full_scale)
         else:
-            sheets = _netlist(settings, options.frequency, options.full_scale, options.realisation)
+            sheets = _netlist(settings, options.frequency, options.full_scale, options.realisation, frame.folder)
     frame.write_dataset("lockin.nc", _dataset(sheets, options.realisation))
     frame.write_figures(lambda data: {"lockin.png": plot_lockin(data)})
     _tell(sheets, settings, frame)
@@ -120,7 +120,7 @@ def _digital(settings: LockInSettings, frequency: float, full_scale: float) -> d
 
 
 def _netlist(
-    settings: LockInSettings, frequency: float, full_scale: float, level: LevelName
+    settings: LockInSettings, frequency: float, full_scale: float, level: LevelName, folder: Path | None
 ) -> dict[int, Characterisation]:
     from circuits.lockin.characterisation import characterise_lockin
     from circuits.ngspice.engine import Engine
@@ -131,7 +131,7 @@ def _netlist(
             load_part(part, level)
         except InputError as error:  # before ngspice is started
             raise InputError("realisation", level, f"has no part {part!r}", error.fix) from None
-    with Engine() as engine, stderr.status("starting ngspice") as line:
+    with Engine(folder=folder) as engine, stderr.status("starting ngspice") as line:
 
         def told(phase: str, simulated_s: float, wall_s: float) -> None:
             line.update(f"ngspice: {simulated_s:.3g} s simulated in {wall_s:.0f} s" if simulated_s else phase)

@@ -175,7 +175,7 @@ def _train(training: MgdTraining, samples: Problem, seeds: int, options: Options
     ):
         if in_circuit:
             assert isinstance(samples, SampleSet)  # circuit_training takes no other
-            with Engine() as ngspice:
+            with Engine(folder=frame.folder) as ngspice:
                 return train_in_ngspice(training, samples, seeds, ngspice, progress=tell)
         if isinstance(samples, SampleSet):
             _compile(samples)

@@ -178,7 +178,7 @@ def _train_all(layer: LayerSettings, training: PatTraining, options: Options, fr
     kept = None if frame.folder is None else frame.folder / "checkpoints"
     runs: list[xr.Dataset] = []
     softmax: list[float] = []
-    engines = EnginePool() if layer.layer == "rlc" and engine == "ngspice" else nullcontext()
+    engines = EnginePool(folder=frame.folder) if layer.layer == "rlc" and engine == "ngspice" else nullcontext()
     with engines as pool, compilation_told(stderr):
         drawn = physical_setup(layer, first, engines=pool, device=chip)  # what does not fit ends here
         stop = stopped("stopped; what was done is kept in --out", "run the command again to go on", "pat")

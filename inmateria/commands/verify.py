@@ -61,7 +61,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     if options.seed is not None:
         design = design.changed({"seed": options.seed})
     frame.seed = design.seed
-    doubts = _doubts(design, options.quick)
+    doubts = _doubts(design, options.quick, frame.folder)
     with frame.keeping(lambda _: _stopped(frame)), stages(stderr) as progress, compilation_told(stderr):
         found = verify(
             design, quick=options.quick, folder=frame.folder, workers=options.workers, scheduler=options.scheduler,
@@ -77,7 +77,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     return content
 
 
-def _doubts(design: Design, quick: bool) -> list[str]:
+def _doubts(design: Design, quick: bool, folder: Path | None) -> list[str]:
     """Why the nominal design may not descend, told before it runs; a design that makes no sense is refused first."""
     from analysis.designs.experiment import experiment_of
     from analysis.verification.verify import check_design
@@ -85,7 +85,7 @@ def _doubts(design: Design, quick: bool) -> list[str]:
 
     check_design(design, quick=quick)
     engine = design.verify.engine if quick else "ngspice"
-    return told_doubts(experiment_of(design, noisy=False), engine, design.seed)
+    return told_doubts(experiment_of(design, noisy=False), engine, design.seed, folder)
 
 
 def _stopped(frame: Frame) -> Interrupted:

@@ -95,7 +95,7 @@ def learn(
         `circuits.homodyne.engines`, which stays open.
     progress, on_attempt : callable, optional
     folder : Path, optional
-        Where a failing deck is kept.
+        Where an engine that is named keeps failing decks.
     device_evaluations : int, optional
         Budget: no attempt begins that might need more than is left of it.
 
@@ -110,14 +110,14 @@ def learn(
     ConvergenceError
         If every attempt failed: the last one's. Else they are in the result's `failed`.
     """
-    with running(engine) as simulator:
+    with running(engine, folder) as simulator:
         result = TrainingResult(experiment, simulator.name)
         for number in range(experiment.settings.restarts):
             if device_evaluations is not None:
                 left = device_evaluations - result.device_evaluations
                 if left < experiment.attempt_evaluations:
                     break
-            attempt = _attempt(experiment, number, rng, simulator, progress, folder)
+            attempt = _attempt(experiment, number, rng, simulator, progress)
             if isinstance(attempt, FailedAttempt):
                 result = replace(result, failed=(*result.failed, attempt))
             else:
@@ -133,7 +133,7 @@ def learn(
 
 def _attempt(
     experiment: Experiment, number: int, rng: np.random.Generator, engine: LoopEngine,
-    progress: TrainingProgress | None, folder: Path | None,
+    progress: TrainingProgress | None,
 ) -> Attempt | FailedAttempt:  # fmt: skip
     """Choose a start, let the circuit learn from there, judge."""
     start: Start | None = None
@@ -148,7 +148,7 @@ def _attempt(
                 progress(number, phase, simulated / loop.stop_s, wall)
 
         try:
-            run = engine.run(loop, progress=report, folder=folder)
+            run = engine.run(loop, progress=report)
         except KeyboardInterrupt as interruption:
             if getattr(interruption, "partial", None) is not None:
                 interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]

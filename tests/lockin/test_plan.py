@@ -166,6 +166,11 @@ def test_plans_keep_off_the_harmonics_to_avoid(n, spacing, mains):
     assert max(plan.frequencies_Hz) >= max(plan_frequencies(n, None, spacing).frequencies_Hz)
 
 
+def test_a_proposed_spacing_is_the_widest_one_and_not_a_digit_less():
+    with refused("band", "a spacing of 0.57 Hz"):  # 3.99 Hz / 7, whose quotient by 0.001 is 569.9999999
+        plan_frequencies(3, (0.0, 3.99), 5.0)
+
+
 def test_an_impossible_avoidance_is_refused():
     with pytest.raises(InputError, match="avoid_within_Hz"):
         plan_frequencies(4, None, 10.0, avoid=(10.0,))

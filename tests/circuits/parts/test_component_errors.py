@@ -170,6 +170,31 @@ def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> No
     assert {"tia", "mix6", "lp0_0", "avg3", "w6", "sum2", "lim5", "ac", "loss", "vga"} <= references
 
 
+BEHAVIOUR = {
+    "amplitude", "gain", "vscale", "vlimit", "vmin", "vmax", "v0", "margin",
+    "c", "cf", "cin", "cm", "l", "rleak", "absorption", "tabsorb", "tclamp", "knee",
+    "noise", "bandwidth", "gbw", "vsupply", "headroom",
+}  # fmt: skip
+"""What a macro part does, its dynamics and supplies: the same on all boards."""
+
+
+def test_all_else_that_a_macro_part_states_differs_between_boards(loop: HomodyneLoop) -> None:
+    """The summing amplifiers' feedthroughs were left out."""
+    for loss in ("squared", "absolute", "hinge"):
+        parts = components(replace(loop, loss=loss, **loop_fields("macro")))  # type: ignore[arg-type]
+        drawn = {(one.part, one.parameter) for one in parts}
+        stated = {
+            (name, figure) for name in {one.part for one in parts} for figure in load_part(name, "macro").defaults
+        }
+        assert {one for one in stated - drawn if one[1] not in BEHAVIOUR} == set()
+
+
+def test_a_feedthrough_takes_its_share_of_the_device_s_range_whatever_its_sign(loop: HomodyneLoop) -> None:
+    limits = [replace(loop, component_errors={"sum0.xfeed": feed}).control_limits_V for feed in (0.01, -0.01)]
+    np.testing.assert_allclose(*limits)
+    assert limits[0][0][0] > loop.control_limits_V[0][0]
+
+
 def test_errors_reach_the_deck_instance_by_instance(loop: HomodyneLoop) -> None:
     deck = netlist.deck(replace(loop, component_errors={"mix3.offset": 1.25e-3})).lower()
     lines = {line.split()[0]: line for line in deck.splitlines() if line.startswith("xmix")}

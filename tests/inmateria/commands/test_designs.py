@@ -131,6 +131,13 @@ def test_learn_and_gradient_take_a_design(run: Any, small: Path) -> None:
     assert read["cosine_without_offset"] > 0.99
 
 
+def test_a_gradient_is_read_where_the_designs_starts_come_from(run: Any, small: Path) -> None:
+    """It was read within 0.6 of each range, whatever the design said."""
+    small.write_text(SMALL.replace("sequences = 8", "spread = 0.01"))
+    words = ("gradient", "--design", str(small), "--engine", "twin", "--json")
+    assert max(map(abs, run(*words).document["controls_V"])) <= 0.01
+
+
 def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_path: Path) -> None:
     words = ("verify", str(small), "--quick", "--workers", "1", "--out", str(tmp_path / "out"), "--json")
     found: Result = run(*words)
