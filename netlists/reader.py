@@ -34,11 +34,12 @@ LIMITS = {
     "output_headroom": "V",
     "current": "A",
     "load": "ohm",
+    "slew": "V/s",
     "coldest": "K",
     "hottest": "K",
 }
-"""What a part may limit: its supplies, how far inputs and output stay within them, its output's current and load; and
-between which temperatures its figures hold, where that is not all from -40 to 125 degC."""
+"""What a part may limit: its supplies, how far inputs and output stay within them, its output's current, load and
+slew rate; and between which temperatures its figures hold, where that is not all from -40 to 125 degC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def fast_criteria(found: FastCheck) -> list[Criterion]:
         "phase margin": ("phase_margin_min", f"at least {asked.phase_margin_deg:g} deg"),
         "edge": ("settling_max", f"no oscillation, settled in {written(asked.settling_s, 's')}"),
         "overload": ("recovery_max", f"back in {written(asked.recovery_s, 's')}"),
+        "slew rate": ("slew_rate", "that of no sine and no edge exceeded"),
         "start-up": ("start_up", "comes to its operating point"),
     }
     return [

@@ -42,6 +42,8 @@ class Cell:
         What hangs on its output.
     others : mapping of str to (float, float)
         Levels of the loads' other nodes, V.
+    tones : mapping of str to float
+        Peaks of the sines at its inputs, V or A.
     """
 
     placement: Placement
@@ -50,6 +52,7 @@ class Cell:
     leads: tuple[Placement, ...] = ()
     loads: tuple[Placement, ...] = ()
     others: Mapping[str, Levels] = field(default_factory=dict)
+    tones: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def out(self) -> str:
@@ -70,7 +73,9 @@ class Cell:
             return there.part.library, tuple(sorted(there.values.items())), behind
 
         given = {**self.inputs, **self.currents}
-        levels = tuple((pin, given.get(node)) for pin, node in self.placement.nodes.items() if pin != OUT)
+        levels = tuple(
+            (pin, given.get(node), self.tones.get(node)) for pin, node in self.placement.nodes.items() if pin != OUT
+        )
         return one(self.placement), levels, tuple(map(one, self.leads)), tuple(sorted(map(repr, map(one, self.loads))))
 
     @property
@@ -130,6 +135,7 @@ def cell_of(
     placed: Mapping[str, Placement],
     levels: Mapping[str, Levels],
     currents: Mapping[str, Levels],
+    tones: Mapping[str, float],
 ) -> Cell:
     """The cell of a part in a circuit.
 
@@ -142,6 +148,8 @@ def cell_of(
         Levels of nodes, V; a node that is not among them stands at 0 V.
     currents : mapping of str to (float, float)
         Currents of the device into nodes, A.
+    tones : mapping of str to float
+        Peaks of sines at nodes, V, or A into them.
     """
     there = placed[reference]
     inputs = [node for pin, node in there.nodes.items() if pin != OUT and node != "0"]
@@ -164,6 +172,7 @@ def cell_of(
         leads,
         loads,
         {node: levels.get(node, (0.0, 0.0)) for node in sorted(beside) if node not in driven},
+        {node: tones[node] for node in inputs if node in tones},
     )
 
 

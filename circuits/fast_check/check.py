@@ -1,9 +1,10 @@
 """The questions put to every distinct part of a circuit, and the verdicts.
 
 Operating point; return ratio and margins of every loop inside (`loop_gain`); an edge and its way back, with a load
-step behind it; overload and recovery; start-up of parts that have supplies. Steps are a twentieth of the period of the
-fastest crossover, and each event lasts a hundred of those periods, twenty of the slowest one's, and ten time constants
-of the part; a part for which that is too long is slow on purpose, and asked for ripple only.
+step behind it; overload and recovery; whether its slew rate lets it follow; start-up of parts that have supplies.
+Steps are a twentieth of the period of the fastest crossover, and each event lasts a hundred of those periods, twenty of
+the slowest one's, and ten time constants of the part; a part for which that is too long is slow on purpose, and asked
+for ripple only.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CLOSE = 0.05
 RAILED = 0.8
 """Share of its supply from which an output counts as stuck there."""
 
-QUESTIONS = ("operating point", "phase margin", "edge", "overload", "start-up")
+QUESTIONS = ("operating point", "phase margin", "edge", "overload", "slew rate", "start-up")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,21 @@ class Requirements:
     phase_margin_deg: float = 20.0
     settling_s: float = 5e-3
     recovery_s: float = 5e-3
+
+
+@dataclass(frozen=True)
+class Tones:
+    """Sines that stand in a circuit, taken to be as fast as its fastest.
+
+    Parameters
+    ----------
+    frequency_Hz : float
+    peaks : mapping of str to float
+        By node, V, or A of those that the device drives; those behind parts are found from them, part by part.
+    """
+
+    frequency_Hz: float
+    peaks: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,7 @@ def check_parts(
     placed: Mapping[str, Placement],
     sources: Mapping[str, Levels],
     currents: Mapping[str, Levels],
+    tones: Tones,
     asked: Requirements | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> FastCheck:
@@ -134,6 +151,7 @@ def check_parts(
         is its starting value, which opens the loops.
     currents : mapping of str to (float, float)
         Currents of the device into nodes, A.
+    tones : Tones
     asked : Requirements, optional
     progress : callable, optional
         Called as progress(reference, parts done, parts in all).
@@ -149,17 +167,19 @@ def check_parts(
     pending = [name for name, there in placed.items() if Opened(there.part).active]
     count = len(pending)
     seen: dict[tuple[object, ...], _Answers] = {}
+    peaks = dict(tones.peaks)
     while pending:
         name = next((one for one in pending if _known(placed[one], levels, currents)), pending[0])
         pending.remove(name)
-        cell = cell_of(name, placed, levels, currents)
+        cell = cell_of(name, placed, levels, currents, peaks)
         if cell.key not in seen:
             if progress is not None:
                 progress(name, count - len(pending) - 1, count)
-            seen[cell.key] = _Answers(engine, cell, wanted)
+            seen[cell.key] = _Answers(engine, cell, wanted, tones.frequency_Hz)
         answers = seen[cell.key]
         answers.references.append(name)
         levels.setdefault(cell.out, answers.levels)
+        peaks[cell.out] = answers.peak_V
     findings = [one for answers in seen.values() for one in answers.findings()]
     loops = [(tuple(answers.references), one) for answers in seen.values() for one in answers.loops]
     loops.sort(key=lambda item: item[1].phase_margin_deg)
@@ -173,17 +193,20 @@ def _known(there: Placement, levels: Mapping[str, Levels], currents: Mapping[str
 class _Answers:
     """One cell's answers; made by asking one question after the other, up to the first transient that fails."""
 
-    def __init__(self, engine: Engine, cell: Cell, asked: Requirements) -> None:
-        self.engine, self.cell, self.asked = engine, cell, asked
+    def __init__(self, engine: Engine, cell: Cell, asked: Requirements, tone_Hz: float) -> None:
+        self.engine, self.cell, self.asked, self.tone_Hz = engine, cell, asked, tone_Hz
         self.references: list[str] = []
         self.levels: Levels = (0.0, 0.0)
+        self.peak_V = 0.0
         self.loops: list[LoopGain] = []
         self._found: list[tuple[str, bool | None, str, dict[str, float]]] = []
         standing = self._operating_point()
+        if standing:
+            self._tone()
         if standing and cell.placement.part.level != "ideal":
             self._margins()
             self._response()
-            for ask in (self._edge, self._overload, self._start_up):
+            for ask in (self._edge, self._overload, self._slew, self._start_up):
                 try:
                     ask()
                 except ConvergenceError as error:
@@ -228,6 +251,13 @@ class _Answers:
             told += f": beyond its supply of {limit:g} V"
         self._add("operating point", worst <= limit, told, before_V=found[0], after_V=found[1])
         return worst <= limit
+
+    def _tone(self) -> None:
+        """Peak of the sine at the output, those at the inputs in phase, after the edge: the gate is open then."""
+        given = {**self.cell.inputs, **self.cell.currents}
+        sources = {n: f"DC {level[1]!r} AC {self.cell.tones.get(n, 0.0)!r}" for n, level in given.items()}
+        found = self._run(f".save v({self.cell.out})\n.ac lin 1 {self.tone_Hz!r} {self.tone_Hz!r}", sources=sources)
+        self.peak_V = float(np.abs(found[self.cell.out.lower()][0]))
 
     def _margins(self) -> None:
         """Return ratio at every wire; of those on one loop, which have one crossover and margin, the first."""
@@ -335,7 +365,8 @@ class _Answers:
                 break
         rest, excursion = over.start_V, abs(back.start_V - over.start_V)
         figures = {"recovery_s": back.settling_s, "reached_V": back.start_V, "left_V": back.end_V - rest,
-                   "slope_V_per_s": max(over.slope_V_per_s, back.slope_V_per_s)}  # fmt: skip
+                   "slope_V_per_s": max(over.slope_V_per_s, back.slope_V_per_s),
+                   "slew_V_per_s": min(over.slew_V_per_s, back.slew_V_per_s)}  # fmt: skip
         unit = "V" if node in cell.inputs else "A"
         asked = f"{high:.3g} {unit} at {node}"
         if over.oscillates or back.oscillates:
@@ -350,6 +381,25 @@ class _Answers:
             told = f"{asked} takes it to {back.start_V:.3g} V, back in {_time(back.settling_s, t)}, "
             told += f"at most {1e-6 * figures['slope_V_per_s']:.3g} V/us"
             self._add("overload", back.settling_s <= self.asked.recovery_s, told, **figures)
+
+    def _slew(self) -> None:
+        """Whether the output may move as fast as its sine, 2 pi f peak, and passes the edge within the settling time.
+
+        By the slew rate that the part states; else by the slower way, there or back, at the overload. Not asked of a
+        part that states none and is slow on purpose: its overload shows how it integrates.
+        """
+        stated = {limit.name: limit.default for limit in self.cell.placement.part.limits}.get("slew")
+        if stated is None and self.slow:
+            return
+        slew = self._found[-1][3]["slew_V_per_s"] if stated is None else stated
+        needed = 2.0 * math.pi * self.tone_Hz * self.peak_V
+        edge_V = abs(self.levels[1] - self.levels[0])
+        edge_s = edge_V / slew if slew else math.inf
+        told = f"a sine of {self.peak_V:.3g} V at {self.tone_Hz:.4g} Hz moves at {1e-6 * needed:.3g} V/us, the part at "
+        told += f"{1e-6 * slew:.3g} V/us ({'as measured' if stated is None else 'as stated'})"
+        told += f"; an edge of {edge_V:.3g} V takes it {_time(edge_s, math.inf)} or more"
+        self._add("slew rate", needed <= slew and edge_s <= self.asked.settling_s, told,
+                  needed_V_per_s=needed, slew_V_per_s=slew, edge_s=edge_s)  # fmt: skip
 
     def _start_up(self) -> None:
         """Inputs and supplies from nothing, where the part has supplies of its own."""

@@ -39,6 +39,8 @@ class Settling:
         Whether there is ripple that does not die out.
     slope_V_per_s : float
         Steepest.
+    slew_V_per_s : float
+        Mean between a tenth and nine tenths of the step, as data sheets measure it; 0 without a step.
     """
 
     start_V: float
@@ -49,6 +51,7 @@ class Settling:
     ripple_Hz: float
     oscillates: bool
     slope_V_per_s: float
+    slew_V_per_s: float
 
 
 def settling(time_s: FloatArray, signal_V: FloatArray, start_s: float, stop_s: float) -> Settling:
@@ -75,7 +78,16 @@ def settling(time_s: FloatArray, signal_V: FloatArray, start_s: float, stop_s: f
         ripple, rate if ripple > FLOOR_V else float("nan"),
         bool(ripple > max(FLOOR_V, SUSTAINED * before) and rate * 0.25 * (stop_s - start_s) >= PERIODS),
         float(np.max(np.abs(np.diff(v))) / (t[1] - t[0])),
+        _slew(t, v, start, step),
     )  # fmt: skip
+
+
+def _slew(t: FloatArray, v: FloatArray, start: float, step: float) -> float:
+    """Mean slope between a tenth and nine tenths of a step, V/s."""
+    if not step:
+        return 0.0
+    tenth, nine = (int(np.argmax((v - start) / step >= share)) for share in (0.1, 0.9))
+    return 0.8 * abs(step) / float(max(t[nine] - t[tenth], t[1] - t[0]))
 
 
 def _ripple(t: FloatArray, v: FloatArray) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from circuits.fast_check.cells import Levels
-from circuits.fast_check.check import FastCheck, Requirements, check_parts
+from circuits.fast_check.check import FastCheck, Requirements, Tones, check_parts
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.ngspice.engine import Engine
@@ -38,6 +38,13 @@ def device_currents(loop: HomodyneLoop) -> dict[str, Levels]:
     return {f"el{loop.output}": (low, high)}
 
 
+def tones(loop: HomodyneLoop) -> Tones:
+    """The references, and a sine of the device's current that takes the output to `level_V`, at the highest tone."""
+    peaks = {f"ref{k}": float(loop.multiplier_V) for k in range(loop.dither.n)}
+    currents = {node: 0.5 * (high - low) for node, (low, high) in device_currents(loop).items()}
+    return Tones(max(loop.dither.frequencies_Hz), {**peaks, **currents})
+
+
 def fast_check(
     loop: HomodyneLoop,
     engine: Engine,
@@ -45,4 +52,6 @@ def fast_check(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> FastCheck:
     """The fast check of a loop's parts; arguments and errors as `circuits.fast_check.check.check_parts`."""
-    return check_parts(engine, placements(loop), source_levels(loop), device_currents(loop), asked, progress)
+    return check_parts(
+        engine, placements(loop), source_levels(loop), device_currents(loop), tones(loop), asked, progress
+    )

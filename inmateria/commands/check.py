@@ -33,8 +33,9 @@ class Options:
 def run(options: Options, frame: Frame) -> dict[str, Any]:
     """Check every distinct part of a design's loop at resolved steps, with its sources and loads in the circuit.
 
-    Operating point, phase margin of each loop inside, an edge and a load step, overload and recovery, start-up. Exit 0
-    if all is well, 1 if not. With --out: summary.json, the return ratios, a Bode plot of the smallest margin.
+    Operating point, phase margin of each loop inside, an edge and a load step, overload and recovery, slew rate,
+    start-up. Exit 0 if all is well, 1 if not. With --out: summary.json, the return ratios, a Bode plot of the smallest
+    margin.
 
     Example: inmateria check design.toml
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from circuits.fast_check.check import FastCheck, Requirements, check_parts
+from circuits.fast_check.check import FastCheck, Requirements, Tones, check_parts
 from circuits.ngspice.engine import Engine
 from circuits.parts.assembly import Placement
 from inmateria.errors import NetlistError
@@ -16,6 +18,9 @@ from netlists.user_part import user_part
 
 from ...planted_faults import SUPPLIES_V, buffer, transimpedance
 
+NO_TONES = Tones(1e3, {})
+FOLLOWER = "X1 in out out opamp_op07_macro"
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
@@ -23,11 +28,17 @@ def engine() -> Iterator[Engine]:
         yield one
 
 
-def alone(engine: Engine, part: Part, asked: Requirements | None = None, **levels: tuple[float, float]) -> FastCheck:
+def alone(
+    engine: Engine,
+    part: Part,
+    asked: Requirements | None = None,
+    tones: Tones = NO_TONES,
+    **levels: tuple[float, float],
+) -> FastCheck:
     """The check of one part with nothing behind it; a converter's `in` is a current."""
     nodes = {pin.name: pin.name for pin in part.pins}
     currents = {"in": levels.pop("current")} if "current" in levels else {}
-    return check_parts(engine, {"one": Placement(part, {}, nodes)}, levels, currents, asked)
+    return check_parts(engine, {"one": Placement(part, {}, nodes)}, levels, currents, tones, asked)
 
 
 def verdicts(found: FastCheck) -> dict[str, bool]:
@@ -63,7 +74,7 @@ def test_a_forgotten_feedback_capacitor_is_found_and_the_right_one_settles(engin
     assert not said["edge"]
     assert forgotten.loops[0][1].phase_margin_deg < 2
     right = alone(engine, transimpedance(tmp_path, "3p"), current=edge_A)
-    assert set(verdicts(right)) == {"operating point", "phase margin", "edge", "overload", "start-up"}
+    assert set(verdicts(right)) == {"operating point", "phase margin", "edge", "overload", "slew rate", "start-up"}
     assert right.passed
     (edge,) = right.of("edge")
     assert edge.figures["overshoot"] < 0.01
@@ -89,6 +100,40 @@ def test_slew_rate_and_a_load_step_are_those_of_the_op_amp(engine: Engine, tmp_p
     edge = found.of("edge")[0].figures
     assert edge["slope_V_per_s"] == pytest.approx(0.3e6, rel=0.05)  # the OP07's 0.3 V/us, by points 42 ns apart
     assert edge["settling_s"] == pytest.approx(10 / 0.3e6, rel=0.1)
+
+
+def test_a_sine_that_outruns_the_op_amp_is_found_and_ngspice_loses_its_amplitude(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """5 V at 20 kHz want 0.63 V/us; an OP07, whose file states nothing here, was seen to move at 0.3 V/us."""
+    follower = f".subckt follow in out params: gain=1 vlimit=1\nRg in 0 {{1e6*gain*vlimit}}\n{FOLLOWER}\n.ends\n"
+    (tmp_path / "f.lib").write_text(f"{load_part('opamp_op07', 'macro').text}\n{follower}")
+    part = user_part(tmp_path / "f.lib", load_part("limiter"), subckt="follow")
+    for frequency_Hz, follows in ((20e3, False), (5e3, True)):
+        found = alone(engine, part, tones=Tones(frequency_Hz, {"in": 5.0}), **{"in": (0.0, 1.0)})
+        (slew,) = found.of("slew rate")
+        assert slew.passed is follows is found.passed
+        assert slew.figures["needed_V_per_s"] == pytest.approx(2 * math.pi * frequency_Hz * 5.0, rel=0.01)
+        assert slew.figures["slew_V_per_s"] == pytest.approx(0.3e6, rel=0.05)
+        run = engine.run(
+            f"sine\n{load_part('opamp_op07', 'macro').text}\nVin in 0 SIN(0 5 {frequency_Hz})\n{FOLLOWER}\n"
+            f".tran {0.002 / frequency_Hz} {4 / frequency_Hz} {2 / frequency_Hz} {0.002 / frequency_Hz}\n.end\n"
+        )
+        reached = float(np.ptp(run["out"])) / 2
+        assert reached == pytest.approx(5.0 if follows else 0.3e6 / (4 * frequency_Hz), rel=0.02)  # else a triangle
+
+
+def test_a_part_without_slewing_in_its_equations_is_judged_by_its_data_sheet(engine: Engine) -> None:
+    """The summing amplifier's OP07 behind one pole of 150 kHz: a dither of 1 V at 100 kHz."""
+    part = load_part("dither_sum", "macro").with_defaults("large", amplitude=1.0)
+    levels = {"ref": (1.0, 1.0), "scale": (0.0, 1.0), "bias": (0.0, 0.0), "signal": (0.0, 0.5)}
+    for frequency_Hz, follows in ((100e3, False), (20e3, True)):
+        found = alone(engine, part, tones=Tones(frequency_Hz, {"ref": 1.0}), **levels)
+        (slew,) = found.of("slew rate")
+        pole = math.hypot(1.0, frequency_Hz / 150e3)
+        assert slew.figures["needed_V_per_s"] == pytest.approx(2 * math.pi * frequency_Hz * 1.0035 / pole, rel=1e-3)
+        assert (slew.passed, slew.figures["slew_V_per_s"]) == (follows, 3e5)
+        assert slew.references == ("one",)
 
 
 def test_an_output_that_stays_where_an_overload_took_it_is_found(engine: Engine, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def test_an_exponential_settles_after_its_time_constant_times_the_logarithm_of_w
     assert found.overshoot < 1e-6
     assert not found.oscillates
     assert found.slope_V_per_s == pytest.approx(2.0 / 0.05, rel=5e-3)  # between points a 4000th apart
+    assert found.slew_V_per_s == pytest.approx(0.8 * 2.0 / (0.05 * np.log(9.0)), rel=1e-2)
 
 
 @pytest.mark.parametrize("damping", [0.2, 0.4])
