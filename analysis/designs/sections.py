@@ -68,6 +68,7 @@ Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
 Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
 Drift = Annotated[float, Quantity("1/K")]
 Seconds = Annotated[float, Quantity("s", above=0.0)]
+TemperatureRise = Annotated[float, Quantity("K", low=-100.0, high=100.0)]
 Degrees = Annotated[float, Quantity("deg", above=0.0, high=90.0)]
 
 
@@ -254,6 +255,12 @@ class CriteriaSection(Section):
     """Of every part after an edge and a load step; left out: the wait between an edge and the window."""
     recovery_max: Seconds | None = None
     """Of every part after an overload; left out: likewise."""
+    hold_min: Seconds | None = None
+    """How long the gate stays with the integrators' gates closed; as good as margin_min and separation_min ask."""
+    hold_warming: TemperatureRise | None = None
+    """Change of the electronics' temperature while the gate is held; offsets drift by it."""
+    left_on_min: Seconds | None = None
+    """How long the gate stays while the loop goes on at the rate and dither of its end."""
     yield_min: Fraction | None = None
     """Share of good boards: the lower end of its interval must reach this."""
     pass_probability_min: OpenFraction | None = None

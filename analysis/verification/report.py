@@ -58,6 +58,8 @@ _NAMES = {
     "margin_min": "Margin",
     "separation_min": "Separation",
     "attempts_max": "Attempts",
+    "hold_min": "Hold time",
+    "left_on_min": "Left on",
     "gradient_cosine_min": "Gradient, cosine",
     "gradient_error_max": "Gradient, relative error",
     "operating_point": "Operating points",
@@ -117,6 +119,7 @@ def verification_report(
             ),
             *_gradients(found.check),
             _budget(found),
+            *_holding(found),
             *_fast(found),
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
@@ -247,6 +250,30 @@ def _budget(found: Verification) -> Section:
         "noise is that of the published chip."
     )
     return Section(section.title, [note, *section.blocks])
+
+
+def _holding(found: Verification) -> list[Section]:
+    """How long the learned gate stays: the separation over time, held and left on, and which of them to choose."""
+    if found.holding is None:
+        return []
+    asked, holding = found.design.criteria, found.holding
+    words = f"The learned gate: {holding.words()}. Held, {holding.held.source}"
+    words += f", {written(asked.hold_warming, 'K')} warmer." if asked.hold_warming else "."
+    if holding.measured is not None and holding.deviation_V is not None:
+        words += (
+            f" In ngspice, the integrators alone, the controls move by {written(holding.measured.moved_V, 'V', 3)} in "
+            f"{written(holding.measured.looked_s, 's', 3)}, {written(holding.deviation_V, 'V', 2)} from that."
+        )
+    blocks: list[Block] = [Text(words)]
+    shown = {"held": holding.held, **({} if holding.left_on is None else {"left on": holding.left_on})}
+    for name, one in shown.items():
+        figure = plots.curves(
+            one.time_s[1:], {name: 1e9 * one.separation_A[1:]}, x_label="time since learning ended (s)",
+            y_label="separation (nA)", label=f"separation over time, {name}", log="x",
+            limit=None if asked.separation_min is None else 1e9 * asked.separation_min,
+        )  # fmt: skip
+        blocks.append(Figure(figure, f"Separation of the gate, {name}; {one.source}."))
+    return [Section("Holding", blocks)]
 
 
 def _fast(found: Verification) -> list[Section]:

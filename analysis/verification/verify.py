@@ -27,6 +27,7 @@ from analysis.verification.boards import Boards, board_sweep, judge_boards, refe
 from analysis.verification.corners import corner_sweep, corners
 from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
 from analysis.verification.fast import check_fast, fast_criteria
+from analysis.verification.holding import Holding, check_holding, holding_criteria
 from analysis.verification.nominal import (
     NOMINAL,
     NOMINAL_QUICK,
@@ -69,6 +70,8 @@ class Verification:
         None where the design asks for no samples.
     fast : FastCheck or None
         The parts at resolved steps; None of a quick look, and where no part is an amplifier.
+    holding : Holding or None
+        How long the gate lasts; None where it is not asked and the integrators are ideal.
     """
 
     design: Design
@@ -78,6 +81,7 @@ class Verification:
     criteria: tuple[Criterion, ...]
     boards: Boards | None
     fast: FastCheck | None = None
+    holding: Holding | None = None
 
     @property
     def passed(self) -> bool:
@@ -135,6 +139,10 @@ def check_design(design: Design, *, quick: bool = False) -> None:
             cosine,
             f"is weaker than gradient_error_max = {error:g}, which leaves no cosine below {np.sqrt(1 - error**2):.4g}",
             "leave out one of them",
+        )
+    if wanted.hold_warming is not None and wanted.hold_min is None:
+        raise InputError(
+            "criteria.hold_warming", wanted.hold_warming, "is asked of no holding", "set criteria.hold_min, or drop it"
         )
     task = design.named_task()
     for name in ("margin_min", "separation_min"):
@@ -198,6 +206,10 @@ def verify(
         at_speed = None if quick else check_fast(design, middle_loop(experiment), _parts_told(told), folder)
         nominal = _nominal(design, experiment, own, told, folder, NOMINAL_QUICK if quick else NOMINAL)
         criteria = nominal_criteria(design, nominal)
+        told("how long the gate lasts", 0, 1)
+        holding = check_holding(design, nominal, quick)
+        if holding is not None:
+            criteria += holding_criteria(design, holding)
         if at_speed is not None:
             criteria += fast_criteria(at_speed)
         at_corners = xr.Dataset()
@@ -214,7 +226,7 @@ def verify(
             beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))
             boards = judge_boards(design, samples, beside, fast)
             criteria += board_criteria(design, boards, quick)
-    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed)
+    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed, holding)
 
 
 def _parts_told(told: Progress) -> Progress:

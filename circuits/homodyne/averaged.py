@@ -76,16 +76,27 @@ def lattice_points(tones: int, wanted: int | None = None) -> int:
 def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
     """Integrate the averaged loop; see `engines.Averaged`."""
     begin = time.perf_counter()
+    check_averaged(loop)
+    if points is not None:
+        count("points", points)
+    with one_blas_thread():
+        return _integrate(loop, points, begin)
+
+
+def check_averaged(loop: HomodyneLoop) -> None:
+    """Refuse a loop of which there are no averaged equations.
+
+    Raises
+    ------
+    InputError
+        As `figures.check_known`, for another loss than the squared one, and for a random device.
+    """
     check_known(loop, "average")
     if loop.loss != "squared":
         raise InputError("loss", loop.loss, "has no average in closed form", "use engine='twin', or the squared loss")
-    if points is not None:
-        count("points", points)
     if is_random(loop.device):
         problem = "is random, and the averaged loop knows no noise"
         raise InputError("device", type(loop.device).__name__, problem, "use another engine")
-    with one_blas_thread():
-        return _integrate(loop, points, begin)
 
 
 def _refuse_change(loop: HomodyneLoop, device: DeviceCalls) -> None:

@@ -139,6 +139,8 @@ class HomodyneLoop(LoopOptions):
         Voltage of terminals that are neither trained nor the output; 0 V by default.
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
+    anneal_from, dither_from : float
+        Scales of rate and dither in the first sequence, as `anneal_to`: below 1 for a loop that goes on.
     sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, leads, component_errors,
     temperature_K
         As `LoopOptions`.
@@ -164,6 +166,8 @@ class HomodyneLoop(LoopOptions):
     points_per_cycle: float = 10.0
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
+    anneal_from: float = 1.0
+    dither_from: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -324,20 +328,20 @@ class HomodyneLoop(LoopOptions):
 
     @cached_property
     def envelope(self) -> Table:
-        """Scale of the dither over time: off, falling in steps from 1 to `dither_end`, off."""
-        return self._falling(self.dither_end)
+        """Scale of the dither over time: off, falling in steps from `dither_from` to `dither_end`, off."""
+        return self._falling(self.dither_from, self.dither_end)
 
     @cached_property
     def learning(self) -> Table:
-        """Scale of the integrators' rate over time: off, falling in steps from 1 to `anneal_to`, off."""
-        return self._falling(self.anneal_to)
+        """Scale of the integrators' rate over time: off, falling in steps from `anneal_from` to `anneal_to`, off."""
+        return self._falling(self.anneal_from, self.anneal_to)
 
-    def _falling(self, end: float) -> Table:
-        """A scale that is 0 before and after learning, and falls in equal steps, one a sequence, from 1 to `end`."""
+    def _falling(self, start: float, end: float) -> Table:
+        """A scale that is 0 before and after learning, and falls in equal steps, one a sequence."""
         if self.mode != "learn":
             return Table((0.0, self.stop_s), (1.0, 1.0))
         period, ramp = self.sequence.period_s, self.sequence.ramp_s
-        scales = np.linspace(1.0, end, self.sequences) if self.sequences > 1 else np.ones(1)
+        scales = np.linspace(start, end, self.sequences) if self.sequences > 1 else np.array([start])
         times, values = [0.0], [0.0]
         before = 0.0
         for k, scale in enumerate([*scales, 0.0]):

@@ -13,6 +13,7 @@ from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
+from learning.homodyne.holding import Lasting
 from learning.homodyne.results import FailedAttempt
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.task import Task
@@ -70,6 +71,18 @@ def fast_facts(found: FastCheck) -> dict[str, Any]:
             }
             for one in found.findings
         ],
+    }
+
+
+def lasting_facts(found: Lasting) -> dict[str, Any]:
+    """How a learned gate lasts: until when, and what moved."""
+    return {
+        "lasts_s": found.lasts_s,
+        "looked_s": found.looked_s,
+        "stays": found.stays,
+        "moved_V": found.moved_V,
+        "separation_A": {"start": float(found.separation_A[0]), "end": float(found.separation_A[-1])},
+        "source": found.source,
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
     from learning.homodyne.experiment import Experiment
+    from learning.homodyne.holding import Lasting
     from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
     from learning.tasks.task import Task
 
@@ -126,8 +127,9 @@ def _keep(interruption: KeyboardInterrupt, last: list[Attempt], frame: Frame) ->
 
 def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | None, frame: Frame) -> dict[str, Any]:
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
+    from analysis.verification.holding import lasting_words
     from inmateria.commands.experiment import planned_loop, told_doubts
-    from inmateria.commands.facts import check_budget, doubts_of, held_out_A
+    from inmateria.commands.facts import check_budget, doubts_of, held_out_A, lasting_facts
     from learning.tasks.boolean import BooleanTask
 
     task = experiment.task
@@ -142,6 +144,8 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     about, check = _check(experiment, attempt, engine, frame)
     held_A = held_out_A(experiment, attempt.controls_V)
     summary = _summary(result, attempt, check, held_A)
+    lasting = _lasting(experiment, attempt)
+    summary["hold"] = None if lasting is None else lasting_facts(lasting)
     summary |= {
         "device": experiment.facts["device"],
         "design": experiment.facts["design"],
@@ -157,6 +161,8 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     frame.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     content = frame.summary(summary)
     _tell(summary, attempt.final.words(), frame)
+    if lasting is not None:
+        frame.say(f"held, {lasting_words(lasting)} ({lasting.source})")
     for doubt in doubts_of(attempt.loop):
         stderr.print(f"doubt: {doubt}", markup=False)
     return content
@@ -179,6 +185,22 @@ def _check(experiment: Experiment, attempt: Attempt, engine: EngineName, frame: 
     with frame.keeping(keep), checking, engine_named(with_dither(engine), frame.folder) as reading:
         about = reading.version()
         return about, check_path(experiment, attempt.loop, attempt.run, reading)
+
+
+def _lasting(experiment: Experiment, attempt: Attempt) -> Lasting | None:
+    """How long the learned gate is held; None of ideal integrators, which hold for ever, and of a random device."""
+    from circuits.homodyne.engines import Ngspice
+    from circuits.homodyne.holding import states_holding
+    from dnpu_models.interface.device import is_random
+    from learning.homodyne.holding import held
+
+    loop = attempt.loop
+    if not attempt.final.learned or loop.part("integrator").level == "ideal" or is_random(loop.device):
+        return None
+    if states_holding(loop):
+        return held(experiment, attempt)
+    with stderr.status("measuring how long the integrators hold"), Ngspice() as engine:
+        return held(experiment, attempt, engine=engine)
 
 
 def _figures(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from analysis.designs.design import Design
     from analysis.verification.boards import Boards
+    from analysis.verification.holding import Holding
     from analysis.verification.verify import Verification
 
 ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
@@ -118,8 +119,21 @@ def facts(found: Verification) -> dict[str, Any]:
             "time_step_error": None if found.nominal.step is None else vars(found.nominal.step) | {},
         },
         "fast_check": None if found.fast is None else fast_facts(found.fast),
+        "holding": None if found.holding is None else _holding(found.holding),
         "corners": _corners(found.design, found.corners),
         "boards": None if found.boards is None else _boards(found.boards, found.design.verify.engine),
+    }
+
+
+def _holding(found: Holding) -> dict[str, Any]:
+    """How the gate lasts, as the document has it."""
+    from inmateria.commands.facts import lasting_facts
+
+    shown = {"held": found.held, "measured": found.measured, "left_on": found.left_on}
+    return {
+        **{name: None if one is None else lasting_facts(one) for name, one in shown.items()},
+        "deviation_V": found.deviation_V,
+        "advice": found.words(),
     }
 
 
@@ -232,6 +246,8 @@ def _tell(found: Verification, frame: Frame) -> None:
         frame.say(f"{mark} {one.name} ({one.where}): {one.found}; required: {one.required}")
     if found.nominal.step is not None:
         frame.say(found.nominal.step.words())
+    if found.holding is not None:
+        frame.say(found.holding.words())
     if found.boards is not None:
         rates, references = found.boards.rates, found.boards.references
         y = rates.yields
