@@ -32,6 +32,7 @@ from analysis.report.sections import (
     waveform_section,
     yield_section,
 )
+from analysis.verification.yields import SURE, shown
 from circuits.homodyne.engines import Twin, engine_kind
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
@@ -42,11 +43,8 @@ from lockin.error_budget import ErrorBudget
 
 if TYPE_CHECKING:
     from analysis.verification.verify import Verification
-    from analysis.verification.yields import Sensitivity
 
 _REFERENCES = {"dead": "a loop that does not learn", "ideal": "a loop of ideal parts"}
-_SIGNIFICANT = 0.05
-"""Chance below which a component is said to matter; it holds for all components together."""
 _SHARES = {
     "dither.anneal_to", "learning.anneal_to",
     "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
@@ -66,6 +64,7 @@ _NAMES = {
     "phase_margin_min": "Phase margin",
     "settling_max": "Edges settle",
     "recovery_max": "Overload recovery",
+    "slew_rate": "Slew rate",
     "start_up": "Start-up",
     "chance": "Better than chance",
     "yield_min": "Yield",
@@ -149,8 +148,8 @@ def _summary(found: Verification) -> str:
             f" Yield {100 * y.value:.3g} % ({100 * y.low:.3g} to {100 * y.high:.3g} %): boards that pass at least "
             f"{100 * rates.wanted:.2g} % of attempts."
         )
-    if sure := _sure(found):
-        words += f" What matters most: {sure[0].name}."
+        sure = [one.name for one in found.boards.sensitivities if one.p_value < SURE]
+        words += f" What goes with the boards' results most: {sure[0]}." if sure else ""
     if found.quick:
         words += " A quick look: few boards, no corners, nothing in ngspice."
     return words
@@ -322,12 +321,13 @@ def _yield(found: Verification) -> list[Section]:
     cases = {"boards, mean": share.mean(), "worst board": share.min(), "best board": share.max()}
     cases |= {_REFERENCES[name]: good.mean() for name, good in boards.references.items()}
     rows = [[name, f"{100 * float(value):.1f} %"] for name, value in cases.items()]
+    goes = shown(boards.sensitivities, rates.boards)
     section = yield_section(
         share,
         rates.wanted,
         sensitivities={one.name: one.correlation for one in boards.sensitivities[:12]},
         sensitivity_label="rank correlation with a board's result, mean of its starts",
-        sensitivity_note=_matters(found),
+        sensitivity_note=f"Goes with the boards' results: {goes}. Negative: large errors are bad.",
     )
     blocks: list[Block] = [Text(text), Table(["attempts that pass", "share"], rows), *section.blocks]
     if boards.confirmations:
@@ -341,22 +341,6 @@ def _yield(found: Verification) -> list[Section]:
         words = "Attempts drawn at random and made again in ngspice; marked where the verdict differs"
         blocks.append(Table(columns, table, words, differ))
     return [Section(section.title, blocks)]
-
-
-def _sure(found: Verification) -> list[Sensitivity]:
-    """Components that go with the boards' result beyond chance, the surest first."""
-    if found.boards is None:
-        return []
-    return [one for one in found.boards.sensitivities if one.p_value < _SIGNIFICANT]
-
-
-def _matters(found: Verification) -> str:
-    """Which components go with the boards' result, if that is more than chance."""
-    sure = _sure(found)
-    if not sure:
-        return f"Components against the boards' result: none goes with it beyond chance (p < {_SIGNIFICANT:g})."
-    names = ", ".join(f"{one.name} (p = {one.p_value:.1g})" for one in sure[:3])
-    return f"What decides: {names}. Negative: large errors are bad."
 
 
 def _word(passed: bool) -> str:

@@ -14,6 +14,8 @@ from inmateria.errors import InputError
 
 FEWEST = 20
 """Samples from which on a rank correlation's p-value follows Student's law well enough."""
+SURE = 0.05
+"""Largest p-value of a component that is told of."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,12 @@ def sensitivities(errors: FloatArray, names: Sequence[str], quality: FloatArray)
             answer = spearmanr(size, quality)
             found.append(Sensitivity(group, float(answer.statistic), min(1.0, float(answer.pvalue) * len(groups))))
     return tuple(sorted(found, key=lambda one: (one.p_value, -abs(one.correlation))))
+
+
+def shown(found: Sequence[Sensitivity], boards: int) -> str:
+    """Which figures of components so many boards show to go with their results; what it means where none does."""
+    if not found:
+        return f"not looked for in {boards} boards: it takes {FEWEST} that differ"
+    sure = [f"{one.name} ({one.correlation:+.2f}, p = {one.p_value:.1g})" for one in found if one.p_value < SURE]
+    none = f"none of {len(found)} by {boards} boards (p < {SURE:g}), which does not say that none matters"
+    return ", ".join(sure[:3]) or none

@@ -57,7 +57,9 @@ class Options(ExperimentOptions):
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
-    """Learn a gate or another task: device, lock-ins and integrators in one transient, restarted until it is learned.
+    """Learn a gate or another task: each attempt is a transient of device, lock-ins and integrators, until one learns.
+
+    Python looks for a start, presets the output stage, judges the end and starts again; the circuit moves the controls.
 
     Exit 0 if learned, 1 if not. With --out: waveforms.nc, summary.json, the deck and the figures. Other methods see
     measured outputs only and leave trace.nc, summary.json and a figure; exit 0 if the first one named learned it.

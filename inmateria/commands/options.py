@@ -35,7 +35,10 @@ Restarts = Annotated[int, typer.Option(help="Attempts at most.", min=1)]
 Engine = Annotated[EngineName, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")]
 Level = Annotated[
     LevelName,
-    typer.Option(help="Electronics: ideal; macro, with real parts' errors; transistor, where there are such."),
+    typer.Option(
+        help="Electronics: ideal, equations; macro, with typical errors of real parts; transistor: mixers, limiters "
+        "and integrators of transistors, the rest macro."
+    ),
 ]
 Loss = Annotated[
     LossName,

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ROW = ("learned", "quality", "separation", "attempts", "attempts_failed")
 """What is told of a corner."""
-MATTER = 0.05
-"""Largest p-value of a component that is told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +239,8 @@ def _tell(found: Verification, frame: Frame) -> None:
     """The verdict for people."""
     import numpy as np
 
+    from analysis.verification.yields import shown
+
     for one in found.criteria:
         mark = "[green]pass[/]" if one.passed else "[red]FAIL[/]"
         frame.say(f"{mark} {one.name} ({one.where}): {one.found}; required: {one.required}")
@@ -261,9 +261,9 @@ def _tell(found: Verification, frame: Frame) -> None:
             f"what decides an attempt: the board {100 * rates.board_share:.0f} %, the start "
             f"{100 * rates.start_share:.0f} %; boards differ: p = {rates.boards_differ_p:.2g}"
         )
-        matter = [one for one in found.boards.sensitivities if one.p_value < MATTER]
-        words = ", ".join(f"{one.name} (rank correlation {one.correlation:+.2f})" for one in matter[:3])
-        frame.say(f"what matters most between boards: {words or 'no component stands out'}")
+        frame.say(
+            f"what goes with the boards' results (rank correlation): {shown(found.boards.sensitivities, rates.boards)}"
+        )
     verdict = "[green]PASS[/]" if found.passed else "[red]FAIL[/]"
     where = "" if frame.folder is None else f"; report, decks and samples are in {frame.folder}"
     frame.say(f"{verdict} {'(quick) ' if found.quick else ''}{found.design.name}{where}")

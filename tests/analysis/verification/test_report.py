@@ -97,7 +97,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
         f"Yield {middle:.3g} % ({low:.3g} to {high:.3g} %): boards that pass at least 50 % of attempts."
         in report.summary
     )
-    assert "What matters most: mixer.offset." in report.summary
+    assert "What goes with the boards' results most: mixer.offset." in report.summary
     for words in (
         "supply of 12 V fail −0.25 −1.00 nA 2 (1 failed)",
         "supply of 18 V pass 0.50 2.00 nA 2",
@@ -105,7 +105,7 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "a loop that does not learn 20.0 %",
         "a loop of ideal parts 100.0 %",
         "12 boards, each trained once from the same 5 starts.",
-        "What decides: mixer.offset (p = 0.001).",
+        "Goes with the boards' results: mixer.offset (-0.80, p = 0.001).",
         "11 3 fail pass -0.250 0.300",
         "amplitude 10 mV",
         "margin_min 0.2",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.verification.yields import sensitivities, yield_of
+from analysis.verification.yields import Sensitivity, sensitivities, shown, yield_of
 from inmateria.errors import InputError
 
 
@@ -44,3 +44,11 @@ def test_what_matters_is_found_and_what_does_not_is_not() -> None:
     assert all(one.p_value > 1e-3 for one in found[1:])
     assert sensitivities(errors[:19], names, quality[:19]) == ()  # too few to say anything
     assert sensitivities(np.zeros((20, 3)), ["a", "b", "c"], rng.normal(size=20)) == ()
+
+
+def test_no_component_that_shows_is_not_told_as_none_that_matters() -> None:
+    """It was said that no component stands out, also of a dozen boards, of which none is asked."""
+    strong, weak = Sensitivity("mixer.offset", -0.8, 1e-3), Sensitivity("lowpass.tau", 0.1, 0.9)
+    assert shown((strong, weak), 40) == "mixer.offset (-0.80, p = 0.001)"
+    assert "none of 1 by 40 boards" in shown((weak,), 40)
+    assert "not looked for in 12 boards: it takes 20" in shown((), 12)
