@@ -120,11 +120,13 @@ def _schedule(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelCon
         half_s=0.5 * sequence.edge_s,
         wait_s=float(sequence.wait_s),
         ramp_s=float(sequence.ramp_s),
+        flip_s=float(loop.flip_s) if loop.chopped and not constants.closed else float(loop.stop_s),
         stop_s=float(loop.stop_s),
         levels_V=pattern_voltages(loop, constants, channels),
         targets_V=np.array(sequence.targets_V, dtype=float),
         rates_Hz=loop.learning.at(middles) / sequence.period_s,
         scales=loop.envelope.at(middles),
+        sides=(loop.chop_signs < 0).astype(np.int64),
     )
 
 
@@ -149,14 +151,14 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     terminals = len(loop.device.terminals)
     device, _alive = device_calls(loop.device.kernel(loop.start_terminals_V), terminals, 1)
     _refuse_change(loop, device)
-    constants, channels = constants_of(loop)
-    schedule, tones = _schedule(loop, constants, channels), tones_of(loop)
+    constants, sides = constants_of(loop)
+    schedule, tones = _schedule(loop, constants, sides[0]), tones_of(loop)
     quadrature = _quadrature(loop, wanted, bool(device.many), tones)
     names, groups = waveforms(loop), (quadrature.sines.shape[1] - 1) // compiled.GROUP
     record = np.empty((1 + len(names) + terminals, len(schedule.starts_s) * (groups + 1) + 1))
     tally = np.zeros(1)
     written = compiled.integrate(
-        device, schedule, quadrature, tones, start_state(loop), constants, channels, tally, record
+        device, schedule, quadrature, tones, start_state(loop), constants, sides, tally, record
     )
     if written < 0:
         when = schedule.starts_s[-written - 1]

@@ -20,7 +20,7 @@ NEAR, NEAR_LATTICE = 0.02, 0.1
 """A window is done again with the device asked where the controls went, if that is farther off than this part of the
 dither from where they were expected; so many times at most."""
 GAP_STEPS = 2
-"""Steps in each part of the gap between windows: ramp, wait."""
+"""Steps in each part of the gap between windows: ramp (one in each of its halves), wait."""
 FIXED_COLUMNS = 8
 """Of a record's row: time, tia, y, loss, baseline, gain_log, target, gate; then controls, filters, volts, currents."""
 
@@ -38,6 +38,8 @@ class Schedule(NamedTuple):
     """Half of an edge of the gate."""
     wait_s: float
     ramp_s: float
+    flip_s: float
+    """When the sign changes once more behind the last window; the end, where it does not."""
     stop_s: float
     """End of the run."""
     levels_V: FloatArray
@@ -47,6 +49,8 @@ class Schedule(NamedTuple):
     """What the integrators' outputs are multiplied by in each window."""
     scales: FloatArray
     """Of the dither in each window."""
+    sides: NDArray[np.int64]
+    """Which of the channels' constants hold in each: 1 where the dither's sign is minus."""
 
 
 class Quadrature(NamedTuple):
@@ -377,7 +381,7 @@ def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
             place += where[k, m]
         rows[ODD, k] = odd / points
         rows[PLACE, k] = place / points
-        rows[BY_CONTROL, k] = 2.0 * rows[ODD, k] / amplitudes[k] if amplitudes[k] > 0.0 else 0.0
+        rows[BY_CONTROL, k] = 2.0 * rows[ODD, k] / amplitudes[k] if amplitudes[k] != 0.0 else 0.0
     for k in range(n):
         slope, place = rows[BY_CONTROL, k], rows[PLACE, k]
         for m in range(points):
@@ -519,12 +523,14 @@ def _turn(start, tones, quadrature, waves):
 
 
 @njit(cache=True, error_model="numpy")
-def _gaps(now, at, previous, schedule, state, constants, channels):
-    """What lies between `now` and a window: the inputs move, then wait; the rate changes while they move."""
+def _gaps(now, at, previous, schedule, state, constants, before, channels):
+    """What lies between `now` and a window: the inputs move, then wait; rate and sign change while they move."""
     moving = at.start_s - schedule.half_s - schedule.wait_s - schedule.ramp_s
     if moving - now > 1e-9 * at.length_s:
-        gap(moving - now, 1, previous, previous, state, constants, channels)
-    gap(schedule.ramp_s, GAP_STEPS, previous, at.rate_Hz, state, constants, channels)
+        gap(moving - now, 1, previous, previous, state, constants, before)
+    half_way = 0.5 * (previous + at.rate_Hz)
+    gap(0.5 * schedule.ramp_s, 1, previous, half_way, state, constants, before)
+    gap(0.5 * schedule.ramp_s, 1, half_way, at.rate_Hz, state, constants, channels)
     gap(schedule.wait_s + schedule.half_s, GAP_STEPS, at.rate_Hz, at.rate_Hz, state, constants, channels)
 
 
@@ -546,7 +552,7 @@ def _tia(device, levels, where, phase, dither, tones, volts, out, constants, cha
 
 
 @njit(cache=True, error_model="numpy")
-def integrate(device, schedule, quadrature, tones, state, constants, channels, tally, record):
+def integrate(device, schedule, quadrature, tones, state, constants, sides, tally, record):
     """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
 
     One function of some ninety lines: most of them hand on one window's room to the steps above.
@@ -556,6 +562,7 @@ def integrate(device, schedule, quadrature, tones, state, constants, channels, t
     nodes, points, closed = quadrature.sines.shape[1] - 1, quadrature.points, constants.closed
     groups = nodes // GROUP
     asked = points if points > 0 else nodes + 1
+    channels = sides[0]
     waves = _waves(n, nodes, schedule.length_s, tones, channels.taus_s)
     sines, series, taken = waves.sines.reshape(n, nodes + GROUP), waves.series.reshape(nodes + GROUP), waves.taken
     times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
@@ -570,7 +577,8 @@ def integrate(device, schedule, quadrature, tones, state, constants, channels, t
         pattern = number % patterns
         previous, rate = rate, schedule.rates_Hz[number]
         at = Window(schedule.starts_s[number], schedule.length_s, schedule.targets_V[pattern], rate)
-        _gaps(now, at, previous, schedule, state, constants, channels)
+        before, channels = channels, sides[schedule.sides[number]]
+        _gaps(now, at, previous, schedule, state, constants, before, channels)
         _turn(at.start_s, tones, quadrature, waves)
         if points > 0:
             lattice(quadrature.vector, number, points, phase, times)
@@ -580,6 +588,9 @@ def integrate(device, schedule, quadrature, tones, state, constants, channels, t
         rows, scalars = moments.rows, moments.scalars
         if closed:
             if visited[pattern] and rate > 0.0:  # the controls' way, with the averages of this pattern's last window
+                if schedule.sides[number] != schedule.sides[number - patterns]:  # odd in the dither
+                    rows[ODD] *= -1.0
+                    rows[EVEN] *= -1.0
                 lacking = _from_moments(rows, scalars, dither, sines, series)
                 window(at, waves, moments, lacking, rows[EVEN], state, constants, channels, written)
                 control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow
@@ -618,6 +629,9 @@ def integrate(device, schedule, quadrature, tones, state, constants, channels, t
                 written[column + tones.trained[k]] += taken[:, k]
         row += groups + 1
         now = at.start_s + at.length_s
+    if schedule.flip_s < schedule.stop_s:
+        gap(schedule.flip_s - now, 64, rate, rate, state, constants, channels)
+        now, channels = schedule.flip_s, sides[1 - schedule.sides[-1]]
     gap(schedule.stop_s - now, 1 if closed else 64, rate, rate, state, constants, channels)
     record[:, row] = record[:, row - 1]
     record[0, row] = schedule.stop_s

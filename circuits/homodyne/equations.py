@@ -73,7 +73,7 @@ class ChannelConstants(NamedTuple):
     """What a loop has once for each control, each (n,) but `taus_s`.
 
     electrode  sum_gain (w + level) + amplitude_V s sin(theta) + sum_V
-    mixer      x = (mix_gain sin(theta) + mix_feed) heard + mix_V
+    mixer      x = (mix_gain sin(theta) + mix_feed) heard + mix_V, with the sign of a chopped loop's switch
     limiter    limit_V tanh(step/step_V + limit_shift) + limit_out_V, step = gain times the averager
     control    dw/dt = drift_V_s - rate rate(t) limiter, from low_V to high_V;
                in an opened loop drift_V_s + gain rate (low-pass + limit_out_V)

@@ -8,6 +8,7 @@ Ideal parts give ones and zeros. Of macro parts the errors of first order are he
     y             p (1 + egain) e^((1 + eslope) c) u + feed c + offset                        variable_gain
     E             L2 e^2 + L1 e + L0,  e = (1 + 2 tol) y - target + 2 vos                     difference, squared_error
     x_k           (1 + gain) E sin(theta_k) + feed E + offset                                 mixer
+                  times (1 + egain) chop + mismatch, + offset                                 switching_mixer
     m, a          poles of tau (1 + ctol), offsets vos - ibias R                              lowpass
     dw/dt         -rate (V_step (1 + e) tanh((gain a/V_step + vos/2V_T) T0/T) + offset - vos)/(1 + ctol) + ibias/C
                                                                                               limiter, integrator
@@ -39,6 +40,10 @@ THERMAL_V = 51.73e-3
 """2 kT/e of a differential pair at 27 C, in proportion to temperature."""
 TIA_RESISTOR_OHM = 1e4
 """Of the inverter behind the transimpedance amplifier."""
+
+
+Sides = tuple[ChannelConstants, ChannelConstants]
+"""Of windows in which the dither has the sign plus, and minus."""
 
 
 def check_known(loop: HomodyneLoop, engine: str) -> None:
@@ -77,8 +82,8 @@ def _core(placed: Placement) -> float:
 
 
 @lru_cache(maxsize=4)  # placing the parts takes some milliseconds, as long as a short run
-def constants_of(loop: HomodyneLoop) -> tuple[LoopConstants, ChannelConstants]:
-    """A loop's equations in numbers, from its parts as they are placed.
+def constants_of(loop: HomodyneLoop) -> tuple[LoopConstants, Sides]:
+    """A loop's equations in numbers, from its parts as they are placed; of the channels for both signs of `loop.chop`.
 
     Raises
     ------
@@ -86,7 +91,8 @@ def constants_of(loop: HomodyneLoop) -> tuple[LoopConstants, ChannelConstants]:
         As `netlist.circuit`. Of parts that `check_known` refuses the numbers mean nothing.
     """
     at = placements(loop)
-    return loop_constants(loop, at), channel_constants(loop, at)
+    plus = channel_constants(loop, at)
+    return loop_constants(loop, at), (plus, channel_constants(loop, at, -1.0) if loop.chopped else plus)
 
 
 def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConstants:
@@ -142,8 +148,8 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
     return LoopConstants(**values)
 
 
-def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> ChannelConstants:
-    """What the parts at their places make of each channel."""
+def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement], chop: float = 1.0) -> ChannelConstants:
+    """What the parts at their places make of each channel, where the dither has this sign."""
     n, scale, learning = loop.dither.n, float(loop.multiplier_V), loop.mode == "learn"
 
     def column(of: str, figure: str) -> FloatArray:
@@ -152,7 +158,11 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> Channe
     macro = at["mix0"].part.level == "macro"
     mixers = [at[f"mix{k}"] for k in range(n)]
     cores = np.array([_core(mixer) if macro else 0.0 for mixer in mixers])
+    switch = np.ones(n)
     behind = cores * column("mix{}", "offset")
+    if loop.chopped:
+        switch = column("chop{}", "gain") * ((1.0 + column("chop{}", "egain")) * chop + column("chop{}", "mismatch"))
+        behind = switch * behind + column("chop{}", "offset")
     taus = []
     for name in [f"lp{{}}_{pole}" for pole in range(loop.filter_poles)] + (["avg{}"] if learning else []):
         tau = column(name, "tau")
@@ -175,8 +185,8 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> Channe
         sum_V=column("sum{}", "offset"),
         amplitude_V=column("sum{}", "amplitude") * scale * (1.0 + column("sum{}", "escale")),
         # of sin^2 (1 - sin^2) the mean is a quarter of that of sin^2
-        mix_gain=np.array([_multiplier_gain(mixer, 0.25) for mixer in mixers]),
-        mix_feed=cores * column("mix{}", "xfeed"),
+        mix_gain=switch * np.array([_multiplier_gain(mixer, 0.25) for mixer in mixers]),
+        mix_feed=switch * cores * column("mix{}", "xfeed"),
         mix_V=behind,
         taus_s=np.vstack([*taus[: loop.filter_poles], taus[-1]]),
         gain=loop.channel_gains if learning else loop.channel_gains / loop.reading_scale,

@@ -26,6 +26,8 @@ def source_levels(loop: HomodyneLoop) -> dict[str, Levels]:
         "level": (loop.stage.level_V**2 / scale,) * 2, "listening": (0.0, scale),
     }  # fmt: skip
     found |= {f"level{k}": (float(patterns[:, k].min()), float(patterns[:, k].max())) for k in range(sequence.inputs)}
+    if loop.chopped:
+        found |= {"chop": (1.0, -1.0), "envelope": (1.0, -1.0)}
     found |= {f"ref{k}": (scale, scale) for k in range(loop.dither.n)}
     return found | {f"bias{k}": (float(v), float(v)) for k, v in enumerate(loop.start_V)}
 

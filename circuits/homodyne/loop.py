@@ -19,6 +19,13 @@ Two slow integrators make the output stage independent of the device's backgroun
 mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
 settled the descent direction on the mean squared error is that of the correlation of output and target.
 
+`chopped`, the dither's sign changes from window to window, and a switch behind each mixer changes it back:
+
+    E x sin(2 pi f_k t + phi_k) -> x chop -> low-pass ...       chop = (-1)^(pass + pattern)
+
+What does not come from the dither, the mixers' offsets and what feeds through them, is thereby of changing sign behind
+the switch, and cancels over two passes; so do products of two tones that fall on a third, which know no sign.
+
 With `leads` a cable stands between the electronics (node el_k) and each electrode (node pad_k).
 
 Opened (`opened`), the same front end is driven by fixed controls and the integrators only read: each ends at the
@@ -141,8 +148,8 @@ class HomodyneLoop(LoopOptions):
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
     anneal_from, dither_from : float
         Scales of rate and dither in the first sequence, as `anneal_to`: below 1 for a loop that goes on.
-    sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, leads, component_errors,
-    temperature_K
+    sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, chopped, leads,
+    component_errors, temperature_K
         As `LoopOptions`.
 
     Raises
@@ -210,8 +217,8 @@ class HomodyneLoop(LoopOptions):
 
     @property
     def shown(self) -> int:
-        """How often the sequence is shown: before, while and after learning; once to an opened loop."""
-        return self.sequences + 2 if self.mode == "learn" else 1
+        """How often the sequence is shown: before, while and after learning; to an opened loop once, chopped twice."""
+        return self.sequences + 2 if self.mode == "learn" else 1 + self.chopped
 
     @property
     def max_step_s(self) -> float:
@@ -220,10 +227,12 @@ class HomodyneLoop(LoopOptions):
 
     @property
     def stop_s(self) -> float:
-        """Length of the transient, s: measuring, learning, measuring; or one sequence and the filters' tail."""
-        if self.mode == "learn":
-            return self.shown * self.sequence.period_s
-        return self.sequence.period_s + 12 * self.filter_poles * self.filter_s
+        """Length of the transient, s: measuring, learning, measuring; or what is shown and the filters' tail."""
+        return self.shown * self.sequence.period_s + (0.0 if self.mode == "learn" else self._tail_s)
+
+    @property
+    def _tail_s(self) -> float:
+        return 12 * self.filter_poles * self.filter_s
 
     @cached_property
     def control_limits_V(self) -> tuple[FloatArray, FloatArray]:
@@ -329,7 +338,11 @@ class HomodyneLoop(LoopOptions):
     @cached_property
     def envelope(self) -> Table:
         """Scale of the dither over time: off, falling in steps from `dither_from` to `dither_end`, off."""
-        return self._falling(self.dither_from, self.dither_end)
+        falling = self._falling(self.dither_from, self.dither_end)
+        if not self.chopped:
+            return falling
+        slots = (np.arange(self.shown * self.sequence.patterns) + 0.5) * self.sequence.slot_s
+        return self._by_slots((falling.at(slots) * self.chop_signs).tolist())
 
     @cached_property
     def learning(self) -> Table:
@@ -349,6 +362,45 @@ class HomodyneLoop(LoopOptions):
             values += [before, float(scale)]
             before = float(scale)
         return Table(tuple(times), tuple(values))
+
+    @property
+    def chop_signs(self) -> FloatArray:
+        """Sign of the dither in every window, (-1)^(pass + pattern); 1 unless the loop is chopped.
+
+        So half the windows of a pass have each sign, or as nearly as may be, and each pattern has both in two passes.
+        """
+        number = np.arange(self.shown * self.sequence.patterns)
+        odd = number // self.sequence.patterns + number % self.sequence.patterns
+        return np.where(self.chopped & (odd % 2 == 1), -1.0, 1.0)
+
+    @cached_property
+    def flip_s(self) -> float:
+        """When the sign changes once more in a chopped, opened loop's tail, s.
+
+        Behind the switches a mixer's offset V contributes V (int chop dt - chop(end) sum tau) to a reading, as the
+        low-passes keep their last input; the time is chosen so that this is zero.
+        """
+        ends = np.arange(1, len(self.chop_signs)) * self.sequence.slot_s + 0.5 * self.sequence.ramp_s
+        spans = np.diff(ends, prepend=0.0, append=self.shown * self.sequence.period_s)
+        last, so_far = self.chop_signs[-1], float(spans @ self.chop_signs)
+        kept = self.filter_poles * self.filter_s
+        return float(self.stop_s - 0.5 * (self._tail_s + kept + last * so_far))
+
+    @cached_property
+    def chop(self) -> Table:
+        """Sign of the dither over time: it changes while the inputs move, when nobody listens."""
+        flip = () if self.mode == "learn" else (self.flip_s - 0.5 * self.sequence.ramp_s,)
+        return self._by_slots(self.chop_signs.tolist(), first=1.0, flip=flip)
+
+    def _by_slots(self, values: list[float], first: float = 0.0, flip: tuple[float, ...] = ()) -> Table:
+        """A waveform with one value a slot, and the other sign behind each `flip` (s)."""
+        before, times, points = first, [0.0], [first]
+        starts = [*(np.arange(len(values)) * self.sequence.slot_s).tolist(), *flip]
+        for start, value in zip(starts, [*values, *(-values[-1] for _ in flip)], strict=True):
+            times += [start, start + self.sequence.ramp_s]
+            points += [before, value]
+            before = value
+        return Table(tuple(times[1:]), tuple(points[1:]))
 
     @cached_property
     def start_terminals_V(self) -> FloatArray:
@@ -384,6 +436,8 @@ class HomodyneLoop(LoopOptions):
             for start, stop in sequence.windows(number):
                 slot = start - half - sequence.ramp_s - sequence.wait_s
                 corners += [slot, slot + sequence.ramp_s, start - half, start + half, stop - half, stop + half]
+        if self.chopped and self.mode != "learn":
+            corners += [self.flip_s - 0.5 * sequence.ramp_s, self.flip_s + 0.5 * sequence.ramp_s]
         return tuple(float(t) for t in corners if t > 0)
 
     @property
@@ -417,7 +471,7 @@ class HomodyneLoop(LoopOptions):
 
         The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
         """
-        duty = self.sequence.listening_s
+        duty = self.sequence.listening_s * (1 if self.mode == "learn" else self.shown)
         per_slope = 2.0 / np.array(self.dither.amplitudes_V) / duty
         return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 

@@ -12,6 +12,7 @@ from circuits.homodyne.signal_peaks import signal_peaks_V
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
+from circuits.parts.levels import CHOPPER
 from circuits.parts.losses import LOSS_PARTS
 from circuits.parts.operating_limits import check_limits
 from circuits.parts.rc_values import pole_values
@@ -25,9 +26,7 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     """The circuit, and its parts by reference; see `circuit` and `placements`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
     assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
-    gate = loop.sequence.gate_table()
-    if loop.mode != "learn":  # one sequence only: what follows is the filters' tail
-        gate = replace(gate, period_s=0.0)
+    gate = _gate(loop)
     _add_waveforms(assembly, loop, gate)
     _add_electrodes(assembly, loop)
     _add_output_stage(assembly, loop)
@@ -49,6 +48,11 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     return assembly.finish(initial), placed
 
 
+def _gate(loop: HomodyneLoop) -> Table:
+    """The gate; behind what an opened loop is shown comes the filters' tail."""
+    return loop.sequence.gate_table(None if loop.mode == "learn" else loop.shown)
+
+
 def _add_waveforms(assembly: Assembly, loop: HomodyneLoop, gate: Table) -> None:
     """Sources of what is known over time: gate, target, scales, levels; and the terminals that stand still."""
     source, sequence = assembly.source, loop.sequence
@@ -56,6 +60,8 @@ def _add_waveforms(assembly: Assembly, loop: HomodyneLoop, gate: Table) -> None:
     source("target", sequence.target_table().source())
     source("envelope", loop.envelope.source())
     source("learning", loop.learning.source())
+    if loop.chopped:
+        source("chop", loop.chop.source())
     for which in range(sequence.inputs):
         source(f"level{which}", sequence.level_table(which).source())
     for terminal in range(len(loop.device.terminals)):
@@ -117,7 +123,10 @@ def _add_loss(assembly: Assembly, loop: HomodyneLoop) -> None:
 def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) -> None:
     """One control's lock-in on the node `signal`, and its integrator."""
     add, gain, scale = assembly.add, float(loop.channel_gains[k]), float(loop.multiplier_V)
-    add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": f"m{k}_0"}, vscale=scale)
+    mixed = f"x{k}" if loop.chopped else f"m{k}_0"
+    add("mixer", f"mix{k}", {"a": signal, "b": f"ref{k}", "out": mixed}, vscale=scale)
+    if loop.chopped:
+        add(CHOPPER, f"chop{k}", {"a": mixed, "b": "chop", "out": f"m{k}_0"})
     filtering = pole_values(loop.part("lowpass"), loop.filter_s)
     for pole in range(loop.filter_poles):
         add("lowpass", f"lp{k}_{pole}", {"in": f"m{k}_{pole}", "out": f"m{k}_{pole + 1}"}, **filtering)
@@ -175,9 +184,11 @@ def placements(loop: HomodyneLoop) -> dict[str, Placement]:
 def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
     """The lock-in channels of an opened loop alone, as they stand in it, hearing a constant in the windows."""
     assembly = Assembly("the channels of opened lock-ins, their signal held", loop.parts, loop.component_errors)
-    gate = replace(loop.sequence.gate_table(), period_s=0.0)
+    gate = _gate(loop)
     assembly.source("heard", replace(gate, values=tuple(heard_V * v for v in gate.values)).source())
     assembly.source("learning", loop.learning.source())
+    if loop.chopped:
+        assembly.source("chop", loop.chop.source())
     for k in range(loop.dither.n):
         _add_reference(assembly, loop, k)
         _add_channel(assembly, loop, k, "heard")

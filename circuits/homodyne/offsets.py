@@ -14,11 +14,11 @@ from circuits.homodyne.engines import LoopEngine, Ngspice
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import channels_deck, placements
 from circuits.parts.assembly import Placement
-from circuits.parts.levels import is_known
+from circuits.parts.levels import CHOPPER, is_known
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
-CHANNEL = ("mixer", "lowpass", "integrator")
+CHANNEL = ("mixer", CHOPPER, "lowpass", "integrator")
 """Parts of a reading channel."""
 
 
@@ -82,6 +82,8 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
     offsets of op-amps, I bias currents, f its feedthrough, e the error of the integrator's capacitor. Left out is the
     reference's feedthrough, whose mean is zero: a reading that ends between its cycles keeps up to 0.02 V/V of it.
 
+    In a chopped loop of V_mixer and f only the switch's mismatch is left, and its own offset comes with them.
+
     Raises
     ------
     InputError
@@ -103,9 +105,15 @@ def _bias(loop: HomodyneLoop, at: dict[str, Placement], k: int, heard_V: float) 
         resistance = lowpass.figure("tau") / (lowpass.figure("c") or np.inf)
         behind += lowpass.figure("vos") - lowpass.figure("ibias") * resistance
         charging += lowpass.figure("tau") * (1.0 + lowpass.figure("ctol"))
-    duty = loop.sequence.listening_s
-    total = (loop.stop_s - charging) * mixer.figure("offset") * amplification + loop.stop_s * behind
-    total += duty * mixer.figure("xfeed") * amplification * heard_V
+    duty = loop.sequence.listening_s * loop.shown
+    passed, switch_V = 1.0, 0.0
+    if loop.chopped:
+        passed, switch_V = (
+            at[f"chop{k}"].figure("gain") * at[f"chop{k}"].figure("mismatch"),
+            at[f"chop{k}"].figure("offset"),
+        )
+    total = (loop.stop_s - charging) * (mixer.figure("offset") * amplification * passed + switch_V)
+    total += loop.stop_s * behind + duty * mixer.figure("xfeed") * amplification * passed * heard_V
     moved = integrator.figure("rate") * total
     if integrator.figure("c"):
         moved += loop.stop_s * integrator.figure("ibias") / integrator.figure("c")

@@ -8,7 +8,7 @@ from typing import Any
 
 from circuits.choices import LossName
 from circuits.parts.chosen import check_chosen
-from circuits.parts.levels import LOOP_PARTS
+from circuits.parts.levels import CHOPPER, LOOP_PARTS
 from circuits.parts.losses import check_loss
 from circuits.parts.temperature import NOMINAL_K
 from inmateria.checks import count, positive
@@ -43,6 +43,9 @@ class LoopOptions:
         Scale of the multipliers and amplitude of the references: 10 V suits an AD633. Ideal ones do not care.
     loss : {"squared", "absolute", "hinge"}
         What the loop descends; `circuits.parts.losses` has the equations.
+    chopped : bool
+        Whether the dither changes its sign from window to window, and a switch behind each mixer changes it back:
+        offsets and feedthroughs of the multipliers then cancel over two passes. See `HomodyneLoop.chop`.
     leads : bool
         Whether a lead (`device_leads`: R, capacitance to ground and to the next electrode) stands before each
         electrode. Its R times the device's conductances must stay below `cosimulation.LOOP_GAIN_LIMIT`.
@@ -67,6 +70,7 @@ class LoopOptions:
     parts: Mapping[str, Part] = field(default_factory=dict)
     multiplier_V: float = 1.0
     loss: LossName = "squared"
+    chopped: bool = False
     leads: bool = False
     component_errors: Mapping[str, float] = field(default_factory=dict)
     temperature_K: float = NOMINAL_K
@@ -86,6 +90,10 @@ class LoopOptions:
                 raise InputError(name, share, "must lie in (0, 1]", "change it")
         check_loss(self.loss)
         check_chosen(self.parts, LOOP_PARTS)
+        switch = self.parts.get(CHOPPER)
+        if switch is not None and switch.own and not self.chopped:
+            fix = "give chopped=True, or leave it out"
+            raise InputError(f"parts[{CHOPPER!r}]", switch.subckt, "stands in a chopped loop only", fix)
 
     @property
     def dither_end(self) -> float:

@@ -49,7 +49,7 @@ _BLOCK = 128  # points at which a device that can is asked in one call
 _NEAR = 2e-4  # of the dither: how far from where they were expected the controls may be
 _ATTEMPTS = 6
 _CALL_POINTS = 5000  # in one call from Python, which costs a tenth of a millisecond; in between Ctrl-C is heard
-_GAP_STEPS = 16  # in each part of a gap: end of the edge, ramp, wait
+_GAP_STEPS = 16  # in each part of a gap: end of the edge, half a ramp twice, wait
 
 
 class Windows(NamedTuple):
@@ -71,8 +71,13 @@ class Windows(NamedTuple):
     """What the integrators' outputs are multiplied by."""
     amplitudes_V: FloatArray
     """Of the dither, (windows, n)."""
+    sides: NDArray[np.int64]
+    """Which of the channels' constants hold in each: 1 where the dither's sign is minus."""
     gaps: FloatArray
-    """Three before each window: seconds (0 where there is none), and the integrators' rate at both ends, Hz."""
+    """Four before each window: seconds (0 where there is none), and the integrators' rate at both ends, Hz.
+
+    Before the second and the third the inputs move; between these two the sign changes.
+    """
     idle_s: FloatArray
     """How long nobody has asked the device."""
     idle_steps: NDArray[np.int64]
@@ -272,7 +277,7 @@ def _window(device, room, window, tones, table, state, record, row, constants, c
         x_old[k] = channels.mix_V[k]
         if constants.closed:
             limit[k] = limited(k, averages, constants, channels)
-    near = _NEAR * np.max(window.amplitudes)
+    near = _NEAR * np.max(np.abs(window.amplitudes))
     u_old, short_old = 0.0, 0.0
     before_h = 0.0  # the step before: none yet
     weights_h = 0.0
@@ -353,17 +358,18 @@ def gap(length, steps, rate_old, rate_new, state, constants, channels):
 
 
 @njit(cache=True, error_model="numpy")
-def slots(first, last, device, room, windows, tones, table, state, record, row, constants, channels):
+def slots(first, last, device, room, windows, tones, table, state, record, row, constants, sides):
     """Windows `first` to `last`, the latter excluded, and before each the gaps, the device idle meanwhile.
 
     Returns the next row; minus the window's number less 1 where the device failed.
     """
     for number in range(first, last):
         pattern = number % windows.targets_V.size
+        before, channels = sides[windows.sides[max(number - 1, 0)]], sides[windows.sides[number]]
         for g in range(windows.gaps.shape[1]):
             between = windows.gaps[number, g]
             if between[0] > 0.0:
-                gap(between[0], _GAP_STEPS, between[1], between[2], state, constants, channels)
+                gap(between[0], _GAP_STEPS, between[1], between[2], state, constants, before if g < 2 else channels)
         for _ in range(windows.idle_steps[number]):
             advance(device, windows.idle_s[number] / windows.idle_steps[number], room[0])
         window = Window(
@@ -385,15 +391,16 @@ def run_twin(loop: HomodyneLoop, *, seed: int = 0) -> Transient:
 
 
 def _gaps(loop: HomodyneLoop, now: float, start: float, previous: float, rate: float) -> list[tuple[float, ...]]:
-    """Three gaps (see `Windows.gaps`) from `now` to the edge before a window's `start`.
+    """Four gaps (see `Windows.gaps`) from `now` to the edge before a window's `start`.
 
     The rate changes within the ramp of a sequence's first slot; before and after it stands.
     """
     sequence = loop.sequence
     edge = start - 0.5 * sequence.edge_s
     settled = edge - sequence.wait_s
-    moving = settled - sequence.ramp_s
-    parts = ((now, moving, previous, previous), (moving, settled, previous, rate), (settled, edge, rate, rate))
+    moving, middle, half_way = settled - sequence.ramp_s, settled - 0.5 * sequence.ramp_s, 0.5 * (previous + rate)
+    parts = ((now, moving, previous, previous), (moving, middle, previous, half_way),
+             (middle, settled, half_way, rate), (settled, edge, rate, rate))  # fmt: skip
     # nothing lies before the first ramp
     return [(b - a if b - a > 1e-9 * sequence.edge_s else 0.0, first, last) for a, b, first, last in parts]
 
@@ -420,6 +427,7 @@ def _windows(loop: HomodyneLoop, idle: bool, constants: LoopConstants, channels:
         signals_V=pattern_voltages(loop, constants, channels),
         rates_Hz=rates,
         amplitudes_V=channels.amplitude_V * loop.envelope.at(middles)[:, None],
+        sides=(loop.chop_signs < 0).astype(np.int64),
         gaps=np.array(gaps),
         idle_s=np.array(idles),
         idle_steps=steps if idle else np.zeros_like(steps),
@@ -430,9 +438,9 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     sequence, n, terminals = loop.sequence, loop.dither.n, len(loop.device.terminals)
     names = waveforms(loop)
     device, _alive = device_calls(loop.device.kernel(loop.start_terminals_V, seed=seed), terminals, 0)
-    constants, channels = constants_of(loop)
+    constants, sides = constants_of(loop)
     state, tones = start_state(loop), tones_of(loop)
-    windows = _windows(loop, not device.many, constants, channels)
+    windows = _windows(loop, not device.many, constants, sides[0])
     count = len(windows.starts_s)
     record = np.zeros((count * (windows.steps + 3) + 2, 1 + len(names) + terminals))
     room = np.zeros((2, terminals * (_BLOCK if device.many else 1)))
@@ -451,7 +459,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
     try:
         for first in range(0, count, together):
             done = slots(first, min(first + together, count), device, room, windows, tones, table, state, record, row,
-                         constants, channels)  # fmt: skip
+                         constants, sides)  # fmt: skip
             if done < 0:
                 start = windows.starts_s[-done - 1]
                 raise ConvergenceError("device", "NaN", f"gave no current near {start:.6g} s", "check its voltages")
@@ -461,8 +469,11 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
         interruption.partial = result(record[:row], False)
         raise interruption from None
     if not constants.closed:  # the filters' tail
-        now, rate = float(sequence.windows()[-1][1]) + windows.half_s, float(windows.rates_Hz[-1])
-        gap(loop.stop_s - now, _GAP_STEPS * 24, rate, rate, state, constants, channels)
+        now, rate = float(windows.starts_s[-1] + windows.lengths_s[-1]) + windows.half_s, float(windows.rates_Hz[-1])
+        last = windows.sides[-1]
+        for until, side in ((loop.flip_s, last), (loop.stop_s, 1 - last)) if loop.chopped else ((loop.stop_s, last),):
+            gap(until - now, _GAP_STEPS * 24, rate, rate, state, constants, sides[side])
+            now = until
     if row:
         record[row] = record[row - 1]
         record[row, 0] = loop.stop_s

@@ -10,8 +10,10 @@ from netlists.reader import Part, available, load_part
 
 LOOP_PARTS = (
     "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "limiter", "lowpass", "mixer",
-    "squared_error", "transimpedance", "variable_gain",
+    "squared_error", "switching_mixer", "transimpedance", "variable_gain",
 )  # fmt: skip
+CHOPPER = "switching_mixer"
+"""What changes the sign of a chopped loop's mixers back."""
 MULTIPLEXED_PARTS = (
     "blanked_highpass", "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "sigmoid",
     "squared_error", "transimpedance",

@@ -114,14 +114,15 @@ class PatternSequence:
         """Waveform of the target output, V."""
         return self._steps(list(self.targets_V))
 
-    def gate_table(self) -> Table:
-        """Waveform of the gate: 1 in the windows, 0 outside."""
+    def gate_table(self, passes: int | None = None) -> Table:
+        """Waveform of the gate: 1 in the windows, 0 outside; of so many `passes`, or repeated for ever."""
         times, points = [0.0], [0.0]
-        for start, stop in self.windows():
+        for start, stop in np.vstack([self.windows(number) for number in range(passes or 1)]):
             half = 0.5 * self.edge_s
             times += [start - half, start + half, stop - half, stop + half]
             points += [0.0, 1.0, 1.0, 0.0]
-        if times[-1] < self.period_s * (1 - 1e-12):
-            times.append(self.period_s)
+        end = (passes or 1) * self.period_s
+        if times[-1] < end * (1 - 1e-12):
+            times.append(end)
             points.append(0.0)
-        return Table(tuple(map(float, times)), tuple(points), self.period_s)
+        return Table(tuple(map(float, times)), tuple(points), 0.0 if passes else self.period_s)
