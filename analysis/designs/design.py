@@ -252,6 +252,7 @@ class Design(Section):
             amplitude_V=amplitudes[0] if len(amplitudes) == 1 else amplitudes,
             anneal_to=learning.anneal_to,
             dither_to=self.dither.anneal_to,
+            chopped=self.dither.chopped,
             restarts=learning.restarts,
             loss=learning.loss,
             leads=self.electronics.leads,

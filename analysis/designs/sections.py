@@ -140,6 +140,8 @@ class DitherSection(Section):
     """The tones themselves, in place of spacing and base."""
     anneal_to: PositiveFraction | None = None
     """Share of the dither that is left at the end; 0.1 with ideal parts and 0.3 with real ones if left out."""
+    chopped: bool = False
+    """Whether the dither's sign changes from window to window, so that the multipliers' offsets cancel."""
 
     @model_validator(mode="after")
     def _one_way(self) -> DitherSection:

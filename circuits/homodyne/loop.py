@@ -24,7 +24,7 @@ settled the descent direction on the mean squared error is that of the correlati
     E x sin(2 pi f_k t + phi_k) -> x chop -> low-pass ...       chop = (-1)^(pass + pattern)
 
 What does not come from the dither, the mixers' offsets and what feeds through them, is thereby of changing sign behind
-the switch, and cancels over two passes; so do products of two tones that fall on a third, which know no sign.
+the switch, and cancels over two passes.
 
 With `leads` a cable stands between the electronics (node el_k) and each electrode (node pad_k).
 
@@ -60,6 +60,8 @@ Peaks = float | Sequence[float]
 POINTS_PER_CYCLE_MIN = 8
 READING_V = 10.0
 """Rails of the reading integrators: what an op-amp can do."""
+CHOP_EDGE = 1e-3
+"""Of the time in which the inputs move, the part in which the sign of a chopped dither changes."""
 OFFSET_V = 0.05
 """Largest offset behind a mixer that a reading has room for: the limit of an AD633."""
 
@@ -341,7 +343,7 @@ class HomodyneLoop(LoopOptions):
         falling = self._falling(self.dither_from, self.dither_end)
         if not self.chopped:
             return falling
-        slots = (np.arange(self.shown * self.sequence.patterns) + 0.5) * self.sequence.slot_s
+        slots: FloatArray = (np.arange(self.shown * self.sequence.patterns) + 0.5) * self.sequence.slot_s
         return self._by_slots((falling.at(slots) * self.chop_signs).tolist())
 
     @cached_property
@@ -380,27 +382,34 @@ class HomodyneLoop(LoopOptions):
         Behind the switches a mixer's offset V contributes V (int chop dt - chop(end) sum tau) to a reading, as the
         low-passes keep their last input; the time is chosen so that this is zero.
         """
-        ends = np.arange(1, len(self.chop_signs)) * self.sequence.slot_s + 0.5 * self.sequence.ramp_s
-        spans = np.diff(ends, prepend=0.0, append=self.shown * self.sequence.period_s)
+        spans = np.diff(self._changes_s, prepend=0.0, append=self.shown * self.sequence.period_s)
         last, so_far = self.chop_signs[-1], float(spans @ self.chop_signs)
         kept = self.filter_poles * self.filter_s
         return float(self.stop_s - 0.5 * (self._tail_s + kept + last * so_far))
 
+    @property
+    def _changes_s(self) -> FloatArray:
+        """When another window's sign takes over, s: while the inputs move, when nobody listens."""
+        return np.arange(1.0, len(self.chop_signs)) * self.sequence.slot_s + 0.5 * self.sequence.ramp_s
+
     @cached_property
     def chop(self) -> Table:
-        """Sign of the dither over time: it changes while the inputs move, when nobody listens."""
-        flip = () if self.mode == "learn" else (self.flip_s - 0.5 * self.sequence.ramp_s,)
-        return self._by_slots(self.chop_signs.tolist(), first=1.0, flip=flip)
+        """Sign of the dither over time, a logic signal."""
+        at, signs = self._changes_s, self.chop_signs
+        if self.mode != "learn":
+            at, signs = np.append(at, self.flip_s), np.append(signs, -signs[-1])
+        half = 0.5 * CHOP_EDGE * self.sequence.ramp_s
+        times = np.column_stack([at - half, at + half]).ravel()
+        return Table((0.0, *times.tolist()), (float(signs[0]), *np.repeat(signs, 2)[1:-1].tolist()))
 
-    def _by_slots(self, values: list[float], first: float = 0.0, flip: tuple[float, ...] = ()) -> Table:
-        """A waveform with one value a slot, and the other sign behind each `flip` (s)."""
-        before, times, points = first, [0.0], [first]
-        starts = [*(np.arange(len(values)) * self.sequence.slot_s).tolist(), *flip]
-        for start, value in zip(starts, [*values, *(-values[-1] for _ in flip)], strict=True):
-            times += [start, start + self.sequence.ramp_s]
+    def _by_slots(self, values: list[float]) -> Table:
+        """A waveform that goes to another value while the inputs move."""
+        times, points, before = [], [], values[0]
+        for number, value in enumerate(values):
+            times += [number * self.sequence.slot_s, number * self.sequence.slot_s + self.sequence.ramp_s]
             points += [before, value]
             before = value
-        return Table(tuple(times[1:]), tuple(points[1:]))
+        return Table(tuple(times), tuple(points))
 
     @cached_property
     def start_terminals_V(self) -> FloatArray:
@@ -436,9 +445,9 @@ class HomodyneLoop(LoopOptions):
             for start, stop in sequence.windows(number):
                 slot = start - half - sequence.ramp_s - sequence.wait_s
                 corners += [slot, slot + sequence.ramp_s, start - half, start + half, stop - half, stop + half]
-        if self.chopped and self.mode != "learn":
-            corners += [self.flip_s - 0.5 * sequence.ramp_s, self.flip_s + 0.5 * sequence.ramp_s]
-        return tuple(float(t) for t in corners if t > 0)
+        if self.chopped:
+            corners += self.chop.times_s
+        return tuple(sorted(float(t) for t in corners if t > 0))
 
     @property
     def window_steps(self) -> int:

@@ -91,7 +91,7 @@ class LoopOptions:
         check_loss(self.loss)
         check_chosen(self.parts, LOOP_PARTS)
         switch = self.parts.get(CHOPPER)
-        if switch is not None and switch.own and not self.chopped:
+        if switch is not None and switch.level == "user" and not self.chopped:
             fix = "give chopped=True, or leave it out"
             raise InputError(f"parts[{CHOPPER!r}]", switch.subckt, "stands in a chopped loop only", fix)
 

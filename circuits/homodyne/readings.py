@@ -64,4 +64,5 @@ def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
     time = np.append(run.time_s[inside], stop)
     values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
     settings = LockInSettings(loop.sequence.window_s, window="boxcar")
-    return np.asarray(demodulated(loop.dither, time, values, settings)) * loop.chop_signs[loop.sequence.patterns - 1]
+    sign = loop.chop_signs[loop.sequence.patterns - 1]
+    return np.asarray(sign * demodulated(loop.dither, time, values, settings))

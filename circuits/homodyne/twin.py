@@ -49,7 +49,8 @@ _BLOCK = 128  # points at which a device that can is asked in one call
 _NEAR = 2e-4  # of the dither: how far from where they were expected the controls may be
 _ATTEMPTS = 6
 _CALL_POINTS = 5000  # in one call from Python, which costs a tenth of a millisecond; in between Ctrl-C is heard
-_GAP_STEPS = 16  # in each part of a gap: end of the edge, half a ramp twice, wait
+_GAP_STEPS = (16, 8, 8, 16)  # in each part of a gap: end of the edge, half a ramp twice, wait
+_TAIL_STEPS = 384
 
 
 class Windows(NamedTuple):
@@ -369,7 +370,8 @@ def slots(first, last, device, room, windows, tones, table, state, record, row, 
         for g in range(windows.gaps.shape[1]):
             between = windows.gaps[number, g]
             if between[0] > 0.0:
-                gap(between[0], _GAP_STEPS, between[1], between[2], state, constants, before if g < 2 else channels)
+                side = before if g < 2 else channels
+                gap(between[0], _GAP_STEPS[g], between[1], between[2], state, constants, side)
         for _ in range(windows.idle_steps[number]):
             advance(device, windows.idle_s[number] / windows.idle_steps[number], room[0])
         window = Window(
@@ -472,7 +474,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
         now, rate = float(windows.starts_s[-1] + windows.lengths_s[-1]) + windows.half_s, float(windows.rates_Hz[-1])
         last = windows.sides[-1]
         for until, side in ((loop.flip_s, last), (loop.stop_s, 1 - last)) if loop.chopped else ((loop.stop_s, last),):
-            gap(until - now, _GAP_STEPS * 24, rate, rate, state, constants, sides[side])
+            gap(until - now, _TAIL_STEPS, rate, rate, state, constants, sides[side])
             now = until
     if row:
         record[row] = record[row - 1]

@@ -43,6 +43,7 @@ def requested_experiment(
     restarts: int = 20,
     level: LevelName = "ideal",
     loss: LossName = "squared",
+    chopped: bool = False,
     tolerance: float = 1e-5,
 ) -> tuple[Experiment, int]:
     """The experiment of a command's options, or of its design with those in place that were said; and the seed.
@@ -54,7 +55,7 @@ def requested_experiment(
         Options that stand on the command line.
     task : str or None
         None only where there may be a design.
-    restarts, level, loss
+    restarts, level, loss, chopped
         What the command takes of these, where no design says it.
     tolerance : float
         Of a mean field followed in a transient.
@@ -76,6 +77,7 @@ def requested_experiment(
         max_step_s=options.max_step,
         restarts=restarts,
         loss=loss,
+        chopped=chopped,
         **fitted.training,
         **loop_fields(level),
     )
@@ -90,6 +92,7 @@ DESIGN_KEYS = {
     "restarts": "learning.restarts",
     "level": "electronics.level",
     "loss": "learning.loss",
+    "chopped": "dither.chopped",
     "seed": "seed",
 }
 """What a command's options are called in a design."""

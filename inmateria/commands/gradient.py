@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inmateria.commands.frame import Frame
-from inmateria.commands.options import Amplitude, Engine, ExperimentOptions, Level, Loss, Out
+from inmateria.commands.options import Amplitude, Chopped, Engine, ExperimentOptions, Level, Loss, Out
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
@@ -43,6 +43,7 @@ class Options(ExperimentOptions):
     engine: Engine = "ngspice"
     level: Level = "ideal"
     loss: Loss = "squared"
+    chopped: Chopped = False
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
@@ -57,8 +58,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     from inmateria.commands.facts import doubts_of
 
     experiment, frame.seed = requested_experiment(
-        options, frame.said, options.gate, level=options.level, loss=options.loss, tolerance=1e-6
-    )
+        options, frame.said, options.gate, level=options.level, loss=options.loss, chopped=options.chopped,
+        tolerance=1e-6,
+    )  # fmt: skip
     bench, settings, engine = experiment.bench, experiment.settings, options.engine
     at = numbers("at", options.at)
     check_level(experiment, engine)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from inmateria.commands.frame import Frame, stopped
-from inmateria.commands.options import TASKS, Engine, ExperimentOptions, Level, Loss, Out, Restarts
+from inmateria.commands.options import TASKS, Chopped, Engine, ExperimentOptions, Level, Loss, Out, Restarts
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
@@ -47,6 +47,7 @@ class Options(ExperimentOptions):
     engine: Engine = "ngspice"
     level: Level = "ideal"
     loss: Loss = "squared"
+    chopped: Chopped = False
     method: Annotated[
         str,
         typer.Option(help=f"hge, {', '.join(METHODS)}; several, with commas, are compared."),
@@ -71,8 +72,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     methods = parse_methods(options.method)
     experiment, frame.seed = requested_experiment(
-        options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss
-    )
+        options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss,
+        chopped=options.chopped,
+    )  # fmt: skip
     if methods == ("hge",):
         return run_learning(experiment, options.engine, options.evaluations, frame)
     return run_search(experiment, methods, options.engine, options.evaluations, frame)

@@ -44,6 +44,9 @@ Loss = Annotated[
     LossName,
     typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
+Chopped = Annotated[
+    bool, typer.Option(help="Change the dither's sign from window to window: the multipliers' offsets cancel.")
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786; else workers here.")

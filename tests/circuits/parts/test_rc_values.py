@@ -109,7 +109,7 @@ def test_deck_equations_and_recommendation_have_the_same_values() -> None:
         if name.startswith("Xlp"):
             assert found["c"] == pytest.approx(pair.capacitance_F, rel=1e-12)
             assert found["tau"] == pytest.approx(pair.time_constant_s, rel=1e-12)
-    channels: ChannelConstants = constants_of(built)[1]
+    channels: ChannelConstants = constants_of(built)[1][0]
     np.testing.assert_allclose(channels.taus_s[0], 1.01 * pair.time_constant_s)
     averager = nearest_rc(built.average_s)
     mixer, pole = load_part("mixer", "macro").defaults, load_part("lowpass", "macro").defaults

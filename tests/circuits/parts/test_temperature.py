@@ -57,7 +57,7 @@ def test_a_designs_temperature_is_in_every_deck_and_in_the_equations() -> None:
     hot, cold = (constants_of(one) for one in (loop, replace(loop, temperature_K=NOMINAL)))
     warmth = 348.15 / NOMINAL
     assert hot[0].step_V == pytest.approx(cold[0].step_V * warmth)
-    np.testing.assert_allclose(hot[1].limit_shift, cold[1].limit_shift / warmth)
+    np.testing.assert_allclose(hot[1][0].limit_shift, cold[1][0].limit_shift / warmth)
     ideal = replace(loop, parts={}, component_errors={})
     assert constants_of(ideal)[0].step_V == loop.step_V  # ideal limiters know no temperature
     assert "\n.temp 27\n" in netlist.deck(replace(loop, temperature_K=NOMINAL))
