@@ -343,7 +343,7 @@ class HomodyneLoop(LoopOptions):
         falling = self._falling(self.dither_from, self.dither_end)
         if not self.chopped:
             return falling
-        slots: FloatArray = (np.arange(self.shown * self.sequence.patterns) + 0.5) * self.sequence.slot_s
+        slots = self.sequence.slot_s * np.arange(0.5, self.shown * self.sequence.patterns)
         return self._by_slots((falling.at(slots) * self.chop_signs).tolist())
 
     @cached_property
