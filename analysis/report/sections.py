@@ -245,7 +245,11 @@ def yield_section(
 def loop_section(loop: HomodyneLoop) -> Section:
     """The schematic of a loop."""
     wide, narrow = loop_schematic(loop)
-    caption = "Stages of the loop, shaded by the level of their parts; ×n: one for each control; dashed: the tones."
+    caption = (
+        "Stages of the loop, shaded by the level of their parts; ×n: one for each control; dashed: the tones. Tones, "
+        "patterns, targets, windows and supplies are ideal sources at every level; starts, presets of the output stage "
+        "and verdicts are the program's."
+    )
     return Section("Loop", [Figure(wide, caption, wide=True, narrow_svg=narrow)])
 
 
