@@ -12,6 +12,9 @@ from netlists.reader import Part, library, needed
 _SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
 """An element line of a diode, a transistor of any kind, or a compiled model."""
 
+LOOSE = tolerances(vntol_V=1e-10)
+"""Options of decks with op-amps: the rounding of what stands at their inputs is up to 1e-12 V. An integrator whose
+input crosses zero never settled to less, and its step shrank to nothing."""
 LOOSER = tolerances(vntol_V=1e-9, abstol_A=1e-12)
 """Options of decks with semiconductors. Their products are differences of volts, amplified: rounding is above 1e-12 V,
 and in the kilohm behind them above 1e-15 A. Newton's method never ends where less is asked for. Controls of a learning
@@ -19,7 +22,9 @@ loop move by less than 1e-4 V between the two."""
 
 
 def options_of(parts: Iterable[Part]) -> str:
-    """The options that suit parts: looser absolute tolerances where any has a semiconductor, or is not of the library.
+    """The options that suit parts: looser absolute tolerances where any is real, and where any has a semiconductor.
+
+    A user's own part may have.
 
     Parameters
     ----------
@@ -32,8 +37,9 @@ def options_of(parts: Iterable[Part]) -> str:
         As `netlists.reader.library`.
     """
     used = needed(parts)
-    loose = any(part.level == "user" or _SEMICONDUCTOR.search(part.text) is not None for part in used)
-    return LOOSER if loose else OPTIONS
+    if any(part.level == "user" or _SEMICONDUCTOR.search(part.text) is not None for part in used):
+        return LOOSER
+    return OPTIONS if all(part.level == "ideal" for part in used) else LOOSE
 
 
 def preamble(parts: Iterable[Part], temperature_K: float = NOMINAL_K) -> str:

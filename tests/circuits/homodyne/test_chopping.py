@@ -15,8 +15,9 @@ from circuits.homodyne.offsets import measured_bias, offset_bias
 from circuits.ngspice.engine import Engine
 from circuits.parts.levels import loop_fields
 from inmateria.checks import FloatArray
-from learning.bench.bench import Bench
+from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.gradients import probe_loop
 from learning.homodyne.settings import HgeSettings
 from netlists.reader import load_part
 
@@ -104,3 +105,14 @@ def test_a_switch_of_ones_own_needs_a_chopped_loop() -> None:
     with refused("parts['switching_mixer']", "chopped loop only"):
         HgeSettings(parts={"switching_mixer": own})
     HgeSettings(parts={"switching_mixer": own}, chopped=True)
+
+
+def test_readings_that_cross_zero_settle(engine: Engine) -> None:
+    """At vntol = 1e-12 the step of this circuit shrank to nothing where the second window opened."""
+    at = np.array(
+        [-0.2404613381614556, -0.14250650173969054, 0.3553232005145171, 0.4006784550535933, -0.26147421995262193,
+         -0.18419130245020388, -0.1479025496680599]
+    )  # fmt: skip
+    like = HgeSettings(0.02, chopped=True, **(loop_fields("macro") | {"multiplier_V": 8.0}))
+    loop = probe_loop(default_bench(0, tolerance=1e-5), at, 0.006, (0.25, 0.25), like=like, points_per_cycle=12.0)
+    assert np.all(np.isfinite(read(loop, Ngspice(engine))))

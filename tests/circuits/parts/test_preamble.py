@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from circuits.ngspice.engine import OPTIONS
-from circuits.parts.preamble import LOOSER, options_of, preamble
+from circuits.parts.preamble import LOOSE, LOOSER, options_of, preamble
 from netlists.reader import Part, available, library, load_part
 from netlists.user_part import user_part
 
@@ -34,8 +34,8 @@ def test_an_own_part_loosens_them_whatever_it_holds(tmp_path: Path, body: str) -
 
 
 @pytest.mark.parametrize(("name", "level"), available())
-def test_of_the_library_only_transistors_loosen_them(name: str, level: str) -> None:
-    assert options_of([load_part(name, level)]) == (LOOSER if level == "transistor" else OPTIONS)
+def test_of_the_library_op_amps_loosen_them_and_transistors_more(name: str, level: str) -> None:
+    assert options_of([load_part(name, level)]) == {"ideal": OPTIONS, "macro": LOOSE, "transistor": LOOSER}[level]
 
 
 def test_no_part_needs_nothing() -> None:
