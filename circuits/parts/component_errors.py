@@ -86,6 +86,7 @@ _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("hinge", "figure", "escale", "is"),
     ("mixer", "figure", "mismatch", "is"),
     ("switching_mixer", "figure", "mismatch", "is"),
+    ("switching_mixer", "figure", "vcomp", "is"),
     ("limiter", "figure", "mismatch", "is"),
     ("integrator", "figure", "mismatch", "is"),
 )

@@ -172,7 +172,7 @@ def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> No
 
 BEHAVIOUR = {
     "amplitude", "gain", "vscale", "vlimit", "vmin", "vmax", "v0", "margin",
-    "c", "cf", "cin", "cm", "l", "rleak", "absorption", "tabsorb", "tclamp", "knee",
+    "c", "cf", "cin", "cm", "l", "rleak", "absorption", "tabsorb", "tclamp", "knee", "lag",
     "noise", "bandwidth", "gbw", "vsupply", "headroom",
 }  # fmt: skip
 """What a macro part does, its dynamics and supplies: the same on all boards."""
@@ -181,7 +181,7 @@ BEHAVIOUR = {
 def test_all_else_that_a_macro_part_states_differs_between_boards(loop: HomodyneLoop) -> None:
     """The summing amplifiers' feedthroughs were left out."""
     for loss in ("squared", "absolute", "hinge"):
-        parts = components(replace(loop, loss=loss, **loop_fields("macro")))  # type: ignore[arg-type]
+        parts = components(replace(loop, loss=loss, chopped=True, **loop_fields("macro")))  # type: ignore[arg-type]
         drawn = {(one.part, one.parameter) for one in parts}
         stated = {
             (name, figure) for name in {one.part for one in parts} for figure in load_part(name, "macro").defaults
