@@ -93,6 +93,9 @@ from learning.homodyne.gradients import central_difference as central_difference
 from learning.homodyne.gradients import digital_lock_in as digital_lock_in
 from learning.homodyne.gradients import exact_dither_average as exact_dither_average
 from learning.homodyne.gradients import spice_lock_in as spice_lock_in
+from learning.homodyne.holding import Lasting as Lasting
+from learning.homodyne.holding import hold_learned as hold_learned
+from learning.homodyne.holding import leave_on as leave_on
 from learning.homodyne.results import Attempt as Attempt
 from learning.homodyne.results import FailedAttempt as FailedAttempt
 from learning.homodyne.results import TrainingResult as TrainingResult

@@ -13,7 +13,7 @@ from analysis.verification.nominal import NominalRun
 from analysis.verification.passing import passes
 from circuits.homodyne.engines import Ngspice
 from circuits.homodyne.holding import predicted_controls_V, states_holding
-from learning.homodyne.holding import LONGEST_S, Lasting, held, on
+from learning.homodyne.holding import LONGEST_S, Lasting, hold_learned, leave_on
 from learning.tasks.task import Score
 
 AGREES = 0.01
@@ -53,9 +53,10 @@ class Holding:
         told += f"; left on, {lasting_words(self.left_on)}"
         if self.held.stays:
             return f"{told}: hold it"
-        if self.left_on.stays:
-            return f"{told}: leave it on, or hold it and learn again before it is lost"
-        return f"{told}: hold it, and learn again before it is lost"
+        if self.left_on.lasts_s > self.held.lasts_s:
+            return f"{told}: leave it on" + ("" if self.left_on.stays else ", and learn again before it is lost")
+        short = "; raise criteria.left_on_min to see whether it stays longer when left on" if self.left_on.stays else ""
+        return f"{told}: hold it, and learn again before it is lost{short}"
 
 
 def lasting_words(found: Lasting) -> str:
@@ -75,7 +76,7 @@ def check_holding(design: Design, nominal: NominalRun, quick: bool) -> Holding |
     Raises
     ------
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
-        As `learning.homodyne.holding.held` and `on`.
+        As `learning.homodyne.holding.hold_learned` and `leave_on`.
     """
     wanted, attempt, experiment = design.criteria, nominal.best, nominal.experiment
     least, stays = wanted.hold_min, wanted.left_on_min
@@ -89,14 +90,14 @@ def check_holding(design: Design, nominal: NominalRun, quick: bool) -> Holding |
     measured: Lasting | None = None
     if not quick or not states_holding(attempt.loop):
         with Ngspice() as engine:
-            measured = held(
+            measured = hold_learned(
                 experiment, attempt, longest_s=least or longest, good=good, warming_K=warming, engine=engine
             )
-    going = None if stays is None else on(experiment, attempt, longest_s=stays, good=good, seed=design.seed)
+    going = None if stays is None else leave_on(experiment, attempt, longest_s=stays, good=good, seed=design.seed)
     if not states_holding(attempt.loop):
         assert measured is not None
         return Holding(measured, measured, going)
-    said = held(experiment, attempt, longest_s=longest, good=good, warming_K=warming)
+    said = hold_learned(experiment, attempt, longest_s=longest, good=good, warming_K=warming)
     deviation = None
     if measured is not None:
         again = predicted_controls_V(attempt.loop, attempt.run, measured.time_s)

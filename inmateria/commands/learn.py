@@ -196,15 +196,15 @@ def _lasting(experiment: Experiment, attempt: Attempt) -> Lasting | None:
     from circuits.homodyne.engines import Ngspice
     from circuits.homodyne.holding import states_holding
     from dnpu_models.interface.device import is_random
-    from learning.homodyne.holding import held
+    from learning.homodyne.holding import hold_learned
 
     loop = attempt.loop
     if not attempt.final.learned or loop.part("integrator").level == "ideal" or is_random(loop.device):
         return None
     if states_holding(loop):
-        return held(experiment, attempt)
+        return hold_learned(experiment, attempt)
     with stderr.status("measuring how long the integrators hold"), Ngspice() as engine:
-        return held(experiment, attempt, engine=engine)
+        return hold_learned(experiment, attempt, engine=engine)
 
 
 def _figures(

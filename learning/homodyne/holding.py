@@ -8,13 +8,16 @@ still there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from circuits.homodyne import readings
 from circuits.homodyne.averaged import check_averaged
-from circuits.homodyne.engines import Averaged, LoopEngine, Ngspice, running
+from circuits.homodyne.engines import Averaged, LoopEngine, Ngspice, Twin, running
+from circuits.homodyne.figures import check_known
 from circuits.homodyne.holding import (
     left_on,
     measured_controls_V,
@@ -37,8 +40,8 @@ LOOKS = 120
 """Looks on a logarithmic grid of times."""
 REFINED = 16
 """Looks inside the interval of the grid in which the gate is lost."""
-SEQUENCES_IN_NGSPICE = 20
-"""How long a loop is left on in ngspice, at most, where no fast engine knows its parts."""
+SEQUENCES_WITH_DITHER = 20
+"""How long a loop is left on, at most, in engines that follow the dither."""
 
 Judge = Callable[[Score], bool]
 """Whether a score is still good enough."""
@@ -87,7 +90,7 @@ def learned(score: Score) -> bool:
     return score.learned
 
 
-def held(
+def hold_learned(
     experiment: Experiment,
     attempt: Attempt,
     *,
@@ -148,7 +151,7 @@ def held(
     )  # fmt: skip
 
 
-def on(
+def leave_on(
     experiment: Experiment,
     attempt: Attempt,
     *,
@@ -162,11 +165,12 @@ def on(
     Parameters
     ----------
     experiment, attempt, good
-        As `held`.
+        As `hold_learned`.
     longest_s : float
-        How long the loop goes on, in whole sequences; in ngspice `SEQUENCES_IN_NGSPICE` at most.
+        How long the loop goes on, in whole sequences; with engines that follow the dither `SEQUENCES_WITH_DITHER` at
+        most.
     engine : str or LoopEngine, optional
-        By default the averaged one, or ngspice for loops of which that has no equations.
+        By default the averaged one, or else the twin, or else ngspice: the first that knows the loop.
     seed : int
         Draws noise, where the engine has any.
 
@@ -179,8 +183,8 @@ def on(
     loop = attempt.loop
     with running(_engine_of(loop) if engine is None else engine) as simulator:
         sequences = max(1, int(np.ceil(longest_s / loop.sequence.period_s - 1e-9)))
-        if simulator.runs_netlist:
-            sequences = min(sequences, SEQUENCES_IN_NGSPICE)
+        if simulator.has_dither:
+            sequences = min(sequences, SEQUENCES_WITH_DITHER)
         going = left_on(loop, attempt.run, sequences)
         run = simulator.run(going, seed=seed)
         source = f"{simulator.name}, {sequences} sequences"
@@ -192,11 +196,12 @@ def on(
 
 
 def _engine_of(loop: HomodyneLoop) -> str:
-    try:
-        check_averaged(loop)
-    except InputError:
-        return Ngspice.name
-    return Averaged.name
+    """The fastest engine that knows a loop."""
+    for name, check in ((Averaged.name, check_averaged), (Twin.name, partial(check_known, engine=Twin.name))):
+        with suppress(InputError):
+            check(loop)
+            return name
+    return Ngspice.name
 
 
 def _judged(

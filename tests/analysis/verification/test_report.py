@@ -14,6 +14,7 @@ from analysis.designs.design import Design
 from analysis.gradients.path_check import check_path
 from analysis.report.page import Criterion, render_report
 from analysis.verification.boards import Boards, Confirmation
+from analysis.verification.holding import Holding
 from analysis.verification.nominal import NominalRun
 from analysis.verification.pass_rates import pass_rates
 from analysis.verification.report import last_budget, verification_report
@@ -23,6 +24,7 @@ from circuits.homodyne.engines import Twin
 from inmateria.errors import ConvergenceError
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
+from learning.homodyne.holding import Lasting
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
 
 PASSED = np.random.default_rng(2).random((12, 5)) < np.r_[np.full(11, 0.9), 0.1][:, None]
@@ -81,6 +83,19 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
             worst=(11, 2),
             worst_attempt=attempt,
         ),
+        holding=Holding(
+            Lasting(
+                90.0,
+                3600.0,
+                np.array([0.0, 90.0, 3600.0]),
+                *np.array([[0.5, 0.2, -0.1], [2e-9, 5e-10, -1e-9]]),
+                np.array([[0.0] * 4, [0.01] * 4, [0.4] * 4]),
+                "by the parts' figures",
+            ),
+            left_on=Lasting(
+                60.0, 60.0, np.array([0.0, 60.0]), np.ones(2), np.full(2, 2e-9), np.zeros((2, 4)), "averaged"
+            ),
+        ),
     )
 
 
@@ -119,13 +134,17 @@ def test_it_says_what_was_found(found: Verification) -> None:
         "inmateria verify small.toml",
         f"sha256 {found.design.digest[:16]}",
         "Worst attempt of the worst board, 11, from start 2:",
+        "The learned gate: held, it is lost after 90 s; left on, it stays for the 60 s looked at: hold it, and learn "
+        "again before it is lost; raise criteria.left_on_min to see whether it stays longer when left on.",
+        "Separation of the gate, held; by the parts' figures.",
+        "Separation of the gate, left on; averaged.",
         "Attempt 2 failed: device = 'NaN': gave no current; check it.",
     ):
         assert words in text
     titles = [section.title for section in report.sections if section.blocks]
     assert titles == [
         "Truth table", "Corners", "Learning", "Waveforms", "Gradient of the loss",
-            "Gradient of the output", "Error budget", "Yield", "Loop", "Parameters",
+            "Gradient of the output", "Error budget", "Holding", "Yield", "Loop", "Parameters",
         "Reproduce",
     ]  # fmt: skip
 

@@ -172,6 +172,7 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
             "criteria.gradient_cosine_min",
             "0.995",
         ),
+        ({"criteria": {"hold_warming": "5 K"}}, "criteria.hold_warming", "asked of no holding"),
         ({"task": {"name": "ring"}, "criteria": {"margin_min": 0.3}}, "criteria.margin_min", "is no gate"),
         ({"noise": {"density": "1e-5 nA^2/Hz"}}, "verify.engine", "knows no noise"),
         ({"electronics": {"level": "transistor"}}, "verify.engine", "choose ngspice"),

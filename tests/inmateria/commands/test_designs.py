@@ -34,6 +34,7 @@ capacitor = "5 %"
 offset = 1.0
 [criteria]
 margin_min = 0.2
+hold_min = "1 s"
 [verify]
 samples = 3
 starts = 2
@@ -126,6 +127,7 @@ def test_learn_and_gradient_take_a_design(run: Any, small: Path) -> None:
     document = learned.document
     assert (document["task"], document["level"], document["restarts"]) == ("AND", "macro", 1)
     assert document["design"]["name"] == "small"
+    assert (document["hold"] is not None) == document["success"]
     read = run("gradient", "--design", str(small), "--engine", "twin", "--amplitude", "0.005", "--json").document
     assert (read["dither_V"], read["level"]) == (0.005, "macro")
     assert read["cosine_without_offset"] > 0.99
@@ -148,6 +150,9 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     assert (boards["boards"], boards["starts"], len(boards["passed"])) == (3, 2, 3)
     assert boards["yield"]["low"] <= boards["yield"]["value"] <= boards["yield"]["high"]
     assert set(boards["references"]) == {"dead", "ideal"}
+    assert document["holding"]["held"]["lasts_s"] >= 1.0
+    assert "hold_min" in {one["name"] for one in document["criteria"]}
+    assert "Hold time" in (tmp_path / "out" / "report.html").read_text()
     stored = xr.open_zarr(tmp_path / "out" / "samples-quick.zarr", consolidated=False)
     assert (stored.sizes["board"], stored.sizes["start"]) == (3, 2)
     assert abs(stored["error"].sel(component="w0.rate")).max() <= 0.01
