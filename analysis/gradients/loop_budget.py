@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from circuits.homodyne.engines import LoopEngine, Ngspice
+from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.homodyne.offsets import channel_bias
+from circuits.homodyne.offsets import channel_bias, has_figures
 from circuits.lockin.bank import BANK_PARTS, LockInBank
 from circuits.parts.chosen import chosen_among
 from dnpu_models.interface.device import follow_path
@@ -67,7 +68,10 @@ def predict_loop(
         def response(controls: FloatArray) -> FloatArray:
             return output(controls, 0) - rest[0]
 
-        per_unit, heard, psd = ohm, 0.0, PUBLISHED_A2_PER_HZ
+        heard = (
+            constants_of(loop)[0].heard_V if has_figures(loop) else 0.0
+        )  # of what amplifies the output for the mixers
+        per_unit, psd = ohm, PUBLISHED_A2_PER_HZ
     else:
 
         def response(controls: FloatArray) -> FloatArray:

@@ -5,16 +5,16 @@ Ideal parts give ones and zeros. Of macro parts the errors of first order are he
     electrode k   (1 + esum)(w + level) + amplitude (1 + escale) s sin(theta) + offset        dither_sum
     tia           rf (I - ibias) + vos + 10 kohm ibias, the electrode itself at vos           transimpedance
     u             (1 + 2 tol) tia - baseline + 2 vos                                          difference
-    y             p (1 + egain) e^((1 + eslope) c) u + feed c + offset                        variable_gain
+    y             p (1 + egain) e^((1 + eslope) c) (u + vos) + feed c + offset                variable_gain
     E             L2 e^2 + L1 e + L0,  e = (1 + 2 tol) y - target + 2 vos                     difference, squared_error
-    x_k           (1 + gain) E sin(theta_k) + feed E + offset                                 mixer
+    x_k           (1 + gain) E (sin(theta_k) + yos/scale) + feed E + offset                   mixer
                   times (1 + egain) chop + mismatch, + offset                                 switching_mixer
     m, a          poles of tau (1 + ctol), offsets vos - ibias R                              lowpass
-    dw/dt         -rate (V_step (1 + e) tanh((gain a/V_step + vos/2V_T) T0/T) + offset - vos)/(1 + ctol) + ibias/C
-                                                                                              limiter, integrator
+    dw/dt         -rate (V_step (1 + e) tanh((gain a/V_step + vos/2V_T) T0/T) + offset - vos)/((1 + ctol)(1 + ron/R))
+                  + (ibias + ileak 2^((T - T0)/10 K))/C                                       limiter, integrator
 
-Left out: bandwidths, nonlinearities beyond their share in the gain at small signals, swings, leakage, and the
-reference's feedthrough, whose mean is zero.
+Left out: bandwidths, nonlinearities beyond their share in the gain at small signals, swings, insulation, what feeds
+through of the reference, whose mean is zero, and the integrators' switches' charge (0.5 uV, taken and given back).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Placement
 from circuits.parts.levels import is_known
-from circuits.parts.temperature import NOMINAL_K
+from circuits.parts.temperature import NOMINAL_K, leakage_A
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 
@@ -76,6 +76,11 @@ def _multiplier_gain(placed: Placement, share: float = 1.0) -> float:
     return 1.0 + placed.figure("escale") + CUBIC * nonlinear
 
 
+def passed_through(placed: Placement, pin: str, scale: float) -> float:
+    """What comes through a multiplier of one input, V/V, for the input offset of the other: "xos" of a, "yos" of b."""
+    return _multiplier_gain(placed) * placed.figure("gain") * placed.figure(pin) / scale
+
+
 def _core(placed: Placement) -> float:
     """What stands behind a multiplier's core of 10 V: volts at the output for one at the core."""
     return 10.0 * placed.figure("gain") / placed.figure("vscale")
@@ -101,11 +106,12 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
     tia, vga = at["tia"], at["vga"]
     rf, vos, bias = tia.figure("rf"), tia.figure("vos"), tia.figure("ibias")
     u_tia, u_baseline, u_V = _difference(at["ac"])
+    heard = vga.figure("vos")  # u is what the variable gain amplifies; baseline and lock-ins hear its input without
     power_0, power_1, power_2 = _power(at["power"], at["short"], stage.level_V**2 / scale, scale)
     error_y, error_target, error_V = _difference(at["error"]) if loop.loss == "squared" else (1.0, 1.0, 0.0)
     loss_2, loss_1, loss_0 = _square(at["loss"]) if loop.loss == "squared" else (1.0, 0.0, 0.0)
     heard_u, heard_V = _listening(at["listen"], scale) if loop.mode == "output" else (1.0, 0.0)
-    baseline, agc = _servo(at["baseline"]), _servo(at["agc"])
+    baseline, agc = (_servo(at[name], loop) for name in ("baseline", "agc"))
     numbers = LoopConstants(
         closed=loop.mode == "learn",
         hears_loss=loop.mode != "output",
@@ -114,7 +120,7 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
         tia_V=vos + TIA_RESISTOR_OHM * bias - rf * bias,
         u_tia=u_tia,
         u_baseline=u_baseline,
-        u_V=u_V,
+        u_V=u_V + heard,
         polarity=stage.polarity * (1.0 + vga.figure("egain")),
         gain_slope=1.0 + vga.figure("eslope"),
         gain_feed=vga.figure("feed"),
@@ -123,7 +129,7 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
         power_1=power_1,
         power_2=power_2,
         baseline_rate_Hz=baseline[0],
-        baseline_V=baseline[1],
+        baseline_V=baseline[1] - heard,
         baseline_reach_V=stage.reach_V,
         gain_rate_Hz=agc[0] / scale,
         gain_V=scale * agc[1],
@@ -139,7 +145,7 @@ def loop_constants(loop: HomodyneLoop, at: Mapping[str, Placement]) -> LoopConst
         loss_1=loss_1,
         loss_0=loss_0,
         heard_u=heard_u,
-        heard_V=heard_V,
+        heard_V=heard_V - heard_u * heard,
         step_V=loop.step_V * _pair_warmth(loop, at),
     )
     # one type for compiled code, whatever was given: flags and the loss's number as they are, the rest floats
@@ -158,8 +164,9 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement], chop: flo
     macro = at["mix0"].part.level == "macro"
     mixers = [at[f"mix{k}"] for k in range(n)]
     cores = np.array([_core(mixer) if macro else 0.0 for mixer in mixers])
+    passed = np.array([passed_through(mixer, "yos", scale) for mixer in mixers])
     switch = np.ones(n)
-    behind = cores * column("mix{}", "offset")
+    behind = cores * column("mix{}", "offset") + passed * column("mix{}", "xos")
     if loop.chopped:
         switch = column("chop{}", "gain") * ((1.0 + column("chop{}", "egain")) * chop + column("chop{}", "mismatch"))
         behind = switch * behind + column("chop{}", "offset")
@@ -169,9 +176,8 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement], chop: flo
         capacitance = np.where(column(name, "c") > 0.0, column(name, "c"), np.inf)
         behind = behind + column(name, "vos") - column(name, "ibias") * tau / capacitance
         taus.append(tau * (1.0 + column(name, "ctol")))
-    integrators = [at[f"w{k}"] for k in range(n)]
     nominal = 1.0 / loop.sequence.period_s if learning else loop.channel_gains / loop.reading_scale
-    capacity = np.array([w.figure("c") * (1.0 + w.figure("ctol")) if w.figure("c") else np.inf for w in integrators])
+    speeds = [integrator_figures(at[f"w{k}"], loop.temperature_K) for k in range(n)]
     limit, shift, out = np.full(n, loop.step_V), np.zeros(n), np.zeros(n)
     if learning:
         limit = column("lim{}", "vlimit") * (1.0 + column("lim{}", "escale"))
@@ -186,15 +192,15 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement], chop: flo
         amplitude_V=column("sum{}", "amplitude") * scale * (1.0 + column("sum{}", "escale")),
         # of sin^2 (1 - sin^2) the mean is a quarter of that of sin^2
         mix_gain=switch * np.array([_multiplier_gain(mixer, 0.25) for mixer in mixers]),
-        mix_feed=switch * cores * column("mix{}", "xfeed"),
+        mix_feed=switch * (cores * column("mix{}", "xfeed") + passed),
         mix_V=behind,
         taus_s=np.vstack([*taus[: loop.filter_poles], taus[-1]]),
         gain=loop.channel_gains if learning else loop.channel_gains / loop.reading_scale,
         limit_V=np.asarray(limit, dtype=float),
         limit_shift=shift,
         limit_out_V=out - own if learning else own,
-        rate=np.abs(column("w{}", "rate")) / nominal / (1.0 + column("w{}", "ctol")),
-        drift_V_s=column("w{}", "ibias") / capacity,
+        rate=np.array([rate for rate, _ in speeds]) / nominal,
+        drift_V_s=np.array([drift for _, drift in speeds]),
         low_V=low,
         high_V=high,
     )
@@ -209,11 +215,13 @@ def _pair_warmth(loop: HomodyneLoop, at: Mapping[str, Placement]) -> float:
 def _power(power: Placement, short: Placement, level: float, scale: float) -> tuple[float, float, float]:
     """short = a level - b power + c as a polynomial of y, the integrator's rate in units of `scale`."""
     plus, minus, offset = _difference(short)
-    feed = power.figure("xfeed") + power.figure("yfeed")
     core = _core(power) if power.part.level == "macro" else 0.0
+    through = [passed_through(power, pin, scale) for pin in ("xos", "yos")]
+    feed = core * (power.figure("xfeed") + power.figure("yfeed")) + sum(through)
+    rest = core * power.figure("offset") + through[0] * power.figure("yos")
     return (
-        scale * (plus * level - minus * core * power.figure("offset") + offset),
-        scale * minus * core * feed,
+        scale * (plus * level - minus * rest + offset),
+        scale * minus * feed,
         minus * _multiplier_gain(power),
     )
 
@@ -221,9 +229,10 @@ def _power(power: Placement, short: Placement, level: float, scale: float) -> tu
 def _square(squared: Placement) -> tuple[float, float, float]:
     """L2, L1 and L0 of the squared loss."""
     within = 10.0 / squared.figure("vscale")
+    gain = (1.0 + squared.figure("escale") + CUBIC * squared.figure("nonlin")) / squared.figure("vscale")
     return (
-        (1.0 + squared.figure("escale") + CUBIC * squared.figure("nonlin")) / squared.figure("vscale"),
-        within * squared.figure("feed"),
+        gain,
+        within * squared.figure("feed") + gain * squared.figure("ios"),
         within * squared.figure("offset"),
     )
 
@@ -232,11 +241,23 @@ def _listening(listen: Placement, scale: float) -> tuple[float, float]:
     """Factor of u, and offset, of the multiplier by which an opened loop reads the output."""
     amplified = _core(listen) if listen.part.level == "macro" else 0.0
     return (
-        _multiplier_gain(listen) + amplified * listen.figure("xfeed"),
-        amplified * (listen.figure("yfeed") * scale + listen.figure("offset")),
+        _multiplier_gain(listen) + amplified * listen.figure("xfeed") + passed_through(listen, "yos", scale),
+        amplified * (listen.figure("yfeed") * scale + listen.figure("offset"))
+        + passed_through(listen, "xos", scale) * (scale + listen.figure("yos")),
     )
 
 
-def _servo(placed: Placement) -> tuple[float, float]:
-    """Rate of an integrator with its capacitor's error, and its offset at the input."""
-    return placed.figure("rate") / (1.0 + placed.figure("ctol")), placed.figure("vos")
+def integrator_figures(placed: Placement, temperature_K: float) -> tuple[float, float]:
+    """An integrator's slope while its gate is open, 1/s per V without sign, and its drift at any time, V/s."""
+    rate, capacitance = abs(placed.figure("rate")), placed.figure("c") * (1.0 + placed.figure("ctol"))
+    slope = rate / (1.0 + placed.figure("ctol")) / (1.0 + placed.figure("ron") * rate * placed.figure("c"))
+    current = placed.figure("ibias") + leakage_A(placed.figure("ileak"), temperature_K)
+    return slope, current / capacitance if capacitance else 0.0
+
+
+def _servo(placed: Placement, loop: HomodyneLoop) -> tuple[float, float]:
+    """Rate of a servo's integrator, and its offset at the input: its drift, too, which the windows make up for."""
+    slope, drift = integrator_figures(placed, loop.temperature_K)
+    share = loop.sequence.listening_s / loop.sequence.period_s
+    made_up_for = drift / slope / share if slope else 0.0
+    return slope, placed.figure("vos") + made_up_for

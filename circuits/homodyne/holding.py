@@ -28,7 +28,7 @@ from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import components_of
 from circuits.parts.levels import is_known
-from circuits.parts.temperature import NOMINAL_K
+from circuits.parts.temperature import leakage_A
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
@@ -187,8 +187,7 @@ def _at_K(placed: Placement, reference: str, figure: str, warming_K: float) -> f
 
 def _current_A(loop: HomodyneLoop, placed: Placement) -> float:
     """What flows into the capacitor, whatever it holds."""
-    warmer = 2.0 ** ((loop.temperature_K - NOMINAL_K) / 10.0)
-    return float(placed.figure("ibias") + placed.figure("ileak") * warmer)
+    return placed.figure("ibias") + leakage_A(placed.figure("ileak"), loop.temperature_K)
 
 
 def _drift_V_s(loop: HomodyneLoop, placed: Placement) -> float:

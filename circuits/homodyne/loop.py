@@ -263,8 +263,9 @@ class HomodyneLoop(LoopOptions):
         rows = []
         for k, peak in enumerate(self.dither.amplitudes_V):
             known = {**part.defaults, **with_errors(f"sum{k}", part, {"amplitude": peak}, self.component_errors)}
-            error, offset, *feeds = (known.get(name, 0.0) for name in ("esum", "offset", "escale", "yfeed", "xfeed"))
-            size = 1.0 + feeds[0] + feeds[1] + abs(feeds[2]) / self.multiplier_V
+            names = ("esum", "offset", "escale", "yfeed", "xos", "xfeed", "yos")
+            error, offset, scale, *feeds = (known.get(name, 0.0) for name in names)
+            size = 1.0 + scale + feeds[0] + feeds[1] + (abs(feeds[2]) + abs(feeds[3])) / self.multiplier_V
             rows.append((1.0 + error, offset, known["amplitude"] * size))
         gain, offsets, peaks = np.array(rows).T
         return gain, offsets, peaks

@@ -183,7 +183,8 @@ def placements(loop: HomodyneLoop) -> dict[str, Placement]:
 
 def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
     """The lock-in channels of an opened loop alone, as they stand in it, hearing a constant in the windows."""
-    assembly = Assembly("the channels of opened lock-ins, their signal held", loop.parts, loop.component_errors)
+    title = "the channels of opened lock-ins, their signal held"
+    assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
     gate = _gate(loop)
     assembly.source("heard", replace(gate, values=tuple(heard_V * v for v in gate.values)).source())
     assembly.source("learning", loop.learning.source())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.homodyne.engines import LoopEngine, Ngspice
+from circuits.homodyne.figures import integrator_figures, passed_through
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import channels_deck, placements
 from circuits.parts.assembly import Placement
@@ -74,15 +75,21 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
 
     The integrator adds up (2/alpha_k)/duty times its input for the whole run, duty the time the windows take:
 
-        bias_k = (2/alpha_k)/duty/(1 + e)
+        bias_k = (2/alpha_k)/duty/(1 + e)/(1 + ron/R)
                  ((stop - sum tau) V_mixer + stop (sum (V_lowpass - I_lowpass R) + V_integrator) + duty f V_heard)
                  + stop I_integrator/C
 
-    over the poles, which the mixer's offset has to charge first; V_mixer is its output offset, the others are input
-    offsets of op-amps, I bias currents, f its feedthrough, e the error of the integrator's capacitor. Left out is the
-    reference's feedthrough, whose mean is zero: a reading that ends between its cycles keeps up to 0.02 V/V of it.
+    over the poles, which the mixer's offset has to charge first; V_mixer is its output offset, and the product of its
+    input offsets; the others are input offsets of op-amps, I bias currents, the integrator's with its switch's leakage;
+    f is the mixer's feedthrough and its input offset at the reference over the scale, e the error of the integrator's
+    capacitor, ron its switch. Of the reference itself, F sin(omega t + phi) behind the mixer by its feedthrough and the
+    other input offset, a reading that ends between its cycles keeps
 
-    In a chopped loop of V_mixer and f only the switch's mismatch is left, and its own offset comes with them.
+        int m dt = F (cos phi - cos(omega stop + phi))/omega - sum_p tau_p m_p(stop),   m_p = Im(F e^i(omega stop + phi)
+                                                                           prod_(q <= p) 1/(1 + i omega tau_q))
+
+    In a chopped loop of V_mixer and f only the switch's mismatch is left, its own offset comes with them, and the reference
+    comes with alternating signs, which is left out.
 
     Raises
     ------
@@ -99,25 +106,30 @@ def _bias(loop: HomodyneLoop, at: dict[str, Placement], k: int, heard_V: float) 
     mixer, integrator = at[f"mix{k}"], at[f"w{k}"]
     # What the multiplier's output amplifier adds in gain, it adds to the core's offset (10 V core).
     amplification = 10.0 * mixer.figure("gain") / loop.multiplier_V
+    passed = [passed_through(mixer, pin, loop.multiplier_V) for pin in ("xos", "yos")]
+    omega, phase = 2.0 * np.pi * loop.dither.frequencies_Hz[k], loop.dither.phases_rad[k]
+    reference_V = loop.multiplier_V * (mixer.figure("yfeed") * amplification + passed[0])
+    ending = reference_V * np.exp(1j * (omega * loop.stop_s + phase))
     behind, charging = integrator.figure("vos"), 0.0
+    total = (reference_V * np.cos(phase) - ending.real) / omega
     for pole in range(loop.filter_poles):
         lowpass = at[f"lp{k}_{pole}"]
         resistance = lowpass.figure("tau") / (lowpass.figure("c") or np.inf)
         behind += lowpass.figure("vos") - lowpass.figure("ibias") * resistance
-        charging += lowpass.figure("tau") * (1.0 + lowpass.figure("ctol"))
+        tau = lowpass.figure("tau") * (1.0 + lowpass.figure("ctol"))
+        ending /= 1.0 + 1j * omega * tau
+        total -= tau * ending.imag
+        charging += tau
     duty = loop.sequence.listening_s * loop.shown
-    passed, switch_V = 1.0, 0.0
+    at_rest = mixer.figure("offset") * amplification + passed[1] * mixer.figure("xos")
+    feed = mixer.figure("xfeed") * amplification + passed[1]
     if loop.chopped:
-        passed, switch_V = (
-            at[f"chop{k}"].figure("gain") * at[f"chop{k}"].figure("mismatch"),
-            at[f"chop{k}"].figure("offset"),
-        )
-    total = (loop.stop_s - charging) * (mixer.figure("offset") * amplification * passed + switch_V)
-    total += loop.stop_s * behind + duty * mixer.figure("xfeed") * amplification * passed * heard_V
-    moved = integrator.figure("rate") * total
-    if integrator.figure("c"):
-        moved += loop.stop_s * integrator.figure("ibias") / integrator.figure("c")
-    return float(loop.reading_scale * moved / (1.0 + integrator.figure("ctol")))
+        switch = at[f"chop{k}"]
+        left = switch.figure("gain") * switch.figure("mismatch")
+        at_rest, feed, total = left * at_rest + switch.figure("offset"), left * feed, 0.0
+    total += (loop.stop_s - charging) * at_rest + loop.stop_s * behind + duty * feed * heard_V
+    slope, drift = integrator_figures(integrator, loop.temperature_K)
+    return float(loop.reading_scale * (slope * total + drift * loop.stop_s))
 
 
 def _check_opened(loop: HomodyneLoop) -> None:

@@ -145,7 +145,7 @@ class LockInRequirements:
             self,
             mixer_offset_V=abs(mixer.defaults.get("offset", 0.0)),
             pole_offset_V=abs(pole.defaults.get("vos", 0.0)),
-            feedthrough=abs(mixer.defaults.get("xfeed", 0.0)),
+            feedthrough=abs(mixer.defaults.get("xfeed", 0.0)) + abs(mixer.defaults.get("yos", 0.0)) / 10.0,
         )
 
     def largest_V(self, alpha: Any) -> Any:

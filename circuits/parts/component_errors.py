@@ -6,7 +6,7 @@ the part's own unit. Parameters follow from it:
     resistor     tau (1 + e), rate/(1 + e), rf (1 + e)
     capacitor    its error ctol = e; where a part has none (ideal ones) tau (1 + e), rate/(1 + e)
     ratio        of resistors on one network: amplitude (1 + e); gain errors of summing and limiting stages e
-    offset       e, in V
+    offset       e, in V; of a multiplier's full scale where the part has it so
     figure       e: scale errors, nonlinearities, feedthroughs, bias currents, mismatch of a pair of transistors
 
 A change of temperature moves all resistors and all capacitors together, by drift times the change. Ratios track: they
@@ -56,17 +56,27 @@ _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("limiter", "offset", "vos", "is"),
     ("limiter", "offset", "offset", "is"),
     ("dither_sum", "offset", "offset", "is"),
+    ("dither_sum", "offset", "xos", "is"),
+    ("dither_sum", "offset", "yos", "is"),
+    ("variable_gain", "offset", "vos", "is"),
     ("variable_gain", "offset", "offset", "is"),
+    ("mixer", "offset", "xos", "is"),
+    ("mixer", "offset", "yos", "is"),
     ("mixer", "offset", "offset", "is"),
     ("switching_mixer", "offset", "offset", "is"),
+    ("squared_error", "offset", "ios", "is"),
     ("squared_error", "offset", "offset", "is"),
     ("squared_error", "offset", "vos", "is"),
     ("absolute_error", "offset", "vos", "is"),
     ("absolute_error", "offset", "offset", "is"),
+    ("hinge", "offset", "xos", "is"),
+    ("hinge", "offset", "yos", "is"),
     ("hinge", "offset", "vos", "is"),
     ("hinge", "offset", "offset", "is"),
     ("lowpass", "figure", "ibias", "is"),
     ("integrator", "figure", "ibias", "is"),
+    ("integrator", "figure", "ron", "is"),
+    ("integrator", "figure", "ileak", "is"),
     ("transimpedance", "figure", "ibias", "is"),
     ("variable_gain", "figure", "egain", "is"),
     ("variable_gain", "figure", "eslope", "is"),

@@ -74,8 +74,21 @@ def transimpedance(d: Defaults) -> Mapping[str, float]:
     noise = math.sqrt(KT4 * d["rf"] + 5 * opamp_["noise"] ** 2 + 2e4 * KT4)
     offset = d["vos"] - d["rf"] * d["ibias"] + 1e4 * d["ibias"]
     gain = -3 / opamp_["gain"]
-    swing = opamp_["vsupply"] - opamp_["headroom"]
+    swing = d["vsupply"] - opamp_["headroom"]
     return dict(zip(FIGURES, (gain, offset, 1 / (2 * math.pi * d["rf"] * d["cf"]), noise, swing), strict=True))
+
+
+def variable_gain(d: Defaults) -> Mapping[str, float]:
+    """Figures at a gain of 1, where input and output count alike."""
+    gain = 1 + d["egain"]
+    noise = math.hypot(d["noise"], gain * d["inoise"])
+    rest = stage(lambda d: d["egain"], lambda d: d["offset"] + gain * d["vos"])(d)
+    return {**rest, "noise": noise}
+
+
+def cold(d: Defaults) -> float:
+    """kT/q at 27 degC over that at the temperature: the gain of a differential pair."""
+    return 300.15 / d.get("kelvin", 300.15)
 
 
 def lowpass(d: Defaults) -> Mapping[str, float]:
@@ -83,7 +96,7 @@ def lowpass(d: Defaults) -> Mapping[str, float]:
     opamp_ = load_part("opamp_op07", "macro").defaults
     r = d["tau"] / d["c"]
     noise = math.sqrt(opamp_["noise"] ** 2 + KT4 * r)
-    swing = opamp_["vsupply"] - opamp_["headroom"]
+    swing = d["vsupply"] - opamp_["headroom"]
     width = 1 / (2 * math.pi * d["tau"] * (1 + d["ctol"]))
     return dict(zip(FIGURES, (-1 / opamp_["gain"], d["vos"] - r * d["ibias"], width, noise, swing), strict=True))
 
@@ -92,7 +105,7 @@ def sallen_key(d: Defaults) -> Mapping[str, float]:
     """Two equal poles: -3 dB at f0 sqrt(sqrt(2) - 1)."""
     opamp_ = load_part("opamp_tl072", "macro").defaults
     noise = math.sqrt(opamp_["noise"] ** 2 + 2 * KT4 * d["r"])
-    swing = opamp_["vsupply"] - opamp_["headroom"]
+    swing = d["vsupply"] - opamp_["headroom"]
     width = d["f0"] / (1 + d["ctol"]) * math.sqrt(math.sqrt(2) - 1)
     offset = d["vos"] - 2 * d["r"] * d["ibias"]
     return dict(zip(FIGURES, (-1 / opamp_["gain"], offset, width, noise, swing), strict=True))
@@ -123,9 +136,11 @@ SETUPS: dict[str, Setup] = {
     "opamp_tl072": Setup("inp", pins={"inn": "out"}, full=20, formula={"macro": opamp}),
     "opamp_op07": Setup("inp", pins={"inn": "out"}, full=20, formula={"macro": opamp}),
     "mixer": Setup(
-        "a", pins={"b": "full"}, values={"vscale": 10}, full=15, rest={"full": "0"},
+        "a", pins={"b": "full"}, values={"vscale": 10}, full=20, rest={"full": "0"},
         formula={
-            "macro": stage(lambda d: d["escale"] + PEAK * d["xnonlin"] + d["xfeed"], lambda d: d["offset"]),
+            "macro": stage(
+                lambda d: (1 + d["yos"] / 10) * (1 + d["escale"] + PEAK * d["xnonlin"]) - 1 + d["xfeed"],
+                lambda d: d["offset"] + d["xos"] * d["yos"] / 10),
             "transistor": lambda d: only(
                 gain_error=0.0, offset=0.1 * (d["rx"] * d["i0"] + 0.0517) ** 2 / 4 * d["mismatch"])(d),
         },
@@ -148,12 +163,14 @@ SETUPS: dict[str, Setup] = {
         formula={"macro": stage(lambda d: d["tolerance"], lambda d: 3 * d["vos"], 3)},
     ),
     "variable_gain": Setup(
-        "in", pins={"control": "0"}, full=20, formula={"macro": stage(lambda d: d["egain"], lambda d: d["offset"])}
+        "in", pins={"control": "0"}, full=20, formula={"macro": variable_gain}
     ),
     "squared_error": Setup(
         "error", pins={"gate": "p"}, bias=1.0, law=2.0, full=15,
         formula={"macro": stage(
-            lambda d: d["escale"] + PEAK * d["nonlin"] * 0.98 + 5 * d["feed"] / d["vscale"], squared_rest, 10)},
+            lambda d: (1 + d["ios"] / 2) * (1 + d["escale"] + PEAK * d["nonlin"] * 0.98) - 1
+            + 5 * d["feed"] / d["vscale"],
+            squared_rest, 10)},
     ),
     "absolute_error": Setup(
         "error", pins={"gate": "p"}, bias=1.0, full=20,
@@ -161,13 +178,15 @@ SETUPS: dict[str, Setup] = {
     ),
     "hinge": Setup(
         "error", pins={"side": "p", "gate": "p"}, bias=-3.0, law=-1.0, full=20,
-        formula={"macro": stage(lambda d: d["escale"] + d["egain"], lambda d: d["offset"] + d["vos"] + 1e-3)},
+        formula={"macro": stage(lambda d: (1 + d["escale"]) * (1 + d["yos"]) * (1 + d["egain"]) - 1,
+            lambda d: d["offset"] + d["vos"] - d["xos"] + 1e-3)},
     ),
     "limiter": Setup(
         "in", full=20,
         formula={
             "macro": lambda d: {
-                **stage(lambda d: d["escale"], lambda d: d["offset"] + 1.01 * d["vos"] / 0.05173)(d),
+                **stage(lambda d: (1 + d["escale"]) * cold(d) - 1,
+                        lambda d: d["offset"] + 1.01 * d["vos"] / 0.05173 * cold(d))(d),
                 "swing": d["vlimit"] * (1 + d["escale"])},
             "transistor": lambda d: only(
                 gain_error=0.0, offset=d["vlimit"] * d["mismatch"] / 2, noise=pair_noise(d), swing=1.0)(d),
@@ -179,7 +198,7 @@ SETUPS: dict[str, Setup] = {
         "in", pins={"gate": "p"}, full=20,
         formula={"macro": lambda d: {
             **stage(lambda d: 0.0, lambda d: d["offset"] - d["leak"] * d["tau"] / d["ch"])(d),
-            "bandwidth": 1 / (2 * math.pi * d["tau"]), "swing": 13.0}},
+            "bandwidth": 1 / (2 * math.pi * d["tau"]), "swing": d["vsupply"] - 2}},
     ),
     "integrator": Setup("in", pins={"gate": "p"}),
 }  # fmt: skip
@@ -192,7 +211,7 @@ IDEAL: dict[str, Mapping[str, float]] = {
 }
 
 
-def run(part: Part, circuit: str, control: str) -> dict[str, float]:
+def run(part: Part, circuit: str, control: str, celsius: float = 27.0) -> dict[str, float]:
     """Run a deck whose control lines echo ``NAME value``."""
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder) / "deck.cir"
@@ -200,7 +219,7 @@ def run(part: Part, circuit: str, control: str) -> dict[str, float]:
         deck.write_text(
             f"{part.name}\n{part.library}{head}{circuit}\n.control\nset numdgt=9\n{control}quit 0\n.endc\n.end\n"
         )
-        output = run_deck_file(deck).output
+        output = run_deck_file(deck, celsius=celsius).output
     found = {}
     for line in output.splitlines():
         words = line.split()
@@ -209,14 +228,21 @@ def run(part: Part, circuit: str, control: str) -> dict[str, float]:
     return found
 
 
-def measure(name: str, level: str) -> dict[str, float]:
-    """The five figures of a part; infinite where nothing limits."""
+def values_at(part: Part, supply: float | None) -> dict[str, float]:
+    """Values at which a part is measured."""
+    values = dict(SETUPS[part.name].values)
+    return values if supply is None or "vsupply" not in part.defaults else {**values, "vsupply": supply}
+
+
+def measure(name: str, level: str, *, celsius: float = 27.0, supply: float | None = None) -> dict[str, float]:
+    """The five figures of a part at a temperature and supply, V, its default unless given; infinite: nothing limits."""
     part, setup = load_part(name, level), SETUPS[name]
+    values = values_at(part, supply)
     if name == "integrator":
-        return measure_integrator(part)
+        return measure_integrator(part, values, celsius)
     source = f"I1 0 {setup.drive}" if setup.current else f"V1 {setup.drive} 0"
     nodes = {setup.drive: setup.drive, setup.out: "out", **setup.pins}
-    line = f"{source} dc 0 ac 1\n" + part.instance("1", nodes, **setup.values)
+    line = f"{source} dc 0 ac 1\n" + part.instance("1", nodes, **values)
     name1 = source.split()[0]
     at_rest = "".join(f"alter V{n} dc = {v}\n" for n, v in setup.rest.items())
     held = "".join(f"alter V{n} dc = 10\n" for n in setup.rest)
@@ -243,7 +269,7 @@ op
 let zzlow = v(out)
 print zzlow
 """
-    found = run(part, line, control)
+    found = run(part, line, control, celsius)
     largest = max(abs(found["high"]), abs(found["low"]))
     limited = largest < 0.9 * abs(setup.law * setup.full) or name in ("squared_error",)
     return {
@@ -255,10 +281,10 @@ print zzlow
     }
 
 
-def measure_integrator(part: Part) -> dict[str, float]:
+def measure_integrator(part: Part, values: Mapping[str, float], celsius: float) -> dict[str, float]:
     """An integrator's figures at rate 1/s: gain at 1 Hz, input offset from the drift, input noise at 10 Hz."""
     nodes = {"in": "in", "gate": "p", "out": "out"}
-    line = "V1 in 0 dc 0 ac 1\n" + part.instance("1", nodes, vmin=-10, vmax=10)
+    line = "V1 in 0 dc 0 ac 1\n" + part.instance("1", nodes, vmin=-10, vmax=10, **values)
     control = """ac lin 1 1 1
 let zzgain = mag(v(out))*2*pi
 print zzgain
@@ -271,40 +297,45 @@ let n = length(time) - 1
 let zzdrift = (v(out)[n] - v(out)[10])/(time[n] - time[10])
 print zzdrift
 """
-    found = run(part, line, control)
+    found = run(part, line, control, celsius)
     control = "tran 1m 0.1 0 1m uic\nlet n = length(time) - 1\nlet zztop = v(out)[n]\nprint zztop\n"
-    swing = run(part, "V1 in 0 1\n" + part.instance("1", nodes, rate=100), control)["top"]
+    swing = run(part, "V1 in 0 1\n" + part.instance("1", nodes, rate=100, **values), control, celsius)["top"]
     return {"gain error": found["gain"] - 1, "offset": found["drift"], "bandwidth": math.inf, "noise": found["noise"],
             "swing": swing}  # fmt: skip
 
 
 def integrator_formula(level: str, d: Defaults) -> Mapping[str, float]:
     """Figures of the integrator, all at its input; its swing is its upper rail plus the limiter's excess."""
-    swing = d["vmax"] + 100 * d["tclamp"]
+    swing = d["vmax"] + 100 * d["tclamp"] / (1 + 100 * d.get("ron", 0.0) * d.get("c", 0.0))
     if level == "ideal":
         return {"gain error": 0.0, "offset": 0.0, "noise": 0.0, "swing": swing}
     if level == "macro":
-        offset = (d["vos"] + d["ibias"] / d["c"]) / (1 + d["ctol"])
+        slope = 1 / (1 + d["ctol"]) / (1 + d["ron"] * d["c"])
+        leak = d["ileak"] * 2 ** ((d.get("kelvin", 300.15) - 300.15) / 10)
+        offset = d["vos"] * slope + (d["ibias"] + leak) / d["c"] / (1 + d["ctol"])
         en = load_part("opamp_op07", "macro").defaults["noise"]
         # the op-amp's noise is integrated with 1/(s RC), and appears at the output as it is: times w here
-        noise = en * math.hypot(1 / (1 + d["ctol"]), 2 * math.pi * 10)
-        return {"gain error": 1 / (1 + d["ctol"]) - 1, "offset": offset, "noise": noise, "swing": swing}
+        noise = en * math.hypot(slope, 2 * math.pi * 10)
+        return {"gain error": slope - 1, "offset": offset, "noise": noise, "swing": swing}
     # shot noise of two collector currents of i0/2, and as much again from the mirror
     shot = math.sqrt(2 * 2 * 1.602e-19 * d["i0"]) * 0.05173 / d["i0"] / (0.02 / d["vfull"])
     return {"gain error": 0.0, "offset": 0.025865 * d["mismatch"] / (0.02 / d["vfull"]), "noise": shot, "swing": swing}
 
 
-def expected(name: str, level: str) -> Mapping[str, float]:
-    """Data sheet or formula."""
+def expected(name: str, level: str, *, celsius: float = 27.0, supply: float | None = None) -> Mapping[str, float]:
+    """Data sheet or formula; white noise goes with the square root of the absolute temperature."""
     part = load_part(name, level)
+    values = {**part.defaults, **values_at(part, supply), "kelvin": celsius + 273.15}
+    warm = math.sqrt(values["kelvin"] / 300.15)
     if name == "integrator":
-        return integrator_formula(level, part.defaults)
+        found = integrator_formula(level, values)
+        return {**found, "noise": found["noise"] * warm}
     if level == "ideal":
         return {"gain error": 0.0, "offset": 0.0, "bandwidth": math.inf, "noise": 0.0, "swing": math.inf} | dict(
             IDEAL.get(name, {})
         )
-    values = dict(part.defaults) | dict(SETUPS[name].values)
-    return SETUPS[name].formula[level](values)
+    found = SETUPS[name].formula[level](values)
+    return {**found, "noise": found["noise"] * warm}
 
 
 def written(figure: str, value: float) -> str:

@@ -107,7 +107,7 @@ SIGNS = [
     ("track_hold", "Rleak x 0 1e12", "Rleak x 0 1e12\nRload in 0 1e9"),
 ]
 ELSEWHERE = [  # the same at other levels, and for the parts that came later
-    ("mixer", "macro", "V(a)*V(b)", "abs(V(a)*V(b))"),
+    ("mixer", "macro", "(V(a)+{xos})*(V(b)+{yos})", "abs((V(a)+{xos})*(V(b)+{yos}))"),
     ("mixer", "macro", "abs(k)*noise", "noise"),
     ("opamp_tl072", "macro", "V(n)-V(inn)", "V(inn)-V(n)"),
     ("opamp_op07", "macro", "tanh({gm}*(V(n)-V(inn)))", "({gm}*(V(n)-V(inn)))"),

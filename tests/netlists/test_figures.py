@@ -45,6 +45,22 @@ def test_macro_part_has_the_stated_figures(study, name):
     assert found["swing"] == pytest.approx(stated["swing"], rel=0.05)
 
 
+@pytest.mark.parametrize("corner", ["cold, least supply", "hot, largest supply"])
+@pytest.mark.parametrize("name", NAMES)
+def test_macro_part_has_the_stated_figures_at_the_ends_of_temperature_and_supply(study, name, corner):
+    limits = {one.name: one.default for one in study.load_part(name, "macro").limits}
+    at = {"celsius": -40.0, "supply": limits["supply_min"]}
+    if corner.startswith("hot"):
+        at = {"celsius": 125.0, "supply": limits["supply_max"]}
+    found, stated = study.measure(name, "macro", **at), study.expected(name, "macro", **at)
+    assert found["gain error"] == pytest.approx(stated["gain error"], abs=2e-4)
+    assert found["offset"] == pytest.approx(stated["offset"], rel=0.01, abs=1e-7)
+    assert found["noise"] == pytest.approx(stated["noise"], rel=0.01)
+    assert (
+        -0.01 * stated["swing"] < found["swing"] - stated["swing"] < 0.5
+    )  # the clamp gives way by a root of the excess
+
+
 @pytest.mark.parametrize("name", ["mixer", "limiter", "integrator"])
 def test_transistor_part_has_the_stated_figures(study, name):
     found, stated = study.measure(name, "transistor"), study.expected(name, "transistor")

@@ -100,7 +100,7 @@ def test_integrator_is_the_transfer_function(tmp_path, level, rate):
     part = load_part("integrator", level)
     clean = {
         "ideal": {},
-        "macro": {"ctol": 0.0, "vos": 0.0, "ibias": 0.0, "c": 1e-7},
+        "macro": {"ctol": 0.0, "vos": 0.0, "ibias": 0.0, "c": 1e-7, "ron": 0.0, "ileak": 0.0, "qinj": 0.0},
         "transistor": {"mismatch": 0.0},
     }[level]
     tolerance = {"ideal": 1e-9, "macro": 1e-4, "transistor": 2e-2}[level]

@@ -9,6 +9,7 @@ import pytest
 
 from circuits.homodyne import readings
 from circuits.homodyne.engines import Ngspice, Twin
+from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import offset_bias
 from circuits.ngspice.engine import Engine
@@ -22,7 +23,10 @@ from learning.homodyne.training import as_measured
 from netlists.reader import load_part
 
 AMPLITUDE_V = 0.02
-NO_OFFSETS = {"mixer": {"offset": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0}, "integrator": {"vos": 0.0, "ibias": 0.0}}
+NO_OFFSETS = {
+    "mixer": {"offset": 0.0, "xos": 0.0, "yos": 0.0, "yfeed": 0.0}, "lowpass": {"vos": 0.0, "ibias": 0.0},
+    "integrator": {"vos": 0.0, "ibias": 0.0, "ileak": 0.0},
+}  # fmt: skip
 
 
 def start() -> tuple[HomodyneLoop, FloatArray]:
@@ -49,7 +53,8 @@ def slopes(engine: Engine) -> dict[str, FloatArray]:
 
 
 def test_offsets_add_what_the_data_sheets_say(slopes: dict[str, FloatArray]) -> None:
-    expected = offset_bias(opened("output"))
+    macro = opened("output")
+    expected = offset_bias(macro, constants_of(macro)[0].heard_V)
     assert np.all(expected > 0.2 * np.abs(slopes["ideal"]).max())  # it is no small thing
     np.testing.assert_allclose(slopes["macro"] - slopes["trimmed"], expected, rtol=0.005)
     np.testing.assert_array_equal(offset_bias(opened("output", level="ideal")), 0.0)
@@ -65,14 +70,15 @@ def test_without_offsets_real_parts_read_the_ideal_gradient(slopes: dict[str, Fl
 
 
 def test_a_mean_that_feeds_through_is_an_offset(engine: Engine) -> None:
-    bare = {**NO_OFFSETS, "mixer": {"offset": 0.0, "xfeed": 0.0}}
+    bare = {**NO_OFFSETS, "mixer": {**NO_OFFSETS["mixer"], "xfeed": 0.0}}
+    passing = {**NO_OFFSETS, "mixer": {**NO_OFFSETS["mixer"], "yos": 5e-3}}
     found = []
-    for trimmed in (NO_OFFSETS, bare):
+    for trimmed in (passing, bare):
         loop = opened("loss", trimmed)
         run = Ngspice(engine).run(loop)
         found.append(readings.gradient(loop, run))
     heard = float(np.mean(readings.window_means(loop, run.time_s, run["v(loss)"], 0)))
-    expected = offset_bias(opened("loss", NO_OFFSETS), heard)
+    expected = offset_bias(opened("loss", passing), heard)
     np.testing.assert_allclose(found[0] - found[1], expected, rtol=0.02)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from circuits.homodyne import netlist
 from circuits.homodyne.equations import ChannelConstants
-from circuits.homodyne.figures import constants_of
+from circuits.homodyne.figures import CUBIC, constants_of
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.lockin.bank import LockInBank
 from circuits.lockin.netlist import lockin_block
@@ -114,7 +114,9 @@ def test_deck_equations_and_recommendation_have_the_same_values() -> None:
     averager = nearest_rc(built.average_s)
     mixer, pole = load_part("mixer", "macro").defaults, load_part("lowpass", "macro").defaults
     resistance = pair.resistance_ohm + averager.resistance_ohm
-    expected = mixer["offset"] + 2 * pole["vos"] - pole["ibias"] * resistance
+    gain = 1.0 + mixer["escale"] + CUBIC * (mixer["xnonlin"] + mixer["ynonlin"])
+    at_rest = mixer["offset"] + gain * mixer["xos"] * mixer["yos"] / 10.0
+    expected = at_rest + 2 * pole["vos"] - pole["ibias"] * resistance
     np.testing.assert_allclose(channels.mix_V, expected, rtol=1e-9)
     settings = LockInSettings(built.filter_s, 12)
     block = lockin_block(settings, 1e3, "macro")
