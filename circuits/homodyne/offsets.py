@@ -88,8 +88,8 @@ def offset_bias(loop: HomodyneLoop, heard_V: float = 0.0) -> FloatArray:
         int m dt = F (cos phi - cos(omega stop + phi))/omega - sum_p tau_p m_p(stop),   m_p = Im(F e^i(omega stop + phi)
                                                                            prod_(q <= p) 1/(1 + i omega tau_q))
 
-    In a chopped loop of V_mixer and f only the switch's mismatch is left, its own offset comes with them, and the reference
-    comes with alternating signs, which is left out.
+    In a chopped loop of V_mixer and f only the switch's mismatch is left, its own offset comes with them, and what
+    comes of the reference changes its sign, too: its integral is summed from one change to the next.
 
     Raises
     ------
@@ -109,9 +109,11 @@ def _bias(loop: HomodyneLoop, at: dict[str, Placement], k: int, heard_V: float) 
     passed = [passed_through(mixer, pin, loop.multiplier_V) for pin in ("xos", "yos")]
     omega, phase = 2.0 * np.pi * loop.dither.frequencies_Hz[k], loop.dither.phases_rad[k]
     reference_V = loop.multiplier_V * (mixer.figure("yfeed") * amplification + passed[0])
-    ending = reference_V * np.exp(1j * (omega * loop.stop_s + phase))
+    turns_s, signs = _reference_signs(loop)
+    waves = reference_V * np.exp(1j * (omega * turns_s + phase))
+    ending = signs[-1] * waves[-1]
     behind, charging = integrator.figure("vos"), 0.0
-    total = (reference_V * np.cos(phase) - ending.real) / omega
+    total = -float(signs @ np.diff(waves.real)) / omega
     for pole in range(loop.filter_poles):
         lowpass = at[f"lp{k}_{pole}"]
         resistance = lowpass.figure("tau") / (lowpass.figure("c") or np.inf)
@@ -126,10 +128,19 @@ def _bias(loop: HomodyneLoop, at: dict[str, Placement], k: int, heard_V: float) 
     if loop.chopped:
         switch = at[f"chop{k}"]
         left = switch.figure("gain") * switch.figure("mismatch")
-        at_rest, feed, total = left * at_rest + switch.figure("offset"), left * feed, 0.0
+        at_rest, feed = left * at_rest + switch.figure("offset"), left * feed
+        total *= switch.figure("gain")
     total += (loop.stop_s - charging) * at_rest + loop.stop_s * behind + duty * feed * heard_V
     slope, drift = integrator_figures(integrator, loop.temperature_K)
     return float(loop.reading_scale * (slope * total + drift * loop.stop_s))
+
+
+def _reference_signs(loop: HomodyneLoop) -> tuple[FloatArray, FloatArray]:
+    """Between which times the reference comes behind the mixers with which sign: from 0 to the reading's end."""
+    if not loop.chopped:
+        return np.array([0.0, loop.stop_s]), np.ones(1)
+    times, signs = np.array(loop.chop.times_s), np.array(loop.chop.values)
+    return np.concatenate([[0.0], 0.5 * (times[1::2] + times[2::2]), [loop.stop_s]]), signs[::2]
 
 
 def _check_opened(loop: HomodyneLoop) -> None:

@@ -26,8 +26,6 @@ from ...toys import random_chip
 
 AT = np.array([0.1, -0.2, 0.15, 0.05])
 ERRORS = {"mix1.offset": 10e-3, "mix2.offset": -50e-3, "chop0.offset": -0.3e-3, "chop3.mismatch": 3e-3}
-UNHEARD = {"mixer": {"yfeed": 0.0}}
-"""The reference's feedthrough has no mean, and what a reading ends with of it is in no figure."""
 
 
 @cache
@@ -65,7 +63,7 @@ def test_figures_and_measurement_agree_channel_by_channel(engine: Engine, heard_
     """And of 10 and 50 mV behind the mixers a fortieth at most is left: the switch's own 0.1 mV and its mismatch."""
     mixers = {name: error for name, error in ERRORS.items() if name.startswith("mix")}
     plain, chopped = (
-        replace(closed(chopped=on), component_errors=errors, **loop_fields("macro", trimmed=UNHEARD))
+        replace(closed(chopped=on), component_errors=errors, **loop_fields("macro"))
         .opened(AT, 0.02, "output", 12.0)
         for on, errors in ((False, mixers), (True, ERRORS))
     )  # fmt: skip
@@ -77,7 +75,7 @@ def test_figures_and_measurement_agree_channel_by_channel(engine: Engine, heard_
 
 def test_odd_patterns_cancel_too(engine: Engine) -> None:
     """Three windows a pass leave a sign over, which the tail takes back."""
-    options = {"component_errors": ERRORS, **loop_fields("macro", trimmed=UNHEARD)}
+    options = {"component_errors": ERRORS, **loop_fields("macro")}
     loop = replace(closed(chopped=True), **options)  # type: ignore[arg-type]
     three = replace(loop.sequence, levels_V=loop.sequence.levels_V[:3], targets_V=loop.sequence.targets_V[:3])
     opened = replace(loop, sequence=three).opened(AT, 0.02, "output", 12.0)

@@ -176,7 +176,7 @@ def test_every_component_moves_a_parameter_of_its_part(loop: HomodyneLoop) -> No
 BEHAVIOUR = {
     "amplitude", "gain", "vscale", "vlimit", "vmin", "vmax", "v0", "margin",
     "c", "cf", "cin", "cm", "l", "rleak", "absorption", "tabsorb", "tclamp", "knee", "lag",
-    "noise", "bandwidth", "gbw", "vsupply", "headroom",
+    "noise", "inoise", "qinj", "bandwidth", "gbw", "vsupply", "headroom",
 }  # fmt: skip
 """What a macro part does, its dynamics and supplies: the same on all boards."""
 
