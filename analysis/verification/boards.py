@@ -22,6 +22,7 @@ from analysis.sweeps.axes import Axis
 from analysis.sweeps.measures import OUTCOME, outcome
 from analysis.sweeps.runner import Sweep
 from analysis.sweeps.store import Variable
+from analysis.verification.holding import HELD, held_outcome
 from analysis.verification.pass_rates import PassRates, pass_rates
 from analysis.verification.passing import all_passing, passes
 from analysis.verification.yields import Sensitivity, sensitivities
@@ -74,8 +75,10 @@ class BoardMeasure:
         number, start = int(point["board"]), int(point["start"])
         experiment = on_board(self.design, number, self.engine)
         errors = experiment.settings.component_errors
+        result = attempt_on(experiment, self.design, start, self.engine)
         return {
-            **outcome(attempt_on(experiment, self.design, start, self.engine)),
+            **outcome(result),
+            **held_outcome(self.design, result),
             "error": [errors.get(part.name, part.stated) for part in parts_of(experiment)],
         }
 
@@ -94,7 +97,8 @@ class ReferenceMeasure:
         experiment = experiment_of(sample_design(design, start), noisy=engine_kind(self.engine).has_dither)
         if dead:
             experiment = replace(experiment, settings=replace(experiment.settings, learning_rate=DEAD_RATE))
-        return outcome(attempt_on(experiment, self.design, start, self.engine))
+        result = attempt_on(experiment, self.design, start, self.engine)
+        return {**outcome(result), **held_outcome(self.design, result)}
 
 
 def board_sweep(design: Design, boards: int, starts: int, confirm: float) -> Sweep:
@@ -102,7 +106,11 @@ def board_sweep(design: Design, boards: int, starts: int, confirm: float) -> Swe
     engine = design.verify.engine
     experiment = experiment_of(design)
     parts = [part.name for part in parts_of(experiment)]
-    columns = {**OUTCOME, "error": Variable("1", ("component",), "of each component, as in component_errors")}
+    columns = {
+        **OUTCOME,
+        "held": HELD,
+        "error": Variable("1", ("component",), "of each component, as in component_errors"),
+    }
     again = confirm > 0 and not engine_kind(engine).runs_netlist
     return Sweep(
         BoardMeasure(design, engine),
@@ -122,7 +130,7 @@ def reference_sweep(design: Design, starts: int) -> Sweep:
     return Sweep(
         ReferenceMeasure(design, engine),
         [Axis("reference", REFERENCES), Axis("start", tuple(range(starts)))],
-        OUTCOME,
+        {**OUTCOME, "held": HELD},
         {"control": list(experiment_of(design).bench.names)},
         identity={"measure": "references of a verification", "engine": engine, **design.identity},
     )
@@ -246,7 +254,7 @@ def _confirmations(design: Design, samples: xr.Dataset, passed: np.ndarray) -> t
     """What ngspice made of the attempts that it repeated; those that it could not have failed."""
     if "check" not in samples.dims:
         return ()
-    names = ("learned", "quality", "separation", "attempts")
+    names = ("learned", "quality", "separation", "attempts", "held")
     with np.errstate(invalid="ignore"):
         again = passes(design, *(samples[f"check_{name}"].values for name in names))
     places = [divmod(int(point), passed.shape[1]) for point in samples["check_point"].values]

@@ -18,6 +18,7 @@ from analysis.designs.units import written
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.measures import OUTCOME, outcome
 from analysis.sweeps.runner import Sweep
+from analysis.verification.holding import HELD, held_outcome
 from circuits.homodyne.engines import engine_kind
 from circuits.parts.component_errors import Extreme
 from circuits.parts.temperature import ZERO_CELSIUS_K
@@ -71,7 +72,8 @@ class CornerMeasure:
         corner = self.corners[str(point["corner"])]
         noisy = engine_kind(self.engine).has_dither
         experiment = experiment_of(corner.design, extreme=corner.components, noisy=noisy)
-        return outcome(learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=self.engine))
+        result = learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=self.engine)
+        return {**outcome(result), **held_outcome(corner.design, result)}
 
 
 def corner_sweep(design: Design, found: Mapping[str, Corner]) -> Sweep:
@@ -79,7 +81,7 @@ def corner_sweep(design: Design, found: Mapping[str, Corner]) -> Sweep:
     return Sweep(
         CornerMeasure(found, "ngspice"),
         [Axis("corner", tuple(found))],
-        OUTCOME,
+        {**OUTCOME, "held": HELD},
         {"control": list(experiment_of(design).bench.names)},
         identity={"measure": "corners of a verification", "engine": "ngspice", **design.identity},
     )

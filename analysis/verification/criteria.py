@@ -97,10 +97,11 @@ def corner_criteria(design: Design, corners: xr.Dataset) -> list[Criterion]:
     criteria = []
     for row, good in enumerate(all_passing(design, corners)):
         reason = str(corners["reason"].values[row])
-        names = ("quality", "separation", "attempts", "attempts_failed")
+        names = ("quality", "separation", "attempts", "attempts_failed", "learned", "held")
         one = {key: float(corners[key].values[row]) for key in names}
+        words = told(one) + (", not held for long enough" if one["learned"] > 0 and not one["held"] > 0 else "")
         criteria.append(
-            Criterion("learned", "the task, as criteria ask", reason or told(one), bool(good),
+            Criterion("learned", "the task, as criteria ask", reason or words, bool(good),
                    str(corners["corner"].values[row]))
         )  # fmt: skip
     return criteria

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from analysis.designs.design import Design
 from analysis.designs.units import written
 from analysis.report.page import Criterion
+from analysis.sweeps.store import Variable
 from analysis.verification.nominal import NominalRun
 from analysis.verification.passing import passes
 from circuits.homodyne.engines import Ngspice
 from circuits.homodyne.holding import predicted_controls_V, states_holding
-from learning.homodyne.holding import LONGEST_S, Lasting, hold_learned, leave_on
-from learning.tasks.task import Score
+from learning.homodyne.holding import LONGEST_S, Judge, Lasting, hold_learned, leave_on
+from learning.homodyne.results import TrainingResult
 
 AGREES = 0.01
 """Share of the drift by which prediction and ngspice may differ."""
@@ -68,6 +70,34 @@ def lasting_words(found: Lasting) -> str:
     return f"it is lost after {written(found.lasts_s, 's', 3)}"
 
 
+HELD = Variable("1", (), "1 if the gate stays as long as criteria.hold_min asks, or nothing is asked")
+"""What is stored of a corner, or of an attempt on a board."""
+FEW_LOOKS = 12
+"""Times at which these are looked at."""
+
+
+def held_outcome(design: Design, result: TrainingResult) -> dict[str, float]:
+    """The value of `HELD` of a training, ``"held"``; errors as `learning.homodyne.holding.hold_learned`."""
+    least, best = design.criteria.hold_min, result.best
+    if least is None:
+        return {"held": 1.0}
+    if not best.final.learned:
+        return {"held": 0.0}
+    asked: dict[str, Any] = {
+        "longest_s": least, "good": _good_of(design), "warming_K": design.criteria.hold_warming or 0.0,
+        "looks": FEW_LOOKS,
+    }  # fmt: skip
+    if states_holding(best.loop):
+        return {"held": float(hold_learned(result.experiment, best, **asked).stays)}
+    with Ngspice() as engine:
+        return {"held": float(hold_learned(result.experiment, best, engine=engine, **asked).stays)}
+
+
+def _good_of(design: Design) -> Judge:
+    """Whether a score is as good as margin and separation are asked to be."""
+    return lambda score: bool(passes(design, score.learned, score.quality, score.separation_A, 0))
+
+
 def check_holding(design: Design, nominal: NominalRun, quick: bool) -> Holding | None:
     """Hold the nominal design's gate, and leave its loop on, as long as is asked.
 
@@ -83,9 +113,7 @@ def check_holding(design: Design, nominal: NominalRun, quick: bool) -> Holding |
     if least is None and stays is None and attempt.loop.part("integrator").level == "ideal":
         return None
 
-    def good(score: Score) -> bool:
-        return bool(passes(design, score.learned, score.quality, score.separation_A, 0))
-
+    good = _good_of(design)
     warming, longest = wanted.hold_warming or 0.0, max(LONGEST_S, least or 0.0)
     measured: Lasting | None = None
     if not quick or not states_holding(attempt.loop):

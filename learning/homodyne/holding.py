@@ -26,7 +26,7 @@ from circuits.homodyne.holding import (
     states_holding,
 )
 from circuits.homodyne.loop import HomodyneLoop
-from inmateria.checks import FloatArray, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
@@ -37,7 +37,7 @@ LONGEST_S = 3600.0
 FIRST_S = 1e-2
 """The first look after the start."""
 LOOKS = 120
-"""Looks on a logarithmic grid of times."""
+"""Looks on a logarithmic grid of times, by default."""
 REFINED = 16
 """Looks inside the interval of the grid in which the gate is lost."""
 SEQUENCES_WITH_DITHER = 20
@@ -98,6 +98,7 @@ def hold_learned(
     good: Judge = learned,
     warming_K: float = 0.0,
     engine: LoopEngine | None = None,
+    looks: int = LOOKS,
 ) -> Lasting:
     """How long an attempt's gate is held.
 
@@ -114,15 +115,18 @@ def hold_learned(
         Change of temperature since learning ended: offsets drift.
     engine : Ngspice, optional
         Measured there, the integrators alone. By default predicted by the figures of the parts.
+    looks : int
+        At how many times, evenly spaced in their logarithm; where it is lost between two of them is looked up finer.
 
     Raises
     ------
     InputError
-        For times that are not positive, another engine, or a prediction of integrators that have no figures.
+        For times and looks that are not positive, another engine, or a prediction of integrators that have no figures.
     NetlistError, ConvergenceError, EngineError, Interrupted
         As a transient of ngspice.
     """
     positive("longest_s", longest_s, "s")
+    count("looks", looks)
     loop, run = attempt.loop, attempt.run
     if engine is None:
         if not states_holding(loop):
@@ -139,15 +143,16 @@ def hold_learned(
             return np.stack([np.interp(time_s, time, column) for column in measured.T], axis=1)
     else:
         raise InputError("engine", engine.name, "runs no integrators alone", "give an Ngspice()")
-    looks = np.append(0.0, np.geomspace(min(FIRST_S, 0.1 * longest_s), longest_s, LOOKS))
-    found = _judged(experiment, loop, looks, controls_at(looks), good, warming_K, source)
+    times = np.append(0.0, np.geomspace(min(FIRST_S, 0.1 * longest_s), longest_s, looks))
+    times[-1] = longest_s
+    found = _judged(experiment, loop, times, controls_at(times), good, warming_K, source)
     if found.stays or found.lasts_s == 0.0:
         return found
-    lost = int(np.searchsorted(looks, found.lasts_s))
-    inside = np.linspace(looks[lost - 1], looks[lost], REFINED + 1)
+    lost = int(np.searchsorted(times, found.lasts_s))
+    inside = np.linspace(times[lost - 1], times[lost], REFINED + 1)
     fine = _judged(experiment, loop, inside, controls_at(inside), good, warming_K, source)
     return Lasting(
-        fine.lasts_s, longest_s, looks, found.quality, found.separation_A, found.controls_V, source
+        fine.lasts_s, longest_s, times, found.quality, found.separation_A, found.controls_V, source
     )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ import pytest
 from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of
 from analysis.report.page import Criterion
-from analysis.verification.holding import Holding, check_holding, holding_criteria
+from analysis.verification.holding import Holding, check_holding, held_outcome, holding_criteria
 from analysis.verification.nominal import NominalRun
+from learning.homodyne.results import TrainingResult
 from learning.homodyne.training import learn
 
 DESIGN = {
@@ -56,6 +57,17 @@ def test_a_bias_current_that_is_too_large_fails_holding_by_as_much() -> None:
     assert found.held.lasts_s < 30.0
     assert "it is lost after" in held.found
     assert held.required == "at least 30 s"
+
+
+@pytest.mark.parametrize(("value", "stays"), [(1.2e-9, 1.0), (80e-9, 0.0)])
+def test_boards_and_corners_are_asked_the_same(value: float, stays: float) -> None:
+    design, nominal = trained("macro", value=value)
+    result = TrainingResult(nominal.experiment, "averaged", (nominal.best,))
+    assert held_outcome(design, result) == {"held": stays}
+    assert held_outcome(design.changed({"criteria.hold_min": None}), result) == {"held": 1.0}
+    lost = replace(nominal.best, final=nominal.best.initial)
+    assert not lost.final.learned
+    assert held_outcome(design, replace(result, attempts=(lost,))) == {"held": 0.0}
 
 
 def test_a_capacitor_that_is_too_small_fails_both() -> None:

@@ -55,6 +55,7 @@ def found(small_bench: Bench, small_attempt: Attempt) -> Verification:
             "separation": np.where(good, 2e-9, -1e-9),
             "attempts": np.full(count, 2.0),
             "attempts_failed": np.eye(1, count)[0],
+            "held": np.ones(count),
             "status": np.ones(count, dtype=int),
             "reason": np.array([""] * count, dtype=object),
         }

@@ -96,16 +96,21 @@ def test_what_every_board_has_to_meet() -> None:
     separation, attempts = np.array([1e-9, 2e-9, 0.9e-9, 2e-9, 2e-9, np.nan]), np.array([5, 1, 1, 6, 1, np.nan])
     good = passes(design, learned, quality, separation, attempts)
     assert good.tolist() == [True, False, False, False, False, False]
+    holds = Design.from_values({"criteria": {"hold_min": "30 s"}})
+    held = np.array([1, 0, np.nan, 1, 1, np.nan])
+    assert passes(holds, learned, quality, separation, attempts, held).tolist() == [1, 0, 0, 1, 0, 0]
+    assert passes(design, learned, quality, separation, attempts, 0.0 * held).tolist() == good.tolist()
     one = xr.Dataset({
         "learned": ("corner", learned[[0, 3, 5]]), "quality": ("corner", quality[[0, 3, 5]]),
         "separation": ("corner", separation[[0, 3, 5]]), "attempts": ("corner", attempts[[0, 3, 5]]),
-        "attempts_failed": ("corner", [2.0, 0.0, np.nan]),
+        "attempts_failed": ("corner", [2.0, 0.0, np.nan]), "held": ("corner", [1.0, 0.0, np.nan]),
         "status": ("corner", [1, 1, 2]), "reason": ("corner", ["", "", "device = 'NaN': gave no current"]),
     }, coords={"corner": ["a", "b", "c"]})  # fmt: skip
     criteria = corner_criteria(design, one)
     assert [(d.where, d.passed) for d in criteria] == [("a", True), ("b", False), ("c", False)]
     assert "gave no current" in criteria[2].found
     assert [d.found.endswith("5 attempts (2 failed)") for d in criteria] == [True, False, False]
+    assert criteria[1].found.endswith("6 attempts, not held for long enough")
 
 
 def judged(
