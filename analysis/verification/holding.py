@@ -72,8 +72,6 @@ def lasting_words(found: Lasting) -> str:
 
 HELD = Variable("1", (), "1 if the gate stays as long as criteria.hold_min asks, or nothing is asked")
 """What is stored of a corner, or of an attempt on a board."""
-FEW_LOOKS = 12
-"""Times at which these are looked at."""
 
 
 def held_outcome(design: Design, result: TrainingResult) -> dict[str, float]:
@@ -85,7 +83,6 @@ def held_outcome(design: Design, result: TrainingResult) -> dict[str, float]:
         return {"held": 0.0}
     asked: dict[str, Any] = {
         "longest_s": least, "good": _good_of(design), "warming_K": design.criteria.hold_warming or 0.0,
-        "looks": FEW_LOOKS,
     }  # fmt: skip
     if states_holding(best.loop):
         return {"held": float(hold_learned(result.experiment, best, **asked).stays)}

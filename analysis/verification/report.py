@@ -267,8 +267,8 @@ def _holding(found: Verification) -> list[Section]:
     shown = {"held": holding.held, **({} if holding.left_on is None else {"left on": holding.left_on})}
     for name, one in shown.items():
         figure = plots.curves(
-            one.time_s[1:], {name: 1e9 * one.separation_A[1:]}, x_label="time since learning ended (s)",
-            y_label="separation (nA)", label=f"separation over time, {name}", log="x",
+            one.time_s, {name: 1e9 * one.separation_A}, x_label="time since learning ended (s)",
+            y_label="separation (nA)", label=f"separation over time, {name}",
             limit=None if asked.separation_min is None else 1e9 * asked.separation_min,
         )  # fmt: skip
         blocks.append(Figure(figure, f"Separation of the gate, {name}; {one.source}."))

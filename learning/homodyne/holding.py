@@ -26,7 +26,7 @@ from circuits.homodyne.holding import (
     states_holding,
 )
 from circuits.homodyne.loop import HomodyneLoop
-from inmateria.checks import FloatArray, count, positive
+from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
@@ -34,11 +34,13 @@ from learning.tasks.task import Score
 
 LONGEST_S = 3600.0
 """How long a hold is looked at, by default."""
-FIRST_S = 1e-2
-"""The first look after the start."""
-LOOKS = 120
-"""Looks on a logarithmic grid of times, by default."""
-REFINED = 16
+LOOK_V = 5e-3
+"""How far a control moves between two looks, at most: a gate may be lost and come back within some 10 mV."""
+LOOKS = (8, 400)
+"""Least and largest number of looks."""
+TIMES = 1000
+"""Times at which the controls are asked for to place the looks, even ones and logarithmic ones."""
+REFINED = 64
 """Looks inside the interval of the grid in which the gate is lost."""
 SEQUENCES_WITH_DITHER = 20
 """How long a loop is left on, at most, in engines that follow the dither."""
@@ -54,7 +56,7 @@ class Lasting:
     Attributes
     ----------
     lasts_s : float
-        Until it is no longer good enough: the first time; 0 if it never was, `looked_s` if it stays.
+        The last look before the first at which it is no longer good enough; 0 if it never was, `looked_s` if it stays.
     looked_s : float
         How long was looked.
     time_s : ndarray, shape (m,)
@@ -98,7 +100,6 @@ def hold_learned(
     good: Judge = learned,
     warming_K: float = 0.0,
     engine: LoopEngine | None = None,
-    looks: int = LOOKS,
 ) -> Lasting:
     """How long an attempt's gate is held.
 
@@ -115,18 +116,15 @@ def hold_learned(
         Change of temperature since learning ended: offsets drift.
     engine : Ngspice, optional
         Measured there, the integrators alone. By default predicted by the figures of the parts.
-    looks : int
-        At how many times, evenly spaced in their logarithm; where it is lost between two of them is looked up finer.
 
     Raises
     ------
     InputError
-        For times and looks that are not positive, another engine, or a prediction of integrators that have no figures.
+        For times that are not positive, another engine, or a prediction of integrators that have no figures.
     NetlistError, ConvergenceError, EngineError, Interrupted
         As a transient of ngspice.
     """
     positive("longest_s", longest_s, "s")
-    count("looks", looks)
     loop, run = attempt.loop, attempt.run
     if engine is None:
         if not states_holding(loop):
@@ -143,17 +141,25 @@ def hold_learned(
             return np.stack([np.interp(time_s, time, column) for column in measured.T], axis=1)
     else:
         raise InputError("engine", engine.name, "runs no integrators alone", "give an Ngspice()")
-    times = np.append(0.0, np.geomspace(min(FIRST_S, 0.1 * longest_s), longest_s, looks))
-    times[-1] = longest_s
+    times = _looks_s(longest_s, controls_at)
     found = _judged(experiment, loop, times, controls_at(times), good, warming_K, source)
-    if found.stays or found.lasts_s == 0.0:
+    if found.stays:
         return found
-    lost = int(np.searchsorted(times, found.lasts_s))
-    inside = np.linspace(times[lost - 1], times[lost], REFINED + 1)
+    lost = int(np.searchsorted(times, found.lasts_s, side="right"))
+    inside = np.linspace(found.lasts_s, times[lost], REFINED + 1)
     fine = _judged(experiment, loop, inside, controls_at(inside), good, warming_K, source)
     return Lasting(
         fine.lasts_s, longest_s, times, found.quality, found.separation_A, found.controls_V, source
     )  # fmt: skip
+
+
+def _looks_s(longest_s: float, controls_at: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """When to look, s: evenly along the way of the controls, on which alone the outputs depend."""
+    even, early = np.linspace(0.0, longest_s, TIMES), longest_s * np.geomspace(1e-6, 0.1, TIMES)
+    times = np.union1d(even, early)
+    way = np.append(0.0, np.cumsum(np.max(np.abs(np.diff(controls_at(times), axis=0)), axis=1)))
+    number = int(np.clip(np.ceil(way[-1] / LOOK_V), *LOOKS))
+    return np.union1d(np.interp(np.linspace(0.0, way[-1], number + 1), way, times), [0.0, longest_s])
 
 
 def leave_on(
@@ -213,14 +219,14 @@ def _judged(
     experiment: Experiment, loop: HomodyneLoop, time_s: FloatArray, controls_V: FloatArray,
     good: Judge, warming_K: float, source: str,
 ) -> Lasting:  # fmt: skip
-    """Score the static outputs at every look; the first that is not good enough decides."""
+    """Score the static outputs at every look; the last before the first that is not good enough decides."""
     noise = experiment.bench.noise_A()
     scores = [
         experiment.task.score(row, loop.stage.polarity, noise) for row in outputs_A(loop, controls_V, warming_K)
     ]  # fmt: skip
     lost = [k for k, score in enumerate(scores) if not good(score)]
     return Lasting(
-        float(time_s[lost[0]] if lost else time_s[-1]),
+        float(time_s[max(lost[0] - 1, 0)] if lost else time_s[-1]),
         float(time_s[-1]),
         time_s,
         np.array([score.quality for score in scores]),
