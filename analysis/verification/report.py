@@ -33,8 +33,9 @@ from analysis.report.sections import (
     yield_section,
 )
 from analysis.verification.yields import SURE, shown
-from circuits.homodyne.engines import Twin, engine_kind
+from circuits.homodyne.engines import Ngspice, Twin, engine_kind
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.offsets import has_figures
 from inmateria.checks import FloatArray
 from inmateria.versions import versions
 from learning.homodyne.gradients import probe_loop
@@ -238,7 +239,8 @@ def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     levels = experiment.task.levels_V[check.patterns[-1]]
     probe = probe_loop(experiment.bench, loop.start_V, loop.dither.amplitudes_V, levels, like=loop)
     exact, measured = np.asarray(check.output.exact[-1]), np.asarray(check.output.measured[-1])
-    return predict_loop(experiment.bench, probe, exact, Twin()), measured - exact
+    with Twin() if has_figures(probe) else Ngspice() as engine:
+        return predict_loop(experiment.bench, probe, exact, engine), measured - exact
 
 
 def _budget(found: Verification) -> Section:

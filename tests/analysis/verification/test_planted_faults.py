@@ -8,6 +8,7 @@ import pytest
 
 from analysis.designs.design import Design
 from analysis.verification.fast import check_fast, fast_criteria, requirements
+from analysis.verification.report import verification_report
 from analysis.verification.verify import verify
 from circuits.homodyne.loop import HomodyneLoop
 from learning.homodyne.experiment import middle_loop
@@ -93,3 +94,4 @@ def test_swapped_inputs_and_a_dead_integrator_fail_the_gradient_though_no_criter
     assert gradient.required == "above 0"
     assert gradient.found.startswith(told)
     assert not found.passed
+    assert not verification_report(found, commands=["verify"]).passed  # the budget of such parts is measured
