@@ -122,7 +122,8 @@ def held_deck(loop: HomodyneLoop, time_s: FloatArray, way_V: FloatArray) -> str:
         if placed.figure("absorption"):
             values["lag"] = values["v0"] - _soaked_V(placed, time_s, way_V[:, k])
         assembly.add("integrator", f"w{k}", {"in": "still", "gate": "still", "out": f"w{k}"}, **values)
-    return str(assembly.finish())
+    # ngspice's own conductance beside every junction, 1e-12 S, would drift a pair's capacitor by 34 uV/s
+    return f"{assembly.finish()}\n.options gmin=1e-16\n"
 
 
 def outputs_A(loop: HomodyneLoop, controls_V: FloatArray, warming_K: float = 0.0) -> FloatArray:
