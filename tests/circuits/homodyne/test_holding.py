@@ -120,10 +120,10 @@ def test_parts_without_figures_are_run_alone(engine: Engine) -> None:
     time, seen = measured_controls_V(loop, way(loop, loop.start_V), 10.0, Ngspice(engine))
     assert time[-1] == pytest.approx(10.0)
     np.testing.assert_allclose(seen[0], loop.start_V, rtol=0.0, atol=1e-12)
-    rate = (seen[-1] - seen[0]) / 10.0
-    half = (seen[len(time) // 2] - seen[0]) / time[len(time) // 2]
-    np.testing.assert_allclose(half, rate, rtol=0.02)
-    assert np.all((np.abs(rate) > 0.0) & (np.abs(rate) < 1e-6))
+    later = seen[time > 5.0]
+    assert np.all(np.abs(seen[-1] - loop.start_V) < 1e-5)  # junctions settle by some uV
+    rate = (later[-1] - later[0]) / 5.0
+    assert np.all((np.abs(rate) > 0.0) & (np.abs(rate) < 1e-7))
 
 
 def test_the_outputs_are_those_behind_the_summing_amplifiers_and_drift_with_them() -> None:
