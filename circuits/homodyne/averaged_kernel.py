@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from circuits.homodyne.equations import advance, ask, limited, limited_at, pole_words
+from circuits.homodyne.equations import advance, ask, limited, limited_at, pole_words, soak
 from inmateria.checks import FloatArray
 
 GROUP = 16
@@ -578,6 +578,7 @@ def integrate(device, schedule, quadrature, tones, state, constants, sides, tall
         previous, rate = rate, schedule.rates_Hz[number]
         at = Window(schedule.starts_s[number], schedule.length_s, schedule.targets_V[pattern], rate)
         before, channels = channels, sides[schedule.sides[number]]
+        soak(at.start_s - (schedule.starts_s[number - 1] if number > 0 else 0.0), state, channels)
         _gaps(now, at, previous, schedule, state, constants, before, channels)
         _turn(at.start_s, tones, quadrature, waves)
         if points > 0:
@@ -633,6 +634,7 @@ def integrate(device, schedule, quadrature, tones, state, constants, sides, tall
         gap(schedule.flip_s - now, 64, rate, rate, state, constants, channels)
         now, channels = schedule.flip_s, sides[1 - schedule.sides[-1]]
     gap(schedule.stop_s - now, 1 if closed else 64, rate, rate, state, constants, channels)
+    soak(schedule.stop_s - schedule.starts_s[-1], state, channels)
     record[:, row] = record[:, row - 1]
     record[0, row] = schedule.stop_s
     record[7, row] = 0.0

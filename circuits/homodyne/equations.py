@@ -77,6 +77,7 @@ class ChannelConstants(NamedTuple):
     limiter    limit_V tanh(step/step_V + limit_shift) + limit_out_V, step = gain times the averager
     control    dw/dt = drift_V_s - rate rate(t) limiter, from low_V to high_V;
                in an opened loop drift_V_s + gain rate (low-pass + limit_out_V)
+    dielectric dd/dt = (w - d)/soak_s, which takes soak_share of it from the control: `soak`
     """
 
     sum_gain: FloatArray
@@ -98,6 +99,9 @@ class ChannelConstants(NamedTuple):
     drift_V_s: FloatArray
     low_V: FloatArray
     high_V: FloatArray
+    soak_share: FloatArray
+    """Of the integrator's capacitance, that of the branch of its dielectric."""
+    soak_s: FloatArray
 
 
 class LoopState(NamedTuple):
@@ -111,6 +115,8 @@ class LoopState(NamedTuple):
     """Averagers, V, (n,)."""
     slow: FloatArray
     """Baseline and logarithm of the gain, (2,)."""
+    soaked: FloatArray
+    """What the branches of the integrators' dielectrics hold, V, and the controls when that was found, (2, n)."""
 
 
 class DeviceCalls(NamedTuple):
@@ -140,7 +146,7 @@ def start_state(loop: HomodyneLoop) -> LoopState:
     n, stage = loop.dither.n, loop.stage
     control = loop.start_V.copy() if loop.mode == "learn" else np.zeros(n)
     slow = np.array([stage.baseline_V, stage.gain_log])
-    return LoopState(control, np.zeros((loop.filter_poles, n)), np.zeros(n), slow)
+    return LoopState(control, np.zeros((loop.filter_poles, n)), np.zeros(n), slow, np.stack([control, control]))
 
 
 def pattern_voltages(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelConstants) -> FloatArray:
@@ -190,6 +196,18 @@ def pole_words(h: float, tau: float) -> tuple[float, float, float]:
     decay = math.exp(-h / tau)
     lag = tau / h * (1.0 - decay)
     return decay, lag - decay, 1.0 - lag
+
+
+@njit(cache=True, error_model="numpy")
+def soak(h: float, state: LoopState, channels: ChannelConstants) -> None:
+    """What the dielectrics do in h, once a window: they are slow, and the controls go straight meanwhile."""
+    control, (soaked, before) = state.control, state.soaked
+    for k in range(control.size):
+        if channels.soak_share[k] > 0.0:
+            a, b, c = pole_words(h, channels.soak_s[k])
+            held = a * soaked[k] + b * before[k] + c * control[k]
+            control[k] -= channels.soak_share[k] * (held - soaked[k])
+            soaked[k], before[k] = held, control[k]
 
 
 @njit(cache=True, error_model="numpy")

@@ -56,8 +56,7 @@ def check_known(loop: HomodyneLoop, engine: str) -> None:
     """
     if loop.leads:
         raise InputError("leads", loop.leads, f"have no equation the {engine} knows", "use engine='ngspice'")
-    # dielectric absorption is a state of its own, which the equations do not have
-    strange = sorted(name for name, part in loop.parts.items() if not is_known(part) or part.defaults.get("absorption"))
+    strange = sorted(name for name, part in loop.parts.items() if not is_known(part))
     if loop.loss != "squared" and loop.parts:
         strange = [loop.loss]
     if strange:
@@ -203,6 +202,8 @@ def channel_constants(loop: HomodyneLoop, at: Mapping[str, Placement], chop: flo
         drift_V_s=np.array([drift for _, drift in speeds]),
         low_V=low,
         high_V=high,
+        soak_share=column("w{}", "absorption") / (1.0 + column("w{}", "ctol")),
+        soak_s=np.array([w.figure("tabsorb") or np.inf for w in (at[f"w{k}"] for k in range(n))]),
     )
 
 

@@ -33,6 +33,7 @@ from circuits.homodyne.equations import (
     limited,
     pattern_voltages,
     pole_words,
+    soak,
     start_state,
     tones_of,
 )
@@ -367,6 +368,7 @@ def slots(first, last, device, room, windows, tones, table, state, record, row, 
     for number in range(first, last):
         pattern = number % windows.targets_V.size
         before, channels = sides[windows.sides[max(number - 1, 0)]], sides[windows.sides[number]]
+        soak(windows.starts_s[number] - (windows.starts_s[number - 1] if number > 0 else 0.0), state, channels)
         for g in range(windows.gaps.shape[1]):
             between = windows.gaps[number, g]
             if between[0] > 0.0:
@@ -476,6 +478,7 @@ def _integrate(loop: HomodyneLoop, seed: int) -> Transient:
         for until, side in ((loop.flip_s, last), (loop.stop_s, 1 - last)) if loop.chopped else ((loop.stop_s, last),):
             gap(until - now, _TAIL_STEPS, rate, rate, state, constants, sides[side])
             now = until
+    soak(loop.stop_s - float(windows.starts_s[-1]), state, sides[0])
     if row:
         record[row] = record[row - 1]
         record[row, 0] = loop.stop_s

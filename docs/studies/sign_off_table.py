@@ -66,6 +66,7 @@ Rf in m {{rf}}
 Cf in m {cf}
 Clead in 0 100p
 G1 0 x 0 in 1m
+Bc 0 x I=-max(V(x)-13.5,0)-min(V(x)+13.5,0)
 R1x x 0 100meg
 C1x x 0 53.05p
 Bm m 0 V=13.5*tanh(V(x)/13.5)

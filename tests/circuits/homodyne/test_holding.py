@@ -68,7 +68,7 @@ def test_an_ideal_integrator_holds_for_ever() -> None:
 
 def test_the_bias_current_drifts_by_its_closed_form_and_stops_at_the_rail() -> None:
     """1.2 nA into 10.1 uF are 119 uV/s; on 10 Gohm u goes to U = 12 V with 1.01e5 s, but the rail comes first."""
-    plain = {"ibias": 1.2e-9, "rleak": 1e10, "c": 1e-5, "ctol": 0.01, "vos": 30e-6}
+    plain = {"ibias": 1.2e-9, "rleak": 1e10, "c": 1e-5, "ctol": 0.01, "vos": 30e-6, "absorption": 0.0}
     loop = loop_of("macro", plain)
     leakage = sum(part.defaults.get("ileak", 0.0) for part in loop.parts.values() if part.name == "integrator")
     current, capacity = plain["ibias"] + leakage, 1.01e-5

@@ -142,11 +142,3 @@ def test_fast_engines_refuse_a_vendors_opamp_by_name(fast) -> None:
     with pytest.raises(InputError, match="opamp_tl072") as told:
         fast(loop(parts={**loop_fields("macro")["parts"], "opamp_tl072": OPAMPS["opamp_tl072"]}))
     assert "ngspice" in told.value.fix
-
-
-@pytest.mark.parametrize("fast", [run_twin, run_averaged], ids=["twin", "averaged"])
-def test_fast_engines_refuse_a_capacitor_that_creeps(fast) -> None:
-    """Dielectric absorption is a state that their equations do not have."""
-    creeping = load_part("integrator", "macro").with_defaults("film", absorption=2e-3)
-    with pytest.raises(InputError, match="integrator"):
-        fast(loop(parts={"integrator": creeping}))
