@@ -45,7 +45,8 @@ Loss = Annotated[
     typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
 Chopped = Annotated[
-    bool, typer.Option(help="Change the dither's sign from window to window: the multipliers' offsets cancel.")
+    bool,
+    typer.Option("--chopped", help="Change the dither's sign from window to window: the multipliers' offsets cancel."),
 ]
 Workers = Annotated[int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)]
 Scheduler = Annotated[

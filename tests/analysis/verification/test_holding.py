@@ -29,7 +29,7 @@ DESIGN = {
 @cache
 def trained(level: str, figure: str = "ibias", value: float = 1.2e-9) -> tuple[Design, NominalRun]:
     """The design with another figure of its integrators, trained in the averaged loop."""
-    values = {"mixer": {"offset": 0.2e-3}, "integrator": {figure: value}} if level == "macro" else {}
+    values = {"mixer": {"offset": 0.2e-3}, "integrator": {"absorption": 0.0, figure: value}} if level == "macro" else {}
     design = Design.from_values({**DESIGN, "electronics": {"level": level, "values": values}})
     experiment = experiment_of(design, noisy=False)
     result = learn(experiment, rng=np.random.default_rng(design.seed), engine="averaged")
