@@ -36,7 +36,6 @@ offset = 1.0
 [criteria]
 margin_min = 0.2
 separation_min = "0.25 nA"
-gradient_cosine_min = 0.0
 {criteria}
 [verify]
 samples = {samples}
