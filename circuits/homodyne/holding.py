@@ -23,12 +23,12 @@ from scipy.linalg import expm
 
 from circuits.homodyne import readings
 from circuits.homodyne.engines import Ngspice
+from circuits.homodyne.figures import integrator_figures
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import components_of
 from circuits.parts.levels import is_known
-from circuits.parts.temperature import leakage_A
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
@@ -53,7 +53,7 @@ def drift_V_s(loop: HomodyneLoop) -> FloatArray:
         As `netlist.circuit`.
     """
     at = placements(loop)
-    return np.array([_drift_V_s(loop, at[f"w{k}"]) for k in range(loop.dither.n)])
+    return np.array([integrator_figures(at[f"w{k}"], loop.temperature_K)[1] for k in range(loop.dither.n)])
 
 
 def predicted_controls_V(loop: HomodyneLoop, run: Transient, time_s: FloatArray) -> FloatArray:
@@ -186,16 +186,6 @@ def _at_K(placed: Placement, reference: str, figure: str, warming_K: float) -> f
     return value
 
 
-def _current_A(loop: HomodyneLoop, placed: Placement) -> float:
-    """What flows into the capacitor, whatever it holds."""
-    return placed.figure("ibias") + leakage_A(placed.figure("ileak"), loop.temperature_K)
-
-
-def _drift_V_s(loop: HomodyneLoop, placed: Placement) -> float:
-    c = placed.figure("c")
-    return _current_A(loop, placed) / (c * (1.0 + placed.figure("ctol"))) if c else 0.0
-
-
 def _held_V(
     loop: HomodyneLoop, placed: Placement, way_s: FloatArray, way_V: FloatArray, time_s: FloatArray
 ) -> FloatArray:
@@ -206,10 +196,9 @@ def _held_V(
     capacity, vos = c * (1.0 + placed.figure("ctol")), placed.figure("vos")
     a, tau = max(placed.figure("absorption"), NO_ABSORPTION), placed.figure("tabsorb") or np.inf
     leak, soak = 1.0 / (placed.figure("rleak") * capacity), a * c / capacity / tau
+    _, drift = integrator_figures(placed, loop.temperature_K)
     # of (u, d, 1)
-    equations = np.array(
-        [[-leak - soak, soak, _current_A(loop, placed) / capacity], [1.0 / tau, -1.0 / tau, 0.0], [0.0, 0.0, 0.0]]
-    )
+    equations = np.array([[-leak - soak, soak, drift], [1.0 / tau, -1.0 / tau, 0.0], [0.0, 0.0, 0.0]])
     start = np.array([way_V[-1] - vos, _soaked_V(placed, way_s, way_V), 1.0])
     return np.asarray(expm(equations * time_s[:, None, None]) @ start)[:, 0] + vos
 
