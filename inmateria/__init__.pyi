@@ -51,6 +51,7 @@ from analysis.gradients.planner import GradientRequirements as GradientRequireme
 from analysis.gradients.planner import plan as plan
 
 # Circuits and ngspice
+from circuits.ngspice.controller import Controller as Controller
 from circuits.ngspice.cosimulation import CoSimulation as CoSimulation
 from circuits.ngspice.engine import Engine as Engine
 from circuits.ngspice.noise import noise_currents as noise_currents
@@ -59,6 +60,8 @@ from circuits.signals.patterns import PatternSequence as PatternSequence
 from circuits.signals.sources import Drive as Drive
 from circuits.signals.sources import Sine as Sine
 from circuits.signals.sources import Table as Table
+from circuits.signals.ticks import ControllerState as ControllerState
+from circuits.signals.ticks import Ticks as Ticks
 from circuits.signals.transient import Transient as Transient
 from circuits.signals.transient import Trust as Trust
 from circuits.parts.levels import loop_fields as loop_fields

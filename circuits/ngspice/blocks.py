@@ -13,6 +13,8 @@ CONTROL = np.dtype(
             "record", "capacity", "columns", "n_columns", "time_index",
             "corners", "n_corners", "grids", "n_grids",
             "clock", "unserved",
+            "names", "schedule", "n_sources", "knots",  # of external sources that controllers set
+            "message", "sampled", "n_sampled", "asking", "answering", "set_breakpoint",
         )
     ]
 )  # fmt: skip
@@ -39,6 +41,13 @@ WORK = np.dtype(
 """The device between two points."""
 RESIDUAL, SLOPE, VOLTS, CURRENT, ANCHOR, TREND, ARRAYS = range(7)
 """Rows of the device's arrays over its terminals; the last is their number."""
+
+NAME_BYTES = 64
+"""Room for the name of an external source, its NUL included."""
+
+# The schedule of the sources that controllers set: the time of the next tick, then for each source a row of `knots`
+# times and one of values, straight between them; unused times are infinite. The message at a tick: its time (NaN: the
+# run has ended), then the sampled vectors.
 
 GRID = np.dtype([("start_s", np.float64), ("stop_s", np.float64), ("steps", np.float64)])
 """Even time-points."""

@@ -18,9 +18,24 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, from_dtype, njit, types
+from numba.extending import intrinsic
 
-from circuits.ngspice.blocks import ANCHOR, ARRAYS, CONTROL, CURRENT, GRID, HEADER, RESIDUAL, SLOPE, TREND, VOLTS, WORK
+from circuits.ngspice.blocks import (
+    ANCHOR,
+    ARRAYS,
+    CONTROL,
+    CURRENT,
+    GRID,
+    HEADER,
+    NAME_BYTES,
+    RESIDUAL,
+    SLOPE,
+    TREND,
+    VOLTS,
+    WORK,
+)
 from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import (
     as_float_pointer,
@@ -42,6 +57,8 @@ STAMP_AT = WORK.fields["stamp_s"][1]
 
 
 as_control, as_header, as_work, as_grids = (pointer_to(from_dtype(block)) for block in (CONTROL, HEADER, WORK, GRID))
+_write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
+_read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
@@ -85,10 +102,86 @@ def _currents_at(control, t):
             current[m] = 0.0
 
 
+@intrinsic
+def _call_with_time(typingctx, function, t):
+    """Call ``bool f(double)`` at the address `function`."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(8), [ir.DoubleType()])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float64), codegen
+
+
+@njit(cache=True)
+def _source_number(control, name):
+    """Number of the source with this name among those that controllers set; -1 where it is none of them."""
+    for number in range(control.n_sources):
+        mine, other = control.names + NAME_BYTES * number, name
+        while load_byte(mine) != 0 and load_byte(mine) == load_byte(other):
+            mine += 1
+            other += 1
+        if load_byte(mine) == load_byte(other):
+            return number
+    return -1
+
+
+@njit(cache=True)
+def _knots_of(control, number):
+    """Times and values of a source's knots."""
+    place = control.schedule + 8 * (1 + 2 * control.knots * number)
+    return carray(as_float_pointer(place), (2, control.knots))
+
+
+@njit(cache=True)
+def _scheduled(control, number, t):
+    """Value of a source that a controller sets: straight between its knots, held before and behind them."""
+    times, values = _knots_of(control, number)
+    for k in range(control.knots):
+        if t <= times[k]:
+            if k == 0:
+                return values[0]
+            part = (t - times[k - 1]) / (times[k] - times[k - 1])
+            return values[k - 1] + (values[k] - values[k - 1]) * part
+    return values[control.knots - 1]
+
+
+@njit(cache=True)
+def _ask(control, t, vectors):
+    """Send the sampled vectors, wait for the new schedule, and announce the ends of its edges.
+
+    An edge's end is a breakpoint of ngspice's: the step behind it is backward Euler's. The trapezoid rule would keep
+    the current that the edge drove through a capacitor, with alternating sign, for ever.
+    """
+    message = carray(as_float_pointer(control.message), 1 + control.n_sampled)
+    sampled = carray(as_int_pointer(control.sampled), control.n_sampled)
+    message[0] = t
+    for k in range(control.n_sampled):
+        message[1 + k] = load_float(load_int(vectors + 8 * sampled[k]) + 8)
+    sent = _write(np.int32(control.asking), control.message, 8 * (1 + control.n_sampled))
+    size = 8 * (1 + 2 * control.knots * control.n_sources)
+    got = 0
+    while sent > 0 and got < size:
+        part = _read(np.int32(control.answering), control.schedule + got, size - got)
+        if part <= 0:  # the engine's process is gone, and this one ends with it
+            break
+        got += part
+    for number in range(control.n_sources):
+        times, _ = _knots_of(control, number)
+        for k in range(1, control.knots, 2):
+            if t < times[k] < math.inf:
+                _call_with_time(control.set_breakpoint, times[k])
+
+
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def current_source(value, t, name, _ident, user):
-    """GetISRCData: current of the external source whose name ends with the terminal's number."""
+    """GetISRCData: a current that a controller sets, or that of the terminal with whose number the name ends."""
     control = carray(as_control(user), 1)[0]
+    scheduled = _source_number(control, name)
+    if scheduled >= 0:
+        store_float(value, _scheduled(control, scheduled, t))
+        return 0
     number = 0
     place = name
     while True:
@@ -110,9 +203,13 @@ def current_source(value, t, name, _ident, user):
 
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def voltage_source(value, t, name, _ident, user):
-    """GetVSRCData: no external voltage source is in use (the engine refuses decks that have one)."""
+    """GetVSRCData: a voltage that a controller sets."""
     control = carray(as_control(user), 1)[0]
-    control.unserved += 1
+    scheduled = _source_number(control, name)
+    if scheduled >= 0:
+        store_float(value, _scheduled(control, scheduled, t))
+        return 0
+    control.unserved += 1  # the engine refuses the result
     store_float(value, 0.0)
     return 0
 
@@ -134,6 +231,8 @@ def accepted_point(data, _count, _ident, user):
     _record_point(control, t, vectors)
     if live:
         _learn(control, t, vectors)
+    if control.schedule != 0 and t >= load_float(control.schedule) - _slack(t):
+        _ask(control, t, vectors)
     return 0
 
 
@@ -204,9 +303,15 @@ def _first_after(values, t):
     return low
 
 
+@njit(cache=True)
+def _slack(t):
+    """How far apart two times may lie that are the same but for rounding, s."""
+    return 1e-14 * t + 1e-18
+
+
 @c_function(types.int32(types.float64, types.int64, types.float64, types.int32, types.int32, types.int32, types.int64))
 def next_step(t, delta, old, redo, _ident, location, user):
-    """GetSyncData: end a step at the next corner of the waveforms that it would pass, or at the next grid point.
+    """GetSyncData: end a step at the next corner of the waveforms, tick or knot that it would pass, or grid point.
 
     ngspice's own breakpoints get lost: a PWL source announces its next corner only at a point that is not before the
     present one, and a point one rounding error early, or a second source's corner there, breaks the chain.
@@ -223,7 +328,7 @@ def next_step(t, delta, old, redo, _ident, location, user):
     if location != 0 or redo != 0:
         return 0
     control = carray(as_control(user), 1)[0]
-    slack = 1e-14 * t + 1e-18
+    slack = _slack(t)
     step = load_float(delta)
     corner = math.inf
     at_corner = at_end = False
@@ -234,6 +339,16 @@ def next_step(t, delta, old, redo, _ident, location, user):
         if number < corners.size:
             corner = corners[number]
             at_end = number == corners.size - 1
+    for number in range(control.n_sources):
+        times, _ = _knots_of(control, number)
+        for k in range(control.knots):
+            at_corner = at_corner or abs(times[k] - t) <= slack
+            if t + slack < times[k] < corner:
+                corner, at_end = times[k], False
+    if control.schedule != 0:
+        tick = load_float(control.schedule)
+        if t + slack < tick < corner:
+            corner, at_end = tick, False
     if control.n_grids > 0:
         grids = carray(as_grids(control.grids), control.n_grids)
         number = _first_after(grids.start_s, t + slack) - 1

@@ -24,7 +24,9 @@ MOST_POINTS = 1e9
 
 _EXTERNAL = re.compile(r"\bexternal\b", re.IGNORECASE)
 _ANALYSIS = re.compile(r"\.(tran|ac|dc|op|noise|tf|pz|sens|disto|end|control)\b", re.IGNORECASE)
-_FIX_EXTERNAL = "write '<name> <node> <node> external' and nothing else; such sources come from a CoSimulation"
+_FIX_EXTERNAL = (
+    "write '<name> <node> <node> external' and nothing else; a CoSimulation or a Controller serves such sources"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _COUNT = {"r": 4, "c": 4, "l": 4, "v": 3, "i": 3, "b": 4, "e": 4, "f": 4, "g": 4, "h": 4, "d": 4, "k": 4,
           "q": 5, "j": 5, "m": 5, "z": 5, "s": 5, "w": 5, "t": 5, "x": 2}  # fmt: skip
@@ -127,6 +129,24 @@ def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, 
     _check_ground([*lines, *included])
     _check_pins(lines, included)
     return tuple(dict.fromkeys(notes))
+
+
+def check_sources(deck: str, names: Iterable[str]) -> None:
+    """Refuse names (lower case) of sources that do not stand in the deck as external ones.
+
+    Raises
+    ------
+    InputError
+        With the name.
+    """
+    standing = {
+        words[0].lower() for line in logical_lines(deck) if (words := line.text.split()) and _EXTERNAL.search(line.text)
+    }
+    for name in names:
+        if name not in standing:
+            raise InputError(
+                "outputs", name, "is no external source of the deck", f"write '{name} node 0 external' there"
+            )
 
 
 def stop_times(deck: str) -> list[float]:

@@ -14,13 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import numpy as np
 
+from circuits.ngspice.clock import Clock
+from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, last_point, stop_times
+from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, check_sources, last_point, stop_times
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
@@ -55,6 +58,9 @@ control, so that the maximum step alone sets the number of points. It does so on
 capacitor's charge and current pass through zero together, the relative tolerances leave nothing to compare with, and
 steps were rejected there. `xtrtol` is `trtol` of decks with XSPICE devices, where ngspice otherwise takes 1: each POLY
 source of a vendor's op-amp becomes one, and steps then fell to microseconds."""
+
+LOOK_S = 0.1
+"""How often a run that is waited for is looked at, s."""
 
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
@@ -151,6 +157,7 @@ class Engine:
         max_step_s: float,
         save: Sequence[str],
         cosimulation: CoSimulation | None = None,
+        controllers: Sequence[Controller] = (),
         corners_s: Sequence[float] = (),
         grids_s: Sequence[tuple[float, float, int]] = (),
         progress: Progress | None = None,
@@ -168,6 +175,10 @@ class Engine:
             Vectors to keep, e.g. ``"v(out)"`` or ``"i(vin)"``.
         cosimulation : CoSimulation, optional
             The device; its terminals' nodes are saved too.
+        controllers : sequence of Controller
+            Python functions that are told sampled vectors at their ticks and set sources; their inputs are saved too.
+            At ticks that fall together they are asked in this order, about the same samples. No step is longer than the
+            shortest period.
         corners_s : sequence of float
             Times at which a time-point must lie, s: corners of the sources' waveforms, which ngspice may miss.
         grids_s : sequence of (start, stop, steps)
@@ -187,6 +198,8 @@ class Engine:
             If ngspice fails (all `EngineError`).
         Interrupted
             On Ctrl-C; ``partial`` is the Transient so far.
+        Exception
+            What a controller's function raised, as it was; its ``partial`` is the Transient so far.
 
         Warns
         -----
@@ -195,21 +208,30 @@ class Engine:
         """
         nodes = [] if cosimulation is None else [f"v({node})" for node in cosimulation.nodes]
         check_request(stop_s, max_step_s, save, corners_s, grids_s)
-        columns = [v.lower() for v in dict.fromkeys([*save, *nodes])]
+        clock = Clock(controllers, max_step_s, stop_s) if controllers else None
+        sampled = []
+        if clock is not None:
+            max_step_s, sampled = clock.max_step_s, clock.inputs
+        columns = list(dict.fromkeys(v.lower() for v in [*save, *nodes, *sampled]))
         if not columns:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
         check_circuit(deck)
         cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
         cards += [".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
         full = "\n".join(cards)
-        notes = check_deck(full, frozenset(f"idevice{k}" for k in range(len(nodes))))
+        external = {f"idevice{k}" for k in range(len(nodes))}
+        if clock is not None:
+            check_sources(deck, clock.sources)
+            external.update(clock.sources)
+        notes = check_deck(full, frozenset(external))
         failed = FailedDeck(full, folder or self.folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
             (work / "deck.cir").write_text(full, encoding="utf-8")
             if cosimulation is not None:
                 cosimulation.write(work, 0.25 * max_step_s)
-            record = Record(work / "record.bin", columns, len(nodes), int(8 * stop_s / max_step_s) + 100_000)
+            capacity = int(8 * stop_s / max_step_s) + 100_000 + (0 if clock is None else clock.points)
+            record = Record(work / "record.bin", columns, len(nodes), capacity)
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
@@ -219,16 +241,22 @@ class Engine:
                 "sense": nodes,
                 "corners": [*(float(t) for t in corners_s if t < stop_s), last_point(stop_s)],
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
+                "clock": None if clock is None else clock.request(),
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
                 "folder": _here(),
             }
             try:
-                reply = self._ask(request, record, progress, failed)
+                reply = self._ask(request, record, progress, failed, clock)
             except Interrupted as interruption:
-                interruption.partial = _transient(record, {}, stop_s, full, notes)
+                interruption.partial = _transient(record, {}, stop_s, full, notes, clock)
                 raise
-            result = _transient(record, reply, stop_s, full, notes)
+            except Exception as error:
+                if clock is not None and error is clock.failure:
+                    with suppress(AttributeError):  # of an exception with slots
+                        error.partial = _transient(record, {}, stop_s, full, notes, clock)  # type: ignore[attr-defined]
+                raise
+            result = _transient(record, reply, stop_s, full, notes, clock)
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
                 failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
@@ -294,7 +322,12 @@ class Engine:
         return vectors
 
     def _ask(
-        self, request: dict[str, Any], record: Record | None, progress: Progress | None, failed: FailedDeck
+        self,
+        request: dict[str, Any],
+        record: Record | None,
+        progress: Progress | None,
+        failed: FailedDeck,
+        clock: Clock | None = None,
     ) -> dict[str, Any]:
         """Send a request and watch it until its reply; whatever happens, the next request finds a sound worker."""
         try:
@@ -308,7 +341,7 @@ class Engine:
             process = self._process
             self._runs += request["op"] == "run"
             process.ask(request)
-            reply = self._watch(process, record, progress, failed)
+            reply = self._watch(process, record, progress, failed, clock)
         except KeyboardInterrupt as interruption:
             self.close()
             if isinstance(interruption, Interrupted):
@@ -334,16 +367,25 @@ class Engine:
         return reply
 
     def _watch(
-        self, process: WorkerProcess, record: Record | None, progress: Progress | None, failed: FailedDeck
+        self,
+        process: WorkerProcess,
+        record: Record | None,
+        progress: Progress | None,
+        failed: FailedDeck,
+        clock: Clock | None,
     ) -> dict[str, Any]:
         """Wait for the reply, as long as something moves."""
         begin = last_change = time.monotonic()
-        points, phase = -1.0, "starting"
+        points, phase, served = -1.0, "starting", 0
         while True:
             try:
-                message = process.answer(0.1)
+                if clock is not None and clock.running:
+                    clock.serve(process, failed, LOOK_S)
+                message = process.answer(0.0 if clock is not None and clock.running else LOOK_S)
             except queue.Empty:
                 now = time.monotonic()
+                if clock is not None and clock.served != served:  # however long the functions took
+                    served, last_change = clock.served, now
                 if record is not None:
                     self._check_record(record, failed)
                     if record["points"] != points:
@@ -417,7 +459,9 @@ def _here() -> str | None:
         return None
 
 
-def _transient(record: Record, reply: dict[str, Any], stop_s: float, deck: str, notes: Sequence[str]) -> Transient:
+def _transient(
+    record: Record, reply: dict[str, Any], stop_s: float, deck: str, notes: Sequence[str], clock: Clock | None
+) -> Transient:
     """What a record holds, whole or not, with what the worker said of the run."""
     time_s, values, device_A = record.columns()
     reached = len(time_s) > 0 and bool(time_s[-1] >= stop_s * (1 - 1e-9))
@@ -431,4 +475,5 @@ def _transient(record: Record, reply: dict[str, Any], stop_s: float, deck: str, 
         rejected=int(statistics.get("rejected", 0)),
         notes=(*notes, *suspicious(spoken(messages))),
     )
-    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust)
+    ticks = () if clock is None else clock.ticks(stop_s if reached else record["time_s"])
+    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust, ticks)

@@ -148,6 +148,12 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
             self.on_vectors(self.vector_names)
         return 0
 
+    @property
+    def breakpoint_address(self) -> int:
+        """Address of ``bool ngSpice_SetBkpt(double)``."""
+        function = ffi.addressof(self._ngspice_shared, "ngSpice_SetBkpt")
+        return int(ffi.cast("intptr_t", function))
+
     def command(self, text: str) -> int:
         """Run one ngspice command; returns ngspice's code (0 is no proof of success)."""
         return int(self._ngspice_shared.ngSpice_Command(text.encode("utf-8")))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.ngspice.blocks import ARRAYS, CONTROL, RESIDUAL, WORK
+from circuits.ngspice.blocks import ARRAYS, CONTROL, NAME_BYTES, RESIDUAL, WORK
 from circuits.ngspice.messages import rejected, spoken
 from circuits.ngspice.shared import SharedNgSpice
 from circuits.signals import sources_kernel
@@ -50,8 +50,9 @@ def vector_name(expression: str) -> str:
 class Worker:
     """Serves requests; see `serve`."""
 
-    def __init__(self, out: Any) -> None:
+    def __init__(self, out: Any, asking: int, answering: int) -> None:
         self.out = out
+        self.asking, self.answering = asking, answering
         self.ngspice = SharedNgSpice()
         self.keep: list[Any] = []
         self.device: tuple[Any, Any] | None = None
@@ -73,25 +74,49 @@ class Worker:
             self._prepare_device(Path(request["device"]))
         names = [vector_name(name) for name in request["columns"]]
         sense = [vector_name(name) for name in request.get("sense", [])]
+        clock = request.get("clock") or {}
+        ticking = [vector_name(name) for name in clock.get("sampled", [])]
         columns = self._lend("columns", np.zeros(len(names), dtype=np.int64))
         sensed = self._lend("sense", np.zeros(len(sense), dtype=np.int64))
+        sampled = self._lend("sampled", np.zeros(len(ticking), dtype=np.int64))
 
         def on_vectors(vectors: list[str]) -> None:
             index = {vector_name(name): k for k, name in enumerate(vectors)}
             if "time" not in index:
                 return
-            missing = [name for name in [*names, *sense] if name not in index]
+            missing = [name for name in [*names, *sense, *ticking] if name not in index]
             if missing:
                 self.missing = missing
                 return
             columns[:] = [index[name] for name in names]
             sensed[:] = [index[name] for name in sense]
+            sampled[:] = [index[name] for name in ticking]
             control["time_index"] = index["time"]
 
         self.ngspice.on_vectors = on_vectors
         self._lend("record", np.memmap(request["record"], dtype=np.uint8, mode="r+"))
         control["capacity"] = request["capacity"]
         self._lend("grids", np.array(request.get("grids", []), dtype=float))
+        if clock:
+            self._prepare_clock(clock)
+
+    def _prepare_clock(self, clock: dict[str, Any]) -> None:
+        """Give the callbacks what controllers set, and where they are asked."""
+        control = self.ngspice.control
+        names = np.zeros((len(clock["sources"]), NAME_BYTES), dtype=np.uint8)
+        for row, name in zip(names, clock["sources"], strict=True):
+            row[: len(name)] = np.frombuffer(name.encode(), dtype=np.uint8)
+        self._lend("names", names)
+        control["n_sources"], control["knots"] = len(names), clock["knots"]
+        self._lend("schedule", np.array(clock["schedule"], dtype=float))
+        self._lend("message", np.zeros(1 + len(clock["sampled"])))
+        control["asking"], control["answering"] = self.asking, self.answering
+        control["set_breakpoint"] = self.ngspice.breakpoint_address
+
+    def _end_clock(self) -> None:
+        """Tell the engine that no further tick comes."""
+        message = np.full(1 + int(self.ngspice.control["n_sampled"][0]), np.nan)
+        os.write(self.asking, message.tobytes())
 
     def _lend(self, name: str, block: NDArray[Any]) -> NDArray[Any]:
         """Give the callbacks a block of memory, and its length where they ask for it; it lives as long as the run."""
@@ -157,6 +182,8 @@ class Worker:
                 begin = time.perf_counter()
                 reply["code"] = ngspice.command("run")
                 reply["seconds"] = time.perf_counter() - begin
+                if request.get("clock"):
+                    self._end_clock()
                 reply["running"] = list(ngspice.messages)
                 reply["missing"] = self.missing
                 reply["unserved"] = int(ngspice.control["unserved"][0])
@@ -212,7 +239,7 @@ def serve() -> None:
         try:
             sys.path.extend(p for p in request.get("path", []) if p not in sys.path)
             if worker is None:
-                worker = Worker(out)
+                worker = Worker(out, int(sys.argv[1]), int(sys.argv[2]))
             if request["op"] == "about":
                 shared = worker.ngspice
                 about = {"xspice": bool(shared.has_xspice), "library": str(shared.library_path)}

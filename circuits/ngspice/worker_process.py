@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -32,8 +33,12 @@ class WorkerProcess:
         # What ngspice says is mirrored there, and survives a crash. Appended: both sides share one file position.
         self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
         self._lines: queue.Queue[str | None] = queue.Queue()
+        # Ticks of controllers go through pipes of their own, read and written by the compiled callbacks.
+        self._asked, asking = os.pipe()
+        answering, self._answer = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "circuits.ngspice.worker"],
+            [sys.executable, "-P", "-m", "circuits.ngspice.worker", str(asking), str(answering)],
+            pass_fds=(asking, answering),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -42,6 +47,10 @@ class WorkerProcess:
             env=environment,
             start_new_session=True,
         )
+        os.close(asking)
+        os.close(answering)
+        self._tick = select.poll()
+        self._tick.register(self._asked, select.POLLIN)
         self._pumping = threading.Thread(target=self._pump, daemon=True)
         self._pumping.start()
 
@@ -84,6 +93,29 @@ class WorkerProcess:
         line = self._lines.get(timeout=timeout_s)
         return None if line is None else json.loads(line)
 
+    def asked(self, size: int, timeout_s: float) -> bytes | None:
+        """Return the message of a tick, of `size` bytes; None if none came in time, less if the worker has ended."""
+        if not self._tick.poll(1e3 * timeout_s):
+            return None
+        message = os.read(self._asked, size)
+        while 0 < len(message) < size:
+            more = os.read(self._asked, size - len(message))
+            if not more:
+                break
+            message += more
+        return message
+
+    def answer_tick(self, schedule: bytes) -> None:
+        """Let the run go on after a tick.
+
+        Raises
+        ------
+        BrokenPipeError
+            If the worker is gone.
+        """
+        while schedule:
+            schedule = schedule[os.write(self._answer, schedule) :]
+
     def last_words(self) -> list[str]:
         """Lines written on stderr, and what ngspice said, since the present run began."""
         self._stderr.seek(0)
@@ -114,3 +146,5 @@ class WorkerProcess:
             self._process.stdin.close()
         self._process.stdout.close()
         self._stderr.close()
+        os.close(self._asked)
+        os.close(self._answer)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from circuits.signals.ticks import Ticks
 from inmateria.checks import FloatArray
 from inmateria.errors import TrustWarning
 
@@ -89,6 +90,8 @@ class Transient:
         The deck as run.
     trust : Trust
         What was checked after the run.
+    controllers : tuple of Ticks
+        What each controller saw and did.
     """
 
     time_s: FloatArray
@@ -99,6 +102,7 @@ class Transient:
     messages: tuple[str, ...]
     deck: str
     trust: Trust = field(default_factory=Trust)
+    controllers: tuple[Ticks, ...] = ()
 
     def __getitem__(self, name: str) -> FloatArray:
         """A saved vector."""
