@@ -13,8 +13,8 @@ CONTROL = np.dtype(
             "record", "capacity", "columns", "n_columns", "time_index",
             "corners", "n_corners", "grids", "n_grids",
             "clock", "unserved",
-            "names", "schedule", "n_sources", "knots",  # of external sources that controllers set
-            "message", "sampled", "n_sampled", "asking", "answering", "set_breakpoint",
+            "names", "schedule", "n_sources", "changes",  # of external sources that controllers set
+            "message", "sampled", "n_sampled", "asking", "answering", "set_breakpoint", "jumped",
         )
     ]
 )  # fmt: skip
@@ -45,9 +45,10 @@ RESIDUAL, SLOPE, VOLTS, CURRENT, ANCHOR, TREND, ARRAYS = range(7)
 NAME_BYTES = 64
 """Room for the name of an external source, its NUL included."""
 
-# The schedule of the sources that controllers set: the time of the next tick, then for each source a row of `knots`
-# times and one of values, straight between them; unused times are infinite. The message at a tick: its time (NaN: the
-# run has ended), then the sampled vectors.
+NEXT_TICK, FIRST_STEP, SOURCES = range(3)
+"""Schedule of the sources that controllers set, in float64: the time of the next tick, the step behind a jump, then for
+each source `changes` times at which its value changes (infinite where none does) and the `changes` + 1 values between.
+The message at a tick: its time (NaN: the run has ended), then the sampled vectors."""
 
 GRID = np.dtype([("start_s", np.float64), ("stop_s", np.float64), ("steps", np.float64)])
 """Even time-points."""

@@ -27,11 +27,14 @@ from circuits.ngspice.blocks import (
     ARRAYS,
     CONTROL,
     CURRENT,
+    FIRST_STEP,
     GRID,
     HEADER,
     NAME_BYTES,
+    NEXT_TICK,
     RESIDUAL,
     SLOPE,
+    SOURCES,
     TREND,
     VOLTS,
     WORK,
@@ -114,6 +117,17 @@ def _call_with_time(typingctx, function, t):
     return types.void(types.int64, types.float64), codegen
 
 
+BEHIND = 16.0 * 2.0**-52
+"""A breakpoint so little (relative) behind the present point counts as one at it; ngspice ignores one nearer than 3 ulp
+and takes the point for the breakpoint up to 100."""
+
+
+@njit(cache=True)
+def _slack(t):
+    """How far apart two times may lie that are the same but for rounding, s."""
+    return 1e-14 * t + 1e-18
+
+
 @njit(cache=True)
 def _source_number(control, name):
     """Number of the source with this name among those that controllers set; -1 where it is none of them."""
@@ -128,50 +142,64 @@ def _source_number(control, name):
 
 
 @njit(cache=True)
-def _knots_of(control, number):
-    """Times and values of a source's knots."""
-    place = control.schedule + 8 * (1 + 2 * control.knots * number)
-    return carray(as_float_pointer(place), (2, control.knots))
+def _changes_of(control, number):
+    """Times at which a source changes, and the values between them."""
+    place = control.schedule + 8 * (SOURCES + (2 * control.changes + 1) * number)
+    times = carray(as_float_pointer(place), control.changes)
+    return times, carray(as_float_pointer(place + 8 * control.changes), control.changes + 1)
 
 
 @njit(cache=True)
 def _scheduled(control, number, t):
-    """Value of a source that a controller sets: straight between its knots, held before and behind them."""
-    times, values = _knots_of(control, number)
-    for k in range(control.knots):
-        if t <= times[k]:
-            if k == 0:
-                return values[0]
-            part = (t - times[k - 1]) / (times[k] - times[k - 1])
-            return values[k - 1] + (values[k] - values[k - 1]) * part
-    return values[control.knots - 1]
+    """Value of a source that a controller sets: at the very time of a change still the old one."""
+    times, values = _changes_of(control, number)
+    k = 0
+    while k < control.changes and t > times[k] + _slack(t):
+        k += 1
+    return values[k]
+
+
+@njit(cache=True)
+def _jumps(control, t):
+    """Whether a source jumps right behind t."""
+    for number in range(control.n_sources):
+        times, values = _changes_of(control, number)
+        for k in range(control.changes):
+            if abs(times[k] - t) <= _slack(t) and values[k] != values[k + 1]:
+                return True
+    return False
+
+
+@njit(cache=True)
+def _begin_anew(control, t):
+    """Let backward Euler's take the step behind a jump, and the next, by breakpoints of ngspice's.
+
+    The first sees a source's new value only, as it should; the trapezoid rule would see a ramp. The second makes an end
+    of the current that a jump drives through a capacitor straight across it; the trapezoid rule would keep it, with
+    alternating sign, for ever.
+    """
+    jumps = _jumps(control, t)
+    if jumps or control.jumped != 0:
+        _call_with_time(control.set_breakpoint, t * (1.0 + BEHIND))
+    control.jumped = jumps
 
 
 @njit(cache=True)
 def _ask(control, t, vectors):
-    """Send the sampled vectors, wait for the new schedule, and announce the ends of its edges.
-
-    An edge's end is a breakpoint of ngspice's: the step behind it is backward Euler's. The trapezoid rule would keep
-    the current that the edge drove through a capacitor, with alternating sign, for ever.
-    """
+    """Send the sampled vectors and wait for the new schedule."""
     message = carray(as_float_pointer(control.message), 1 + control.n_sampled)
     sampled = carray(as_int_pointer(control.sampled), control.n_sampled)
     message[0] = t
     for k in range(control.n_sampled):
         message[1 + k] = load_float(load_int(vectors + 8 * sampled[k]) + 8)
     sent = _write(np.int32(control.asking), control.message, 8 * (1 + control.n_sampled))
-    size = 8 * (1 + 2 * control.knots * control.n_sources)
+    size = 8 * (SOURCES + (2 * control.changes + 1) * control.n_sources)
     got = 0
     while sent > 0 and got < size:
         part = _read(np.int32(control.answering), control.schedule + got, size - got)
         if part <= 0:  # the engine's process is gone, and this one ends with it
             break
         got += part
-    for number in range(control.n_sources):
-        times, _ = _knots_of(control, number)
-        for k in range(1, control.knots, 2):
-            if t < times[k] < math.inf:
-                _call_with_time(control.set_breakpoint, times[k])
 
 
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
@@ -231,8 +259,10 @@ def accepted_point(data, _count, _ident, user):
     _record_point(control, t, vectors)
     if live:
         _learn(control, t, vectors)
-    if control.schedule != 0 and t >= load_float(control.schedule) - _slack(t):
-        _ask(control, t, vectors)
+    if control.schedule != 0:
+        if t >= load_float(control.schedule + 8 * NEXT_TICK) - _slack(t):
+            _ask(control, t, vectors)
+        _begin_anew(control, t)
     return 0
 
 
@@ -303,15 +333,9 @@ def _first_after(values, t):
     return low
 
 
-@njit(cache=True)
-def _slack(t):
-    """How far apart two times may lie that are the same but for rounding, s."""
-    return 1e-14 * t + 1e-18
-
-
 @c_function(types.int32(types.float64, types.int64, types.float64, types.int32, types.int32, types.int32, types.int64))
 def next_step(t, delta, old, redo, _ident, location, user):
-    """GetSyncData: end a step at the next corner of the waveforms, tick or knot that it would pass, or grid point.
+    """GetSyncData: end a step at the next corner of the waveforms, tick or jump that it would pass, or grid point.
 
     ngspice's own breakpoints get lost: a PWL source announces its next corner only at a point that is not before the
     present one, and a point one rounding error early, or a second source's corner there, breaks the chain.
@@ -339,16 +363,20 @@ def next_step(t, delta, old, redo, _ident, location, user):
         if number < corners.size:
             corner = corners[number]
             at_end = number == corners.size - 1
-    for number in range(control.n_sources):
-        times, _ = _knots_of(control, number)
-        for k in range(control.knots):
-            at_corner = at_corner or abs(times[k] - t) <= slack
-            if t + slack < times[k] < corner:
-                corner, at_end = times[k], False
     if control.schedule != 0:
-        tick = load_float(control.schedule)
-        if t + slack < tick < corner:
-            corner, at_end = tick, False
+        if _jumps(control, t):
+            at_corner = True
+            step = min(step, load_float(control.schedule + 8 * FIRST_STEP))
+        ahead = load_float(control.schedule + 8 * NEXT_TICK)
+        if not ahead > t + slack:
+            ahead = math.inf
+        for number in range(control.n_sources):
+            times, _ = _changes_of(control, number)
+            for k in range(control.changes):
+                if t + slack < times[k] < ahead:
+                    ahead = times[k]
+        if ahead < corner:
+            corner, at_end = ahead, False
     if control.n_grids > 0:
         grids = carray(as_grids(control.grids), control.n_grids)
         number = _first_after(grids.start_s, t + slack) - 1

@@ -1,7 +1,8 @@
 """The ticks of all controllers of one run: when ngspice has to stop next, and what the sources do until then.
 
-A value that changes does so along a straight edge of `EDGE` of the largest step. ngspice ends a step at its beginning
-and at its end (`callbacks.next_step`), so no step straddles it, and takes one step for it.
+A source jumps: at the time of a change it still has the old value, right behind it the new one. ngspice ends a step at
+that time, takes a short one behind it, and both that step and the next are backward Euler's (`callbacks`): no step
+straddles a jump, and none sees a ramp in its place.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuits.ngspice.controller import Controller
+from circuits.ngspice.controller import Controller, Converter
 from circuits.ngspice.failures import FailedDeck
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.ticks import ControllerState, Ticks
 from inmateria.errors import AbsurdValueError, EngineError, InputError
 
-EDGE = 1e-4
-"""Length of an edge, as a fraction of the largest step. ngspice merges breakpoints closer than 5e-5 of it."""
+FIRST_STEP = 1e-3
+"""The step behind a jump, as a fraction of the largest; its error is half the square of its part of a time constant."""
 
-LATE = 1e-12
-"""How late a tick may be, as a fraction of its time: rounding."""
+ROUNDING = 1e-12
+"""How far apart two times may lie that are the same, as a fraction of them."""
 
 POINTS_PER_TICK = 30
-"""Time-points that a tick may add: the steps behind an edge grow by a factor of 2 at most."""
+"""Time-points that a tick may add: the steps behind a jump grow by a factor of 2 at most."""
 
 
 class Clock:
@@ -42,6 +43,10 @@ class Clock:
     ----------
     max_step_s : float
         Largest step, s: at most the shortest period.
+    inputs, sources : list of str
+        Sampled vectors and names of the sources of all controllers.
+    points : int
+        How many time-points the ticks may add.
     served : int
         Ticks so far.
     running : bool
@@ -52,40 +57,33 @@ class Clock:
     Raises
     ------
     InputError
-        If two controllers set the same source.
+        If one is no Controller, or two set the same source.
     """
 
     def __init__(self, controllers: Sequence[Controller], max_step_s: float, stop_s: float) -> None:
         for controller in controllers:
             if not isinstance(controller, Controller):
                 raise InputError("controllers", controller, "is no Controller", "give Controller(step, rate_Hz, ...)")
-        self.max_step_s = min([max_step_s, *(1 / c.rate_Hz for c in controllers)])
         self.sources = [name for c in controllers for name in c.outputs]
         for name in self.sources:
             if self.sources.count(name) > 1:
                 raise InputError("outputs", name, "is set by two controllers", "leave it to one of them")
         self.inputs = list(dict.fromkeys(name for c in controllers for name in c.inputs))
-        self.served = 0
-        self.running = True
+        self.max_step_s = min([max_step_s, *(1 / c.rate_Hz for c in controllers)])
+        self.points = int(POINTS_PER_TICK * sum(stop_s * c.rate_Hz + 1 for c in controllers))
+        self.served, self.running = 0, True
         self.failure: Exception | None = None
-        edge_s = EDGE * self.max_step_s
-        self._members = [_Member(c, self.inputs, edge_s) for c in controllers]
-        self._knots = max((m.knots for m in self._members), default=0)
+        self._members = [_Member(c, self.inputs) for c in controllers]
+        self._changes = max(member.most_changes for member in self._members)
         self._message = struct.Struct(f"={1 + len(self.inputs)}d")
-        self._schedule = struct.Struct(f"={1 + 2 * self._knots * len(self.sources)}d")
-        self._stop_s = stop_s
-
-    @property
-    def points(self) -> int:
-        """How many time-points the ticks may add."""
-        return int(POINTS_PER_TICK * sum(self._stop_s * m.controller.rate_Hz + 1 for m in self._members))
+        self._schedule = struct.Struct(f"={2 + (2 * self._changes + 1) * len(self.sources)}d")
 
     def request(self) -> dict[str, object]:
         """What the worker is told before the run."""
         return {
             "sampled": self.inputs,
             "sources": self.sources,
-            "knots": self._knots,
+            "changes": self._changes,
             "schedule": self._numbers(),
         }
 
@@ -103,15 +101,9 @@ class Clock:
         """
         until = time.monotonic() + seconds
         left = seconds
-        while left > 0:
-            raw = process.asked(self._message.size, left)
-            if raw is None:
-                return
-            if len(raw) < self._message.size:  # the worker is gone
-                self.running = False
-                return
-            t, *sampled = self._message.unpack(raw)
-            if math.isnan(t):
+        while left > 0 and (raw := process.asked(self._message.size, left)) is not None:
+            t, *sampled = self._message.unpack(raw) if len(raw) == self._message.size else (math.nan,)
+            if math.isnan(t):  # the run has ended, or the worker is gone
                 self.running = False
                 return
             self._tick(t, sampled, failed)
@@ -119,123 +111,133 @@ class Clock:
             left = until - time.monotonic()
 
     def _tick(self, t: float, sampled: list[float], failed: FailedDeck) -> None:
+        """Ask all controllers whose tick it is."""
+        rounding = ROUNDING * t
         for member in self._members:
             late = t - member.next_s
-            if late > LATE * t:
+            if late < -rounding:
+                continue
+            if late > rounding:
                 problem = f"ngspice passed its tick at {member.next_s:.9g} s"
                 raise failed.error(EngineError, member.controller.name, f"{t:.9g} s", problem, time_s=t)
-            if late >= -LATE * t:
-                try:
-                    answer = member.ask(sampled)
-                except Exception as error:
-                    error.add_note(f"in the step of {member.controller.name!r} at {member.next_s:.9g} s")
-                    self.failure = error
-                    raise
-                member.set(answer, failed)
-                self.served += 1
+            inputs = member.sample(sampled)
+            try:
+                answer = member.controller.step(member.controller.tick_s(member.number), inputs)
+            except Exception as error:
+                error.add_note(f"in the step of {member.controller.name!r} at {member.next_s:.9g} s")
+                self.failure = error
+                raise
+            member.set(inputs, answer, failed)
+            self.served += 1
 
     def _numbers(self) -> list[float]:
-        """The next tick, then each source's knots."""
-        numbers = [min((m.next_s for m in self._members), default=math.inf)]
+        """The schedule, see `blocks`."""
+        numbers = [min([member.next_s for member in self._members]), FIRST_STEP * self.max_step_s]
         for member in self._members:
-            numbers += member.rows(self._knots)
+            numbers += member.rows(self._changes)
         return numbers
 
     def ticks(self, reached_s: float) -> tuple[Ticks, ...]:
-        """What each controller did; it stands where the run came to."""
+        """What each controller did, with its state at the time where the run ended."""
         return tuple(member.ticks(reached_s) for member in self._members)
 
 
-class _Member:
-    """One controller in a run."""
+def _numbers_of(answer: object) -> list[float]:
+    """What a function returned, as a list; empty for what is no numbers."""
+    if isinstance(answer, float | int):
+        return [float(answer)]
+    try:
+        return [] if answer is None else np.asarray(answer, dtype=float).ravel().tolist()
+    except (TypeError, ValueError):
+        return []
 
-    def __init__(self, controller: Controller, inputs: Sequence[str], edge_s: float) -> None:
+
+class _Member:
+    """A controller in a run: its next tick, and the values that its sources have and will have."""
+
+    def __init__(self, controller: Controller, inputs: Sequence[str]) -> None:
         self.controller = controller
-        self._places = [inputs.index(name) for name in controller.inputs]
-        self._edge_s = edge_s
         state = controller.resume
         if state is None:
-            first = 0 if controller.phase_s > 0 else 1
-            state = ControllerState(first, 0.0, tuple(controller.initial or ()))
-        self._number, self._elapsed_s = state.tick, state.elapsed_s
-        self._held = state.held
-        self._edges = list(state.pending)
-        # Values on their way: those of a latency, one that begins, one on its edge; two knots each.
-        self.knots = 2 * (math.ceil(controller.latency_s * controller.rate_Hz) + 2 + len(self._edges))
-        self._record: tuple[list[float], list[list[float]], list[list[float]]] = ([], [], [])
+            state = ControllerState(0 if controller.phase_s > 0 else 1, 0.0, tuple(controller.initial or ()))
+        self.number, self._elapsed_s = state.tick, state.elapsed_s
+        self.next_s = controller.tick_s(self.number) - self._elapsed_s
+        self._held, self._pending = state.held, list(state.pending)
+        # Those on their way through the latency, one that begins now, and one that rounding keeps for another tick.
+        self.most_changes = math.ceil(controller.latency_s * controller.rate_Hz) + 2 + len(self._pending)
+        self._places = [inputs.index(name) for name in controller.inputs]
         self._limited = dict.fromkeys((*controller.inputs, *controller.outputs), 0)
+        self._time_s: list[float] = []
+        self._inputs: list[np.ndarray] = []
+        self._outputs: list[tuple[float, ...]] = []
 
-    @property
-    def next_s(self) -> float:
-        """Time of the next tick in this run, s."""
-        return self.controller.tick_s(self._number) - self._elapsed_s
+    def sample(self, sampled: Sequence[float]) -> np.ndarray:
+        """The function's inputs."""
+        values = [sampled[place] for place in self._places]
+        return np.array(
+            [self._convert(*each) for each in zip(self.controller.inputs, self.controller.adc, values, strict=True)]
+        )
 
-    def ask(self, sampled: Sequence[float]) -> object:
-        """What the function answers to the converted samples."""
-        inputs = []
-        for name, place, converter in zip(self.controller.inputs, self._places, self.controller.adc, strict=True):
-            self._limited[name] += converter.limits(sampled[place])
-            inputs.append(converter.converted(sampled[place]))
-        self._record[1].append(inputs)
-        return self.controller.step(self.controller.tick_s(self._number), np.array(inputs))
+    def _convert(self, name: str, converter: Converter, value: float) -> float:
+        if converter.is_none:
+            return value
+        self._limited[name] += converter.limits(value)
+        return converter.converted(value)
 
-    def set(self, answer: object, failed: FailedDeck) -> None:
-        """Schedule the function's answer, after the latency."""
+    def set(self, inputs: np.ndarray, answer: object, failed: FailedDeck) -> None:
+        """Schedule what the function answers, after the latency; then the next tick is due."""
         controller, t = self.controller, self.next_s
-        try:
-            given = None if answer is None else np.asarray(answer, dtype=float).reshape(-1).tolist()
-        except (TypeError, ValueError):
-            given = None
-        if given is None or len(given) != len(controller.outputs):
+        given = _numbers_of(answer)
+        if len(given) != len(controller.outputs):
             problem = f"is no answer of {controller.name!r} at {t:.9g} s"
             fix = f"return one number for each of {', '.join(controller.outputs)}"
             raise InputError("step", answer, problem, fix)
-        values = []
-        for name, value, converter in zip(controller.outputs, given, controller.dac, strict=True):
+        for name, value in zip(controller.outputs, given, strict=True):
             if not math.isfinite(value):
                 problem = f"is what {controller.name!r} gives at {t:.9g} s"
                 fix = "let its step return finite numbers"
                 raise failed.error(AbsurdValueError, name, value, problem, fix=fix, time_s=t)
-            self._limited[name] += converter.limits(value)
-            values.append(converter.converted(value))
+        values = tuple(self._convert(*each) for each in zip(controller.outputs, controller.dac, given, strict=True))
         self._settle(t)
-        start = t + controller.latency_s
-        self._edges = [edge for edge in self._edges if edge[0] < start]  # one resumed may have had more latency
-        self._edges.append((start, tuple(values)))
-        self._record[0].append(t)
-        self._record[2].append(values)
-        self._number += 1
+        begin = t + controller.latency_s
+        self._pending = [
+            change for change in self._pending if change[0] < begin
+        ]  # one resumed may have had more latency
+        if values != (self._pending[-1][1] if self._pending else self._held):
+            self._pending.append((begin, values))
+        self._time_s.append(t)
+        self._inputs.append(inputs)
+        self._outputs.append(values)
+        self.number += 1
+        self.next_s = controller.tick_s(self.number) - self._elapsed_s
 
     def _settle(self, t: float) -> None:
-        """Make past edges the held values."""
-        while self._edges and self._edges[0][0] + self._edge_s <= t:
-            self._held = self._edges.pop(0)[1]
+        """Make changes before t the held values; at its own time a change is still to come."""
+        while self._pending and self._pending[0][0] < t * (1 - ROUNDING):
+            self._held = self._pending.pop(0)[1]
 
-    def rows(self, knots: int) -> list[float]:
-        """Times and values of each source's knots, one source after the other."""
-        times = [at for start, _ in self._edges for at in (start, start + self._edge_s)]
-        idle = knots - len(times)
-        times += [math.inf] * idle
-        numbers = []
+    def rows(self, changes: int) -> list[float]:
+        """Times and values of each source, one source after the other."""
+        idle = changes - len(self._pending)
+        times = [begin for begin, _ in self._pending] + [math.inf] * idle
+        numbers: list[float] = []
         for k, held in enumerate(self._held):
             numbers += times
-            for _, values in self._edges:
-                numbers += (held, values[k])
-                held = values[k]
-            numbers += [held] * idle
+            values = [held, *(each[k] for _, each in self._pending)]
+            numbers += values
+            numbers += values[-1:] * idle
         return numbers
 
     def ticks(self, reached_s: float) -> Ticks:
+        """What it did."""
         self._settle(reached_s)
-        pending = tuple((start - reached_s, values) for start, values in self._edges)
-        end = ControllerState(self._number, self._elapsed_s + reached_s, self._held, pending)
-        time_s, inputs, outputs = self._record
-        n = len(time_s)
+        pending = tuple((begin - reached_s, values) for begin, values in self._pending)
+        n = len(self._time_s)
         return Ticks(
             self.controller.name,
-            np.array(time_s),
-            np.array(inputs[:n]).reshape(n, len(self.controller.inputs)),
-            np.array(outputs).reshape(n, len(self.controller.outputs)),
-            self._limited,
-            end,
+            np.array(self._time_s),
+            np.array(self._inputs).reshape(n, len(self.controller.inputs)),
+            np.array(self._outputs).reshape(n, len(self.controller.outputs)),
+            dict(self._limited),
+            ControllerState(self.number, self._elapsed_s + reached_s, self._held, pending),
         )

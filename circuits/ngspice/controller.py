@@ -45,6 +45,11 @@ class Converter:
     bits: int | None = None
 
     @property
+    def is_none(self) -> bool:
+        """Whether every value passes as it is."""
+        return self.bits is None and self.low == -math.inf
+
+    @property
     def step(self) -> float:
         """Distance of two levels, V or A; 0 without bits."""
         return 0.0 if self.bits is None else (self.high - self.low) / (1 << self.bits)

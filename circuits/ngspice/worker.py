@@ -107,7 +107,7 @@ class Worker:
         for row, name in zip(names, clock["sources"], strict=True):
             row[: len(name)] = np.frombuffer(name.encode(), dtype=np.uint8)
         self._lend("names", names)
-        control["n_sources"], control["knots"] = len(names), clock["knots"]
+        control["n_sources"], control["changes"] = len(names), clock["changes"]
         self._lend("schedule", np.array(clock["schedule"], dtype=float))
         self._lend("message", np.zeros(1 + len(clock["sampled"])))
         control["asking"], control["answering"] = self.asking, self.answering
