@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 from inmateria.errors import InputError, NetlistError
 from inmateria.spelling import did_you_mean
+from netlists.lines import logical_lines
 from netlists.spice_numbers import format_number, parse_number
 
 _KEYS = ("part", "level", "summary", "equation", "source")
@@ -351,9 +352,9 @@ def library(parts: Iterable[Part]) -> str:
     Raises
     ------
     InputError, NetlistError
-        As `needed`.
+        As `needed`, and for two different subcircuits of one name.
     """
-    return _each_include_once("\n".join(part.text.strip() for part in needed(parts))) + "\n"
+    return _each_once("\n".join(part.text.strip() for part in needed(parts))) + "\n"
 
 
 def needed(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -396,8 +397,8 @@ def _placing(line: str, old: str, other: Part) -> str:
 
 def _body(text: str) -> str:
     """What stands between the ``.subckt`` line and its end, without comments."""
-    joined = re.sub(r"\n[ \t]*\+", " ", "\n".join(line for line in text.splitlines() if not line.startswith("*")))
-    return "\n".join(line for line in joined.splitlines() if not line.lower().startswith(".subckt"))
+    lines = logical_lines(text, title=False)
+    return "\n".join(line.text for line in lines if not line.text.lower().startswith(".subckt"))
 
 
 def _renamed(text: str, old: str, new: str) -> str:
@@ -405,20 +406,53 @@ def _renamed(text: str, old: str, new: str) -> str:
     return re.sub(rf"(^\.(?:subckt|ends)\s+){re.escape(old)}\b", rf"\g<1>{new}", text, flags=re.M | re.I)
 
 
-def _each_include_once(text: str) -> str:
-    """Parts that are made of one vendor's op-amp include the same file; ngspice would warn of a second definition."""
-    lines: list[str] = []
-    included: set[str] = set()
-    inside = 0  # what a subcircuit includes is its own
-    for line in text.splitlines():
-        first = line.lower().split(maxsplit=1)[:1]
-        inside += (first == [".subckt"]) - (first == [".ends"])
-        if not inside and first in ([".include"], [".inc"]):
-            if line in included:
+def _each_once(text: str) -> str:
+    """Parts that are made of one vendor's op-amp bring the same definitions; ngspice would warn of the second ones.
+
+    Raises
+    ------
+    NetlistError
+        If two different subcircuits have one name: ngspice would take the first one for both.
+    """
+    kept: list[str] = []
+    seen: dict[str, str] = {}
+    for block, name in _blocks(text.splitlines()):
+        body = "\n".join(block)
+        if name:
+            if name in seen and seen[name] != body and name.startswith(".subckt"):
+                fix = "rename one of them in its file"
+                raise NetlistError("parts", name.split()[1], "is the name of two different subcircuits", fix)
+            if seen.get(name) == body:
                 continue
-            included.add(line)
-        lines.append(line)
-    return "\n".join(lines)
+            seen[name] = body
+        kept += block
+    return "\n".join(kept)
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[list[str], str]]:
+    """Lines in blocks, each with what it defines: a subcircuit with its body, a line with its rest, or nothing.
+
+    What stands between ``.if`` and ``.endif`` defines nothing for sure.
+    """
+    block: list[str] = []
+    name, inside, branches = "", 0, 0
+    for line in lines:
+        words = line.lower().split(maxsplit=2)
+        first = words[0] if words else ""
+        if not inside and not line.startswith("+"):
+            if block:
+                yield block, name
+            block, name = [], ""
+            branches += (first == ".if") - (first == ".endif")
+            if first in _DEFINING and len(words) > 1 and not branches:
+                name = " ".join(words[:2] if first in (".subckt", ".model") else words)
+        block.append(line)
+        inside += (first == ".subckt") - (first == ".ends")
+    if block:
+        yield block, name
+
+
+_DEFINING = (".include", ".inc", ".subckt", ".model", ".param", ".func")
 
 
 def parse_part(text: str, origin: str) -> Part:
@@ -552,8 +586,7 @@ def _header_value(match: re.Match[str], origin: str) -> float:
 
 def _subckt_line(text: str, preferred: str, origin: str) -> tuple[str, list[str], dict[str, float]]:
     """Name, pins and defaults of the part's own ``.subckt`` line, continuation lines joined."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("*")]
-    joined = re.sub(r"\n[ \t]*\+", " ", "\n".join(lines)).splitlines()
+    joined = [line.text for line in logical_lines(text, origin, title=False)]
     found = [line for line in joined if line.lower().startswith(".subckt")]
     if not found:
         raise NetlistError(origin, None, "has no .subckt line", "define the part as a subcircuit")

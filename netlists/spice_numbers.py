@@ -12,7 +12,7 @@ _SUFFIXES = {
     "t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "mil": 25.4e-6,
     "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
 }  # fmt: skip
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(meg|mil|[tgkmunpfa])?[a-z]*", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[ed][+-]?\d+)?)(meg|mil|[tgkmunpfa])?[a-z]*", re.IGNORECASE)
 
 
 def format_number(x: float) -> str:
@@ -56,10 +56,20 @@ def parse_number(text: str) -> float:
     InputError
         If `text` is not such a literal; expressions are not.
     """
-    match = _NUMBER.fullmatch(text.strip())
-    value = math.nan
-    if match is not None:
-        value = float(match[1]) * _SUFFIXES.get((match[2] or "").lower(), 1.0)
+    value = read_as(text) if is_number(text) else math.nan
     if not math.isfinite(value):
         raise InputError("text", text, "is not a SPICE number", "write a literal such as 1e-5, 4.7k or 10meg")
     return value
+
+
+def is_number(text: str) -> bool:
+    """Whether SPICE reads a text to its end as a number with a suffix and a unit."""
+    return _NUMBER.fullmatch(text.strip()) is not None
+
+
+def read_as(text: str) -> float:
+    """What SPICE takes a text for that may go on behind the number: ``4k7`` is 4000. NaN where none begins it."""
+    match = _NUMBER.match(text.strip())
+    if match is None:
+        return math.nan
+    return float(match[1].lower().replace("d", "e")) * _SUFFIXES.get((match[2] or "").lower(), 1.0)

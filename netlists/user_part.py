@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inmateria.errors import InputError, NetlistError
 from inmateria.spelling import did_you_mean
+from netlists.definitions import GROUND, Definitions, Subcircuit, define, included_definitions, reached
+from netlists.includes import Include, sections
+from netlists.lines import logical_lines
 from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
-_DEFINITIONS = (".model", ".param", ".func", ".global")
-_INCLUDES = (".include", ".inc", ".lib")
-_LARGEST = 4_000_000
+_DEFINITIONS = frozenset(
+    {".model", ".param", ".params", ".parameter", ".csparam", ".func", ".function", ".global"}
+    | {".if", ".elseif", ".else", ".endif"}
+)
 _OPAMP = "opamp_"
 """How the names of op-amps begin."""
-_NAME = re.compile(r"\w+", re.ASCII)
-
-
-@dataclass(frozen=True)
-class _Subcircuit:
-    """A ``.subckt`` line: its name, pins and parameters in order, lower case."""
-
-    name: str
-    pins: tuple[str, ...]
-    parameters: tuple[str, ...]
 
 
 def user_part(
@@ -35,6 +29,7 @@ def user_part(
     like: Part,
     *,
     subckt: str | None = None,
+    section: str | None = None,
     pins: Mapping[str, str] | None = None,
     supplies: Mapping[str, float] | None = None,
     fixed: Mapping[str, float] | None = None,
@@ -50,6 +45,8 @@ def user_part(
         The part whose place it takes, e.g. ``load_part("mixer")``: it says which pins and parameters there have to be.
     subckt : str, optional
         Which subcircuit of the file; needed if there are several that no other one uses.
+    section : str, optional
+        Which section (``.lib NAME`` to ``.endl``) of the file; needed where it has some.
     pins : mapping, optional
         Name of the subcircuit's pin for those pins of `like` that are called otherwise, e.g. ``{"out": "w"}``.
     supplies : mapping, optional
@@ -75,11 +72,12 @@ def user_part(
     NetlistError
         If the file cannot be read or holds no such subcircuit.
     """
-    text, origin = _text(source)
-    blocks, kept = _definitions(text, origin)
-    chosen = _choose(blocks, subckt or (None if isinstance(source, str | Path) else source.name), origin, text)
+    found, origin = _definitions(source, section)
     named = {name.lower(): str(pin).lower() for name, pin in (pins or {}).items()}
     tied = {name.lower(): float(value) for name, value in (supplies or {}).items()}
+    asked = subckt or (None if isinstance(source, str | Path) else source.name)
+    chosen = _choose(found, asked, origin, {*(named.get(pin.name, pin.name) for pin in like.pins), *tied})
+    kept = _kept(found, chosen)
     built_in = dict(fixed or {})
     wiring = _wiring(chosen, like, named, tied)
     supplied = {pin: _supply(value, like) for pin, value in tied.items()}
@@ -97,14 +95,14 @@ def user_part(
         like = replace(like, parameters=tuple(p for p in like.parameters if p.name.lower() in own))
     _check_parameters(chosen, like, built_in, around)
     defaults = {**like.defaults, **built_in}
-    wrapper = f"{chosen.name}_as_{like.name}"
+    wrapper = f"{re.sub(r'[^0-9a-z_]', '_', chosen.name)}_as_{like.name}"
     passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name.lower() in chosen.parameters)
     values = " ".join(f"{name}={format_number(value)}" for name, value in defaults.items())
     lines = [
         f".subckt {wrapper} {' '.join(pin.name for pin in like.pins)}" + (f" params: {values}" if values else ""),
         f"Xuser {' '.join(wiring[pin] for pin in chosen.pins)} {chosen.name} {passed}".rstrip(),
         *offset,
-        *(f"Vsupply_{pin} supply_{pin} 0 {value}" for pin, value in supplied.items()),
+        *(f"V{wiring[pin]} {wiring[pin]} 0 {value}" for pin, value in supplied.items() if wiring[pin] != "0"),
         f".ends {wrapper}",
     ]
     return replace(
@@ -124,7 +122,7 @@ def user_part(
     )
 
 
-def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Mapping[str, float]) -> dict[str, str]:
+def _wiring(chosen: Subcircuit, like: Part, named: Mapping[str, str], tied: Mapping[str, float]) -> dict[str, str]:
     """Net inside the wrapper for each pin of the user's subcircuit: a pin of `like`, or a supply."""
     own = [pin.name for pin in like.pins]
     _refuse_unknown("pins", named, own, like.name)
@@ -141,11 +139,16 @@ def _wiring(chosen: _Subcircuit, like: Part, named: Mapping[str, str], tied: Map
         if pin in tied:
             if pin in wiring:
                 raise InputError(f"supplies[{pin!r}]", tied[pin], f"is the pin {wiring[pin]!r}", "leave it out")
-            wiring[pin] = f"supply_{pin}"
+            wiring[pin] = "0" if tied[pin] == 0.0 else f"supply_{re.sub(r'[^0-9a-z_]', '_', pin)}"
         elif pin not in wiring:
             fix = f"say supplies={{{pin!r}: 15.0}} with its voltage, or which pin it is with pins=..."
             raise InputError(f"{chosen.name} pins", list(chosen.pins), f"{pin!r} is connected to nothing", fix)
     _refuse_unknown("supplies", tied, chosen.pins, chosen.name)
+    for pin in GROUND.intersection(chosen.pins):
+        if wiring[pin] != "0":
+            problem = f"of {chosen.name} is node 0 to ngspice, whatever is connected to it"
+            fix = f"rename it in its .subckt, or say supplies={{{pin!r}: 0.0}}"
+            raise InputError("pin", pin, problem, fix)
     return wiring
 
 
@@ -158,7 +161,7 @@ def _supply(value: float, like: Part) -> str:
 
 
 def _check_parameters(
-    chosen: _Subcircuit, like: Part, built_in: Mapping[str, float], around: Collection[str] = ()
+    chosen: Subcircuit, like: Part, built_in: Mapping[str, float], around: Collection[str] = ()
 ) -> None:
     """Each parameter of `like` is the subcircuit's own, built in, or what the wrapper has around it."""
     _refuse_unknown("fixed", built_in, list(like.defaults), like.name)
@@ -171,86 +174,60 @@ def _check_parameters(
             raise InputError(f"{chosen.name} parameters", list(chosen.parameters), problem, fix)
 
 
-def _text(source: Any) -> tuple[str, str]:
-    """Netlist text, and where it is from."""
+def _definitions(source: Any, section: str | None) -> tuple[Definitions, str]:
+    """What a source defines, and where it is from.
+
+    Raises
+    ------
+    InputError, NetlistError
+        If it is no subcircuit, cannot be read, or defines none.
+    """
     if not isinstance(source, str | Path):
         if not hasattr(source, "external_nodes"):  # PySpice's SubCircuit has; this room loads no PySpice
             raise InputError("source", source, "is no subcircuit", "give a path or a PySpice SubCircuit")
-        return str(source), f"SubCircuit {source.name}"
-    path = Path(source)
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise NetlistError("part", str(path), f"is larger than {_LARGEST} bytes", "give the subcircuit's own file")
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise NetlistError("part", str(path), f"cannot be read ({error.strerror})", "check the path") from error
-    return _with_absolute_includes(text, path.resolve().parent), str(path)
-
-
-def _with_absolute_includes(text: str, folder: Path) -> str:
-    """Includes are relative to the file, and the deck will lie elsewhere."""
-    lines = []
-    for line in text.splitlines():
-        words = line.split(maxsplit=1)
-        if len(words) == 2 and words[0].lower() in _INCLUDES:
-            quoted = re.match(r"""(["'])(.*?)\1(.*)|(\S+)(.*)""", words[1])
-            assert quoted is not None
-            name, rest = (quoted[2], quoted[3]) if quoted[1] else (quoted[4], quoted[5])
-            found = folder / name
-            if not found.is_file():
-                raise NetlistError("part", line.strip(), f"{found} does not exist", "put it beside the part")
-            line = f'{words[0]} "{found}"{rest}'
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def _definitions(text: str, origin: str) -> tuple[list[_Subcircuit], list[str]]:
-    """The outermost subcircuits, and all lines that define something."""
-    joined = re.sub(r"\r?\n[ \t]*\+", " ", text).splitlines()
-    found: list[_Subcircuit] = []
-    kept: list[str] = []
-    depth = 0
-    for line in joined:
-        words = line.split()
-        first = words[0].lower() if words else ""
-        if first == ".subckt":
-            depth += 1
-            if depth == 1:
-                found.append(_head(line, origin))
-        if depth or first in _DEFINITIONS or first in _INCLUDES:
-            kept.append(line)
-        if first == ".ends":
-            depth -= 1
-            if depth < 0:
-                raise NetlistError("part", origin, "has an .ends without .subckt", "end every .subckt with one .ends")
-    if depth:
-        raise NetlistError("part", origin, "has a .subckt without .ends", "end every .subckt with .ends")
-    if not found:
+        found, origin = define(logical_lines(str(source), "subcircuit", title=False)), f"SubCircuit {source.name}"
+    else:
+        path, origin = Path(source).expanduser(), str(source)
+        if section is None and (named := sections(path)):
+            problem = f"holds sections: {', '.join(named)}"
+            raise InputError("section", None, f"{origin} {problem}", "say which with section=...")
+        found = included_definitions(Include(path.resolve(), (section or "").lower()))
+    if not found.subcircuits:
         raise NetlistError("part", origin, "has no .subckt line", "define the part as a subcircuit")
-    return found, kept
+    return found, origin
 
 
-def _head(line: str, origin: str) -> _Subcircuit:
-    words = re.sub(r"\s*=\s*", "=", line.split(";")[0]).lower().split()[1:]
-    words = [word for word in words if word not in ("params:", "params")]
-    if not words or "=" in words[0] or not _NAME.fullmatch(words[0]):
-        raise NetlistError("part", line.strip(), f".subckt of {origin} has no name", "write .subckt NAME pins ...")
-    pins = tuple(word for word in words[1:] if "=" not in word)
-    return _Subcircuit(words[0], pins, tuple(word.split("=")[0] for word in words[1:] if "=" in word))
+def _kept(found: Definitions, chosen: Subcircuit) -> list[str]:
+    """Lines that define something: the subcircuit, what it places, models and parameters; no source, no analysis."""
+    needed = {*found.subcircuits[chosen.name]}
+    needed |= set(reached([call for one in needed for call in one.calls], [found]))
+    kept: list[str] = []
+    for item in found.items:
+        if isinstance(item, Subcircuit):
+            kept += [line.text for line in item.lines] if item in needed else []
+        elif item.text.split(maxsplit=1)[0].lower() in _DEFINITIONS:
+            kept.append(item.text)
+    return kept
 
 
-def _choose(blocks: list[_Subcircuit], name: str | None, origin: str, text: str) -> _Subcircuit:
-    """The subcircuit of that name, or the only one that no other one uses."""
-    names = [block.name for block in blocks]
-    if name is not None:
-        if name.lower() not in names:
-            raise InputError("subckt", name, f"is not in {origin}", did_you_mean(name, names, f"choose from {names}"))
-        return blocks[names.index(name.lower())]
-    used = {word for line in text.lower().splitlines() if line.lstrip().startswith("x") for word in line.split()[1:]}
-    tops = [block for block in blocks if block.name not in used]
-    if len(tops) != 1:
-        raise InputError("subckt", None, f"{origin} has several: {', '.join(names)}", "say which with subckt=...")
-    return tops[0]
+def _choose(found: Definitions, name: str | None, origin: str, pins: Collection[str]) -> Subcircuit:
+    """The subcircuit of that name, or the only one that no other one uses, or of these the only one with such pins."""
+    names = list(found.subcircuits)
+    if name is None:
+        used = {call.name for blocks in found.subcircuits.values() for one in blocks for call in one.calls}
+        used |= {call.name for call in found.calls}
+        tops = [one for one in names if one not in used]
+        if len(tops) != 1:
+            tops = [one for one in tops if set(pins) <= set(found.subcircuits[one][0].pins)] or tops
+        if len(tops) != 1:
+            raise InputError("subckt", None, f"{origin} has several: {', '.join(names)}", "say which with subckt=...")
+        name = tops[0]
+    if name.lower() not in names:
+        raise InputError("subckt", name, f"is not in {origin}", did_you_mean(name, names, f"choose from {names}"))
+    first, *others = found.subcircuits[name.lower()]
+    if any(other.pins != first.pins for other in others):
+        raise NetlistError("part", first.name, f"stands in {origin} with different pins", "keep one of them")
+    return first
 
 
 def _refuse_unknown(field: str, given: Iterable[str], known: Iterable[str], owner: str) -> None:

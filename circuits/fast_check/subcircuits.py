@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from circuits.ngspice.deck_files import included_lines, logical_lines
 from inmateria.errors import NetlistError
+from netlists.definitions import spliced
+from netlists.lines import logical_lines
 from netlists.reader import Part
 
 _VOLTAGE = re.compile(r"\bv\(\s*([^(),\s]+)\s*(?:,\s*([^(),\s]+)\s*)?\)", re.IGNORECASE)
@@ -218,10 +219,9 @@ def _placed(line: str) -> tuple[str, list[str], str, str]:
 
 def _definitions(text: str) -> Mapping[str, _Definition]:
     """All subcircuits of a netlist and of what it includes, by name in small letters."""
-    lines = list(logical_lines(text.replace("\r\n", "\n"), title=False))
     found: dict[str, _Definition] = {}
     open_ones: list[_Definition] = []
-    for line in [*included_lines(lines), *lines]:
+    for line in spliced(logical_lines(text, title=False)):
         words = line.text.split()
         first = words[0].lower()
         if first == ".subckt":
@@ -230,7 +230,7 @@ def _definitions(text: str) -> Mapping[str, _Definition]:
             found[name] = open_ones[-1]
         elif first == ".ends":
             open_ones.pop()
-        elif open_ones and first not in (".include", ".inc"):
+        elif open_ones:
             open_ones[-1].body.append(line.text)
     return found
 

@@ -2,7 +2,7 @@
 
 In the caller's process: `library` (where libngspice is), `engine` (one worker, a `worker_process`), `pool` (several),
 `noise` (currents as sources), `cosimulation` (what a device brings along), `controller` and `clock` (Python at ticks),
-`deck_checks` and `deck_files` (before a run), `messages` and `failures` (after it). In the worker: `worker`, `shared`
+`deck_checks` with `deck_values`, `deck_expressions` and `deck_words` (before a run), `messages` and `failures` (after it). In the worker: `worker`, `shared`
 (libngspice) and `callbacks`, which are compiled. Both sides: `blocks` (memory by name) and `record` (the points).
 
 This file holds no import: a worker starts with ``-m circuits.ngspice.worker`` and waits for all that is loaded, so

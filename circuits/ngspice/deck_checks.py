@@ -8,12 +8,18 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 
-from circuits.ngspice.deck_files import Line, included_lines, logical_lines
+from circuits.ngspice.deck_expressions import check_braces, functions, powers
+from circuits.ngspice.deck_values import check_values
+from circuits.ngspice.deck_words import foreign
 from inmateria.errors import InputError, NetlistError
+from netlists.definitions import GROUND, Definitions, Subcircuit, calls, define, included_definitions, reached
+from netlists.includes import included
+from netlists.lines import Line, logical_lines
 from netlists.spice_numbers import parse_number
 
 LONGEST_LINE = 1_000_000
@@ -22,6 +28,10 @@ LONGEST_LINE = 1_000_000
 MOST_POINTS = 1e9
 """Time-points that a run may plan."""
 
+_SHOWN = 3
+"""Doubts of one included file or subcircuit that are told in full."""
+
+_DEFINED_FUNCTION = re.compile(r"\.(?:func|param)\w*\s+([a-z_]\w*)\s*\(", re.IGNORECASE)
 _EXTERNAL = re.compile(r"\bexternal\b", re.IGNORECASE)
 _ANALYSIS = re.compile(r"\.(tran|ac|dc|op|noise|tf|pz|sens|disto|end|control)\b", re.IGNORECASE)
 _FIX_EXTERNAL = (
@@ -72,6 +82,23 @@ def check_request(
             raise InputError("grids_s", (start, stop, steps), "is no grid", fix)
 
 
+@dataclass(frozen=True)
+class CheckedDeck:
+    """A deck that may be run.
+
+    Attributes
+    ----------
+    text : str
+        What ngspice is given: remarks out, continuations joined, in place of included files what is used of them, so
+        that it reads what was checked.
+    doubts : tuple of str
+        What is only suspicious, one sentence each.
+    """
+
+    text: str
+    doubts: tuple[str, ...]
+
+
 def check_circuit(deck: str) -> None:
     """Refuse a circuit that brings an analysis, ``.control`` or ``.end`` of its own: the engine writes them.
 
@@ -82,13 +109,15 @@ def check_circuit(deck: str) -> None:
     """
     _check_text(deck)
     lines = list(logical_lines(deck))[1:]
-    for line in [*lines, *included_lines(lines)]:
-        if _ANALYSIS.match(line.text):
-            fix = "leave it out; Engine.run takes whole decks"
-            raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
+    own, libraries = _opened(lines, plain_lib=False)
+    for lines_outside in (own, *(library.outside for library in libraries.values())):
+        for line in lines_outside:
+            if _ANALYSIS.match(line.text):
+                fix = "leave it out; Engine.run takes whole decks"
+                raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
 
 
-def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def check_deck(deck: str, external: frozenset[str] = frozenset(), *, native: bool = True) -> CheckedDeck:
     """Refuse decks that would take the process down, run commands, or mean something else than what they say.
 
     Parameters
@@ -96,16 +125,14 @@ def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, 
     deck : str
     external : frozenset of str
         Names (lower case) of the external sources that a co-simulation serves.
-
-    Returns
-    -------
-    tuple of str
-        What is only suspicious, one sentence each.
+    native : bool, optional
+        Whether ngspice reads it in its own way, not as another program's (`Engine.run`'s ``dialect``): words of other
+        programs are then told.
 
     Raises
     ------
     NetlistError
-        With the line and what to write instead.
+        With the line, of a file too, and what to write instead.
     """
     _check_text(deck)
     title, *lines = logical_lines(deck)
@@ -113,22 +140,74 @@ def check_deck(deck: str, external: frozenset[str] = frozenset()) -> tuple[str, 
         raise NetlistError("deck", deck[:60], "is empty", "give a title line and a circuit")
     if title.text.lower().startswith("*ng_script"):
         raise NetlistError(title.where, title.text, "makes ngspice run the lines as commands", "give another title")
-    included = included_lines(lines)
-    for line in [*lines, *included]:
+    for line in lines:
         _check_commands(line)
         _check_external(line, external)
-    notes: list[str] = []
-    depth = 0
+    own, placed = _opened(lines, plain_lib=not native)
+    libraries = list(placed.values())
+    for library in libraries:
+        _check_library(library)
+    circuit = define(own)
+    used = reached([*calls(own)], libraries)  # of the deck's own subcircuits all are looked at
+    vocabulary = _vocabulary(circuit, libraries, native=native)
+    doubts: list[str] = []
+    for item in circuit.items:
+        inside = isinstance(item, Subcircuit)
+        for line in item.lines if isinstance(item, Subcircuit) else (item,):
+            doubts += _check_line(line, vocabulary, inside=inside)
+    for block in (*libraries, *used):
+        doubts += _doubts_of(block, vocabulary)
+    _check_ground([*own, *(line for library in libraries for line in library.outside), *_lines(used)])
+    _check_pins([circuit, *libraries], used)
+    return CheckedDeck(_text([title, *lines], placed, frozenset(used)), tuple(dict.fromkeys(doubts)))
+
+
+def _opened(lines: Sequence[Line], *, plain_lib: bool) -> tuple[list[Line], dict[Line, Definitions]]:
+    """The deck's own lines but for those that include a file, and what each of these defines, in their order."""
+    own: list[Line] = []
+    libraries: dict[Line, Definitions] = {}
     for line in lines:
-        depth += _subcircuit_depth(line)
-        if depth < 0:
-            raise NetlistError(line.where, line.text[:200], "ends no subcircuit", "remove it, or write its .subckt")
-        notes += _check_element(line, inside=depth > 0)
-    if depth > 0:
-        raise NetlistError("deck", "", "a .subckt has no .ends", "end it")
-    _check_ground([*lines, *included])
-    _check_pins(lines, included)
-    return tuple(dict.fromkeys(notes))
+        found = included(line, None, plain_lib=plain_lib)
+        if found is None:
+            own.append(line)
+        else:
+            libraries[line] = included_definitions(found, plain_lib=plain_lib)
+    return own, libraries
+
+
+def _text(lines: Sequence[Line], libraries: Mapping[Line, Definitions], used: frozenset[Subcircuit]) -> str:
+    """The deck for ngspice: each line at its number as long as nothing is included, so that its messages have it.
+
+    Of a library only those subcircuits are written that are used: ngspice 39 ends itself over more than 4000.
+    """
+    written: list[str] = []
+    for line in lines:
+        written += ["*"] * (line.number - 1 - len(written))
+        if line in libraries:
+            written += [inner.text for inner in libraries[line].lines_with(used)]
+        else:
+            written.append(line.text)
+    return "\n".join([*written, ""])
+
+
+@lru_cache(maxsize=256)
+def _doubts_of(block: Definitions | Subcircuit, vocabulary: _Vocabulary) -> list[str]:
+    """Doubts about an included file's lines outside of subcircuits, or about one of these, cut to what is read.
+
+    Raises
+    ------
+    NetlistError
+        As `check_deck`.
+    """
+    lines = block.outside if isinstance(block, Definitions) else block.lines
+    doubts = list(dict.fromkeys(found for line in lines for found in _check_line(line, vocabulary, inside=True)))
+    if len(doubts) <= _SHOWN + 1:
+        return doubts
+    return [*doubts[:_SHOWN], f"{lines[0].source}: {len(doubts) - _SHOWN} more lines are as suspicious"]
+
+
+def _lines(used: Iterable[Subcircuit]) -> Iterable[Line]:
+    return (line for one in used for line in one.lines)
 
 
 def check_sources(deck: str, names: Iterable[str]) -> None:
@@ -206,9 +285,59 @@ def _check_external(line: Line, external: frozenset[str]) -> None:
         raise NetlistError(line.where, line.text[:200], "nobody gives this source a value", _FIX_EXTERNAL)
 
 
-def _subcircuit_depth(line: Line) -> int:
-    word = line.text[:8].lower().split()[0] if line.text.startswith(".") else ""
-    return {".subckt": 1, ".ends": -1}.get(word, 0)
+@lru_cache(maxsize=64)
+def _check_library(library: Definitions) -> None:
+    """Refuse commands and external sources anywhere in an included file; each library is looked through once."""
+    for line in library.lines:
+        _check_commands(line)
+        _check_external(line, frozenset())
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    """Names that a deck and its files give a meaning; whether other programs' words are looked for."""
+
+    models: frozenset[str]
+    functions: frozenset[str]
+    native: bool
+
+
+def _vocabulary(circuit: Definitions, libraries: Sequence[Definitions], *, native: bool) -> _Vocabulary:
+    named = [_named(tuple(circuit.lines)), *(_named_in(library) for library in libraries)]
+    models = frozenset().union(*(found[0] for found in named))
+    return _Vocabulary(models, frozenset().union(*(found[1] for found in named)), native)
+
+
+@lru_cache(maxsize=64)
+def _named_in(library: Definitions) -> tuple[frozenset[str], frozenset[str]]:
+    return _named(tuple(library.lines))
+
+
+def _named(lines: Iterable[Line]) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of models and of functions that some lines define, lower case."""
+    models, functions = set(), set()
+    for line in lines:
+        if line.text[:1] == ".":
+            words = line.text.split(maxsplit=2)
+            if words[0].lower() == ".model" and len(words) > 1:
+                models.add(words[1].lower())
+            elif (defined := _DEFINED_FUNCTION.match(line.text)) is not None:
+                functions.add(defined[1].lower())
+    return frozenset(models), frozenset(functions)
+
+
+def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterable[str]:
+    """Check one line; yields doubts. Inside a subcircuit or a file a vendor may mean odd values."""
+    yield from _check_element(line, inside=inside)
+    if not vocabulary.native:
+        return
+    check_values(line, vocabulary.models)
+    yield from foreign(line, vocabulary.models)
+    if line.text[:1].lower() in "begrcl" or line.text[:6].lower() in (".param", ".func", ".func "):
+        yield from functions(line, vocabulary.functions)
+        yield from powers(line)
+    if line.text[:1].lower() in "beg":
+        check_braces(line)
 
 
 def _check_element(line: Line, *, inside: bool) -> Iterable[str]:
@@ -257,36 +386,38 @@ def _check_value(line: Line, words: list[str], kind: str, *, inside: bool) -> It
 def _check_ground(lines: Iterable[Line]) -> None:
     """Refuse a circuit in which no line names node 0."""
     for line in lines:
-        if line.text[:1].isalpha() and any(word in ("0", "gnd", "Gnd", "GND") for word in line.text.split()[1:]):
+        if line.text[:1].isalpha() and any(word.lower() in GROUND for word in line.text.split()[1:]):
             return
     raise NetlistError("deck", "", "has no ground", "call one node 0")
 
 
-def _check_pins(lines: list[Line], included: list[Line]) -> None:
-    """Refuse a subcircuit's call with another number of nodes than the subcircuit has pins."""
-    pins: dict[str, list[str]] = {}
-    often: Counter[str] = Counter()
-    for line in [*lines, *included]:
-        if line.text[:8].lower().startswith(".subckt"):
-            name, *rest = _positional(line.text)[1:] or [""]
-            pins[name.lower()] = rest
-            often[name.lower()] += 1
-    for line in lines:
-        if line.text[:1].lower() != "x":
-            continue
-        instance, *nodes = _positional(line.text)
-        if not nodes:
-            continue
-        name = nodes.pop().lower()
-        if often[name] == 1 and len(nodes) != len(pins[name]):
-            problem = f"{instance} has {len(nodes)} nodes, {name} has {len(pins[name])} pins"
-            raise NetlistError(line.where, line.text[:200], problem, f"give nodes for: {' '.join(pins[name])}")
+def _check_pins(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> None:
+    """Refuse a call with another number of nodes than the subcircuit has pins, or a pin that is node 0 by its name.
 
-
-def _positional(text: str) -> list[str]:
-    """Words before the parameters."""
-    words = re.sub(r"\s*=\s*", "=", text).split()
-    for k, word in enumerate(words):
-        if "=" in word or word.lower() == "params:":
-            return words[:k]
-    return words
+    ngspice takes a pin called ``0`` or ``gnd`` for node 0, and one of a ``.global`` node's name for that node: what the
+    call connects to it, it ignores.
+    """
+    nodes = {"0": "0", "gnd": "0"}
+    for netlist in netlists:
+        for line in netlist.outside:
+            if line.text[:7].lower() == ".global":
+                nodes |= {word.lower(): word.lower() for word in line.text.split()[1:]}
+    own = netlists[0]
+    placed = [*own.calls, *(call for one in own.subcircuits.values() for sub in one for call in sub.calls)]
+    placed += [call for netlist in netlists[1:] for call in netlist.calls]
+    placed += [call for one in used for call in one.calls]
+    for call in placed:
+        found = [one for netlist in netlists for one in netlist.subcircuits.get(call.name, ())]
+        if len(found) != 1:  # branches of an .if, or one inside another
+            continue
+        pins, instance = found[0].pins, call.line.text.split(maxsplit=1)[0]
+        if len(call.nodes) != len(pins):
+            problem = f"{instance} has {len(call.nodes)} nodes, {call.name} has {len(pins)} pins"
+            raise NetlistError(call.line.where, call.line.text[:200], problem, f"give nodes for: {' '.join(pins)}")
+        for pin, node in zip(pins, call.nodes, strict=True):
+            if pin in nodes and nodes.get(node, node) != nodes[pin]:
+                problem = (
+                    f"{node!r} at {call.name}'s pin {pin!r} is ignored: ngspice takes that name for node {nodes[pin]}"
+                )
+                fix = f"rename the pin in its .subckt, or connect it to {nodes[pin]}"
+                raise NetlistError(call.line.where, call.line.text[:200], problem, fix)

@@ -223,11 +223,12 @@ class Engine:
         if clock is not None:
             check_sources(deck, clock.sources)
             external.update(clock.sources)
-        notes = check_deck(full, frozenset(external))
+        checked = check_deck(full, frozenset(external))
+        notes = checked.doubts
         failed = FailedDeck(full, folder or self.folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
-            (work / "deck.cir").write_text(full, encoding="utf-8")
+            (work / "deck.cir").write_text(checked.text, encoding="utf-8")
             if cosimulation is not None:
                 cosimulation.write(work, 0.25 * max_step_s)
             capacity = int(8 * stop_s / max_step_s) + 100_000 + (0 if clock is None else clock.points)
@@ -285,11 +286,11 @@ class Engine:
         TrustWarning
             For each of the result's ``trust.doubts``.
         """
-        notes = check_deck(deck)
+        checked = check_deck(deck)
         failed = FailedDeck(deck, folder or self.folder)
         with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
             work = Path(name)
-            (work / "deck.cir").write_text(deck, encoding="utf-8")
+            (work / "deck.cir").write_text(checked.text, encoding="utf-8")
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
@@ -316,7 +317,7 @@ class Engine:
             ),
             points=int(counted.get("accepted", 0)),
             rejected=int(counted.get("rejected", 0)),
-            notes=(*notes, *suspicious(spoken(vectors.messages))),
+            notes=(*checked.doubts, *suspicious(spoken(vectors.messages))),
         )
         vectors.trust.warn()
         return vectors

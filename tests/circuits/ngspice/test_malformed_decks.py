@@ -150,7 +150,7 @@ REFUSED = {
     "option no number": (with_line(".options reltol=abc"), "reltol"),
     "polynomial short": (with_line("E1 b 0 poly(2) a 0\nR2 b 0 1"), "poly"),
     "coupling to nothing": (with_line("L1 a 0 1\nK1 L1 L2 1"), "l2"),
-    "tran no number": ("t\nV1 a 0 1\nR1 a 0 1\n.tran abc\n.end", "TSTEP"),
+    "tran no number": ("t\nV1 a 0 1\nR1 a 0 1\n.tran abc\n.end", "stop time"),
     "no analysis": ("t\nV1 a 0 1\nR1 a 0 1\n.end", "No job"),
     "no end": ("t\nV1 a 0 1\nR1 a 0 1\n.op", "missing"),
     "source shorted": (with_line("V2 a a 1"), "shorted"),

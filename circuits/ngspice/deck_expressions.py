@@ -1,0 +1,189 @@
+"""Expressions that ngspice takes for something else: functions of other programs, powers, braces.
+
+Each was tried on ngspice 39; docs/engine.md has the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from inmateria.errors import NetlistError
+from netlists.lines import Line
+
+_CALL = re.compile(r"(?<![\w.])([a-z_]\w*)\s*\(", re.IGNORECASE)
+_UNKNOWN_FUNCTIONS = {
+    "if": "write (condition ? a : b)",
+    "table": "write pwl(x, x1, y1, x2, y2, ...)",
+    "int": "write sgn(x)*floor(abs(x)) in a source",
+    "round": "write nint(x)",
+    "stp": "write u(x)",
+    "buf": "write u(x - 0.5)",
+    "inv": "write u(0.5 - x)",
+    "idt": "integrate in a capacitor: a B source of current into 1 F",
+    "sdt": "integrate in a capacitor: a B source of current into 1 F",
+    "idtmod": "integrate in a capacitor: a B source of current into 1 F",
+    "delay": "use a lossless line: T1 a 0 b 0 Z0=50 TD=1m, and 50 Ohm at its end",
+    "absdelay": "use a lossless line: T1 a 0 b 0 Z0=50 TD=1m, and 50 Ohm at its end",
+    "white": "use a noise source: V1 n 0 TRNOISE(...)",
+    "random": "use a noise source: V1 n 0 TRNOISE(...)",
+    "rand": "use a noise source: V1 n 0 TRNOISE(...)",
+    "mod": "write x - y*floor(x/y)",
+    "atan2": "write atan(y/x) with the quadrant's own offset",
+    "hypot": "write sqrt(x*x + y*y)",
+    "pwrs": "write pwr(x, y), which keeps the sign in ngspice",
+    "square": "write x*x",
+}
+_RANDOM = {"gauss": 3, "agauss": 3, "unif": 2, "aunif": 2, "limit": 2}
+"""Functions that draw a number of ngspice's own choice, and their arguments."""
+
+
+def functions(line: Line, own: Collection[str]) -> Iterator[str]:
+    """Check the functions of an expression; yields doubts.
+
+    Parameters
+    ----------
+    line : Line
+        Of a B, E, G, R, C or L element, or a ``.param`` or ``.func`` line.
+    own : collection of str
+        Functions that the deck defines itself, lower case.
+
+    Raises
+    ------
+    NetlistError
+        With what to write.
+    """
+    text = line.text
+    parameter = text[:1] == "."
+    for match in _CALL.finditer(text):
+        name = match[1].lower()
+        if name in own:
+            continue
+        if name in _UNKNOWN_FUNCTIONS and not parameter:
+            fix = _UNKNOWN_FUNCTIONS[name]
+            raise NetlistError(line.where, line.text[:200], f"ngspice has no function {name}()", fix)
+        if name in _RANDOM:
+            count = len(_arguments(text, match.end()))
+            if name == "limit" and count == 3:
+                fix = "write min(max(x, low), high)"
+                problem = "limit(x, low, high) is no clamp in ngspice but a random value"
+                raise NetlistError(line.where, line.text[:200], problem, fix)
+            yield f"{line.where}: {name}() draws a random value at each reading of the deck, without a seed of its own"
+
+
+def _arguments(text: str, start: int) -> list[str]:
+    """Arguments of a call whose parenthesis opens before `start`."""
+    depth, begin, found = 1, start, []
+    for k in range(start, len(text)):
+        if text[k] in "([{":
+            depth += 1
+        elif text[k] in ")]}":
+            depth -= 1
+        if depth == 0 or (depth == 1 and text[k] == ","):
+            found.append(text[begin:k].strip())
+            begin = k + 1
+        if depth == 0:
+            return found
+    return [*found, text[begin:].strip()]
+
+
+_POWER = re.compile(r"\*\*|\^")
+_EVEN = re.compile(r"\s*(\d+)(?:\.0*)?(?![\w.])")
+_POWER_CALL = re.compile(r"(?<![\w.])(pow|pwr)\s*\(", re.IGNORECASE)
+_SIGNED = re.compile(r"(?<![\w.])[vi]\s*\(|^\s*-", re.IGNORECASE)
+_POSITIVE = re.compile(r"(?:abs|exp|sqrt|cosh|u|u2|uramp)$|max$", re.IGNORECASE)
+
+
+def powers(line: Line) -> Iterator[str]:
+    """Doubts about powers of what may be negative: ngspice takes its absolute value, and of ``pwr`` the sign too.
+
+    ``V(y)**3`` at -4 V is +64, ``pow(V(y), 3)`` too; of a ``.param``, ``pow`` gives -64 and ``**`` gives +64.
+    """
+    text = line.text
+    arguments = _formal(text)
+    for match in _POWER.finditer(text):
+        exponent = _EVEN.match(text, match.end())
+        if exponent is not None and int(exponent[1]) % 2 == 0:
+            continue
+        base = _before(text, match.start())
+        if _may_be_negative(base, arguments):
+            yield _power_doubt(line, f"{base}{match[0]}", "takes the absolute value of the base")
+    for match in _POWER_CALL.finditer(text):
+        base, *rest = _arguments(text, match.end()) or [""]
+        even = _EVEN.fullmatch(rest[0]) if rest else None
+        keeps_sign = match[1].lower() == "pwr"
+        if even is not None and int(even[1]) % 2 == 0 and not keeps_sign:
+            continue
+        if keeps_sign and even is not None and int(even[1]) % 2 == 1:
+            continue
+        if _may_be_negative(base, arguments):
+            what = "keeps the sign of the base" if keeps_sign else "takes the absolute value of the base"
+            yield _power_doubt(line, f"{match[1]}({base}, ...)", what)
+
+
+def _power_doubt(line: Line, power: str, what: str) -> str:
+    return f"{line.where}: '{power}' {what} in ngspice where that is negative; write x*x*x, or abs(x)**y, as you mean"
+
+
+def _formal(text: str) -> frozenset[str]:
+    """Arguments of a ``.func``: they may have any sign."""
+    match = re.match(r"\.func\w*\s+\w+\s*\(([^)]*)\)", text, re.IGNORECASE)
+    return frozenset() if match is None else frozenset(word.strip().lower() for word in match[1].split(","))
+
+
+def _before(text: str, end: int) -> str:
+    """The base of a power: the group, the call or the name that ends there."""
+    k = end
+    while k > 0 and text[k - 1] == " ":
+        k -= 1
+    stop = k
+    if k > 0 and text[k - 1] in ")}":
+        depth = 0
+        while k > 0:
+            k -= 1
+            depth += (text[k] in ")}") - (text[k] in "({")
+            if depth == 0:
+                break
+    while k > 0 and (text[k - 1].isalnum() or text[k - 1] in "_."):
+        k -= 1
+    return text[k:stop]
+
+
+def _may_be_negative(base: str, arguments: Collection[str]) -> bool:
+    name = base.partition("(")[0].strip()
+    if "(" in base and _POSITIVE.search(name):
+        return False
+    inner = base.strip()[1:-1] if base.strip()[:1] in "({" else base
+    return bool(_SIGNED.search(inner)) or any(word.lower() in arguments for word in re.findall(r"[A-Za-z_]\w*", inner))
+
+
+_GROUP = re.compile(r"\{([^{}]*)\}|'([^']*)'")
+_SUM = re.compile(r"(?<![eEdD(,*/^+\-\s])\s*[+-]")
+
+
+def check_braces(line: Line) -> None:
+    """Refuse braces that would have to group: ngspice drops those of an expression, ``{q+1}*V(p)`` is ``q+1*V(p)``.
+
+    Raises
+    ------
+    NetlistError
+    """
+    for match in _GROUP.finditer(line.text):
+        inner = _outermost(match[1] if match[1] is not None else match[2])
+        before, after = line.text[: match.start()].rstrip()[-1:], line.text[match.end() :].lstrip()[:2]
+        product = "*" in inner or "/" in inner
+        tight = before in ("*", "/", "^") or after[:1] in ("*", "/", "^")
+        added = _SUM.search(inner) is not None
+        if (added and (tight or before == "-")) or (
+            product and (before in ("/", "^") or after == "**" or after[:1] == "^")
+        ):
+            fix = f"write ({match[0][1:-1]})"
+            raise NetlistError(line.where, line.text[:200], f"{match[0]} is no group: ngspice drops the braces", fix)
+
+
+def _outermost(text: str) -> str:
+    """An expression without what stands in parentheses."""
+    before = None
+    while before != text:
+        before, text = text, re.sub(r"\([^()]*\)", "_", text)
+    return text

@@ -1,0 +1,73 @@
+"""Values as schematics have them, such as 4k7, of which ngspice reads another number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from inmateria.errors import NetlistError
+from netlists.lines import Line
+from netlists.spice_numbers import is_number, read_as
+
+_NODES = {"r": 3, "c": 3, "l": 3, "v": 3, "i": 3, "e": 5, "g": 5, "f": 4, "h": 4}
+"""Words before the values: of other elements a value stands behind an equals sign only."""
+_NUMBER_LIKE = re.compile(r"(?<![\w.$#@\\])(?:\d|\.\d)(?:[\w.]|(?<=[\d.][eEdD])[+-](?=\d))*")
+_NO_VALUE = re.compile(
+    r"\b[vi]\s*\([^)]*\)|\"[^\"]*\"|\b(?:version|file|filename|model|type)\s*=\s*\S+|\bpoly\b.*", re.IGNORECASE
+)
+_BRACED = re.compile(r"\{[^}]*\}|'[^']*'")
+_LISTED = (".param", ".params", ".tran", ".ac", ".dc", ".ic", ".nodeset", ".func", ".csparam")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d[\w.]*,[+-]?\d")
+
+
+def check_values(line: Line, models: Collection[str]) -> None:
+    """Refuse a value that ngspice reads another number from than the one that stands there.
+
+    Parameters
+    ----------
+    line : Line
+    models : collection of str
+        Names of the deck's models, lower case: a resistor may have one in the place of its value.
+
+    Raises
+    ------
+    NetlistError
+        With what ngspice would take.
+    """
+    kind = line.text[:1].lower()
+    words = line.text.split()
+    first = words[0].lower()
+    if kind == ".":
+        if first == ".model":
+            _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
+        elif first in _LISTED:
+            _check_numbers(line, line.text[len(first) :])
+        return
+    if not kind.isalpha():
+        return
+    if kind in "rcl" and len(words) > 3 and not words[3].startswith(("{", "'", '"')) and "=" not in words[3]:
+        value = words[3]
+        if value.lower() not in models and value[0] in "+-.0123456789" and not is_number(value):
+            raise _misread(line, value, re.split(r"(?<![eEdD]),|(?<![eEdD])[+-]", value)[-1] or value)
+    if kind in _NODES:
+        _check_numbers(line, " ".join(words[_NODES[kind] + (kind in "rcl" and "=" not in words[3]) :]))
+    elif kind == "b":
+        _check_numbers(line, line.text.partition("=")[2])
+    else:
+        _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
+
+
+def _check_numbers(line: Line, text: str) -> None:
+    text = _NO_VALUE.sub(" ", text)
+    for match in _NUMBER_LIKE.finditer(text):
+        if not is_number(match[0]):
+            raise _misread(line, match[0], match[0])
+    if line.text[:1].lower() in "vi" and "(" not in text and _DECIMAL_COMMA.search(_BRACED.sub(" ", text)):
+        value = _DECIMAL_COMMA.search(_BRACED.sub(" ", text))
+        assert value is not None
+        raise _misread(line, value[0], value[0])
+
+
+def _misread(line: Line, value: str, taken: str) -> NetlistError:
+    fix = "write 4.7k for 4k7, 1.5meg for 1M5, a point for a decimal comma, and braces around an expression"
+    return NetlistError(line.where, line.text[:200], f"ngspice reads {value!r} as {read_as(taken):g}", fix)

@@ -1,0 +1,253 @@
+"""What a netlist defines: its subcircuits, and the lines outside of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from inmateria.errors import NetlistError
+from netlists.files import stamp
+from netlists.includes import Include, included, whole_lines
+from netlists.lines import Line, positional
+
+_BEGIN, _END = (".subckt", ".macro"), (".ends", ".eom")
+GROUND = frozenset({"0", "gnd"})
+"""Names that ngspice takes for node 0 wherever they stand, pins of subcircuits too."""
+_LIBRARIES = 16
+"""Included files whose definitions stay in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A line that places a subcircuit.
+
+    Attributes
+    ----------
+    line : Line
+    name : str
+        The subcircuit's, lower case.
+    nodes : tuple of str
+        Lower case.
+    """
+
+    line: Line
+    name: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Subcircuit:
+    """An outermost subcircuit, from its ``.subckt`` line to its end.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+    """
+
+    lines: tuple[Line, ...]
+
+    @cached_property
+    def head(self) -> tuple[str, ...]:
+        """Its name and pins, lower case."""
+        return tuple(word.lower() for word in positional(self.lines[0].text)[1:])
+
+    @property
+    def name(self) -> str:
+        """Its name, lower case."""
+        return self.head[0]
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """Its pins, lower case."""
+        return self.head[1:]
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The defaults on its ``.subckt`` line as they stand there, by lower-case name."""
+        return parameters(self.lines[0].text)
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The subcircuits that it places, those inside of it too."""
+        return tuple(calls(self.lines))
+
+
+@dataclass(frozen=True, eq=False)
+class Definitions:
+    """A netlist in the order of its lines.
+
+    Attributes
+    ----------
+    items : tuple of Line or Subcircuit
+    """
+
+    items: tuple[Line | Subcircuit, ...]
+
+    @cached_property
+    def outside(self) -> tuple[Line, ...]:
+        """Lines outside of subcircuits."""
+        return tuple(item for item in self.items if isinstance(item, Line))
+
+    @cached_property
+    def subcircuits(self) -> dict[str, list[Subcircuit]]:
+        """Subcircuits by name; several of one name stand in the branches of an ``.if``, or the first one counts."""
+        found: dict[str, list[Subcircuit]] = {}
+        for item in self.items:
+            if isinstance(item, Subcircuit):
+                found.setdefault(item.name, []).append(item)
+        return found
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The subcircuits that are placed outside of others."""
+        return tuple(calls(self.outside))
+
+    def lines_with(self, used: Container[Subcircuit]) -> Iterator[Line]:
+        """Lines outside of subcircuits, and those of some subcircuits, in their order."""
+        for item in self.items:
+            if isinstance(item, Line):
+                yield item
+            elif item in used:
+                yield from item.lines
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """All lines, those of subcircuits too."""
+        for item in self.items:
+            yield from (item,) if isinstance(item, Line) else item.lines
+
+
+def define(lines: Iterable[Line]) -> Definitions:
+    """Tell the outermost subcircuits from the rest.
+
+    Raises
+    ------
+    NetlistError
+        If ``.subckt`` and ``.ends`` do not pair, or a subcircuit has no name.
+    """
+    items: list[Line | Subcircuit] = []
+    inside: list[Line] = []
+    depth = 0
+    for line in lines:
+        step = nesting(line)
+        depth += step
+        if depth < 0:
+            raise NetlistError(line.where, line.text[:200], "ends no subcircuit", "remove it, or write its .subckt")
+        if step > 0 and len(positional(line.text)) < 2:
+            raise NetlistError(line.where, line.text[:200], "has no name", "write .subckt NAME pins ...")
+        if depth == 0 and step == 0:
+            items.append(line)
+            continue
+        inside.append(line)
+        if depth == 0:
+            items.append(Subcircuit(tuple(inside)))
+            inside = []
+    if inside:
+        raise NetlistError(inside[0].where, inside[0].text[:200], "has no .ends", "end it with .ends")
+    return Definitions(tuple(items))
+
+
+def included_definitions(include: Include, *, plain_lib: bool = False) -> Definitions:
+    """What an included file defines, with the files that it includes; kept until one of them changes.
+
+    Raises
+    ------
+    NetlistError
+        As `define`, and if a file is missing, is no netlist, or includes itself.
+    """
+    key = (include, plain_lib, _here(), os.environ.get("NGSPICE_INPUT_DIR"))
+    kept = _kept.get(key)
+    if kept is not None and all(_unchanged(path, seen) for path, seen in kept[1].items()):
+        return kept[0]
+    lines, read = whole_lines(include, plain_lib=plain_lib)
+    found = define(lines)
+    _kept.pop(key, None)
+    while len(_kept) >= _LIBRARIES:
+        _kept.pop(next(iter(_kept)), None)
+    _kept[key] = found, read
+    return found
+
+
+def spliced(lines: Iterable[Line], beside: Path | None = None, *, plain_lib: bool = False) -> Iterator[Line]:
+    """Lines with those of the files that they include in their place.
+
+    Raises
+    ------
+    NetlistError
+        As `included_definitions`.
+    """
+    for line in lines:
+        found = included(line, beside, plain_lib=plain_lib)
+        if found is None:
+            yield line
+        else:
+            yield from included_definitions(found, plain_lib=plain_lib).lines
+
+
+def nesting(line: Line) -> int:
+    """1 for a line that begins a subcircuit, -1 for one that ends one, else 0."""
+    if line.text[:1] != ".":
+        return 0
+    word = line.text.split(maxsplit=1)[0].lower()
+    return (word in _BEGIN) - (word in _END)
+
+
+def calls(lines: Iterable[Line]) -> Iterator[Call]:
+    """The subcircuits that some lines place."""
+    for line in lines:
+        if line.text[:1] in ("x", "X"):
+            words = [word.lower() for word in positional(line.text)[1:]]
+            if words:
+                yield Call(line, words[-1], tuple(words[:-1]))
+
+
+def reached(placed: Iterable[Call], within: Sequence[Definitions]) -> list[Subcircuit]:
+    """The subcircuits that some lines place, and all that these place, each once.
+
+    Parameters
+    ----------
+    placed : iterable of Call
+    within : sequence of Definitions
+        Where they are looked for: all of a name, as any branch of an ``.if`` may hold.
+    """
+    found: dict[Subcircuit, None] = {}
+    names: set[str] = set()
+    left = [call.name for call in placed]
+    while left:
+        name = left.pop()
+        if name in names:
+            continue
+        names.add(name)
+        for definitions in within:
+            for one in definitions.subcircuits.get(name, ()):
+                found[one] = None
+                left += [call.name for call in one.calls]
+    return list(found)
+
+
+def parameters(text: str) -> dict[str, str]:
+    """Parameters of a line by lower-case name, with their values as they stand there, blanks left out."""
+    return {match[1].lower(): match[2].strip() for match in _PARAMETER.finditer(text)}
+
+
+_PARAMETER = re.compile(r"([\w.]+)\s*=\s*(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^\s,]+)")
+_kept: dict[object, tuple[Definitions, dict[Path, tuple[int, int]]]] = {}
+
+
+def _unchanged(path: Path, seen: tuple[int, int]) -> bool:
+    try:
+        return stamp(path) == seen
+    except OSError:
+        return False
+
+
+def _here() -> str | None:
+    """The present folder, from which relative names count; None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None

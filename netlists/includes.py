@@ -1,0 +1,176 @@
+"""The files that a netlist includes, as ngspice finds them, and the sections that it takes of a library."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from inmateria.errors import NetlistError
+from inmateria.spelling import did_you_mean
+from netlists.files import read_netlist, stamp
+from netlists.lines import Line, logical_lines
+
+_INCLUDE = re.compile(
+    r"\.(?P<word>inc|lib)\w*\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<plain>\S+))\s*(?P<section>\S*)",
+    re.IGNORECASE,
+)
+_SECTION = re.compile(r"\.lib\s+(\S+)\s*$", re.IGNORECASE)
+_SECTION_END = re.compile(r"\.endl\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A file that a line includes: the whole of it, or one section.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Absolute, links followed.
+    section : str
+        Lower case; empty for the whole file.
+    """
+
+    path: Path
+    section: str = ""
+
+
+def included(line: Line, beside: Path | None, *, plain_lib: bool = False) -> Include | None:
+    """What a line includes, if it does.
+
+    Parameters
+    ----------
+    line : Line
+    beside : pathlib.Path or None
+        Folder of the file in which it stands.
+    plain_lib : bool, optional
+        Whether ``.lib FILE`` without a section includes the file, as in LTspice and PSpice; ngspice does not know it.
+
+    Raises
+    ------
+    NetlistError
+        If there is no such file, or ``.lib`` has no section.
+    """
+    match = _INCLUDE.match(line.text) if line.text[:4].lower() in (".inc", ".lib") else None
+    if match is None:
+        return None
+    name = next(word for word in (match["double"], match["single"], match["plain"]) if word is not None)
+    library = match["word"].lower() == "lib"
+    section = match["section"].strip("\"'").lower() if library else ""
+    path = _resolve(name, beside)
+    if library and not section and not plain_lib:
+        if path is None:
+            problem, fix = "begins a section outside of a library", "take the file by '.lib FILE SECTION'"
+        else:
+            problem, fix = "names no section", f'write .include "{name}" for the whole file'
+        raise NetlistError(line.where, line.text[:200], problem, fix)
+    if path is None:
+        raise NetlistError(line.where, line.text[:200], "there is no such file", "give the path of a file")
+    return Include(path, section)
+
+
+def whole_lines(include: Include, *, plain_lib: bool = False) -> tuple[list[Line], dict[Path, tuple[int, int]]]:
+    """Lines of an included file with those of the files that it includes in their place, at any depth.
+
+    Returns
+    -------
+    list of Line
+    dict
+        Every file that was read, and its `stamp`.
+
+    Raises
+    ------
+    NetlistError
+        If a file is missing, is no netlist, lacks the section, or includes itself.
+    """
+    found: list[Line] = []
+    read: dict[Path, tuple[int, int]] = {}
+
+    def place(inner: Include, above: tuple[Include, ...]) -> None:
+        read[inner.path] = _stamp(inner.path)
+        for line in _lines_of(inner, read[inner.path]):
+            below = included(line, inner.path.parent, plain_lib=plain_lib)
+            if below is None:
+                found.append(line)
+            elif below in (*above, inner):
+                raise NetlistError(line.where, line.text[:200], "the file includes itself", "remove the line")
+            else:
+                place(below, (*above, inner))
+
+    place(include, ())
+    return found, read
+
+
+def sections(path: Path) -> list[str]:
+    """Names of a library's sections, lower case, in their order; empty where it has none.
+
+    Raises
+    ------
+    NetlistError
+        If it cannot be read or is no netlist.
+    """
+    found: dict[str, None] = {}
+    name = ""
+    for line in logical_lines(read_netlist(path), title=False):
+        if line.text[:1] == ".":
+            begin = _SECTION.match(line.text)
+            if begin is not None:
+                name = begin[1].strip("\"'").lower()
+            elif name and _SECTION_END.match(line.text):
+                found[name], name = None, ""
+    return list(found)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        return stamp(path)
+    except OSError as error:
+        raise NetlistError("file", str(path), f"cannot be read ({error.strerror})", "check the path") from None
+
+
+@lru_cache(maxsize=64)
+def _lines_of(include: Include, changed: tuple[int, int]) -> tuple[Line, ...]:
+    """Lines of a file or of one section of it, kept until the file changes."""
+    lines = logical_lines(read_netlist(include.path), str(include.path), title=False, included=True)
+    found: Iterable[Line] = lines if not include.section else _section(lines, include)
+    return tuple(line for line in found if line.text.lower() != ".end")  # an included file's .end ends nothing else
+
+
+def _section(lines: Iterator[Line], include: Include) -> list[Line]:
+    """Lines between ``.lib NAME`` and ``.endl``: the first one of that name counts, as in ngspice."""
+    present: list[str] = []
+    found: list[Line] = []
+    inside = ""
+    for line in lines:
+        begin = _SECTION.match(line.text) if not inside and line.text[:1] == "." else None
+        if begin is not None:
+            inside = begin[1].strip("\"'").lower()
+            present.append(inside)
+        elif inside and _SECTION_END.match(line.text):
+            if inside == include.section:
+                return found
+            inside = ""
+        elif inside == include.section:
+            found.append(line)
+    if inside == include.section:
+        raise NetlistError("section", include.section, f"of {include.path} has no .endl", "end it")
+    names = list(dict.fromkeys(present))
+    fix = did_you_mean(include.section, names, f"choose from {', '.join(names)}") if names else "it has no sections"
+    raise NetlistError("section", include.section, f"is not in {include.path}", fix)
+
+
+def _resolve(name: str, beside: Path | None) -> Path | None:
+    """The file as ngspice finds it: beside the including one, in the present folder, in NGSPICE_INPUT_DIR."""
+    given = Path(os.path.expandvars(os.path.expanduser(name)))
+    for folder in (beside, Path("."), os.environ.get("NGSPICE_INPUT_DIR")):
+        if folder is not None:
+            try:
+                candidate = Path(folder, given)
+                if candidate.is_file():
+                    return candidate.resolve()
+            except (OSError, ValueError):  # a name too long, or with a NUL byte
+                return None
+    return None if "\\" not in name else _resolve(name.replace("\\", "/"), beside)
