@@ -122,6 +122,15 @@ def user_part(
     )
 
 
+def subcircuit_pins(
+    source: str | Path | Any, subckt: str | None = None, section: str | None = None, named: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Pins (lower case) of the subcircuit that `user_part` would take, of which some are `named`; the rest as there."""
+    found, origin = _definitions(source, section)
+    asked = subckt or (None if isinstance(source, str | Path) else source.name)
+    return _choose(found, asked, origin, {name.lower() for name in named}).pins
+
+
 def _wiring(chosen: Subcircuit, like: Part, named: Mapping[str, str], tied: Mapping[str, float]) -> dict[str, str]:
     """Net inside the wrapper for each pin of the user's subcircuit: a pin of `like`, or a supply."""
     own = [pin.name for pin in like.pins]

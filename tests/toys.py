@@ -103,3 +103,27 @@ def random_chip(
     biases = tuple(rng.normal(0, kinks, b) for b in sizes[1:])
     low, high = (np.broadcast_to(limit, sizes[:1]) for limit in (low_V, high_V))
     return ChipSurrogate(weights, biases, low, high, amplification_A)
+
+
+BRIDGE = """* bridge.lib: a bridge of Schottky diodes between resistors; the voltage across it is read as a current
+* device output: out
+* device inputs: a, b
+* device limits: -1 1
+.subckt bridge out a b c d e
+Ra a na 10meg
+Rb b nb 10meg
+Rc c na 20meg
+Rd d nb 20meg
+D1 na p ds
+D2 nb p ds
+D3 m na ds
+D4 m nb ds
+Re e p 50meg
+Rl p m 20meg
+Cl p m 1p
+Eread read 0 p m 1
+Rread read out 10meg
+.ends
+.model ds D(is=1e-9 n=1.05)
+"""
+"""A user's netlist that learns XOR: what is read is near |a - b|."""

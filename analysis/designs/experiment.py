@@ -112,6 +112,9 @@ def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
     """
     if density_A2_per_Hz <= 0.0:
         return bench
+    if hasattr(bench.device, "netlist"):
+        problem = "is added by a kernel, and the device is a netlist"
+        raise InputError("noise.density", density_A2_per_Hz, problem, "leave it out, or put noise into the netlist")
     if is_random(bench.device):
         raise InputError("noise.density", density_A2_per_Hz, "comes on top of kmc's own noise", "leave it out")
     device = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))

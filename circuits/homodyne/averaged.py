@@ -50,7 +50,7 @@ from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import waveforms
 from circuits.homodyne.readings import AVERAGED
 from circuits.signals.transient import Transient
-from dnpu_models.interface.device import is_random
+from dnpu_models.interface.device import is_random, kernel_of
 from inmateria.checks import count
 from inmateria.errors import ConvergenceError, InputError
 from inmateria.threads import one_blas_thread
@@ -149,7 +149,7 @@ def _quadrature(loop: HomodyneLoop, wanted: int | None, many: bool, tones: Tones
 
 def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
     terminals = len(loop.device.terminals)
-    device, _alive = device_calls(loop.device.kernel(loop.start_terminals_V), terminals, 1)
+    device, _alive = device_calls(kernel_of(loop.device, loop.start_terminals_V), terminals, 1)
     _refuse_change(loop, device)
     constants, sides = constants_of(loop)
     schedule, tones = _schedule(loop, constants, sides[0]), tones_of(loop)

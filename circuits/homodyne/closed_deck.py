@@ -1,4 +1,6 @@
-"""The closed loop as a deck of its own, for plain ``ngspice -b``: the device is a small network of B-sources.
+"""The closed loop as a deck of its own, for plain ``ngspice -b``.
+
+A device that is a netlist stands in it as it is; any other is replaced by a small network of B-sources.
 
 The network is fitted to the device's output current where the recorded run went, and around it. Its linear parts are
 G-sources into 1 ohm, only its tanh are B-sources, each of one voltage: ngspice differentiates every B-source by every
@@ -106,7 +108,7 @@ def check_closable(loop: HomodyneLoop) -> None:
 def closed_deck(
     loop: HomodyneLoop,
     recorded: Transient,
-    network: TanhNetwork,
+    network: TanhNetwork | None,
     *,
     separation_V: float,
     provenance: Mapping[str, Any] | None = None,
@@ -122,8 +124,8 @@ def closed_deck(
         The closed loop.
     recorded : Transient
         Its run.
-    network : TanhNetwork
-        From `fit_to_run`.
+    network : TanhNetwork or None
+        From `fit_to_run`; None for a device that is a netlist.
     separation_V : float
         Least high less largest low output at the end of the recorded run, V at the transimpedance amplifier.
     provenance : mapping, optional
@@ -137,18 +139,15 @@ def closed_deck(
     check_closable(loop)
     title, _, circuit = deck(loop).strip().partition("\n")
     facts = head_facts(loop, recorded, provenance or {})
-    accuracy = f"rms {network.rms_A:.3g} A on samples left out of the fit, whose spread is {network.spread_A:.3g} A"
     controls = [f"v(w{k})" for k in range(loop.dither.n)]
     return "\n".join(
         [
             f"{title.removeprefix('.title').strip()}: it learns in plain ngspice",
             "* Run it with:   ngspice -b THIS_FILE   in a folder where it may write learning.txt",
-            "* The device is a network of B-sources, fitted near the recorded run: no inmateria is needed, and",
-            f"* details differ from that run. Its accuracy: {accuracy}.",
+            *_told(network),
             *(f"*   {key}: {' '.join(str(value).split())}" for key, value in facts.items()),
             circuit.rstrip(),
-            "* the device: what flows into its output",
-            network_cards(network, nodes(loop), nodes(loop)[loop.output]),
+            *([] if network is None else ["* the device: what flows into its output", _cards(loop, network)]),
             ".save v(tia) " + " ".join(controls),
             f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {loop.max_step_s!r} uic",
             *_control(loop, controls, recorded, separation_V),
@@ -156,6 +155,23 @@ def closed_deck(
             "",
         ]
     )
+
+
+def _told(network: TanhNetwork | None) -> list[str]:
+    """What the head tells of the device."""
+    if network is None:
+        return [
+            "* The device is the netlist that ran: no inmateria is needed. The steps differ, and details with them."
+        ]
+    accuracy = f"rms {network.rms_A:.3g} A on samples left out of the fit, whose spread is {network.spread_A:.3g} A"
+    return [
+        "* The device is a network of B-sources, fitted near the recorded run: no inmateria is needed, and",
+        f"* details differ from that run. Its accuracy: {accuracy}.",
+    ]
+
+
+def _cards(loop: HomodyneLoop, network: TanhNetwork) -> str:
+    return network_cards(network, nodes(loop), nodes(loop)[loop.output])
 
 
 def _control(loop: HomodyneLoop, controls: list[str], recorded: Transient, separation_V: float) -> list[str]:

@@ -123,16 +123,18 @@ class Ngspice(LoopEngine):
         """
         from circuits.homodyne import netlist
 
-        return self.engine.transient(
+        placed = netlist.placed(loop)
+        run = self.engine.transient(
             netlist.deck(loop),
             stop_s=loop.stop_s,
             max_step_s=loop.max_step_s,
-            save=netlist.saved(loop),
-            cosimulation=netlist.cosimulation(loop, seed),
+            save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
+            cosimulation=netlist.cosimulation(loop, seed) if placed is None else None,
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,
         )
+        return run if placed is None else placed.told(run)
 
     def version(self) -> str:
         """Version of the ngspice in the worker."""

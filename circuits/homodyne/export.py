@@ -72,7 +72,7 @@ def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapp
     terminals = [loop.output]
     if "dither_sum" in loop.parts or loop.leads:
         terminals += list(loop.trained)
-    title, _, circuit = deck(loop).strip().partition("\n")
+    title, _, circuit = deck(loop, device=False).strip().partition("\n")
     title = title.removeprefix(".title").strip()
     # Plain ngspice takes other steps than the run: it loses corners of PWL sources, where the engine places points.
     # So the gate's edges are resolved by the step instead, and the record is refined by cubics to stand other steps.

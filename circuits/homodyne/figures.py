@@ -52,8 +52,12 @@ def check_known(loop: HomodyneLoop, engine: str) -> None:
     Raises
     ------
     InputError
-        For leads, parts of transistors or a user's own, and a loss of macro parts that is not the squared one.
+        For a device that is a netlist, leads, parts of transistors or a user's own, and a loss of macro parts that is
+        not the squared one.
     """
+    if hasattr(loop.device, "netlist"):
+        problem = f"is a netlist, of which the {engine} knows no equations"
+        raise InputError("device", loop.device.netlist.summary, problem, "use engine='ngspice'")
     if loop.leads:
         raise InputError("leads", loop.leads, f"have no equation the {engine} knows", "use engine='ngspice'")
     strange = sorted(name for name, part in loop.parts.items() if not is_known(part))

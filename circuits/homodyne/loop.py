@@ -47,7 +47,7 @@ from circuits.parts.component_errors import with_errors
 from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
-from dnpu_models.interface.device import Steppable
+from dnpu_models.interface.device import InNetlists, Steppable
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
@@ -108,8 +108,8 @@ class OutputStage:
 
     @property
     def reach_V(self) -> float:
-        """Rails of the baseline: what 400 nA give."""
-        return 4e-7 * self.transimpedance_ohm
+        """Rails of the baseline: what 400 nA give at 1e7 ohm, and more at less."""
+        return 4.0
 
     def measured_at(self, outputs_V: FloatArray) -> OutputStage:
         """The same stage with baseline and gain set as an operator sets them before a run: from v(tia) per pattern."""
@@ -125,7 +125,8 @@ class HomodyneLoop(LoopOptions):
 
     Parameters
     ----------
-    device : Steppable
+    device : Device
+        With a `kernel`, or a netlist.
     output : int
         Terminal whose current is the output; held at 0 V by the transimpedance amplifier.
     inputs : tuple of int
@@ -161,7 +162,7 @@ class HomodyneLoop(LoopOptions):
         coarse for the highest tone.
     """
 
-    device: Steppable
+    device: Steppable | InNetlists
     output: int
     inputs: tuple[int, ...]
     trained: tuple[int, ...]
@@ -491,7 +492,7 @@ class HomodyneLoop(LoopOptions):
 
         And above what offsets of real parts may add to it: 2/alpha of them.
         """
-        span = 1e-6 * self.stage.transimpedance_ohm
+        span = 10.0
         if self.mode == "loss":
             span *= 4.0 * float(np.exp(self.stage.gain_log))
         if self.parts:

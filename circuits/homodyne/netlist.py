@@ -15,14 +15,16 @@ from circuits.parts.component_errors import Component, components_of
 from circuits.parts.levels import CHOPPER
 from circuits.parts.losses import LOSS_PARTS
 from circuits.parts.operating_limits import check_limits
+from circuits.parts.placed_device import PlacedDevice, placed_device
 from circuits.parts.rc_values import pole_values
 from circuits.signals.sources import Table
+from dnpu_models.interface.device import kernel_of
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
 from netlists.spice_numbers import format_number
 
 
-def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
+def compose(loop: HomodyneLoop, *, device: bool = True) -> tuple[Circuit, dict[str, Placement]]:
     """The circuit, and its parts by reference; see `circuit` and `placements`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
     assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
@@ -38,14 +40,15 @@ def compose(loop: HomodyneLoop) -> tuple[Circuit, dict[str, Placement]]:
     for k in range(loop.dither.n):
         _add_channel(assembly, loop, k, "listen" if loop.mode == "output" else "loss")
     initial = _resting(loop) + (_add_leads(assembly, loop) if loop.leads else "")
-    placed = assembly.placed
-    known = {c.name for reference, there in placed.items() for c in components_of(reference, there.part, there.values)}
+    parts = assembly.placed
+    known = {c.name for reference, there in parts.items() for c in components_of(reference, there.part, there.values)}
     for name in loop.component_errors:
         if name not in known:
             close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
-    check_limits(placed, signal_peaks_V(loop))
-    return assembly.finish(initial), placed
+    check_limits(parts, signal_peaks_V(loop))
+    netlist = placed(loop) if device else None
+    return assembly.finish(initial, [] if netlist is None else [netlist]), parts
 
 
 def _gate(loop: HomodyneLoop) -> Table:
@@ -166,7 +169,9 @@ def _add_leads(assembly: Assembly, loop: HomodyneLoop) -> str:
 
 
 def circuit(loop: HomodyneLoop) -> Circuit:
-    """The electronics as a PySpice circuit; the device itself comes as external sources or recorded currents.
+    """The electronics as a PySpice circuit.
+
+    A device that is a netlist stands in it; any other comes as external sources or recorded currents.
 
     Raises
     ------
@@ -178,7 +183,7 @@ def circuit(loop: HomodyneLoop) -> Circuit:
 
 def placements(loop: HomodyneLoop) -> dict[str, Placement]:
     """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
-    return compose(loop)[1]
+    return compose(loop, device=False)[1]
 
 
 def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
@@ -202,9 +207,12 @@ def components(loop: HomodyneLoop) -> tuple[Component, ...]:
     return tuple(c for name, placed in nominal.items() for c in components_of(name, placed.part, placed.values))
 
 
-def deck(loop: HomodyneLoop) -> str:
-    """The netlist: title and circuit. `circuits.homodyne.export` makes whole decks for plain ``ngspice -b`` of it."""
-    return str(circuit(loop))
+def deck(loop: HomodyneLoop, *, device: bool = True) -> str:
+    """The netlist: title and circuit. `circuits.homodyne.export` makes whole decks for plain ``ngspice -b`` of it.
+
+    A device that is a netlist is left out where `device` is False.
+    """
+    return str(compose(loop, device=device)[0])
 
 
 def nodes(loop: HomodyneLoop) -> list[str]:
@@ -231,14 +239,19 @@ def waveforms(loop: HomodyneLoop) -> list[str]:
     return [name.lower() for name in [*saved(loop), *[f"v({node})" for node in nodes(loop)]]]
 
 
+def placed(loop: HomodyneLoop) -> PlacedDevice | None:
+    """The device in this circuit, if it is a netlist; errors as `placed_device`."""
+    return placed_device(loop.device, nodes(loop), loop.start_terminals_V, loop.temperature_K)
+
+
 def cosimulation(loop: HomodyneLoop, seed: int = 0) -> CoSimulation:
-    """The device, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
+    """The device's kernel, coupled to this circuit's nodes: driven by ideal sources, or through the leads' resistance.
 
     Raises
     ------
     InputError
-        If that resistance is too large for the device's conductances.
+        If the device has no kernel, or that resistance is too large for its conductances.
     """
-    kernel, start = loop.device.kernel(loop.start_terminals_V, seed=seed), loop.start_terminals_V
+    kernel, start = kernel_of(loop.device, loop.start_terminals_V, seed=seed), loop.start_terminals_V
     resistance = loop.part("device_leads").defaults["r"] if loop.leads else 0.0
     return CoSimulation(kernel, nodes(loop), start, loop.drive, resistance)

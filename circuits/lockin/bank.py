@@ -19,12 +19,13 @@ from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
+from circuits.parts.placed_device import PlacedDevice, placed_device
 from circuits.parts.preamble import preamble
 from circuits.parts.rc_values import pole_values
 from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.sources import Drive, Sine, Table
 from circuits.signals.transient import Transient
-from dnpu_models.interface.device import Steppable
+from dnpu_models.interface.device import InNetlists, Steppable, kernel_of
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.error_budget import FrontEnd
@@ -48,7 +49,8 @@ class LockInBank:
 
     Parameters
     ----------
-    device : Steppable
+    device : Device
+        With a `kernel`, or a netlist.
     output : int
         Terminal at the transimpedance amplifier; held at 0 V.
     dithered : tuple of int
@@ -86,7 +88,7 @@ class LockInBank:
         For terminals that do not fit, or settings that have no netlist.
     """
 
-    device: Steppable
+    device: Steppable | InNetlists
     output: int
     dithered: tuple[int, ...]
     voltages_V: FloatArray
@@ -165,15 +167,20 @@ class LockInBank:
             self._part("difference").instance("ac", nodes),
         ]
 
-    def _preamble(self) -> str:
+    def _preamble(self, device: PlacedDevice | None = None) -> str:
         block = self.blocks[0]
         used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
+        used += [] if device is None else [device.part]
         return preamble(used, self.temperature_K)
 
     def deck(self, duration_s: float) -> str:
-        """The netlist of a run, without the device: its terminals are ``el0``, ``el1`` ... and ``electrode``."""
-        lines = ["bank of lock-ins at frozen controls", self._preamble()]
-        biases = self.biases(duration_s)
+        """The netlist of a run; the device's terminals are ``el0``, ``el1`` ... and ``electrode``.
+
+        Only a device that is a netlist stands in it.
+        """
+        placed, biases = self.placed(duration_s), self.biases(duration_s)
+        lines = ["bank of lock-ins at frozen controls", self._preamble(placed)]
+        lines += [] if placed is None else [placed.cards]
         plan = self.dither
         for terminal in range(len(self.device.terminals)):
             if terminal == self.output:
@@ -199,19 +206,33 @@ class LockInBank:
     def cosimulation(self, duration_s: float, seed: int = 0) -> CoSimulation:
         """The device, coupled to the circuit's nodes."""
         plan, biases = self.dither, self.biases(duration_s)
-        start = self.voltages_V.copy()
+        start = self._start_V(biases)
         waves: dict[int, list[tuple[float, Table]]] = {t: [(1.0, table)] for t, table in self.waves.items()}
         for terminal, table in biases.items():
             waves.setdefault(terminal, []).append((1.0, table))
-            start[terminal] = table.values[0]
-        for terminal, table in self.waves.items():
-            start[terminal] += table.values[0]
         sines = {
             terminal: [Sine(plan.amplitudes_V[k], plan.frequencies_Hz[k], plan.phases_rad[k])]
             for k, terminal in enumerate(self.dithered)
         }
-        nodes = ["electrode" if t == self.output else f"el{t}" for t in range(len(self.device.terminals))]
-        return CoSimulation(self.device.kernel(start, seed=seed), nodes, start, Drive(sines, waves))
+        return CoSimulation(kernel_of(self.device, start, seed=seed), self._nodes, start, Drive(sines, waves))
+
+    @property
+    def _nodes(self) -> list[str]:
+        """Node of each terminal."""
+        return ["electrode" if t == self.output else f"el{t}" for t in range(len(self.device.terminals))]
+
+    def _start_V(self, biases: Mapping[int, Table]) -> FloatArray:
+        """Terminal voltages at time 0."""
+        start = self.voltages_V.copy()
+        for terminal, table in biases.items():
+            start[terminal] = table.values[0]
+        for terminal, table in self.waves.items():
+            start[terminal] += table.values[0]
+        return start
+
+    def placed(self, duration_s: float) -> PlacedDevice | None:
+        """The device in the circuit of a run, if it is a netlist; errors as `placed_device`."""
+        return placed_device(self.device, self._nodes, self._start_V(self.biases(duration_s)), self.temperature_K)
 
     # -- running and reading -------------------------------------------------------------------------------------------
 
@@ -235,16 +256,19 @@ class LockInBank:
         positive("duration_s", duration_s, "s")
         steps = int(np.ceil(duration_s * max(self.dither.frequencies_Hz) * self.points_per_cycle * (1.0 - 1e-12)))
         corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
-        return engine.transient(
+        placed = self.placed(duration_s)
+        save = ["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)]
+        run = engine.transient(
             self.deck(duration_s),
             stop_s=duration_s,
             max_step_s=duration_s / steps,
-            save=["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)],
-            cosimulation=self.cosimulation(duration_s, seed),
+            save=save if placed is None else [*save, *placed.saved],
+            cosimulation=self.cosimulation(duration_s, seed) if placed is None else None,
             corners_s=corners,
             grids_s=[] if corners else [(0.0, duration_s, steps)],
             progress=progress,
         )
+        return run if placed is None else placed.told(run)
 
     def gradient(self, run: Transient) -> FloatArray:
         """What the lock-ins read at the end of a run, S, (n,)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PySpice.Spice.Netlist import Circuit
 
 from circuits.parts.chosen import chosen_part
 from circuits.parts.component_errors import with_errors
+from circuits.parts.placed_device import PlacedDevice
 from circuits.parts.preamble import preamble
 from circuits.parts.temperature import NOMINAL_K
 from netlists.reader import Part
@@ -96,8 +97,12 @@ class Assembly:
         """A resistor between two nodes."""
         self.circuit.R(name, one, other, format_number(ohm))
 
-    def finish(self, initial: str = "") -> Circuit:
-        """The circuit with the parts' library, what else it begins with, and the options that suit the parts."""
-        begins = preamble((placement.part for placement in self.placed.values()), self._temperature_K)
-        self.circuit.raw_spice = begins + initial
+    def finish(self, initial: str = "", devices: Sequence[PlacedDevice] = ()) -> Circuit:
+        """The circuit with the parts' library, what else it begins with, and the options that suit the parts.
+
+        Devices that are netlists stand in it, too.
+        """
+        parts = [placement.part for placement in self.placed.values()] + [device.part for device in devices]
+        cards = "".join(device.cards for device in devices)
+        self.circuit.raw_spice = preamble(parts, self._temperature_K) + initial + cards
         return self.circuit

@@ -9,14 +9,20 @@ capability      what it is used for                          who has it
 =============== ============================================ ===========================================================
 `conductances`  exact gradients, error budgets, backpropa-   mean field, chip, master equation, open circuit; of kinetic
                 gation (where there is no `estimate`)        Monte Carlo they are estimates with errors
-`follow`        many neighbouring settings at once: a path   mean field, chip, kinetic Monte Carlo; `follow_path` asks
-                from one solution to the next                all others for `currents`
-`kernel`        co-simulation: ngspice, twin, averaged loop; all but the master equation
+`follow`        many neighbouring settings at once: a path   mean field, chip, kinetic Monte Carlo, a user's netlist;
+                from one solution to the next                `follow_path` asks all others for `currents`
+`kernel`        co-simulation: ngspice, twin, averaged loop; all but the master equation and netlists
                 `kernel.many` answers many settings a call
+`netlist`       it stands in ngspice's circuits as it is;    a user's netlist (`user_device`)
+                `settled_V` tells where it rests
 `random`        True: its kernel carries noise, another seed kinetic Monte Carlo, noisy device
                 gives other currents; no average to follow
 `estimate`      currents with standard errors, for a seed    kinetic Monte Carlo
 `measured`      the only terminals whose current is known    chip
+`output`,       names of the terminals for output and        a user's netlist
+`inputs`        inputs, where a command is told no others
+`transimpe-     of the amplifier that reads the output,      a user's netlist; 1e7 ohm, for nanoamperes, of all others
+dance_ohm`      where its currents are no nanoamperes
 =============== ============================================ ===========================================================
 
 One asks by name, ``hasattr(device, "kernel")``: a `NoisyDevice` passes on what the device beneath offers, which
@@ -43,6 +49,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from inmateria.checks import FloatArray
+from inmateria.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +120,49 @@ class Steppable(Device, Protocol):
         """Compiled form, settled at `voltages` (V, (n_terminals,))."""
 
 
+class InNetlists(Device, Protocol):
+    """A device that stands in a circuit as the netlist it is."""
+
+    @property
+    def netlist(self) -> Any:
+        """Its subcircuit, a `netlists.reader.Part` whose pins are the terminals."""
+
+    @property
+    def temperature_K(self) -> float:
+        """Of its static currents, K."""
+
+    def settled_V(self, voltages: Any, instance: str) -> dict[str, float]:
+        """Voltages of its inner nodes at rest, V, by name, in a circuit that calls it `instance`."""
+
+
 class Trainable(Differentiable, Steppable, Protocol):
     """A device that learns in a loop, and tells the gradients that the loop's are held against."""
+
+
+class TrainableNetlist(Differentiable, InNetlists, Protocol):
+    """A netlist that does so, in the loop of ngspice."""
 
 
 def has_exact_slopes(device: Device) -> bool:
     """Whether `conductances` are there and exact: a device that estimates its currents has them with errors only."""
     return hasattr(device, "conductances") and not hasattr(device, "estimate")
+
+
+def kernel_of(device: Any, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+    """The device's `kernel` at voltages (V), for what is compiled around it.
+
+    Raises
+    ------
+    InputError
+        If it has none, with what can be done.
+    """
+    if hasattr(device, "kernel"):
+        kernel: SteppableKernel = device.kernel(voltages, seed=seed)
+        return kernel
+    name, fix = type(device).__name__, "give the class a method `kernel`, or fit a network to it by `fit_surrogate`"
+    if hasattr(device, "netlist"):
+        raise InputError("device", name, "is a netlist: it has no compiled kernel", "let ngspice run the whole circuit")
+    raise InputError("device", name, "has no compiled `kernel`, so it cannot stand in a transient", fix)
 
 
 def is_random(device: Device) -> bool:

@@ -48,6 +48,9 @@ class NoisyDevice:
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if hasattr(self.device, "netlist"):
+            problem = "is a netlist, which no kernel could add noise to"
+            raise InputError("device", type(self.device).__name__, problem, "put its noise into the netlist")
         noisy = getattr(self.device, "measured", None) if self.noisy is None else self.noisy
         names = ", ".join(f"{k} ({name})" for k, name in enumerate(self.device.terminals))
         if noisy is None:

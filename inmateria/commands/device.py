@@ -16,6 +16,7 @@ from inmateria.terminal.progress import compilation_told
 if TYPE_CHECKING:
     import xarray as xr
 
+    from circuits.user_device.user_device import UserDevice
     from dnpu_models.mean_field.current_paths import CurrentPath, HopCurrents
     from dnpu_models.network.network import DopantNetwork
     from dnpu_models.surrogate.chip import ChipSurrogate
@@ -43,10 +44,11 @@ class Options:
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
-    """Draw a device and where its current flows (mean field), with its key figures; tell what a chip's file knows.
+    """Draw a device and where its current flows (mean field), with its key figures; tell what a file's device does.
 
     Example: inmateria device --at e4=0.5,e2=-0.3 --out device
     """
+    from circuits.user_device.user_device import UserDevice
     from dnpu_models.mean_field.current_paths import hop_currents
     from dnpu_models.mean_field.model import MeanField
     from dnpu_models.monte_carlo.model import KineticMonteCarlo
@@ -59,6 +61,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     if isinstance(device, ChipSurrogate):
         summary, written = _chip(device, facts), "summary is"
         _tell_chip(summary, frame)
+    elif isinstance(device, UserDevice):
+        summary, written = _netlist(device, volts, facts), "summary is"
+        _tell_netlist(summary, frame)
     else:
         model = MeanField(device.network) if isinstance(device, KineticMonteCarlo) else device
         if options.at is None:
@@ -193,6 +198,34 @@ def _tell_chip(summary: dict[str, Any], frame: Frame) -> None:
         f"ReLU network {'-'.join(map(str, summary['layers']))} ({summary['weights']} parameters), "
         f"{1e9 * summary['scale_A']:.4g} nA per unit",
     )
+
+
+def _netlist(device: UserDevice, volts: FloatArray, facts: dict[str, Any]) -> dict[str, Any]:
+    names, out = device.terminals, device.terminals.index(device.output)
+    currents, slopes = device.currents(volts), device.conductances(volts)
+    return {
+        "device": facts,
+        "terminals": list(names),
+        "output": device.output,
+        "inputs": list(device.inputs),
+        "ranges_V": {name: limits for name, limits in zip(names, device.limits_V.tolist(), strict=True)},
+        "temperature_K": device.temperature_K,
+        "transimpedance_ohm": device.transimpedance_ohm,
+        "voltages_V": dict(zip(names, volts.tolist(), strict=True)),
+        "currents_A": dict(zip(names, currents.tolist(), strict=True)),
+        "output_slopes_S": dict(zip(names, slopes[out].tolist(), strict=True)),
+    }
+
+
+def _tell_netlist(summary: dict[str, Any], frame: Frame) -> None:
+    frame.say(f"netlist {summary['device']['file']}, {summary['temperature_K']:g} K", markup=False)
+    inputs = ", ".join(summary["inputs"]) or "those that the command is told"
+    ohm = summary["transimpedance_ohm"]
+    frame.say(f"output {summary['output']}, held at 0 V and read by {ohm:.4g} ohm; inputs {inputs}")
+    frame.say("ranges: " + ", ".join(f"{k} {a:.4g} to {b:.4g} V" for k, (a, b) in summary["ranges_V"].items()))
+    frame.say("at (V): " + ", ".join(f"{k} {v:.4g}" for k, v in summary["voltages_V"].items()))
+    frame.say("currents (A): " + ", ".join(f"{k} {v:+.4g}" for k, v in summary["currents_A"].items()))
+    frame.say("dI/dV of the output (S): " + ", ".join(f"{k} {v:+.4g}" for k, v in summary["output_slopes_S"].items()))
 
 
 def _tell_network(s: dict[str, Any], frame: Frame) -> None:

@@ -20,7 +20,7 @@ from inmateria.commands.options import TASKS, ExperimentOptions
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ, Bench
-from learning.bench.devices import DeviceOptions, default_electrodes, make_device, parse_electrodes
+from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, make_device, parse_electrodes
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
@@ -125,7 +125,7 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
     names, model = bench.device.terminals, design.device.model
     known = model in ("meanfield", "kmc")
     facts = {
-        "model": model if known else "chip",
+        "model": model if known else "netlist" if is_netlist(model) else "chip",
         "preset": DEFAULT_PRESET if known else None,
         "seed": (design.device.seed or 0) if known else None,
         "file": None if known else model,
@@ -203,8 +203,11 @@ def _check_step(max_step_s: float | None) -> None:
 
 
 def check_level(experiment: Experiment, engine: str) -> None:
-    """Refuse electronics that the engine does not know."""
-    level = experiment.facts["level"]
+    """Refuse a device and electronics that the engine does not know."""
+    level, device = experiment.facts["level"], experiment.bench.device
+    if hasattr(device, "netlist") and not engine_kind(engine).runs_netlist:
+        problem = f"is a netlist, of which the {engine} loop knows no equations"
+        raise InputError("device", device.netlist.source, problem, "use --engine ngspice")
     if level == "transistor" and not engine_kind(engine).runs_netlist:
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"

@@ -21,7 +21,10 @@ class Options(ExperimentOptions):
     deck: Annotated[Path, typer.Argument(help="File to write.")]
     restarts: Restarts = 20
     closed: Annotated[
-        bool, typer.Option("--closed", help="The closed loop, which learns again: the device as a fitted network.")
+        bool,
+        typer.Option(
+            "--closed", help="The closed loop, which learns again: the device as a fitted network, or as its netlist."
+        ),
     ] = False
 
 
@@ -47,8 +50,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     attempt = result.best
     network = None
     if options.closed:
-        with stderr.status("fitting a network to the device"):
-            network = fit_to_run(attempt.loop, attempt.run, seed=seed)
+        if not hasattr(bench.device, "netlist"):
+            with stderr.status("fitting a network to the device"):
+                network = fit_to_run(attempt.loop, attempt.run, seed=seed)
         text = closed_deck(
             attempt.loop, attempt.run, network,
             separation_V=attempt.final.separation_A * attempt.loop.stage.transimpedance_ohm,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from circuits.user_device.user_device import UserDevice
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.surrogate.chip import ChipSurrogate
@@ -82,7 +83,7 @@ class IvSweep:
         if isinstance(self.device, KineticMonteCarlo):
             work = self._monte_carlo(self.device)
         else:
-            work = self._mean_field(self.device) if isinstance(self.device, MeanField) else self._chip(self.device)
+            work = self._mean_field(self.device) if isinstance(self.device, MeanField) else self._static(self.device)
         for made in work:
             self.done += made
             yield made
@@ -118,11 +119,11 @@ class IvSweep:
             self.currents_A[chosen], self.stderr_A[chosen] = found.value, found.stderr
             yield len(chosen)
 
-    def _chip(self, chip: ChipSurrogate) -> Iterator[int]:
+    def _static(self, device: ChipSurrogate | UserDevice) -> Iterator[int]:
         order = self.order
-        for first in range(0, len(order), 10_000):
-            chosen = order[first : first + 10_000]
-            self.currents_A[chosen] = chip.currents(self.volts[chosen])
+        for first in range(0, len(order), 1000):
+            chosen = order[first : first + 1000]
+            self.currents_A[chosen] = device.follow(self.volts[chosen])
             yield len(chosen)
 
     def dataset(self, facts: dict[str, Any], **attrs: Any) -> xr.Dataset:

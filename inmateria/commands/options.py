@@ -21,7 +21,9 @@ DesignFile = Annotated[
     str | None, typer.Option("--design", help="File of a design (.toml); options beside it take the place of its own.")
 ]
 DeviceSeed = Annotated[int | None, typer.Option(help="Seed of the device; 0, the default device, if left out.", min=0)]
-DeviceName = Annotated[str, typer.Option(help="meanfield, kmc, or the file of a measured chip (.npz, .pickle).")]
+DeviceName = Annotated[
+    str, typer.Option(help="meanfield, kmc, or a file: a measured chip (.npz, .pickle), a netlist (.lib, .cir).")
+]
 Electrodes = Annotated[
     str | None,
     typer.Option(help="Output and inputs, e.g. 'e0:e2,e6'; all but the output are trained, the inputs' biases too."),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuits.homodyne.loop import Peaks
+from circuits.homodyne.loop import OutputStage, Peaks
 from circuits.signals.patterns import PatternSequence
-from dnpu_models.interface.device import Trainable, follow_path, known_terminals
+from dnpu_models.interface.device import Trainable, TrainableNetlist, follow_path, known_terminals
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
@@ -32,7 +32,8 @@ class Bench:
 
     Parameters
     ----------
-    device : Trainable
+    device : Device
+        One that can learn has `conductances`, and a `kernel` or a netlist.
     output : int
         Terminal at the transimpedance amplifier.
     inputs : tuple of int
@@ -52,7 +53,7 @@ class Bench:
         For terminals that do not fit the device, or a wrong number of tones.
     """
 
-    device: Trainable
+    device: Trainable | TrainableNetlist
     output: int = DEFAULT_OUTPUT
     inputs: tuple[int, ...] = DEFAULT_INPUTS
     frequencies_Hz: Sequence[float] | None = None
@@ -86,6 +87,11 @@ class Bench:
     def trained(self) -> tuple[int, ...]:
         """Terminals whose voltage is trained: all but the output."""
         return tuple(k for k in range(len(self.device.terminals)) if k != self.output)
+
+    @property
+    def transimpedance_ohm(self) -> float:
+        """Of the amplifier that reads the output: the device's own, or 1e7 ohm, which suits nanoamperes."""
+        return float(getattr(self.device, "transimpedance_ohm", OutputStage.transimpedance_ohm))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A device by name: a model of a random network, or a measured chip's file; and which electrodes it is used with."""
+"""A device by name: a model of a random network, a measured chip's file or a netlist; and its electrodes' use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from circuits.user_device.user_device import UserDevice, user_device
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.network import DopantNetwork
@@ -19,7 +20,9 @@ CHIP_INPUTS = ("e1", "e3")
 """Inputs of a measured chip by default; how they were chosen is told in docs/decisions.md."""
 CHIP_INPUTS_OTHER = {1: ("e7",), 3: ("e3", "e5", "e7")}
 """The same for tasks of one and three inputs."""
-AnyModel = MeanField | KineticMonteCarlo | ChipSurrogate
+NETLISTS = (".lib", ".cir", ".sub", ".subckt", ".sp", ".spice", ".net", ".ckt", ".mod", ".inc")
+"""How files that are read as netlists end, whatever the case."""
+AnyModel = MeanField | KineticMonteCarlo | ChipSurrogate | UserDevice
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class DeviceOptions:
     Parameters
     ----------
     model : str
-        ``meanfield``, ``kmc``, or the path of a chip file.
+        ``meanfield``, ``kmc``, or the path of a chip's file or a netlist.
     seed : int, optional
         Seed of a random network.
     electrodes : str, optional
@@ -59,19 +62,28 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
         network = DopantNetwork.random(seed=seed, preset=DEFAULT_PRESET, **changes)
         facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
         return (MeanField(network, tolerance=tolerance) if name == "meanfield" else KineticMonteCarlo(network)), facts
-    chip = _chip(name)
+    kind = "netlist" if is_netlist(name) else "chip"
+    device = user_device(name) if kind == "netlist" else _chip(name)
+    told = "a netlist" if kind == "netlist" else "a measured chip"
     if options.seed is not None:
-        raise InputError("device_seed", options.seed, "means nothing to a measured chip", "leave it out")
+        raise InputError("device_seed", options.seed, f"means nothing to {told}", "leave it out")
     if options.temperature_K is not None:
-        raise InputError("temperature", options.temperature_K, "means nothing to a measured chip", "leave it out")
-    return chip, {"model": "chip", "preset": None, "seed": None, "file": name}
+        raise InputError("temperature", options.temperature_K, f"means nothing to {told}", "leave it out")
+    return device, {"model": kind, "preset": None, "seed": None, "file": name}
+
+
+def is_netlist(name: str) -> bool:
+    """Whether a device of this name is a file with a netlist, by how it ends."""
+    return Path(name).suffix.lower() in NETLISTS
 
 
 def default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, ...]]:
     """Output and inputs where nothing was said; docs/decisions.md tells how they were chosen."""
+    names = device.terminals
+    if isinstance(device, UserDevice):
+        return names.index(device.output), _netlist_inputs(device, inputs)
     if not isinstance(device, ChipSurrogate):
         return DEFAULT_OUTPUT, INPUT_ORDER[:inputs]
-    names = device.terminals
     output = device.measured[0]
     others = [name for name in names if name != names[output]]
     first = CHIP_INPUTS_OTHER.get(inputs, CHIP_INPUTS)
@@ -82,6 +94,15 @@ def default_electrodes(device: AnyModel, inputs: int) -> tuple[int, tuple[int, .
     if len(others) < inputs:
         raise InputError("device", len(names), f"has too few terminals for {inputs} inputs", "take another task")
     return output, tuple(names.index(name) for name in others[:inputs])
+
+
+def _netlist_inputs(device: UserDevice, inputs: int) -> tuple[int, ...]:
+    """As many inputs as a task has: those that the netlist names, else its first terminals."""
+    named = device.inputs or tuple(name for name in device.terminals if name != device.output)
+    if len(named) < inputs or (device.inputs and len(named) != inputs):
+        fix = "name them, e.g. --electrodes out:a,b, or in the file: '* device inputs: a, b'"
+        raise InputError("electrodes", named, f"are no {inputs} inputs, which the task has", fix)
+    return tuple(device.terminals.index(name) for name in named[:inputs])
 
 
 def parse_electrodes(text: str, terminals: tuple[str, ...], inputs: int = 2) -> tuple[int, tuple[int, ...]]:
@@ -115,7 +136,8 @@ def _chip(name: str) -> ChipSurrogate:
     if not name.strip() or not path.exists():
         looks_like_a_file = path.suffix or "/" in name
         problem = "is no file" if looks_like_a_file else "is no device known here, and no file"
-        raise InputError("device", name, problem, "use meanfield, kmc or the path of a chip file (.npz, .pickle, .pt)")
+        known = "use meanfield, kmc, or a file: a chip's (.npz, .pickle, .pt) or a netlist (.lib, .cir)"
+        raise InputError("device", name, problem, known)
     read = ChipSurrogate.from_npz if path.suffix == ".npz" else ChipSurrogate.from_brainspy
     try:
         return read(path)

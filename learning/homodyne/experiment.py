@@ -36,6 +36,11 @@ class Experiment:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def least_rms_A(self) -> float:
+        """Smallest rms of the outputs that the gain brings to its level, A: the settings', where 1e7 ohm read them."""
+        return self.settings.least_rms_A * OutputStage.transimpedance_ohm / self.bench.transimpedance_ohm
+
+    @property
     def attempt_evaluations(self) -> int:
         """Pattern presentations of one attempt: looks, the outputs before, every sequence, the outputs after."""
         return len(self.task.points) * (self.settings.looks + self.settings.sequences + 2)
@@ -44,9 +49,9 @@ class Experiment:
 def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, outputs_A: FloatArray) -> HomodyneLoop:
     """The experiment's closed loop, its output stage set by the outputs (A) at the start."""
     bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    stage = OutputStage(polarity=polarity)
+    stage = OutputStage(transimpedance_ohm=bench.transimpedance_ohm, polarity=polarity)
     lowest, _ = stage.gain_limits
-    highest = float(np.log(stage.level_V / (stage.transimpedance_ohm * settings.least_rms_A)))
+    highest = float(np.log(stage.level_V / (stage.transimpedance_ohm * experiment.least_rms_A)))
     stage = replace(stage, gain_limits=(lowest, highest))
     loop = HomodyneLoop(
         device=bench.device,
@@ -68,5 +73,5 @@ def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, 
 
 def middle_loop(experiment: Experiment) -> HomodyneLoop:
     """The loop with all controls in the middle of their ranges: for what does not depend on where it starts."""
-    outputs = 1e-9 * np.arange(len(experiment.task.points), dtype=np.float64)
+    outputs = 0.01 / experiment.bench.transimpedance_ohm * np.arange(len(experiment.task.points), dtype=np.float64)
     return build_loop(experiment, experiment.bench.limits_V.mean(axis=1), 1.0, outputs)

@@ -121,7 +121,7 @@ def probe_loop(
     Its electronics (parts, component errors, leads, ...) are those of the settings or the loop `like`; ideal without.
     """
     rest = float(bench.currents_A(np.asarray(controls_V, dtype=float), levels_V))
-    stage = OutputStage(baseline_rate=0.0, gain_rate=0.0)
+    stage = OutputStage(transimpedance_ohm=bench.transimpedance_ohm, baseline_rate=0.0, gain_rate=0.0)
     stage = replace(stage, baseline_V=rest * stage.transimpedance_ohm)
     return HomodyneLoop(
         device=bench.device,

@@ -159,7 +159,7 @@ def training_trace(result: TrainingResult) -> Trace:
     While learning the windows hold the mean over the dither, which is what an operator sees.
     """
     experiment = result.experiment
-    targets, least = np.array(experiment.task.targets_V), experiment.settings.least_rms_A
+    targets, least = np.array(experiment.task.targets_V), experiment.least_rms_A
     evaluations, losses, before = [], [], 0
     for attempt in result.in_order:
         if isinstance(attempt, FailedAttempt):

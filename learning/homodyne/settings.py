@@ -27,7 +27,8 @@ class HgeSettings(LoopOptions):
         Settings are drawn uniformly from the middle of each control's range, this fraction of it.
     least_rms_A : float
         Smallest rms of the outputs that the automatic gain brings to its level. Outputs that move less stay small
-        behind the gain, so the loss asks for larger ones; and starts where they move more are preferred.
+        behind the gain, so the loss asks for larger ones; and starts where they move more are preferred. It holds where
+        1e7 ohm read the output, and rises with the currents that another amplifier is for.
     restarts : int
         Attempts at most.
     max_step_s : float, optional

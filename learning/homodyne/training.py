@@ -50,7 +50,7 @@ def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
                 found = used if found is None else found
                 continue
             correlation = task.correlation(outputs)
-            promise = bool(np.std(outputs) >= settings.least_rms_A), abs(correlation)
+            promise = bool(np.std(outputs) >= experiment.least_rms_A), abs(correlation)
             if best is None or promise > best[0]:
                 best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
         if best is not None:

@@ -139,7 +139,7 @@ class Meter:
 
     def loss(self, outputs_A: FloatArray, polarity: float | None = None) -> float:
         """The loss of measured outputs, with the better polarity by default."""
-        signs, least_rms_A = (1.0, -1.0) if polarity is None else (polarity,), self.experiment.settings.least_rms_A
+        signs, least_rms_A = (1.0, -1.0) if polarity is None else (polarity,), self.experiment.least_rms_A
         return float(min(settled_loss(outputs_A, self.targets, sign, least_rms_A) for sign in signs))
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
@@ -149,7 +149,7 @@ class Meter:
     def look(self, rng: np.random.Generator) -> tuple[FloatArray, float]:
         """Start of a descent, chosen as the trainer does: of `looks` random settings the one with the best loss."""
         self.starts += 1
-        least_rms_A = self.experiment.settings.least_rms_A
+        least_rms_A = self.experiment.least_rms_A
         settings = self.draw(self.experiment.settings.looks, rng)
         outputs = self.measure_many(settings)
         promise = [(bool(np.std(row) >= least_rms_A), abs(self.task.correlation(row))) for row in outputs]
