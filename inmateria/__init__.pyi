@@ -15,6 +15,8 @@ from dnpu_models.network.geometry import Rectangle as Rectangle
 from dnpu_models.network.network import DopantNetwork as DopantNetwork
 from dnpu_models.noise.noisy_device import NoisyDevice as NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum as NoiseSpectrum
+from circuits.user_device.user_device import user_device as user_device
+from circuits.user_device.user_device import UserDevice as UserDevice
 from dnpu_models.surrogate.chip import ChipSurrogate as ChipSurrogate
 from dnpu_models.surrogate.fit import fit_surrogate as fit_surrogate
 from dnpu_models.surrogate.fit import SurrogateFit as SurrogateFit

@@ -1,6 +1,7 @@
 """What a file's remarks say of the device in it, so that the file alone is enough for the command line.
 
 * device subckt: mesh
+* device section: typical
 * device output: out
 * device inputs: a, b
 * device limits: -1 1
@@ -23,6 +24,7 @@ from netlists.spice_numbers import parse_number
 _REMARK = re.compile(r"\*\s*device\s+(\w+)(?:\s+([\w.#+-]+))?\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _EXAMPLES = {
     "subckt": "* device subckt: NAME",
+    "section": "* device section: NAME",
     "output": "* device output: out",
     "inputs": "* device inputs: a, b",
     "limits": "* device limits: -1 1",
@@ -36,6 +38,7 @@ class Remarks:
     """What is said; None or empty where nothing is. `limits_V` has the pair of all terminals under the empty name."""
 
     subckt: str | None = None
+    section: str | None = None
     output: str | None = None
     inputs: tuple[str, ...] = ()
     limits_V: dict[str, tuple[float, float]] | None = None
@@ -75,6 +78,8 @@ def _take(said: Remarks, key: str, name: str, text: str, line: str) -> None:
             raise ValueError
         if key == "subckt":
             (said.subckt,) = words
+        elif key == "section":
+            (said.section,) = words
         elif key == "output":
             (said.output,) = words
         elif key == "inputs":

@@ -127,6 +127,7 @@ def user_device(
     limits_V: Limits | None = None,
     supplies: Mapping[str, float] | None = None,
     subckt: str | None = None,
+    section: str | None = None,
     temperature_K: float = NOMINAL_K,
     transimpedance_ohm: float | None = None,
 ) -> UserDevice:
@@ -150,6 +151,8 @@ def user_device(
         Voltage (V) of each pin that stands still, e.g. ``{"vdd": 1.8, "gnd": 0.0}``: no terminals.
     subckt : str, optional
         Which subcircuit; needed if the file has several that no other one uses.
+    section : str, optional
+        Which section (``.lib NAME`` to ``.endl``) of the file; needed where it has some.
     temperature_K : float, optional
         Of static currents, K; a circuit has to be as warm.
     transimpedance_ohm : float, optional
@@ -164,11 +167,14 @@ def user_device(
     """
     said = remarks_of(source)
     subckt = said.subckt if subckt is None else subckt
+    section = said.section if section is None else section
     supplies = {name.lower(): value for name, value in (said.supplies if supplies is None else supplies).items()}
-    pins = [pin for pin in subcircuit_pins(source, subckt) if pin not in supplies]
     out = said.output if output is None else output
+    wanted = said.inputs if inputs is None else inputs
+    known = {*supplies, *wanted, *(() if out is None else (out,))}
+    pins = [pin for pin in subcircuit_pins(source, subckt, section, known) if pin not in supplies]
     out = _pin("output", "out" if out is None else out, pins, "say which pin with output=...")
-    named = tuple(_pin("inputs", name, pins) for name in (said.inputs if inputs is None else inputs))
+    named = tuple(_pin("inputs", name, pins) for name in wanted)
     if out in named or len(set(named)) != len(named):
         raise InputError("inputs", named, f"name a pin twice, or the output {out!r}", "name each once")
     if len(pins) < 2:
@@ -180,7 +186,7 @@ def user_device(
     ohm = said.transimpedance_ohm if transimpedance_ohm is None else transimpedance_ohm
     like = Part("device", "user", "", "", "", tuple(Pin(name, "") for name in pins), (), "", "")
     return UserDevice(
-        user_part(source, like, subckt=subckt, supplies=supplies),
+        user_part(source, like, subckt=subckt, section=section, supplies=supplies),
         limits,
         out,
         named,
