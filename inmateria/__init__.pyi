@@ -1,6 +1,9 @@
 """Public names, by what one does with them: `__init__.py` takes its table from here, type checkers their types."""
 
 # Devices: what the material does
+from dnpu_models.function.function_device import CompiledFunctionDevice as CompiledFunctionDevice
+from dnpu_models.function.function_device import device_from_function as device_from_function
+from dnpu_models.function.function_device import FunctionDevice as FunctionDevice
 from dnpu_models.interface.conformance import check_device as check_device
 from dnpu_models.interface.conformance import Examination as Examination
 from dnpu_models.interface.device import Device as Device

@@ -13,6 +13,7 @@ import numpy as np
 from circuits.parts.temperature import NOMINAL_K
 from circuits.user_device import statics
 from circuits.user_device.remarks import remarks_of
+from dnpu_models.interface.limits import within_limits
 from inmateria.checks import FloatArray, array, positive
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean
@@ -20,8 +21,6 @@ from netlists.reader import Part, Pin
 from netlists.user_part import subcircuit_pins, user_part
 
 _NOISE = re.compile(r"\btrnoise\b|\btrrandom\b", re.IGNORECASE)
-SLACK_V = 1e-9
-"""How far voltages may leave the limits: rounding of what stands at them."""
 Limits = tuple[float, float] | Mapping[str, tuple[float, float]] | FloatArray
 
 
@@ -108,15 +107,7 @@ class UserDevice:
 
     def _checked(self, voltages: Any) -> FloatArray:
         """Voltages within the limits, as an array."""
-        volts = array("voltages", voltages, (..., len(self.terminals)))
-        low, high = self.limits_V.T
-        outside = (volts < low - SLACK_V) | (volts > high + SLACK_V)
-        if np.any(outside):
-            where = tuple(int(k) for k in np.argwhere(outside)[0])
-            k = where[-1]
-            problem = f"leaves the range of {low[k]:.4g} to {high[k]:.4g} V"
-            raise InputError(f"voltages[{self.terminals[k]}]", float(volts[where]), problem, "stay within limits_V")
-        return volts
+        return within_limits(voltages, self.terminals, self.limits_V)
 
 
 def user_device(
