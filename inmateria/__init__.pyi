@@ -95,6 +95,8 @@ from circuits.homodyne.engines import Ngspice as Ngspice
 from circuits.homodyne.engines import Twin as Twin
 from circuits.homodyne.loop import HomodyneLoop as HomodyneLoop
 from circuits.homodyne.loop import OutputStage as OutputStage
+from learning.homodyne.digital import DigitalLoop as DigitalLoop
+from learning.homodyne.digital import DigitalRun as DigitalRun
 from learning.homodyne.experiment import Experiment as Experiment
 from learning.homodyne.gradients import adjoint as adjoint
 from learning.homodyne.gradients import central_difference as central_difference

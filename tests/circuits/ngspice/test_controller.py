@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from circuits.ngspice.controller import Controller, Converter
 from circuits.ngspice.cosimulation import CoSimulation
@@ -156,6 +157,54 @@ def test_a_run_is_the_same_twice(engine: Engine) -> None:
     control = Controller(towards_one, 1e3, ["v(b)"], ["Vdac"], adc_bits=12, ranges={"v(b)": (-1, 1)})
     first, second = run(engine, control), run(engine, control)
     np.testing.assert_array_equal(first["v(b)"], second["v(b)"])
+
+
+# -- against a circuit -----------------------------------------------------------------------------------------------
+
+
+PLANT = "R1 in b 1k\nR2 b 0 2k\nC1 b 0 1u ic=0\n" + OPTIONS
+GAIN, PER_S = 2.0, 3000.0
+
+
+class Pi:
+    """u = K e + sum of K_i T e, e = 1 V - v."""
+
+    def __init__(self, period_s: float) -> None:
+        self.period_s, self.sum = period_s, 0.0
+
+    def __call__(self, time_s: float, sampled: Any) -> float:
+        error = 1.0 - float(sampled[0])
+        self.sum += PER_S * self.period_s * error
+        return GAIN * error + self.sum
+
+
+def at_zero(periods: list[float], values: list[float]) -> float:
+    """Value at period 0 of the polynomial through the values (Neville)."""
+    for k in range(1, len(values)):
+        pairs = zip(periods, periods[k:], values, values[1:], strict=False)
+        values = [(a * right - b * left) / (a - b) for a, b, left, right in pairs]
+    return values[0]
+
+
+def test_a_pi_controller_becomes_the_circuit_of_one(engine: Engine) -> None:
+    """Both also against the closed form, exp(A t)."""
+    stop_s = 1.6e-3
+    digital, periods = "pi\nVdac in 0 external\n" + PLANT, [1e-4 / 2**k for k in range(5)]
+    values = [
+        run(engine, Controller(Pi(t), 1 / t, ["v(b)"], ["Vdac"]), deck=digital, stop_s=stop_s, step_s=t / 4)["v(b)"][-1]
+        for t in periods
+    ]
+    circuit = f"Berr e 0 V=1-v(b)\nGint 0 i e 0 {PER_S * 1e-6}\nCint i 0 1u ic=0\nBu in 0 V={GAIN}*v(e)+v(i)\n"
+    coarse, fine = (
+        run(engine, deck="pi\n" + circuit + PLANT, stop_s=stop_s, step_s=h)["v(b)"][-1] for h in (1e-5, 5e-6)
+    )
+    analogue = float(4 * fine - coarse) / 3
+    a = np.array([[-(1 + GAIN) * 1e3 - 500.0, 1e3], [-PER_S, 0.0]])
+    b = np.array([GAIN * 1e3, PER_S])
+    exact = np.linalg.solve(a, (expm(a * stop_s) - np.eye(2)) @ b)[0]
+    assert analogue == pytest.approx(exact, abs=1e-7)
+    assert abs(values[0] - exact) > 1e-4
+    assert at_zero(periods, values) == pytest.approx(analogue, abs=1e-7)
 
 
 # -- converters ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""Homodyne descent by a computer with converters: what it reads, where it goes; ngspice agrees to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits.ngspice.engine import Engine
+from inmateria.errors import InputError
+from learning.bench.bench import Bench
+from learning.homodyne.digital import DigitalLoop, loss_slopes
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.settings import HgeSettings
+from learning.trace import settled_loss
+
+from ...toys import Linear, random_chip
+
+SLOPES_S = np.array([0.0, 5e-8, 3e-8, -2e-8])
+
+
+def experiment(device: Any, *, sequences: int = 2, amplitude_V: float = 0.01) -> Experiment:
+    bench = Bench(device, 0, (1, 3))
+    return Experiment(bench, bench.task("XOR"), HgeSettings(sequences=sequences, amplitude_V=amplitude_V))
+
+
+def linear(**options: Any) -> DigitalLoop:
+    device = Linear(tuple(SLOPES_S))
+    return DigitalLoop(experiment(device), [0.1, -0.2, 0.05], **{"adc_bits": None, "dac_bits": None, **options})
+
+
+@pytest.mark.parametrize("outputs_nA", [[1.0, 4.0, 3.0, 1.5], [0.1, 0.3, 0.2, 0.15]])
+@pytest.mark.parametrize("polarity", [1.0, -1.0])
+def test_slopes_of_the_loss_are_its_difference_quotients(outputs_nA: list[float], polarity: float) -> None:
+    """Below and above the least rms of 0.5 nA, where the loss asks for larger outputs."""
+    outputs, targets, steps = np.array(outputs_nA) * 1e-9, np.array([-1.0, 1.0, 1.0, -1.0]), 1e-14 * np.eye(4)
+
+    def loss(values: Any) -> float:
+        return settled_loss(values, targets, polarity, 0.5e-9)
+
+    quotients = [(loss(outputs + step) - loss(outputs - step)) / 2e-14 for step in steps]
+    slopes = loss_slopes(outputs, targets, polarity, 0.5e-9)
+    np.testing.assert_allclose(slopes, quotients, atol=1e-6 * np.max(np.abs(quotients)))
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.4e-3, 2e-3])
+def test_a_linear_device_is_read_exactly_whatever_the_latency(latency_s: float) -> None:
+    found = linear(latency_s=latency_s).run()
+    np.testing.assert_allclose(found.slopes_S, np.broadcast_to(SLOPES_S[1:], (2, 4, 3)), rtol=1e-9)
+
+
+def test_a_latency_that_is_not_known_turns_the_phase() -> None:
+    """By 2 pi f times the delay: the reading in phase falls with the cosine, below zero from a quarter cycle on."""
+    loop = linear(latency_s=2e-3, assumed_latency_s=0.0)
+    tones = np.array(loop.experiment.bench.plan(0.01).frequencies_Hz)
+    expected = SLOPES_S[1:] * np.cos(2 * np.pi * tones * 2e-3)
+    np.testing.assert_allclose(loop.run().slopes_S, np.broadcast_to(expected, (2, 4, 3)), rtol=1e-9)
+
+
+def test_converters_too_coarse_for_the_dither_read_nothing() -> None:
+    """Five bits over 2 V are steps of 62.5 mV; controls and levels stand on steps, and 10 mV of dither are lost."""
+    device = experiment(Linear(tuple(SLOPES_S)))
+    coarse, fine = (DigitalLoop(device, [0.0, 0.0, 0.0], dac_bits=bits).run().slopes_S for bits in (5, 16))
+    np.testing.assert_allclose(coarse, 0.0, atol=1e-20)
+    np.testing.assert_allclose(fine, np.broadcast_to(SLOPES_S[1:], fine.shape), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"adc_bits": 9, "dac_bits": 10, "latency_s": 1.7e-3}, {"latency_s": 1e-3, "assumed_latency_s": 0.0}]
+)
+def test_ngspice_goes_the_same_way_to_the_last_bit(engine: Engine, options: dict[str, Any]) -> None:
+    chip = random_chip(3, 8, 1, seed=5)
+    loop = DigitalLoop(experiment(chip, sequences=3), [0.1, -0.2, 0.3], adc_range_V=0.5, **options)
+    alone, circuit = loop.run(), loop.run(engine)
+    np.testing.assert_array_equal(circuit.controls_V, alone.controls_V)
+    np.testing.assert_array_equal(circuit.slopes_S, alone.slopes_S)
+    assert np.ptp(alone.controls_V, axis=0).max() > 1e-3
+    assert circuit.transient is not None
+    assert circuit.transient.complete
+
+
+def test_noise_scatters_as_its_density_says() -> None:
+    """The variance of a slope is S/(a^2 T) in a window of T; its estimate within five of its own errors."""
+    density, amplitude_V = 1e-23, 0.01
+    device = Linear(tuple(SLOPES_S))
+    settings = experiment(device, sequences=200, amplitude_V=amplitude_V)
+    loop = DigitalLoop(settings, [0.1, -0.2, 0.05], adc_bits=None, dac_bits=None)
+    found = loop.run(noise_A2_per_Hz=density, seed=3)
+    window_s = settings.bench.plan(amplitude_V).common_period_s
+    expected = np.sqrt(density / window_s) / amplitude_V
+    error = found.slopes_S - SLOPES_S[1:]
+    assert np.std(error) == pytest.approx(expected, rel=5 / np.sqrt(2 * error.size))
+
+
+def test_it_learns() -> None:
+    """A settled AND from a start that is none."""
+    chip = random_chip(3, 8, 1, seed=5)
+    bench = Bench(chip, 0, (1, 3))
+    fit = Experiment(bench, bench.task("AND"), HgeSettings(sequences=30))
+    start = np.array([0.0, 0.0, 0.0])
+    before = bench.outputs_A(start, fit.task)
+    polarity = 1.0 if fit.task.correlation(before) > 0 else -1.0
+    found = DigitalLoop(fit, start, polarity, adc_range_V=0.5).run()
+    after = bench.outputs_A(found.controls_V[-1], fit.task)
+    targets = np.array(fit.task.targets_V)
+    losses = [settled_loss(outputs, targets, polarity, 0.5e-9) for outputs in (before, after)]
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_impossible_loops_are_refused(engine: Engine) -> None:
+    with pytest.raises(InputError, match="whole multiple of the tones' spacing"):
+        linear(rate_Hz=1003.0)
+    with pytest.raises(InputError, match="start_V"):
+        DigitalLoop(experiment(Linear(tuple(SLOPES_S))), [0.1, 0.2])
+    with pytest.raises(InputError, match="NoisyDevice"):
+        linear().run(engine, noise_A2_per_Hz=1e-23)
