@@ -52,7 +52,7 @@ class Clock:
     running : bool
         Whether ticks may still come.
     failure : Exception or None
-        What a controller's function raised.
+        What a controller's function raised, or what is wrong with its answer.
 
     Raises
     ------
@@ -120,14 +120,12 @@ class Clock:
             if late > rounding:
                 problem = f"ngspice passed its tick at {member.next_s:.9g} s"
                 raise failed.error(EngineError, member.controller.name, f"{t:.9g} s", problem, time_s=t)
-            inputs = member.sample(sampled)
             try:
-                answer = member.controller.step(member.controller.tick_s(member.number), inputs)
+                member.tick(sampled, failed)
             except Exception as error:
                 error.add_note(f"in the step of {member.controller.name!r} at {member.next_s:.9g} s")
                 self.failure = error
                 raise
-            member.set(inputs, answer, failed)
             self.served += 1
 
     def _numbers(self) -> list[float]:
@@ -160,8 +158,8 @@ class _Member:
         state = controller.resume
         if state is None:
             state = ControllerState(0 if controller.phase_s > 0 else 1, 0.0, tuple(controller.initial or ()))
-        self.number, self._elapsed_s = state.tick, state.elapsed_s
-        self.next_s = controller.tick_s(self.number) - self._elapsed_s
+        self._number, self._elapsed_s = state.tick, state.elapsed_s
+        self.next_s = controller.tick_s(self._number) - self._elapsed_s
         self._held, self._pending = state.held, list(state.pending)
         # Those on their way through the latency, one that begins now, and one that rounding keeps for another tick.
         self.most_changes = math.ceil(controller.latency_s * controller.rate_Hz) + 2 + len(self._pending)
@@ -171,12 +169,17 @@ class _Member:
         self._inputs: list[np.ndarray] = []
         self._outputs: list[tuple[float, ...]] = []
 
-    def sample(self, sampled: Sequence[float]) -> np.ndarray:
-        """The function's inputs."""
+    def tick(self, sampled: Sequence[float], failed: FailedDeck) -> None:
+        """Ask the function about the sampled vectors, and schedule what it answers."""
         values = [sampled[place] for place in self._places]
-        return np.array(
-            [self._convert(*each) for each in zip(self.controller.inputs, self.controller.adc, values, strict=True)]
-        )
+        known = zip(self.controller.inputs, self.controller.adc, values, strict=True)
+        inputs = np.array([self._convert(*each) for each in known])
+        answer = self.controller.step(self.controller.tick_s(self._number), inputs)
+        self._outputs.append(self._schedule(answer, failed))
+        self._inputs.append(inputs)
+        self._time_s.append(self.next_s)
+        self._number += 1
+        self.next_s = self.controller.tick_s(self._number) - self._elapsed_s
 
     def _convert(self, name: str, converter: Converter, value: float) -> float:
         if converter.is_none:
@@ -184,8 +187,8 @@ class _Member:
         self._limited[name] += converter.limits(value)
         return converter.converted(value)
 
-    def set(self, inputs: np.ndarray, answer: object, failed: FailedDeck) -> None:
-        """Schedule what the function answers, after the latency; then the next tick is due."""
+    def _schedule(self, answer: object, failed: FailedDeck) -> tuple[float, ...]:
+        """Let the sources have what the function answers, after the latency; returns the converted values."""
         controller, t = self.controller, self.next_s
         given = _numbers_of(answer)
         if len(given) != len(controller.outputs):
@@ -205,11 +208,7 @@ class _Member:
         ]  # one resumed may have had more latency
         if values != (self._pending[-1][1] if self._pending else self._held):
             self._pending.append((begin, values))
-        self._time_s.append(t)
-        self._inputs.append(inputs)
-        self._outputs.append(values)
-        self.number += 1
-        self.next_s = controller.tick_s(self.number) - self._elapsed_s
+        return values
 
     def _settle(self, t: float) -> None:
         """Make changes before t the held values; at its own time a change is still to come."""
@@ -239,5 +238,5 @@ class _Member:
             np.array(self._inputs).reshape(n, len(self.controller.inputs)),
             np.array(self._outputs).reshape(n, len(self.controller.outputs)),
             dict(self._limited),
-            ControllerState(self.number, self._elapsed_s + reached_s, self._held, pending),
+            ControllerState(self._number, self._elapsed_s + reached_s, self._held, pending),
         )

@@ -297,6 +297,7 @@ def test_what_is_not_finite_is_refused_with_output_and_time(engine: Engine) -> N
     with pytest.raises(AbsurdValueError, match=r"vb = nan: .*'controller' gives at 0.003 s") as caught:
         run(engine, control, deck=deck, step_s=1e-4)
     assert caught.value.time_s == pytest.approx(3e-3)
+    assert len(caught.value.partial.controllers[0].time_s) == 2  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("answer", [None, [1.0, 2.0]])
