@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -89,11 +90,18 @@ def run_deck_file(path: Path, *, celsius: float = 27.0, timeout: float = 60.0) -
     if not -273.15 < celsius < math.inf:
         raise InputError("celsius", celsius, "is no temperature", "give degC above -273.15")
     with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / ".spiceinit").write_text(f"option temp={celsius:.10g}\n")
+        # ngspice reads this file instead of the user's own, wherever that lies. Transistors wait for no second thread,
+        # see `circuits.ngspice.one_thread`; such a start file counts for more than the deck.
+        settings = [f"option temp={celsius:.10g}"]
+        if b"num_threads" not in path.read_bytes():
+            settings.append("option num_threads=1")
+        (Path(scratch) / ".spiceinit").write_text("\n".join([*settings, ""]))
+        environment = {name: value for name, value in os.environ.items() if name != "SPICE_USERINIT_DIR"}
         try:
             done = subprocess.run(
                 ["ngspice", "-b", str(path)],
                 cwd=scratch,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -22,6 +22,7 @@ import numpy as np
 from circuits.homodyne.export import VERDICT, head_facts
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import deck, nodes
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from dnpu_models.surrogate.fit import triangle_path
@@ -149,6 +150,7 @@ def closed_deck(
             circuit.rstrip(),
             *([] if network is None else ["* the device: what flows into its output", _cards(loop, network)]),
             ".save v(tia) " + " ".join(controls),
+            ONE_THREAD,
             f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {loop.max_step_s!r} uic",
             *_control(loop, controls, recorded, separation_V),
             ".end",

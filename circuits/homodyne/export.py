@@ -30,6 +30,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import deck, nodes
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -93,6 +94,7 @@ def standalone_deck(loop: HomodyneLoop, recorded: Transient, *, provenance: Mapp
             "* the device: recorded currents into its terminals, A over s",
             sources,
             ".save " + " ".join(vectors),
+            ONE_THREAD,
             f".tran {step!r} {stop!r} 0 {step!r} uic",
             *_control(vectors, recorded, stop, loop.sequence.slot_s),
             ".end",

@@ -9,6 +9,7 @@ import numpy as np
 from circuits.multiplexed import kernel as words
 from circuits.multiplexed.loop import SUM_OHM, MultiplexedLoop
 from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.parts.assembly import Assembly
 from circuits.parts.rc_values import pole_values
 from circuits.signals.sources import Drive, Table
@@ -141,6 +142,6 @@ def standalone_deck(loop: MultiplexedLoop) -> str:
     lines += [f"V{name} {name} 0 {table.source()}" for name, table in outside.items()]
     step = min(loop.max_step_s, loop.ramp * loop.step_s)
     vectors = " ".join(saved(loop))
-    lines += [f".save {vectors}", f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {step!r} uic"]
+    lines += [f".save {vectors}", ONE_THREAD, f".tran {loop.max_step_s!r} {loop.stop_s!r} 0 {step!r} uic"]
     lines += [".control", "run", "set wr_singlescale", "set wr_vecnames", f"wrdata multiplexed.txt {vectors}", "quit 0"]
     return "\n".join([*lines, ".endc", ".end", ""])

@@ -2,8 +2,9 @@
 
 In the caller's process: `library` (where libngspice is), `engine` (one worker, a `worker_process`), `pool` (several),
 `noise` (currents as sources), `cosimulation` (what a device brings along), `controller` and `clock` (Python at ticks),
-`deck_checks` with `deck_values`, `deck_expressions` and `deck_words` (before a run), `messages` and `failures` (after
-it). In the worker: `worker`, `shared` (libngspice) and `callbacks`, which are compiled. Both sides: `blocks` (memory by name) and `record` (the points).
+`deck_checks` with `deck_values`, `deck_expressions` and `deck_words`, `dialects` and `one_thread` (before a run),
+`run_folder` (its files), `messages` and `failures` (after it). In the worker: `worker`, `shared` (libngspice) and
+`callbacks`, which are compiled. Both sides: `blocks` (memory by name) and `record` (the points).
 
 This file holds no import: a worker starts with ``-m circuits.ngspice.worker`` and waits for all that is loaded, so
 `worker` may import no model and no circuit. A new check of decks is a function in `deck_checks`; a new word of

@@ -1,8 +1,11 @@
 """The ngspice engine: runs decks in a worker process and watches it.
 
-A run's accepted points go into a file that parent and worker both map, so progress is seen without asking, and what
-was computed survives a crash, a kill and Ctrl-C. The worker is started in a session of its own: Ctrl-C reaches the
-parent only, which then ends the worker and keeps the record.
+A run's accepted points go into a file that the worker maps and the parent reads, so progress is seen without asking,
+and what was computed survives a crash, a kill and Ctrl-C. The worker is started in a session of its own: Ctrl-C reaches
+the parent only, which then ends the worker and keeps the record.
+
+Threads wait their turn at a worker. In a forked child an engine has a worker of its own: the parent's answers go to the
+parent's pipe, and are read by a thread that the child does not have.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import math
 import os
 import queue
 import sys
-import tempfile
+import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -24,10 +29,13 @@ from circuits.ngspice.clock import Clock
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, check_sources, last_point, stop_times
+from circuits.ngspice.dialects import STICKY, letters
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
+from circuits.ngspice.one_thread import ONE_THREAD, on_one_thread
 from circuits.ngspice.record import Record
+from circuits.ngspice.run_folder import NO_ROOM, check_room, no_room, run_folder, told_of_no_room
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Transient, Trust
 from inmateria.checks import FloatArray, positive
@@ -69,6 +77,10 @@ RUNS_PER_WORKER = 10_000
 """Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
 
 
+_ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
+"""All engines, for a forked child to renew."""
+
+
 class Vectors(dict[str, FloatArray]):
     """Vectors of one analysis by ngspice's own names (``v(b)`` is ``b``), complex ones complex.
 
@@ -78,16 +90,20 @@ class Vectors(dict[str, FloatArray]):
         What was checked after the run.
     messages : tuple of str
         What ngspice said.
+    dialect : str or None
+        The dialect in which the deck was read; None for ngspice's own.
     """
 
     trust: Trust = Trust()
     messages: tuple[str, ...] = ()
+    dialect: str | None = None
 
 
 class Engine:
     """One worker with one libngspice; reused for many runs. Use it as a context manager.
 
-    An engine serves one thread at a time; only `abort` may be called from another.
+    Threads that ask the same engine wait their turn (`EnginePool` runs them side by side); `abort` and `close` may be
+    called from any. A forked child may use its parent's engine: it starts a worker of its own.
 
     Parameters
     ----------
@@ -107,10 +123,13 @@ class Engine:
     def __init__(self, *, timeout_s: float = 300.0, folder: Path | None = None) -> None:
         self.timeout_s = timeout_s if timeout_s == math.inf else positive("timeout_s", timeout_s, "s")
         self.folder = folder
-        find_ngspice_library()
+        self._library = find_ngspice_library()
         self._process: WorkerProcess | None = None
         self._runs = 0
         self._aborted = False
+        self._lock = threading.RLock()
+        self._asked = False
+        _ENGINES.add(self)
 
     def __enter__(self) -> Self:
         """Return the engine."""
@@ -120,6 +139,10 @@ class Engine:
         """End the worker."""
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is sent to another process is an engine with the same settings and a worker of its own."""
+        return partial(type(self), timeout_s=self.timeout_s, folder=self.folder), ()
+
     @property
     def pid(self) -> int | None:
         """Process number of the worker; None where none runs."""
@@ -127,7 +150,17 @@ class Engine:
         return process.pid if process is not None and process.alive else None
 
     def close(self) -> None:
-        """End the worker, whatever it does."""
+        """End the worker, whatever it does; a run that is under way, in any thread, gets `Interrupted`."""
+        process = self._process
+        if process is None:
+            return
+        process.kill()
+        with self._lock:  # where this is called by a function of the run, the run itself ends the rest
+            if not self._asked and self._process is process:
+                self._end()
+
+    def _end(self) -> None:
+        """End the worker and release its pipes."""
         process, self._process = self._process, None
         if process is not None:
             process.close()
@@ -160,6 +193,7 @@ class Engine:
         controllers: Sequence[Controller] = (),
         corners_s: Sequence[float] = (),
         grids_s: Sequence[tuple[float, float, int]] = (),
+        dialect: str | None = None,
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Transient:
@@ -184,6 +218,8 @@ class Engine:
         grids_s : sequence of (start, stop, steps)
             Intervals (s) in which the time-points stand evenly, `steps` steps each, by their starts; where two overlap
             the later one counts.
+        dialect : str, optional
+            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -215,24 +251,33 @@ class Engine:
         columns = list(dict.fromkeys(v.lower() for v in [*save, *nodes, *sampled]))
         if not columns:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
+        behaviour = letters(dialect)
         check_circuit(deck)
         cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
-        cards += [".save " + " ".join(columns), f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic", ".end", ""]
+        cards += [
+            ONE_THREAD,
+            ".save " + " ".join(columns),
+            f".tran {max_step_s!r} {stop_s!r} 0 {max_step_s!r} uic",
+            ".end",
+            "",
+        ]
         full = "\n".join(cards)
         external = {f"idevice{k}" for k in range(len(nodes))}
         if clock is not None:
             check_sources(deck, clock.sources)
             external.update(clock.sources)
-        checked = check_deck(full, frozenset(external))
+        checked = check_deck(full, frozenset(external), native=dialect is None)
         notes = checked.doubts
         failed = FailedDeck(full, folder or self.folder)
-        with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
-            work = Path(name)
-            (work / "deck.cir").write_text(checked.text, encoding="utf-8")
-            if cosimulation is not None:
-                cosimulation.write(work, 0.25 * max_step_s)
-            capacity = int(8 * stop_s / max_step_s) + 100_000 + (0 if clock is None else clock.points)
-            record = Record(work / "record.bin", columns, len(nodes), capacity)
+        more = 0 if clock is None else clock.points
+        with run_folder() as work:
+            check_room(work, 8 * (1 + len(columns) + len(nodes)) * stop_s / max_step_s)
+            with told_of_no_room():
+                (work / "deck.cir").write_text(checked.text, encoding="utf-8")
+                if cosimulation is not None:
+                    cosimulation.write(work, 0.25 * max_step_s)
+                capacity = int(8 * stop_s / max_step_s) + 100_000 + more
+                record = Record(work / "record.bin", columns, len(nodes), capacity)
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
@@ -246,18 +291,19 @@ class Engine:
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
                 "folder": _here(),
+                "dialect": behaviour,
             }
             try:
                 reply = self._ask(request, record, progress, failed, clock)
             except Interrupted as interruption:
-                interruption.partial = _transient(record, {}, stop_s, full, notes, clock)
+                interruption.partial = _transient(record, {}, stop_s, full, notes, dialect, clock)
                 raise
             except Exception as error:
                 if clock is not None and error is clock.failure:
                     with suppress(AttributeError):  # of an exception with slots
-                        error.partial = _transient(record, {}, stop_s, full, notes, clock)  # type: ignore[attr-defined]
+                        error.partial = _transient(record, {}, stop_s, full, notes, dialect, clock)  # type: ignore[attr-defined]
                 raise
-            result = _transient(record, reply, stop_s, full, notes, clock)
+            result = _transient(record, reply, stop_s, full, notes, dialect, clock)
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
                 failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
@@ -265,13 +311,22 @@ class Engine:
             result.trust.warn()
             return result
 
-    def run(self, deck: str, *, progress: Progress | None = None, folder: Path | None = None) -> Vectors:
+    def run(
+        self,
+        deck: str,
+        *,
+        dialect: str | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Vectors:
         """Run a whole deck (any one analysis) and return the vectors of its last plot.
 
         Parameters
         ----------
         deck : str
             From the title line to ``.end``. ``.control`` is refused: it could run any command.
+        dialect : str, optional
+            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -286,17 +341,19 @@ class Engine:
         TrustWarning
             For each of the result's ``trust.doubts``.
         """
-        checked = check_deck(deck)
-        failed = FailedDeck(deck, folder or self.folder)
-        with tempfile.TemporaryDirectory(prefix="inmateria-") as name:
-            work = Path(name)
-            (work / "deck.cir").write_text(checked.text, encoding="utf-8")
+        behaviour = letters(dialect)
+        checked = check_deck(deck, native=dialect is None)
+        failed = FailedDeck(on_one_thread(deck), folder or self.folder)
+        with run_folder() as work:
+            with told_of_no_room():
+                (work / "deck.cir").write_text(on_one_thread(checked.text), encoding="utf-8")
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
                 "vectors": str(work / "vectors.bin"),
                 "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
                 "folder": _here(),
+                "dialect": behaviour,
             }
             reply = self._ask(request, None, progress, failed)
             words = spoken(reply["running"])
@@ -310,6 +367,7 @@ class Engine:
                     vectors[vector] = np.fromfile(stream, dtype=kind, count=count)
         failed.check_numbers(vectors, vectors.get("time"))
         counted = reply["statistics"]
+        vectors.dialect = dialect
         vectors.messages = (*reply["loading"], *reply["running"])
         vectors.trust = Trust(
             operating_point=operating_point(
@@ -317,7 +375,7 @@ class Engine:
             ),
             points=int(counted.get("accepted", 0)),
             rejected=int(counted.get("rejected", 0)),
-            notes=(*checked.doubts, *suspicious(spoken(vectors.messages))),
+            notes=(*checked.doubts, *reply["start"], *suspicious(spoken(vectors.messages))),
         )
         vectors.trust.warn()
         return vectors
@@ -330,34 +388,53 @@ class Engine:
         failed: FailedDeck,
         clock: Clock | None = None,
     ) -> dict[str, Any]:
-        """Send a request and watch it until its reply; whatever happens, the next request finds a sound worker."""
+        """Wait for the runs of other threads, then send a request and watch it until its reply."""
+        try:
+            with self._lock:
+                if self._asked:
+                    raise InputError("engine", "busy", "is asked from a function that it calls", "use another there")
+                self._asked = True
+                try:
+                    return self._reply(request, record, progress, failed, clock)
+                finally:
+                    self._asked = False
+        except KeyboardInterrupt as interruption:
+            if isinstance(interruption, Interrupted):
+                raise
+            raise Interrupted("run", "Ctrl-C", "was stopped", "what was computed so far is kept") from None
+
+    def _reply(
+        self,
+        request: dict[str, Any],
+        record: Record | None,
+        progress: Progress | None,
+        failed: FailedDeck,
+        clock: Clock | None,
+    ) -> dict[str, Any]:
+        """Send a request and watch it; whatever happens, the next request finds a sound worker."""
         try:
             if self._aborted:
                 raise KeyboardInterrupt
             if self._process is None or not self._process.alive or self._runs >= RUNS_PER_WORKER:
-                self.close()
-                self._process, self._runs = WorkerProcess(), 0
+                self._end()
+                with told_of_no_room():
+                    self._process, self._runs = WorkerProcess(self._library), 0
             if self._aborted:  # while it started
                 raise KeyboardInterrupt
             process = self._process
             self._runs += request["op"] == "run"
             process.ask(request)
             reply = self._watch(process, record, progress, failed, clock)
-        except KeyboardInterrupt as interruption:
-            self.close()
-            if isinstance(interruption, Interrupted):
-                raise
-            raise Interrupted("run", "Ctrl-C", "was stopped", "what was computed so far is kept") from None
         except BrokenPipeError:
             self._crashed(process, record, failed)
         except BaseException:  # an error of the progress callback too: a worker left running would answer the next run
-            self.close()
+            self._end()
             raise
         if record is not None:  # a short run ends before it was looked at
             self._check_record(record, failed)
         if request["op"] == "run":
-            if reply.get("exited") is not None or reply.get("ended"):
-                self.close()
+            if reply.get("exited") is not None or reply.get("ended") or request["dialect"] in STICKY:
+                self._end()
             if not reply["loaded"]:
                 failed.reject(reply)
             if reply.get("unserved"):
@@ -416,8 +493,9 @@ class Engine:
                     progress(phase, 0.0, time.monotonic() - begin)
             elif "failure" in message:
                 if "cannot load library" in message["failure"]:
-                    library = find_ngspice_library()
-                    raise EngineError("libngspice", library, "cannot be loaded as a library", INSTALL_HINT)
+                    raise EngineError("libngspice", self._library, "cannot be loaded as a library", INSTALL_HINT)
+                if message.get("errno") in NO_ROOM:
+                    raise no_room("is full: the results could not be written")
                 raise failed.error(EngineError, "ngspice", message["failure"], "the worker failed")
             else:
                 reply: dict[str, Any] = message["reply"]
@@ -425,11 +503,14 @@ class Engine:
 
     def _crashed(self, process: WorkerProcess, record: Record | None, failed: FailedDeck) -> NoReturn:
         """Raise for a worker that is gone."""
-        if self._aborted:
-            raise Interrupted("run", "abort", "was stopped", "what was computed so far is kept")
+        if process.killed:
+            how = "abort" if self._aborted else "close"
+            raise Interrupted("run", how, "was stopped", "what was computed so far is kept")
         words = process.last_words()
         ending = process.ending()
-        self.close()
+        self._end()
+        if ending == "SIGBUS" and record is not None:  # a page of the record for which there was no room
+            raise no_room("is full: the points of the run could not be kept")
         at = None if record is None else record["time_s"]
         when = "" if at is None else f" at {at:.6g} s"
         said = f" ({short(words[-1:])})" if words else ""
@@ -441,15 +522,24 @@ class Engine:
         """End a run whose device gave no number, or whose points do not fit the record."""
         at = record["bad_time_s"]
         if not np.isnan(at):
-            self.close()
+            self._end()
             problem = f"gave no current at {at:.6g} s"
             fix = "check its voltages near then"
             raise failed.error(AbsurdValueError, "device", "NaN", problem, fix=fix, time_s=at)
         if record["overflow"] > 0:
             at = record["time_s"]
-            self.close()
+            self._end()
             problem = "ngspice took over eight times the planned points"
             raise failed.error(TooManyPointsError, "max_step_s", f"at {at:.6g} s", problem, time_s=at)
+
+
+def _renew_engines() -> None:
+    """Renew the engines of a forked child: who holds their locks, and who reads their workers, lives in the parent."""
+    for engine in _ENGINES:
+        engine._process, engine._lock, engine._asked = None, threading.RLock(), False
+
+
+os.register_at_fork(after_in_child=_renew_engines)
 
 
 def _here() -> str | None:
@@ -461,7 +551,13 @@ def _here() -> str | None:
 
 
 def _transient(
-    record: Record, reply: dict[str, Any], stop_s: float, deck: str, notes: Sequence[str], clock: Clock | None
+    record: Record,
+    reply: dict[str, Any],
+    stop_s: float,
+    deck: str,
+    notes: Sequence[str],
+    dialect: str | None,
+    clock: Clock | None,
 ) -> Transient:
     """What a record holds, whole or not, with what the worker said of the run."""
     time_s, values, device_A = record.columns()
@@ -474,7 +570,7 @@ def _transient(
         reached=reached,
         points=int(statistics["points"]),
         rejected=int(statistics.get("rejected", 0)),
-        notes=(*notes, *suspicious(spoken(messages))),
+        notes=(*notes, *reply.get("start", ()), *suspicious(spoken(messages))),
     )
     ticks = () if clock is None else clock.ticks(stop_s if reached else record["time_s"])
-    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust, ticks)
+    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust, ticks, dialect)

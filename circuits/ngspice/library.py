@@ -16,7 +16,7 @@ INSTALL_HINT = (
 
 
 def find_ngspice_library() -> str:
-    """Name or path of libngspice that the dynamic loader can open.
+    """Name or absolute path of libngspice that the dynamic loader can open.
 
     Looks at ``NGSPICE_LIBRARY_PATH``, the loader's own list (Debian ships ``libngspice.so.0`` without the unversioned
     name), the environment's own ``lib`` folder (conda) and Homebrew's.
@@ -30,7 +30,7 @@ def find_ngspice_library() -> str:
     if given:
         if not Path(given).exists():
             raise EngineError("NGSPICE_LIBRARY_PATH", given, "there is no such file", INSTALL_HINT)
-        return given
+        return os.path.abspath(given)
     found = find_library("ngspice")
     if found:
         return found

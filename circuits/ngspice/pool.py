@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,10 @@ LOOK_S = 0.2
 
 PoolProgress = Callable[[int, int], None]
 """Called as progress(jobs done, jobs failed), after each job, in the caller's thread."""
+
+
+_POOLS: weakref.WeakSet[EnginePool] = weakref.WeakSet()
+"""All pools, for a forked child to renew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +103,7 @@ class EnginePool:
         self.folder = folder
         self._engines = [Engine(timeout_s=timeout_s, folder=folder) for _ in range(processes)]
         self._busy = False
+        _POOLS.add(self)
 
     def __enter__(self) -> Self:
         """Return the pool."""
@@ -219,6 +225,15 @@ class EnginePool:
                 thread.join()
         self.close()
         self._engines = [Engine(timeout_s=self.timeout_s, folder=self.folder) for _ in self._engines]
+
+
+def _renew_pools() -> None:
+    """Renew the pools of a forked child: the threads of a map live in the parent. Engines renew themselves."""
+    for pool in _POOLS:
+        pool._busy = False
+
+
+os.register_at_fork(after_in_child=_renew_pools)
 
 
 def _processors() -> int:

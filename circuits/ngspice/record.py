@@ -1,11 +1,13 @@
-"""The accepted points of a run: a file that engine and worker both map, so that it survives a crash of either."""
+"""The accepted points of a run: a file that the worker maps and the engine reads, so that it survives the worker.
+
+The engine maps nothing: a page of a map that the file system has no room for ends a process (SIGBUS), and that must
+never be the caller's.
+"""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from inmateria.checks import FloatArray
 from inmateria.errors import EngineError
 
 CHUNK_ROWS = 8192
-"""Rows that are sorted into columns at a time; each chunk's pages are let go after."""
+"""Rows that are read and sorted into columns at a time."""
 
 
 class Record:
@@ -35,49 +37,47 @@ class Record:
     ------
     EngineError
         If the file system refuses a file of that size.
+    OSError
+        If it has no room for the head.
     """
 
     def __init__(self, path: Path, names: Sequence[str], terminals: int, capacity: int) -> None:
         self.path, self.names, self.terminals, self.capacity = path, list(names), terminals, capacity
         self._width = 1 + len(names) + terminals
         size = HEADER.itemsize + 8 * capacity * self._width
-        try:
-            with open(path, "wb") as handle:
+        head = np.zeros(1, HEADER)
+        head["bad_time_s"] = np.nan
+        with open(path, "wb") as handle:
+            handle.write(head.tobytes())
+            handle.flush()
+            try:
                 handle.truncate(size)
-            self._memory = np.memmap(path, dtype=np.uint8, mode="r+")
-        except (OSError, ValueError) as error:
-            problem = f"no file for the points ({error})"
-            raise EngineError("max_step_s", f"{size:.3g} bytes", problem, "plan less") from None
-        self._header = self._memory[: HEADER.itemsize].view(HEADER)
-        self._header["bad_time_s"] = np.nan
+            except (OSError, ValueError, OverflowError) as error:
+                problem = f"no file for the points ({error})"
+                raise EngineError("max_step_s", f"{size:.3g} bytes", problem, "plan less") from None
 
     def __getitem__(self, name: str) -> float:
         """A number of the head, see `blocks.HEADER`."""
-        return float(self._header[name][0])
+        with open(self.path, "rb", buffering=0) as handle:
+            return float(np.frombuffer(handle.read(HEADER.itemsize), HEADER)[name][0])
 
     def columns(self) -> tuple[FloatArray, dict[str, FloatArray], FloatArray]:
         """Time, saved vectors and device currents, sorted into arrays of their own.
 
-        The record stands row by row. It is sorted in pieces, each of which is let go after: the points are never in
-        memory twice, save for a piece (the file's pages are the system's to drop).
+        The record stands row by row. It is read in pieces: the points are never in memory twice, save for a piece.
         """
-        rows, width, page = int(self["rows"]), self._width, mmap.PAGESIZE
-        stop = HEADER.itemsize + 8 * rows * width
-        table = self._memory[HEADER.itemsize : stop].view(np.float64).reshape(rows, width)
+        rows = int(self["rows"])
         time_s = np.empty(rows)
         values = {name: np.empty(rows) for name in self.names}
         device_A = np.empty((rows, self.terminals))
-        mapped: Any = getattr(self._memory, "_mmap", None)
-        for start in range(0, rows, CHUNK_ROWS):
-            piece = table[start : start + CHUNK_ROWS]
-            stop = start + len(piece)
-            time_s[start:stop] = piece[:, 0]
-            for k, column in enumerate(values.values()):
-                column[start:stop] = piece[:, 1 + k]
-            device_A[start:stop] = piece[:, 1 + len(values) :]
-            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-                first = (HEADER.itemsize + 8 * start * width) // page * page
-                end = (HEADER.itemsize + 8 * stop * width) // page * page
-                if end > first:
-                    mapped.madvise(mmap.MADV_DONTNEED, first, end - first)
+        with open(self.path, "rb") as handle:
+            handle.seek(HEADER.itemsize)
+            for start in range(0, rows, CHUNK_ROWS):
+                count = min(CHUNK_ROWS, rows - start)
+                piece = np.fromfile(handle, np.float64, count * self._width).reshape(count, self._width)
+                stop = start + count
+                time_s[start:stop] = piece[:, 0]
+                for k, column in enumerate(values.values()):
+                    column[start:stop] = piece[:, 1 + k]
+                device_A[start:stop] = piece[:, 1 + len(values) :]
         return time_s, values, device_A

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from PySpice.Spice.NgSpice.Shared import FFI, NgSpiceShared, ffi
 
 from circuits.ngspice import callbacks
 from circuits.ngspice.blocks import CONTROL
-from circuits.ngspice.library import find_ngspice_library
 from circuits.ngspice.messages import doomed
 
 MESSAGES = 4000
@@ -32,6 +32,17 @@ LINE = 2000
 
 MIRRORED = 200
 """Lines of a run that are also written on stderr, where they survive a crash."""
+
+START = Path(__file__).parent / "start"
+"""The folder in which ngspice is initialised. Its own .spiceinit holds nothing, and stands before one of the user's
+in the home folder: such a file changes results unseen, and runs commands."""
+
+_SETTING = re.compile(
+    r"\s*(?:option\s|set\s+(?:temp|tnom|abstol|reltol|vntol|gmin|rshunt|rseries|cshunt|scalm?|method|trtol|chgtol|noopiter"
+    r"|itl\d|rndseed|enable_noisy_r|ng_nomodcheck|ps_global_tmodels|skywaterpdk|no_auto_gnd|optran)\b)",
+    re.IGNORECASE,
+)
+"""A line of a start file by which the results of decks differ."""
 
 STATUS_S = 1.0
 """Time between two signs of life of a run."""
@@ -54,12 +65,14 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         Called about once a second while a run moves.
     on_doomed : callable or None
         Called when ngspice begins its last resort on a singular circuit (see `messages.doomed`).
+    start_settings : list of str
+        What ngspice's own start file sets that changes results, one sentence each.
     exited : int or None
         ngspice's exit status once it asked for its end (``ControlledExit``): the library cannot be used again then.
     """
 
-    def __init__(self) -> None:
-        type(self).LIBRARY_PATH = find_ngspice_library()
+    def __init__(self, library: str) -> None:
+        type(self).LIBRARY_PATH = library
         self.control: NDArray[np.void] = np.zeros(1, CONTROL)
         self.messages: list[str] = []
         self.vector_names: list[str] = []
@@ -69,7 +82,10 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         self._mirrored = 0
         self._last_status = 0.0
         self.exited: int | None = None
+        self._dialect: str | None = None
+        os.chdir(START)
         super().__init__(send_data=True)
+        self.start_settings = self._read_start_file()
 
     def _init_ngspice(self, send_data: bool) -> None:
         """Register the callbacks, all of them with the control block as user data."""
@@ -157,6 +173,33 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
     def command(self, text: str) -> int:
         """Run one ngspice command; returns ngspice's code (0 is no proof of success)."""
         return int(self._ngspice_shared.ngSpice_Command(text.encode("utf-8")))
+
+    def _read_start_file(self) -> list[str]:
+        """Settings in the start file of ngspice's installation (spinit) that count for every deck.
+
+        The dialect and the number of threads are not among them: those are forgotten, and given by argument and deck.
+        """
+        self.messages.clear()
+        self.command("unset ngbehavior")
+        self.command("unset num_threads")
+        self.command("set")
+        places = [line.split()[3:-1] for line in self.messages if line.split()[1:2] == ["sourcepath"]]
+        self.messages.clear()
+        found = []
+        for place in (Path(name) for names in places for name in names if name != "."):
+            with suppress(OSError):
+                for number, line in enumerate((place / "spinit").read_text(errors="replace").splitlines(), start=1):
+                    if _SETTING.match(line):
+                        found.append(
+                            f"ngspice's start file sets something, {place}/spinit line {number}: '{line.strip()}'"
+                        )
+        return found
+
+    def read_as(self, dialect: str | None) -> None:
+        """Set the letters of ``ngbehavior`` for the decks to come; None for ngspice's own language."""
+        if dialect != self._dialect:
+            self.command("unset ngbehavior" if dialect is None else f"set ngbehavior={dialect}")
+            self._dialect = dialect
 
     def load(self, deck: str) -> int:
         """Load a deck, line by line; returns ngspice's code."""

@@ -50,10 +50,10 @@ def vector_name(expression: str) -> str:
 class Worker:
     """Serves requests; see `serve`."""
 
-    def __init__(self, out: Any, asking: int, answering: int) -> None:
+    def __init__(self, out: Any, library: str, asking: int, answering: int) -> None:
         self.out = out
         self.asking, self.answering = asking, answering
-        self.ngspice = SharedNgSpice()
+        self.ngspice = SharedNgSpice(library)
         self.keep: list[Any] = []
         self.device: tuple[Any, Any] | None = None
         self.addresses: tuple[int, ...] = ()
@@ -160,6 +160,7 @@ class Worker:
         ngspice.on_vectors = None
         self.missing = []
         reply: dict[str, Any] = {"loaded": False, "loading": [], "running": [], "statistics": {}, "exited": None}
+        reply["start"] = ngspice.start_settings
 
         def give_up() -> None:
             """End in the middle of the search for an operating point that cannot be used."""
@@ -167,7 +168,8 @@ class Worker:
             os._exit(0)
 
         try:
-            os.chdir(request.get("folder") or ".")  # where the user's relative includes are
+            os.chdir(request.get("folder") or "/")  # where the user's relative includes are
+            ngspice.read_as(request.get("dialect"))
             self._prepare(request)
             deck = Path(request["deck"]).read_text(encoding="utf-8")
             load_code = ngspice.load(deck)
@@ -239,7 +241,7 @@ def serve() -> None:
         try:
             sys.path.extend(p for p in request.get("path", []) if p not in sys.path)
             if worker is None:
-                worker = Worker(out, int(sys.argv[1]), int(sys.argv[2]))
+                worker = Worker(out, sys.argv[3], int(sys.argv[1]), int(sys.argv[2]))
             if request["op"] == "about":
                 shared = worker.ngspice
                 about = {"xspice": bool(shared.has_xspice), "library": str(shared.library_path)}
@@ -249,7 +251,7 @@ def serve() -> None:
             if worker.ngspice.exited is not None:
                 os._exit(0)  # ngspice asked for its end: this library cannot be used again
         except Exception as error:
-            _say(out, failure=f"{type(error).__name__}: {error}")
+            _say(out, failure=f"{type(error).__name__}: {error}", errno=getattr(error, "errno", None))
 
 
 if __name__ == "__main__":

@@ -11,19 +11,32 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+OUTSIDE = frozenset({"SPICE_USERINIT_DIR", "SPICE_ASCIIRAWFILE", "NGSPICE_MEAS_PRECISION"})
+"""Variables of the environment by which ngspice's answers could differ; the first names another place of .spiceinit."""
+
+_PROCESSES: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+_OF_THE_PARENT: list[WorkerProcess] = []
+"""In a forked child: kept for ever, since what ends with them would be the parent's."""
 
 
 class WorkerProcess:
     """One ``python -m circuits.ngspice.worker`` with its pipes; a thread collects what it answers.
 
     It is started in a session of its own: Ctrl-C reaches the parent only.
+
+    Parameters
+    ----------
+    library : str
+        libngspice, as `library.find_ngspice_library` found it.
     """
 
-    def __init__(self) -> None:
-        environment = dict(os.environ)
+    def __init__(self, library: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in OUTSIDE}
         # The rooms must be found whatever folder the user is in, and never a file of the user's that has their name.
         root = str(Path(__file__).resolve().parents[2])
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -32,12 +45,13 @@ class WorkerProcess:
         environment["PYTHONPATH"] = root if not previous else os.pathsep.join([root, previous])
         # What ngspice says is mirrored there, and survives a crash. Appended: both sides share one file position.
         self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
+        self.killed = False
         self._lines: queue.Queue[str | None] = queue.Queue()
         # Ticks of controllers go through pipes of their own, read and written by the compiled callbacks.
         self._asked, asking = os.pipe()
         answering, self._answer = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "circuits.ngspice.worker", str(asking), str(answering)],
+            [sys.executable, "-P", "-m", "circuits.ngspice.worker", str(asking), str(answering), library],
             pass_fds=(asking, answering),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -53,6 +67,7 @@ class WorkerProcess:
         self._tick.register(self._asked, select.POLLIN)
         self._pumping = threading.Thread(target=self._pump, daemon=True)
         self._pumping.start()
+        _PROCESSES.add(self)
 
     def _pump(self) -> None:
         assert self._process.stdout is not None
@@ -132,6 +147,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process; may be called from any thread."""
+        self.killed = True
         if self._process.poll() is None:
             self._process.kill()
 
@@ -148,3 +164,26 @@ class WorkerProcess:
         self._stderr.close()
         os.close(self._asked)
         os.close(self._answer)
+
+    def leave_to_parent(self) -> None:
+        """Let go of the worker in a forked child: its pipes would stay open, and its end would be waited for.
+
+        The pipes' ends become the null device, because a buffer that holds half a request is written out when its file
+        is closed, and a lock of the reading thread's may be held for ever.
+        """
+        _OF_THE_PARENT.append(self)
+        self._process.returncode = 0
+        null = os.open(os.devnull, os.O_RDWR)
+        if self._process.stdout is not None and not self._process.stdout.closed:
+            pipes = [pipe.fileno() for pipe in (self._process.stdin, self._process.stdout) if pipe is not None]
+            for pipe in (*pipes, self._asked, self._answer):
+                os.dup2(null, pipe)
+        os.close(null)
+
+
+def _leave_to_parent() -> None:
+    for process in list(_PROCESSES):
+        process.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -23,6 +23,7 @@ import numpy as np
 
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, tolerances
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import waveform_kernel
 from circuits.signals.transient import Transient
@@ -213,7 +214,7 @@ class WaveformCircuit:
         read = " ".join(f"v({node})" for node in self.outputs)
         return "\n".join(
             ["samples back to back", self.options, self.netlist.strip(), *sources, f".save {read}",
-             f".tran {step!r} {stop!r} 0 {step!r} uic",
+             ONE_THREAD, f".tran {step!r} {stop!r} 0 {step!r} uic",
              ".control", "run", f"wrdata outputs.txt {read}", "quit 0", ".endc", ".end", ""]
         )  # fmt: skip
 

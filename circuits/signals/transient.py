@@ -92,6 +92,8 @@ class Transient:
         What was checked after the run.
     controllers : tuple of Ticks
         What each controller saw and did.
+    dialect : str or None
+        The dialect in which ngspice read the deck; None for its own, and for other engines.
     """
 
     time_s: FloatArray
@@ -103,6 +105,7 @@ class Transient:
     deck: str
     trust: Trust = field(default_factory=Trust)
     controllers: tuple[Ticks, ...] = ()
+    dialect: str | None = None
 
     def __getitem__(self, name: str) -> FloatArray:
         """A saved vector."""

@@ -21,6 +21,7 @@ from circuits.ngspice.blocks import HEADER
 from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.ngspice.library import find_ngspice_library
 from circuits.ngspice.messages import operating_point
+from circuits.ngspice.one_thread import on_one_thread
 from circuits.ngspice.record import Record
 from circuits.signals.transient import Transient, Trust
 from inmateria.errors import (
@@ -262,7 +263,7 @@ def test_a_failure_tells_its_node_and_words(
     assert caught.value.node == node
     assert any(words in line for line in caught.value.words)
     assert caught.value.deck is not None
-    assert caught.value.deck.read_text() == deck
+    assert caught.value.deck.read_text() == on_one_thread(deck)
     assert caught.value.deck.parent == tmp_path
 
 

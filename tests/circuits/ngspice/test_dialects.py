@@ -1,0 +1,119 @@
+"""A deck's result depends on the deck and on arguments that are kept with it, not on start files and earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from circuits.ngspice.dialects import DIALECTS
+from circuits.ngspice.engine import Engine, Vectors
+from inmateria.errors import InputError, TrustWarning
+from netlists.check import run_deck_file
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*takes the absolute value of the base")
+
+FOREIGN = "t\nV1 a 0 1\nR1 a b 4k7\nR2 b 0 4.7k\nVy y 0 -4\nB1 n 0 V=V(y)**3\nRn n 0 1meg\n.op\n.end"
+DECK = FOREIGN.replace("4k7", "4k")
+OWN, HSPICE, LTSPICE = (round(4.7 / 8.7, 6), 64.0), (round(4.7 / 8.7, 6), -64.0), (0.5, -64.0)
+"""V(b) and V(n): `4k7` is 4.7 kOhm in LTspice only, and a negative base keeps its sign in LTspice and HSPICE."""
+
+
+def pair(found: Vectors) -> tuple[float, float]:
+    return round(float(found["b"][0]), 6), round(float(found["n"][0]), 6)
+
+
+def modes(found: Vectors) -> set[str]:
+    """The modes that ngspice says it reads in."""
+    said = next(line for line in found.messages if "ompatibility mode" in line)
+    return set(said.partition("selected:")[2].split())
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Engine]:
+    with Engine(timeout_s=60) as engine:
+        yield engine
+
+
+def test_a_dialect_counts_for_its_run_only(fresh: Engine) -> None:
+    """And is kept with the result, of a transient too."""
+    for dialect, right in (
+        (None, OWN),
+        ("hspice", HSPICE),
+        (None, OWN),
+        ("LTspice", LTSPICE),
+        ("pspice", OWN),
+        (None, OWN),
+    ):
+        found = fresh.run(FOREIGN if dialect else DECK, dialect=dialect)
+        assert pair(found) == right
+        assert found.dialect == dialect
+    request = {"stop_s": 1e-3, "max_step_s": 1e-4, "save": ["v(b)", "v(n)"]}
+    for dialect, (b, n) in (("ltspice", LTSPICE), (None, OWN)):
+        circuit = (FOREIGN if dialect else DECK).replace("\n.op\n.end", "")
+        run = fresh.transient(circuit, dialect=dialect, **request)
+        assert run.dialect == dialect
+        assert (run["v(b)"][-1], run["v(n)"][-1]) == pytest.approx((b, n), rel=1e-6)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_ngspice_takes_each_dialect_and_forgets_it(fresh: Engine, dialect: str) -> None:
+    """ngspice 39 keeps EAGLE's mode for the next deck that has any: that worker is not used again."""
+    letters = {"ltspice+pspice": {"lt", "ps", "a"}, "spectre": {"spe"}, "spice3": {"s3"}, "xspice": {"xs"}}
+    assert modes(fresh.run(FOREIGN, dialect=dialect)) == letters.get(dialect, {DIALECTS[dialect][:2], "a"})
+    assert modes(fresh.run(FOREIGN, dialect="hspice")) == {"hs", "a"}
+    assert modes(fresh.run(DECK)) == set()
+
+
+@pytest.mark.parametrize("wrong", ["ltspicee", "lta", "", 3])
+def test_an_unknown_dialect_is_refused_with_the_list(engine: Engine, wrong: str) -> None:
+    for ask in (
+        lambda: engine.run(DECK, dialect=wrong),
+        lambda: engine.transient("t\nR1 a 0 1", stop_s=1, max_step_s=0.1, save=["v(a)"], dialect=wrong),
+    ):
+        with pytest.raises(InputError, match=r"dialect = .*ltspice, pspice, ltspice\+pspice, hspice"):
+            ask()
+
+
+INIT = "set ngbehavior=lta\noption temp=100\nshell touch {place}/ran\n"
+
+
+@pytest.mark.parametrize("where", ["present", "home", "named"])
+def test_a_start_file_of_the_user_neither_counts_nor_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """In the present folder, the home folder, and where ngspice 38 looks by a variable; in parts' checks as well."""
+    folders = {name: tmp_path / name for name in ("present", "home", "named")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders[where] / ".spiceinit").write_text(INIT.format(place=tmp_path))
+    monkeypatch.chdir(folders["present"])
+    monkeypatch.setenv("HOME", str(folders["home"]))
+    monkeypatch.setenv("SPICE_USERINIT_DIR", str(folders["named"]))
+    with Engine() as engine:
+        found = engine.run(DECK.replace("4.7k", "4.7k TC1=0.01"))
+    assert pair(found) == OWN
+    assert modes(found) == set()
+    check = "\nif abs(v(b) - 4.7/8.7) < 1e-6\nquit 0\nend\nquit 1\n.endc\n.end"
+    (tmp_path / "check.cir").write_text(
+        DECK.replace("4.7k", "4.7k TC1=0.01").replace("\n.end", "\n.control\nrun" + check)
+    )
+    assert run_deck_file(tmp_path / "check.cir").passed
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("variable", ["SPICE_SCRIPTS", "SPICE_LIB_DIR"])
+def test_what_the_installation_sets_is_a_doubt_of_each_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A start file of the whole machine loads XSPICE's code models: it is read, and what else it does is told."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "spinit").write_text("set ngbehavior=hsa\n set num_threads=2\n  option temp=100\n* option temp=50\n")
+    monkeypatch.setenv(variable, str(folder if variable == "SPICE_SCRIPTS" else tmp_path))
+    with Engine() as engine:
+        with pytest.warns(TrustWarning, match=r"spinit line 3: 'option temp=100'"):
+            found = engine.run(DECK)
+        assert pair(found) == OWN
+        assert sum("spinit" in doubt for doubt in found.trust.doubts) == 1
