@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,20 @@ import numpy as np
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine
-from circuits.signals.sources import Drive
+from circuits.parts.placed_device import PlacedDevice, placed_device
+from circuits.parts.preamble import preamble
+from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.transient import Transient
+from dnpu_models.interface.device import kernel_of
 from inmateria.checks import FloatArray, array, finite, not_negative, positive
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
 from learning.tasks.task import Score
 
 TIA = "v(tia)"
+
+STEPS_PER_TICK = 20
+"""Least number of steps between two ticks around a device that is a netlist, for its own time constants."""
 
 
 def loss_slopes(outputs_A: FloatArray, targets: FloatArray, polarity: float, least_rms_A: float) -> FloatArray:
@@ -67,6 +74,8 @@ class DigitalRun:
         The lock-ins' readings of dI/dV, S.
     final : Score
         Of the device's outputs at the last controls, dither off.
+    limited : int
+        How many samples lay beyond the converter's range: their slopes are too small.
     transient : Transient or None
         ngspice's run; None without it.
     """
@@ -75,6 +84,7 @@ class DigitalRun:
     outputs_A: FloatArray
     slopes_S: FloatArray
     final: Score
+    limited: int
     transient: Transient | None = None
 
 
@@ -98,8 +108,8 @@ class DigitalLoop:
     adc_range_V : float
         The amplifier's output is converted between minus and plus this, V. The controls' converters span the device's
         limits.
-    transimpedance_ohm : float
-        Of the amplifier, V/A.
+    transimpedance_ohm : float, optional
+        Of the amplifier, V/A; the bench's by default.
     latency_s : float
         From a tick to the change at the electrodes, s.
     assumed_latency_s : float, optional
@@ -121,7 +131,7 @@ class DigitalLoop:
     adc_bits: int | None = 16
     dac_bits: int | None = 16
     adc_range_V: float = 4.0
-    transimpedance_ohm: float = 1e7
+    transimpedance_ohm: float | None = None
     latency_s: float = 0.0
     assumed_latency_s: float | None = None
     settle_s: float | None = None
@@ -131,8 +141,8 @@ class DigitalLoop:
         object.__setattr__(self, "start_V", array("start_V", self.start_V, (len(bench.trained),)))
         positive("rate_Hz", self.rate_Hz, "Hz")
         finite("polarity", self.polarity, "1 or -1")
-        for name in ("adc_range_V", "transimpedance_ohm"):
-            positive(name, getattr(self, name), "V or Ohm")
+        positive("transimpedance_ohm", self.ohm, "Ohm")
+        positive("adc_range_V", self.adc_range_V, "V")
         not_negative("latency_s", self.latency_s, "s")
         ticks = self.rate_Hz * self._window_s
         if abs(ticks - round(ticks)) > 1e-9 * ticks or ticks < 1.5:
@@ -142,6 +152,12 @@ class DigitalLoop:
     @property
     def _window_s(self) -> float:
         return float(self.experiment.bench.plan(self.experiment.settings.amplitude_V).common_period_s)
+
+    @property
+    def ohm(self) -> float:
+        """Transimpedance of the amplifier, V/A."""
+        own = self.transimpedance_ohm
+        return self.experiment.bench.transimpedance_ohm if own is None else own
 
     @property
     def pass_ticks(self) -> int:
@@ -161,7 +177,7 @@ class DigitalLoop:
         """The computer with its converters."""
         bench = self.experiment.bench
         names = tuple(f"vdac{k}" for k in range(len(bench.trained)))
-        ranges = {name: tuple(map(float, pair)) for name, pair in zip(names, bench.limits_V, strict=True)}
+        ranges = {name: (float(low), float(high)) for name, (low, high) in zip(names, bench.limits_V, strict=True)}
         return Controller(
             descent,
             self.rate_Hz,
@@ -175,18 +191,29 @@ class DigitalLoop:
             name="digital loop",
         )
 
+    @cached_property
+    def _nodes(self) -> list[str]:
+        return [f"n{k}" for k in range(len(self.experiment.bench.device.terminals))]
+
+    @cached_property
+    def _placed(self) -> PlacedDevice | None:
+        """The device in the circuit, if it is a netlist."""
+        bench = self.experiment.bench
+        return placed_device(bench.device, self._nodes, bench.terminal_voltages(self.start_V), NOMINAL_K)
+
     def deck(self) -> str:
         """The circuit: a converter at each trained electrode, the output at virtual ground; see `cosimulation`."""
-        bench = self.experiment.bench
-        driven = [f"Vdac{k} n{terminal} 0 external" for k, terminal in enumerate(bench.trained)]
-        amplifier = [f"Vground n{bench.output} 0 0", f"Htia tia 0 Vground {self.transimpedance_ohm!r}", "Rtia tia 0 1k"]
-        return "\n".join(["digital homodyne loop", *driven, *amplifier])
+        bench, placed = self.experiment.bench, self._placed
+        driven = [f"Vdac{k} {self._nodes[terminal]} 0 external" for k, terminal in enumerate(bench.trained)]
+        amplifier = [f"Vground {self._nodes[bench.output]} 0 0", f"Htia tia 0 Vground {self.ohm!r}"]
+        device = preamble([]) if placed is None else preamble([placed.part]) + placed.cards
+        return "\n".join(["digital homodyne loop", *driven, *amplifier, "Rtia tia 0 1k", device])
 
-    def cosimulation(self) -> CoSimulation:
-        """The device at its nodes."""
+    def cosimulation(self) -> CoSimulation | None:
+        """The device at its nodes; None of one that is a netlist, which stands in the deck."""
         bench = self.experiment.bench
         start = bench.terminal_voltages(self.start_V)
-        return CoSimulation(bench.device.kernel(start), [f"n{k}" for k in range(len(start))], start, Drive())
+        return None if self._placed is not None else CoSimulation(kernel_of(bench.device, start), self._nodes, start)
 
     def run(self, engine: Engine | None = None, *, noise_A2_per_Hz: float = 0.0, seed: int = 0) -> DigitalRun:
         """Descend.
@@ -213,7 +240,7 @@ class DigitalLoop:
         passes = self.experiment.settings.sequences
         transient = None
         if engine is None:
-            self._recur(descent, controller, math.sqrt(0.5 * noise_A2_per_Hz * self.rate_Hz), seed)
+            limited = self._recur(descent, controller, math.sqrt(0.5 * noise_A2_per_Hz * self.rate_Hz), seed)
         elif noise_A2_per_Hz:
             problem = "is no noise of ngspice's"
             raise InputError("noise_A2_per_Hz", noise_A2_per_Hz, problem, "wrap the device in a NoisyDevice")
@@ -222,20 +249,22 @@ class DigitalLoop:
             transient = engine.transient(
                 self.deck(),
                 stop_s=(passes * self.pass_ticks + 1.5) / self.rate_Hz,
-                max_step_s=1 / self.rate_Hz,
+                max_step_s=1 / (self.rate_Hz * (1 if self._placed is None else STEPS_PER_TICK)),
                 save=[TIA],
                 cosimulation=self.cosimulation(),
                 controllers=[controller],
             )
+            limited = transient.controllers[0].limited[TIA]
         experiment = self.experiment
         final = experiment.bench.outputs_A(descent.controls_V, experiment.task)
         score = experiment.task.score(final, self.polarity, experiment.bench.noise_A())
         path = np.array([*descent.path_V, descent.controls_V])
-        return DigitalRun(path, np.array(descent.outputs_A), np.array(descent.slopes_S), score, transient)
+        return DigitalRun(path, np.array(descent.outputs_A), np.array(descent.slopes_S), score, limited, transient)
 
-    def _recur(self, descent: Descent, controller: Controller, noise_A: float, seed: int) -> None:
-        """All passes on a static device: a sample shows the values of `delay` ticks before."""
-        bench, rng = self.experiment.bench, np.random.default_rng(seed)
+    def _recur(self, descent: Descent, controller: Controller, noise_A: float, seed: int) -> int:
+        """All passes on a static device: a sample shows the values of `delay` ticks before; returns those limited."""
+        bench, rng, adc = self.experiment.bench, np.random.default_rng(seed), controller.adc[0]
+        limited = 0
         set_V = np.tile(np.array(controller.initial), (self.delay, 1))
         for _ in range(self.experiment.settings.sequences):
             values = descent.block()
@@ -244,8 +273,10 @@ class DigitalLoop:
             set_V = np.concatenate([set_V, values])
             shown, set_V = set_V[: len(values)], set_V[len(values) :]
             currents = bench.currents_A(shown) + noise_A * rng.standard_normal(len(shown))
-            samples = [controller.adc[0].converted(v) for v in (currents * self.transimpedance_ohm).tolist()]
-            descent.take(np.array(samples))
+            volts = (currents * self.ohm).tolist()
+            limited += sum(map(adc.limits, volts))
+            descent.take(np.array([adc.converted(v) for v in volts]))
+        return limited
 
 
 def _ticks_before(latency_s: float, rate_Hz: float) -> int:
@@ -269,7 +300,7 @@ class Descent:
         experiment = loop.experiment
         bench, self._settings = experiment.bench, experiment.settings
         self._targets, self._polarity = np.array(experiment.task.targets_V), loop.polarity
-        self._volts_per_A = loop.transimpedance_ohm
+        self._volts_per_A = loop.ohm
         tones = bench.plan(self._settings.amplitude_V)
         self._amplitudes_V = np.array(tones.amplitudes_V)
         window = round(tones.common_period_s * loop.rate_Hz)

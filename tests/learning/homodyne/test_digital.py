@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from circuits.ngspice.engine import Engine
+from circuits.user_device.user_device import user_device
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from learning.homodyne.digital import DigitalLoop, loss_slopes
 from learning.homodyne.experiment import Experiment
+from learning.homodyne.gradients import central_difference
 from learning.homodyne.settings import HgeSettings
 from learning.trace import settled_loss
 
@@ -80,6 +83,20 @@ def test_ngspice_goes_the_same_way_to_the_last_bit(engine: Engine, options: dict
     assert circuit.transient.complete
 
 
+def test_a_netlist_is_read_as_its_differences(engine: Engine, tmp_path: Path) -> None:
+    """It stands in the deck; behind 20 us of its own it has settled by the next tick."""
+    path = tmp_path / "mine.lib"
+    text = ".subckt mine out a b c\nR1 a m 1k\nC1 m 0 20n\nB1 m out I=1e-6*v(m)*(1+0.3*v(b))\nR2 c out 1meg\n.ends\n"
+    path.write_text(text, encoding="utf-8")
+    bench = Bench(user_device(path, output="out", inputs=["a", "c"], limits_V=(-1.0, 1.0)), 0, (1, 3))
+    settings = Experiment(bench, bench.task("XOR"), HgeSettings(sequences=1))
+    controls = np.array([0.1, -0.2, 0.3])
+    found = DigitalLoop(settings, controls, adc_range_V=10.0).run(engine)
+    assert found.limited == 0
+    for slopes, levels in zip(found.slopes_S[0], settings.task.levels_V, strict=True):
+        np.testing.assert_allclose(slopes, central_difference(bench, controls, levels), rtol=2e-3, atol=1e-9)
+
+
 def test_noise_scatters_as_its_density_says() -> None:
     """The variance of a slope is S/(a^2 T) in a window of T; its estimate within five of its own errors."""
     density, amplitude_V = 1e-23, 0.01
@@ -106,6 +123,14 @@ def test_it_learns() -> None:
     targets = np.array(fit.task.targets_V)
     losses = [settled_loss(outputs, targets, polarity, 0.5e-9) for outputs in (before, after)]
     assert losses[1] < 0.5 * losses[0]
+
+
+def test_samples_beyond_the_range_are_told(engine: Engine) -> None:
+    """The same number of them with and without ngspice; the tick after the last pass has one more at most."""
+    loop = linear(adc_range_V=0.02, adc_bits=12)
+    alone, circuit = loop.run(), loop.run(engine)
+    assert 0 < alone.limited < 2 * loop.pass_ticks
+    assert abs(circuit.limited - alone.limited) <= 2
 
 
 def test_impossible_loops_are_refused(engine: Engine) -> None:
