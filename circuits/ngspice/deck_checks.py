@@ -46,6 +46,7 @@ _NODES = dict.fromkeys("rclvibefghd", 2) | dict.fromkeys("qjmz", 3) | {"s": 4, "
 _RESERVED = frozenset({"time", "frequency", "temper", "hertz", "v-sweep", "i-sweep", "temp-sweep", "res-sweep"})
 _MILLI = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?M(?:ohms?|Ohms?|OHMS?)?$")
 _MEGAHERTZ = re.compile(r"(?<![\w.])[\d.]+M[Hh][Zz]\b")
+_TRNOISE = re.compile(r"\btrnoise\b", re.IGNORECASE)
 _FEMTO = re.compile(r"[\d.]+F$")
 
 
@@ -329,6 +330,8 @@ def _named(lines: Iterable[Line]) -> tuple[frozenset[str], frozenset[str]]:
 def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterable[str]:
     """Check one line; yields doubts. Inside a subcircuit or a file a vendor may mean odd values."""
     yield from _check_element(line, inside=inside)
+    if line.text[:1].lower() in "vi" and _TRNOISE.search(line.text):
+        yield f"{line.where}: no seed repeats the numbers of TRNOISE; noise_currents(..., seed=) has some that it does"
     if not vocabulary.native:
         return
     check_values(line, vocabulary.models)

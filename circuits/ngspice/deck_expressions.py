@@ -34,8 +34,6 @@ _UNKNOWN_FUNCTIONS = {
     "pwrs": "write pwr(x, y), which keeps the sign in ngspice",
     "square": "write x*x",
 }
-_RANDOM = {"gauss": 3, "agauss": 3, "unif": 2, "aunif": 2, "limit": 2}
-"""Functions that draw a number of ngspice's own choice, and their arguments."""
 
 
 def functions(line: Line, own: Collection[str]) -> Iterator[str]:
@@ -62,13 +60,12 @@ def functions(line: Line, own: Collection[str]) -> Iterator[str]:
         if name in _UNKNOWN_FUNCTIONS and not parameter:
             fix = _UNKNOWN_FUNCTIONS[name]
             raise NetlistError(line.where, line.text[:200], f"ngspice has no function {name}()", fix)
-        if name in _RANDOM:
-            count = len(_arguments(text, match.end()))
-            if name == "limit" and count == 3:
+        if name == "limit":
+            if len(_arguments(text, match.end())) == 3:
                 fix = "write min(max(x, low), high)"
                 problem = "limit(x, low, high) is no clamp in ngspice but a random value"
                 raise NetlistError(line.where, line.text[:200], problem, fix)
-            yield f"{line.where}: {name}() draws a random value at each reading of the deck, without a seed of its own"
+            yield f"{line.where}: limit(x, d) is x + d or x - d in ngspice, by chance"
 
 
 def _arguments(text: str, start: int) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -38,7 +39,7 @@ from circuits.ngspice.record import Record
 from circuits.ngspice.run_folder import NO_ROOM, check_room, no_room, run_folder, told_of_no_room
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Transient, Trust
-from inmateria.checks import FloatArray, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import (
     AbsurdValueError,
     EngineCrashError,
@@ -73,6 +74,12 @@ LOOK_S = 0.1
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
 
+LARGEST_SEED = 2**31 - 2
+"""ngspice's own seeds are 1 to 2^31 - 1."""
+
+_DRAWS = re.compile(r"gauss|unif|limit|trrandom|trnoise", re.IGNORECASE)
+"""A word by which a deck may draw numbers."""
+
 RUNS_PER_WORKER = 10_000
 """Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
 
@@ -92,11 +99,14 @@ class Vectors(dict[str, FloatArray]):
         What ngspice said.
     dialect : str or None
         The dialect in which the deck was read; None for ngspice's own.
+    seed : int
+        Of the numbers that the deck draws.
     """
 
     trust: Trust = Trust()
     messages: tuple[str, ...] = ()
     dialect: str | None = None
+    seed: int = 0
 
 
 class Engine:
@@ -194,6 +204,7 @@ class Engine:
         corners_s: Sequence[float] = (),
         grids_s: Sequence[tuple[float, float, int]] = (),
         dialect: str | None = None,
+        seed: int = 0,
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Transient:
@@ -220,6 +231,9 @@ class Engine:
             the later one counts.
         dialect : str, optional
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
+        seed : int, optional
+            Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
+            TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -251,7 +265,7 @@ class Engine:
         columns = list(dict.fromkeys(v.lower() for v in [*save, *nodes, *sampled]))
         if not columns:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
-        behaviour = letters(dialect)
+        behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
         check_circuit(deck)
         cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
         cards += [
@@ -292,18 +306,19 @@ class Engine:
                 "path": [p for p in sys.path if p],
                 "folder": _here(),
                 "dialect": behaviour,
+                "seed": _drawing(checked.text, seed),
             }
             try:
                 reply = self._ask(request, record, progress, failed, clock)
             except Interrupted as interruption:
-                interruption.partial = _transient(record, {}, stop_s, full, notes, dialect, clock)
+                interruption.partial = _transient(record, {}, stop_s, full, notes, dialect, seed, clock)
                 raise
             except Exception as error:
                 if clock is not None and error is clock.failure:
                     with suppress(AttributeError):  # of an exception with slots
-                        error.partial = _transient(record, {}, stop_s, full, notes, dialect, clock)  # type: ignore[attr-defined]
+                        error.partial = _transient(record, {}, stop_s, full, notes, dialect, seed, clock)  # type: ignore[attr-defined]
                 raise
-            result = _transient(record, reply, stop_s, full, notes, dialect, clock)
+            result = _transient(record, reply, stop_s, full, notes, dialect, seed, clock)
             if not result.complete:
                 reached = float(result.time_s[-1]) if len(result.time_s) else 0.0
                 failed.explain(reply, f"stopped at {reached:.6g} s of {stop_s:.6g} s", time_s=reached)
@@ -316,10 +331,14 @@ class Engine:
         deck: str,
         *,
         dialect: str | None = None,
+        seed: int = 0,
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Vectors:
-        """Run a whole deck (any one analysis) and return the vectors of its last plot.
+        """Run a whole deck (any one analysis) and return its vectors.
+
+        Of ``.noise`` they are those of the spectrum (``onoise_spectrum``, V/sqrt(Hz)) and of the band together
+        (``onoise_total``, V).
 
         Parameters
         ----------
@@ -327,6 +346,9 @@ class Engine:
             From the title line to ``.end``. ``.control`` is refused: it could run any command.
         dialect : str, optional
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
+        seed : int, optional
+            Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
+            TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -341,7 +363,7 @@ class Engine:
         TrustWarning
             For each of the result's ``trust.doubts``.
         """
-        behaviour = letters(dialect)
+        behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
         checked = check_deck(deck, native=dialect is None)
         failed = FailedDeck(on_one_thread(deck), folder or self.folder)
         with run_folder() as work:
@@ -354,6 +376,7 @@ class Engine:
                 "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
                 "folder": _here(),
                 "dialect": behaviour,
+                "seed": _drawing(checked.text, seed),
             }
             reply = self._ask(request, None, progress, failed)
             words = spoken(reply["running"])
@@ -363,11 +386,11 @@ class Engine:
                 failed.explain(reply, "gave no result")
             vectors = Vectors()
             with open(work / "vectors.bin", "rb") as stream:
-                for vector, count, kind in reply["names"]:
-                    vectors[vector] = np.fromfile(stream, dtype=kind, count=count)
+                for vector, length, kind in reply["names"]:
+                    vectors[vector] = np.fromfile(stream, dtype=kind, count=length)
         failed.check_numbers(vectors, vectors.get("time"))
         counted = reply["statistics"]
-        vectors.dialect = dialect
+        vectors.dialect, vectors.seed = dialect, seed
         vectors.messages = (*reply["loading"], *reply["running"])
         vectors.trust = Trust(
             operating_point=operating_point(
@@ -542,6 +565,11 @@ def _renew_engines() -> None:
 os.register_at_fork(after_in_child=_renew_engines)
 
 
+def _drawing(deck: str, seed: int) -> int | None:
+    """What ngspice's generator is set to before a deck that draws numbers; None for others."""
+    return seed + 1 if _DRAWS.search(deck) is not None else None
+
+
 def _here() -> str | None:
     """The present folder, from which relative includes count; None where it was removed."""
     try:
@@ -557,6 +585,7 @@ def _transient(
     deck: str,
     notes: Sequence[str],
     dialect: str | None,
+    seed: int,
     clock: Clock | None,
 ) -> Transient:
     """What a record holds, whole or not, with what the worker said of the run."""
@@ -573,4 +602,4 @@ def _transient(
         notes=(*notes, *reply.get("start", ()), *suspicious(spoken(messages))),
     )
     ticks = () if clock is None else clock.ticks(stop_s if reached else record["time_s"])
-    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust, ticks, dialect)
+    return Transient(time_s, values, device_A, reached, statistics, messages, deck, trust, ticks, dialect, seed)

@@ -8,6 +8,7 @@ block (see `callbacks`). It also reads ngspice's messages itself: PySpice takes 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import time
@@ -195,11 +196,13 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
                         )
         return found
 
-    def read_as(self, dialect: str | None) -> None:
-        """Set the letters of ``ngbehavior`` for the decks to come; None for ngspice's own language."""
+    def read_as(self, dialect: str | None, seed: int | None) -> None:
+        """Set the letters of ``ngbehavior``, None for ngspice's own language, and the random generator's seed."""
         if dialect != self._dialect:
             self.command("unset ngbehavior" if dialect is None else f"set ngbehavior={dialect}")
             self._dialect = dialect
+        if seed is not None:
+            self.command(f"setseed {seed}")
 
     def load(self, deck: str) -> int:
         """Load a deck, line by line; returns ngspice's code."""
@@ -210,13 +213,19 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         array = ffi.new("char *[]", [*lines, FFI.NULL])
         return int(self._ngspice_shared.ngSpice_Circ(array))
 
-    def _vectors(self) -> Iterator[tuple[str, str, Any]]:
-        """Name, numpy type and memory of each vector of the current plot; that of constants has no result."""
+    def _plots(self) -> list[str]:
+        """The current plot, if it is no list of constants; of a noise analysis both, the spectrum and its integral."""
         plot = self._ngspice_shared.ngSpice_CurPlot()
         title = "const" if plot == FFI.NULL else ffi.string(plot).decode()
-        if title == "const":
-            return
-        names = self._ngspice_shared.ngSpice_AllVecs(plot)
+        if title.startswith("noise"):
+            plots = self._ngspice_shared.ngSpice_AllPlots()
+            names = [ffi.string(plots[k]).decode() for k in itertools.takewhile(lambda k: plots[k], itertools.count())]
+            return [name for name in names if name.startswith("noise")]
+        return [] if title == "const" else [title]
+
+    def _vectors(self, title: str) -> Iterator[tuple[str, str, Any]]:
+        """Name, numpy type and memory of each vector of a plot."""
+        names = self._ngspice_shared.ngSpice_AllVecs(title.encode())
         k = 0
         while names != FFI.NULL and names[k] != FFI.NULL:
             raw = ffi.string(names[k])
@@ -231,14 +240,14 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
                 yield name, "complex128", ffi.buffer(info.v_compdata, 16 * info.v_length)
 
     def write_vectors(self, stream: IO[bytes]) -> list[tuple[str, int, str]]:
-        """Write all vectors of the current plot one after the other, straight from ngspice's memory.
+        """Write all vectors of the last analysis one after the other, straight from ngspice's memory.
 
         Returns
         -------
         list of (name, count, type)
         """
         written = []
-        for name, kind, raw in self._vectors():
+        for name, kind, raw in itertools.chain.from_iterable(map(self._vectors, self._plots())):
             stream.write(raw)
             written.append((name, len(raw) // np.dtype(kind).itemsize, kind))
         return written

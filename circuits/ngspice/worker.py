@@ -169,7 +169,7 @@ class Worker:
 
         try:
             os.chdir(request.get("folder") or "/")  # where the user's relative includes are
-            ngspice.read_as(request.get("dialect"))
+            ngspice.read_as(request.get("dialect"), request.get("seed"))
             self._prepare(request)
             deck = Path(request["deck"]).read_text(encoding="utf-8")
             load_code = ngspice.load(deck)

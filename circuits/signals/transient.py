@@ -94,6 +94,8 @@ class Transient:
         What each controller saw and did.
     dialect : str or None
         The dialect in which ngspice read the deck; None for its own, and for other engines.
+    seed : int
+        Of the numbers that the deck draws in ngspice.
     """
 
     time_s: FloatArray
@@ -106,6 +108,7 @@ class Transient:
     trust: Trust = field(default_factory=Trust)
     controllers: tuple[Ticks, ...] = ()
     dialect: str | None = None
+    seed: int = 0
 
     def __getitem__(self, name: str) -> FloatArray:
         """A saved vector."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from circuits.ngspice.dialects import DIALECTS
@@ -117,3 +118,41 @@ def test_what_the_installation_sets_is_a_doubt_of_each_result(
             found = engine.run(DECK)
         assert pair(found) == OWN
         assert sum("spinit" in doubt for doubt in found.trust.doubts) == 1
+
+
+DRAWS = "t\nV1 c 0 {agauss(0,3,3)}\nR1 c 0 1k\nV3 d 0 DC 0 TRRANDOM(2 1u 0 1 0)\nR3 d 0 1k\n.tran 1u 20u 0 1u\n.end"
+
+
+def test_numbers_that_a_deck_draws_repeat_with_its_seed(fresh: Engine, engine: Engine) -> None:
+    """In a worker that has served other runs too: `agauss` at the reading of the deck, TRRANDOM while it runs."""
+    first, again, other = fresh.run(DRAWS), fresh.run(DRAWS), fresh.run(DRAWS, seed=1)
+    elsewhere = engine.run(DRAWS, seed=1)
+    assert (first.seed, elsewhere.seed) == (0, 1)
+    assert first.trust.doubts == ()
+    for name in ("c", "d"):
+        np.testing.assert_array_equal(again[name], first[name])
+        np.testing.assert_array_equal(elsewhere[name], other[name])
+        assert not np.array_equal(other[name], first[name])
+    run = {"stop_s": 1e-5, "max_step_s": 1e-6, "save": ["v(c)"]}
+    circuit = DRAWS.partition("\n.tran")[0]
+    assert fresh.transient(circuit, **run, seed=1)["v(c)"][0] == other["c"][0]
+
+
+def test_seeds_give_numbers_of_the_distribution(fresh: Engine) -> None:
+    """agauss(0, 3, 3) has a standard deviation of 1: of 200 seeds, chi^2 / 199 lies in 0.67 to 1.42 but for 1e-4."""
+    drawn = [float(fresh.run(DRAWS.replace(".tran 1u 20u 0 1u", ".op"), seed=k)["c"][0]) for k in range(200)]
+    assert len(set(drawn)) == 200
+    assert 0.67 < np.var(drawn, ddof=1) < 1.42
+    assert abs(np.mean(drawn)) < 3.9 / 200**0.5
+
+
+def test_trnoise_is_a_doubt(fresh: Engine) -> None:
+    """ngspice fills its pool of normal numbers by the process number, whatever the seed."""
+    with pytest.warns(TrustWarning, match="no seed repeats the numbers of TRNOISE"):
+        fresh.run("t\nV1 a 0 DC 0 TRNOISE(1m 1u 0 0)\nR1 a 0 1k\n.tran 1u 10u 0 1u\n.end")
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**31, 1.5])
+def test_a_seed_that_ngspice_does_not_take_is_refused(fresh: Engine, wrong: int) -> None:
+    with pytest.raises(InputError, match="seed = "):
+        fresh.run(DRAWS, seed=wrong)

@@ -97,6 +97,17 @@ def test_operating_point_ac_and_dc(engine: Engine) -> None:
     np.testing.assert_allclose(bode["b"], 1 / (1 + 1j * omega * 1e-3), rtol=1e-6)
 
 
+def test_noise_is_its_spectrum_and_its_total(engine: Engine) -> None:
+    """4 k T R of a resistor, cut off by a capacitor; the total over all frequencies is k T / C."""
+    found = engine.run("kT/C\nV1 a 0 0 ac 1\nR1 a b 1k\nC1 b 0 1n\n.noise v(b) V1 dec 50 1 1g\n.end")
+    f, kT = found["frequency"], 1.380649e-23 * 300.15
+    density = np.sqrt(4 * kT * 1e3 / (1 + (2 * np.pi * f * 1e-6) ** 2))
+    np.testing.assert_allclose(found["onoise_spectrum"], density, rtol=1e-5)
+    np.testing.assert_allclose(found["inoise_spectrum"], np.sqrt(4 * kT * 1e3), rtol=1e-5)
+    assert found["onoise_total"] == pytest.approx([np.sqrt(kT / 1e-9)], rel=3e-3)
+    assert "onoise_spectrum" not in engine.run("op\nV1 a 0 1\nR1 a 0 1k\n.op\n.end")
+
+
 @pytest.mark.parametrize(("options", "low", "high"), [("", 0.02, 0.2), (OPTIONS, 0.0, 1e-4)])
 def test_products_are_exact_at_the_options_and_lag_without(
     engine: Engine, options: str, low: float, high: float
