@@ -36,7 +36,7 @@ from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, OPAMPS, loop_fields,
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
-from learning.bench.devices import DeviceOptions, default_electrodes, make_device
+from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, make_device
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
@@ -206,7 +206,10 @@ class Design(Section):
         InputError
             For a device or electrodes that do not exist or do not fit the task.
         """
-        options = DeviceOptions(self._place(self.device.model), self.device.seed, None, self.device.temperature)
+        at_K = self.device.temperature
+        if at_K is None and is_netlist(self.device.model):
+            at_K = self.electronics.temperature  # it stands in their circuit
+        options = DeviceOptions(self._place(self.device.model), self.device.seed, None, at_K)
         device: Any = make_device(options, tolerance=tolerance)[0]
         names = device.terminals
         output, inputs = default_electrodes(device, self.named_task().inputs)
@@ -262,7 +265,7 @@ class Design(Section):
         )
 
     def check_engine(self, engine: str, field: str = "engine") -> None:
-        """Refuse a fast engine that has no equations for the design's parts or leads; `field` is what is blamed.
+        """Refuse a fast engine that has no equations for the design's device, parts or leads; `field` is blamed.
 
         Raises
         ------
@@ -272,6 +275,8 @@ class Design(Section):
         given = self.electronics
         if engine_kind(engine).runs_netlist:
             return
+        if is_netlist(self.device.model):
+            raise InputError(field, engine, f"knows no equations of {self.device.model}, a netlist", "choose ngspice")
         levels = {"level": given.level, **given.parts}
         strange = next(
             (level if isinstance(level, str) else f"your {name}" for name, level in levels.items()

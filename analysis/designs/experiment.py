@@ -89,7 +89,8 @@ def bench_of(design: Design, *, tolerance: float = 1e-5) -> Bench:
 
 def device_key(design: Design) -> str:
     """What designs with the same device, task and wiring have in common."""
-    return f"{design._folder}{design.device.model_dump_json()}{design.task.model_dump_json()}"
+    device, task = design.device.model_dump_json(), design.task.model_dump_json()
+    return f"{design._folder}{device}{task}{design.electronics.temperature}"
 
 
 def kept(store: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:
@@ -112,9 +113,6 @@ def with_noise(bench: Bench, density_A2_per_Hz: float) -> Bench:
     """
     if density_A2_per_Hz <= 0.0:
         return bench
-    if hasattr(bench.device, "netlist"):
-        problem = "is added by a kernel, and the device is a netlist"
-        raise InputError("noise.density", density_A2_per_Hz, problem, "leave it out, or put noise into the netlist")
     if is_random(bench.device):
         raise InputError("noise.density", density_A2_per_Hz, "comes on top of kmc's own noise", "leave it out")
     device = NoisyDevice(bench.device, NoiseSpectrum(density_A2_per_Hz), noisy=(bench.output,))

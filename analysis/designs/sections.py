@@ -104,14 +104,14 @@ class Section(BaseModel):
 
 
 class DeviceSection(Section):
-    """[device]: a random network of dopants, or a measured chip."""
+    """[device]: a random network of dopants, a measured chip, or a netlist."""
 
     model: Name = "meanfield"
-    """meanfield, kmc, or a chip's file, relative to the design."""
+    """meanfield, kmc, or a file, relative to the design: a chip's, or a netlist whose remarks say the rest."""
     seed: Whole | None = None
     """Of a random network; the default device, 0, if left out."""
     temperature: Kelvin | None = None
-    """Of a random network; the preset's 77 K if left out."""
+    """Of a random network, the preset's 77 K if left out; a netlist is as warm as the electronics."""
     output: Name | None = None
     inputs: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] | None = None
 

@@ -122,6 +122,7 @@ class Ngspice(LoopEngine):
             As `netlist.circuit`, `netlist.cosimulation` and `Engine.transient`.
         """
         from circuits.homodyne import netlist
+        from circuits.parts.placed_device import coupled
 
         placed = netlist.placed(loop)
         run = self.engine.transient(
@@ -129,7 +130,7 @@ class Ngspice(LoopEngine):
             stop_s=loop.stop_s,
             max_step_s=loop.max_step_s,
             save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
-            cosimulation=netlist.cosimulation(loop, seed) if placed is None else None,
+            cosimulation=netlist.cosimulation(loop, seed) if coupled(loop.device) else None,
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,

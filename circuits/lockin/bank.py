@@ -19,7 +19,7 @@ from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
-from circuits.parts.placed_device import PlacedDevice, placed_device
+from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
 from circuits.parts.preamble import preamble
 from circuits.parts.rc_values import pole_values
 from circuits.parts.temperature import NOMINAL_K
@@ -263,7 +263,7 @@ class LockInBank:
             stop_s=duration_s,
             max_step_s=duration_s / steps,
             save=save if placed is None else [*save, *placed.saved],
-            cosimulation=self.cosimulation(duration_s, seed) if placed is None else None,
+            cosimulation=self.cosimulation(duration_s, seed) if coupled(self.device) else None,
             corners_s=corners,
             grids_s=[] if corners else [(0.0, duration_s, steps)],
             progress=progress,

@@ -68,8 +68,14 @@ class PlacedDevice:
     def told(self, run: Transient) -> Transient:
         """A run with the terminals' currents in `device_A`, and no longer among its vectors."""
         values = dict(run.values)
-        currents = [values.pop(name) for name in self._sensed]
-        return replace(run, values=values, device_A=np.stack(currents, axis=1))
+        currents = np.stack([values.pop(name) for name in self._sensed], axis=1)
+        noise_A = run.device_A if run.device_A.shape == currents.shape else 0.0
+        return replace(run, values=values, device_A=currents + noise_A)
+
+
+def coupled(device: Any) -> bool:
+    """Whether a device has a kernel to be coupled by; a netlist has one where noise is added to it, of the noise."""
+    return hasattr(device, "kernel") or not hasattr(device, "netlist")
 
 
 def placed_device(

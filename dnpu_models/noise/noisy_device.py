@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from dnpu_models.interface import memoryless
-from dnpu_models.interface.device import Steppable, SteppableKernel
+from dnpu_models.interface.device import InNetlists, Steppable, SteppableKernel, kernel_of
 from dnpu_models.noise import kernel as noise_kernel
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.checks import FloatArray, count
@@ -41,16 +41,13 @@ class NoisyDevice:
         For terminals that the device does not have, or that are named twice.
     """
 
-    device: Steppable
+    device: Steppable | InNetlists
     spectrum: NoiseSpectrum
     noisy: tuple[int, ...] | None = None
     returned: int | None = None
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if hasattr(self.device, "netlist"):
-            problem = "is a netlist, which no kernel could add noise to"
-            raise InputError("device", type(self.device).__name__, problem, "put its noise into the netlist")
         noisy = getattr(self.device, "measured", None) if self.noisy is None else self.noisy
         names = ", ".join(f"{k} ({name})" for k, name in enumerate(self.device.terminals))
         if noisy is None:
@@ -108,8 +105,10 @@ class NoisyDevice:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_terminals,)); `seed` is that of the noise too.
 
         A transient starts at time 0, where the noise is in its stationary state. Its steps are all told to `advance`.
+        Of a device that is a netlist, and stands in the circuit itself, the kernel is the noise alone.
         """
-        inner = self.device.kernel(voltages, seed=seed)
+        beneath = OpenCircuit(self.terminals) if hasattr(self.device, "netlist") else self.device
+        inner = kernel_of(beneath, voltages, seed=seed)
         returned = -1 if self.returned is None else int(self.returned)
         params, state = self.spectrum.pack(cast(tuple[int, ...], self.noisy), returned, seed)
         evaluate, advance = noise_kernel.with_noise(inner.evaluate, inner.advance)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from circuits.parts.temperature import NOMINAL_K
 from circuits.user_device.user_device import UserDevice, user_device
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
@@ -38,7 +39,7 @@ class DeviceOptions:
     electrodes : str, optional
         Output and inputs, e.g. ``e0:e2,e6``.
     temperature_K : float, optional
-        Of a random network, where it is not the preset's.
+        Of a random network, where it is not the preset's; of a netlist, where it is not 300.15 K.
     """
 
     model: str = "meanfield"
@@ -63,11 +64,12 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
         facts = {"model": name, "preset": DEFAULT_PRESET, "seed": seed, "file": None}
         return (MeanField(network, tolerance=tolerance) if name == "meanfield" else KineticMonteCarlo(network)), facts
     kind = "netlist" if is_netlist(name) else "chip"
-    device = user_device(name) if kind == "netlist" else _chip(name)
+    at_K = NOMINAL_K if options.temperature_K is None else options.temperature_K
+    device = user_device(name, temperature_K=at_K) if kind == "netlist" else _chip(name)
     told = "a netlist" if kind == "netlist" else "a measured chip"
     if options.seed is not None:
         raise InputError("device_seed", options.seed, f"means nothing to {told}", "leave it out")
-    if options.temperature_K is not None:
+    if options.temperature_K is not None and kind == "chip":
         raise InputError("temperature", options.temperature_K, f"means nothing to {told}", "leave it out")
     return device, {"model": kind, "preset": None, "seed": None, "file": name}
 

@@ -19,6 +19,8 @@ from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import Engine
 from circuits.user_device.user_device import UserDevice, user_device
 from dnpu_models.interface.device import SteppableKernel
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment
@@ -146,6 +148,20 @@ def test_a_bank_of_lock_ins(bridge: Bench, engine: Engine) -> None:
     exact = -bridge.device.conductances(volts)[0, [1, 2]]
     np.testing.assert_allclose(bank.gradient(run), exact, rtol=5e-3)
     assert run.device_A.shape == (len(run.time_s), 6)
+
+
+def test_noise_is_added_to_it(tmp_path: Path, engine: Engine) -> None:
+    """The same seed adds the same currents to a netlist as to the function; v(tia) shows device and noise together."""
+    spectrum = NoiseSpectrum(1e-23)
+    runs = []
+    for device in (made(tmp_path, GATED.format(g=G), limits_V=(-1.0, 1.0)), Gated()):
+        bench = Bench(NoisyDevice(device, spectrum, (0,)), 0, (1, 2))  # type: ignore[arg-type]
+        _, _, run, _ = spice_lock_in(bench, engine, [0.4, 0.15, -0.1], 0.01, seed=5)
+        runs.append(run)
+    own, told = runs
+    assert np.std(np.diff(told.device_A[:, 0])) > 1e-11
+    np.testing.assert_allclose(own.device_A[:, 0], told.device_A[:, 0], atol=1e-6 * np.abs(told.device_A).max())
+    np.testing.assert_allclose(own["v(tia)"][1:], -1e7 * own.device_A[1:, 0], atol=1e-6)
 
 
 def test_another_temperature_is_refused(bridge: Bench, engine: Engine) -> None:
