@@ -25,7 +25,9 @@ import numpy as np
 
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
-from dnpu_models.interface.device import Steppable, SteppableKernel
+from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
+from circuits.parts.temperature import NOMINAL_K
+from dnpu_models.interface.device import InNetlists, Steppable, SteppableKernel, kernel_of
 from inmateria.checks import FloatArray, array, positive
 from inmateria.errors import InputError
 
@@ -77,8 +79,8 @@ class DeviceNetwork:
 
     Parameters
     ----------
-    devices : tuple of Steppable
-        All of one kind, with as many terminals.
+    devices : tuple of Device
+        All of one kind, with as many terminals: each with a `kernel`, or each a netlist.
     wires : tuple of Wire
         At most one an electrode.
     output : int
@@ -97,7 +99,7 @@ class DeviceNetwork:
         For wires from or to what is not there, or backwards; devices of different kinds; numbers out of range.
     """
 
-    devices: tuple[Steppable, ...]
+    devices: tuple[Steppable | InNetlists, ...]
     wires: tuple[Wire, ...]
     output: int
     centres_A: FloatArray
@@ -252,18 +254,40 @@ class DeviceNetwork:
         for d in self.read:
             assembly.add("limiter", f"out{d}", {"in": f"s{d}", "out": f"out{d}"})
 
+    def placed(self, loop: MultiplexedLoop) -> list[PlacedDevice]:
+        """The devices that are netlists; errors as `placed_device`."""
+        nodes, width = self.nodes(loop.perturbed), self.terminals
+        found = [
+            placed_device(device, nodes[d * width : (d + 1) * width], volts, NOMINAL_K, f"device{d}")
+            for d, (device, volts) in enumerate(zip(self.devices, self._start_V(loop), strict=True))
+        ]
+        return [device for device in found if device is not None]
+
+    def _start_V(self, loop: MultiplexedLoop) -> FloatArray:
+        """Terminal voltages at time 0 but for signals, (devices, terminals)."""
+        count = len(self.devices)
+        volts = np.zeros((count, self.terminals))
+        volts[:, list(self.electrodes)] = loop.start_V[:-count].reshape(count, -1)
+        return volts
+
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
-        """The devices beside the sources from outside.
+        """The devices beside the sources from outside; those that are netlists stand in the circuit already.
 
         Raises
         ------
         InputError
             If the devices are not all of one kind.
         """
+        netlists = sum(hasattr(device, "netlist") for device in self.devices)
+        if netlists not in (0, len(self.devices)):
+            raise InputError("devices", netlists, "of them are netlists, the rest not", "give devices of one kind")
+        if netlists:
+            if any(coupled(device) for device in self.devices):
+                raise InputError("devices", "NoisyDevice", "add noise to netlists", "put the noise into the netlists")
+            return sources
         start, count, width = loop.start_V, len(self.devices), self.terminals
-        volts = np.zeros((count, width))
-        volts[:, list(self.electrodes)] = start[:-count].reshape(count, -1)
-        kernels = [device.kernel(v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
+        volts = self._start_V(loop)
+        kernels = [kernel_of(device, v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
         first = kernels[0]
         if len({(k.c_functions, k.evaluate, k.advance) for k in kernels}) > 1:
             raise InputError("devices", count, "are of different kinds", "give devices of one kind")
@@ -349,7 +373,7 @@ def layered_wires(sizes: Sequence[int], inputs: int, ports: Sequence[int]) -> tu
 
 
 def measured_network(
-    devices: Sequence[Steppable],
+    devices: Sequence[Steppable | InNetlists],
     wires: Sequence[Wire],
     output: int,
     *,

@@ -39,6 +39,7 @@ from netlists.reader import Part
 
 if TYPE_CHECKING:
     from circuits.parts.assembly import Assembly
+    from circuits.parts.placed_device import PlacedDevice
 
 POINTS_PER_CYCLE = 12
 """Time-points per cycle of a sine code's highest tone."""
@@ -74,6 +75,9 @@ class CircuitNetwork(Protocol):
 
     def limits_V(self, levels_V: FloatArray) -> FloatArray:
         """Lowest and highest voltage of each perturbed parameter with these input levels, (P, 2)."""
+
+    def placed(self, loop: MultiplexedLoop) -> list[PlacedDevice]:
+        """Its devices that are netlists."""
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
         """What the network needs from outside the netlist, beside the loop's own sources."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def circuit(loop: MultiplexedLoop) -> Circuit:
-    """The circuit as PySpice's; patterns and held codes come as external sources."""
+    """The circuit as PySpice's, with devices that are netlists; patterns and held codes come as external sources."""
     code, scale, step = loop.perturbation, float(loop.multiplier_V), loop.step_s
     assembly = Assembly(f"multiplexed gradient descent, {code.code} code", loop.parts)
     add, source = assembly.add, assembly.source
@@ -68,7 +68,7 @@ def circuit(loop: MultiplexedLoop) -> Circuit:
             assembly.resistor(f"mean{o}", squared, "cost", SUM_OHM)
     nodes = {"in": "cost", "blank": "blank", "out": "change"}
     add("blanked_highpass", "change", nodes, gain=loop.amplification, tau=loop.tau_hp * step, charge=loop.charge * step)
-    return assembly.finish()
+    return assembly.finish(devices=loop.network.placed(loop))
 
 
 def deck(loop: MultiplexedLoop) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from circuits.multiplexed.loop import MultiplexedLoop
     from circuits.ngspice.cosimulation import CoSimulation
     from circuits.parts.assembly import Assembly
+    from circuits.parts.placed_device import PlacedDevice
 
 
 class SigmoidNetworkCircuit(SigmoidLayers):
@@ -45,6 +46,10 @@ class SigmoidNetworkCircuit(SigmoidLayers):
     def limits_V(self, levels_V: FloatArray) -> FloatArray:
         """Parameters may be any voltage, (P, 2)."""
         return np.tile([-np.inf, np.inf], (self.parameters, 1))
+
+    def placed(self, loop: MultiplexedLoop) -> list[PlacedDevice]:
+        """None: it has no devices."""
+        return []
 
     def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
         """The sources as they are: the network is a netlist."""

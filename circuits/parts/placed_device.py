@@ -50,7 +50,7 @@ class PlacedDevice:
     def cards(self) -> str:
         """The netlist's line, a source of 0 V into each terminal, and the voltages that it begins with."""
         name = self.reference
-        lines = [f"V{name}{k} {node} {name}_{k} 0" for k, node in enumerate(self.nodes)]
+        lines = [f"V{name}_{k} {node} {name}_{k} 0" for k, node in enumerate(self.nodes)]
         lines.append(self.part.instance(name, {pin.name: f"{name}_{k}" for k, pin in enumerate(self.part.pins)}))
         inside = self.device.settled_V(self.start_V, f"x{name}")
         lines += [f".ic v({node})={format_number(volts)}" for node, volts in inside.items()]
@@ -63,7 +63,7 @@ class PlacedDevice:
 
     @property
     def _sensed(self) -> list[str]:
-        return [f"i(v{self.reference.lower()}{k})" for k in range(len(self.nodes))]
+        return [f"i(v{self.reference.lower()}_{k})" for k in range(len(self.nodes))]
 
     def told(self, run: Transient) -> Transient:
         """A run with the terminals' currents in `device_A`, and no longer among its vectors."""

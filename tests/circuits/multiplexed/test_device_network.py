@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from circuits.multiplexed.device_network import DeviceNetwork, Wire, layered_wir
 from circuits.multiplexed.loop import MultiplexedLoop
 from circuits.multiplexed.run import run_multiplexed
 from circuits.ngspice.engine import Engine
+from circuits.user_device.user_device import user_device
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -66,15 +68,21 @@ def test_outputs_are_those_of_the_devices(engine: Engine, code: str) -> None:
 def test_path_is_that_of_the_descent(engine: Engine, code: Any, hold: int, settings: dict[str, Any]) -> None:
     """The devices' static currents in the compiled trainer's own loop, against the circuit around them."""
     loop = loop_of(code, hold=hold, **settings)
+    assert_takes_the_path(loop, loop.network, engine)
+
+
+def assert_takes_the_path(loop: MultiplexedLoop, known: DeviceNetwork, engine: Engine) -> None:
+    """The circuit's parameters are those of the compiled trainer that asks `known` for static outputs."""
+    code = loop.perturbation
     asked = {name: getattr(loop, name) for name in ("eta", "tau_x", "tau_theta", "tau_hp", "blank")}
 
     def cost(theta: Array, presentation: int) -> float:
         pattern = presentation % 4
-        output = loop.network.static_outputs(theta, INPUTS[pattern : pattern + 1])
+        output = known.static_outputs(theta, INPUTS[pattern : pattern + 1])
         return float(np.mean((output[0] - TARGETS[pattern]) ** 2))
 
     twin = MultiplexedDescent(
-        cost, loop.start_V, MgdSettings(code=code, norm=0.1, tau_p=hold, mode="analog", seed=2, **asked)
+        cost, loop.start_V, MgdSettings(code=code.code, norm=0.1, tau_p=code.hold, mode="analog", seed=2, **asked)
     )
     wanted = []
     for _ in range(loop.steps):
@@ -112,6 +120,24 @@ class Product:
 
     def kernel(self, voltages: Array, *, seed: int = 0) -> SteppableKernel:
         return SteppableKernel(conduct, stand_still, np.array([1e-8]), np.zeros(1), np.zeros((4, 4)))
+
+
+def test_netlists_take_the_path_of_the_descent(engine: Engine, tmp_path: Path) -> None:
+    """Devices that stand in the circuit as netlists, against static outputs of the same function."""
+    path = tmp_path / "product.lib"
+    path.write_text(".subckt product out a b c\nB1 0 out I=1e-8*(v(a)-v(c))*(1+v(b))\nR1 a 0 1g\n.ends\n")
+    wires = (Wire(0, 1, input=0), Wire(0, 3, input=1), Wire(1, 2, source=0))
+    own = user_device(path, limits_V=Product.limits_V)
+    known, network = (measured_network([device] * 2, wires, 0) for device in (Product(), own))
+    np.testing.assert_allclose(network.scales_A, known.scales_A, rtol=1e-9)
+    start = np.array([0.1, -0.2, 0.3, 0.2, 0.1, -0.1, 0.2, 0.1])
+    asked = {"eta": 0.005, "tau_x": 10, "tau_theta": 40, "tau_hp": 5.0, "blank": 1}
+    loop = MultiplexedLoop(
+        network, Perturbation("random", 8, 0.1, 1, seed=2), INPUTS, TARGETS, start, steps=100, **asked
+    )
+    assert_takes_the_path(loop, known, engine)
+    with pytest.raises(InputError, match="of one kind"):
+        netlist.cosimulation(replace(loop, network=replace(network, devices=(own, Product()))))
 
 
 def test_own_devices_need_no_c_functions() -> None:

@@ -17,6 +17,7 @@ from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import ConvergenceError, InputError, NetlistError
 from learning.bench.bench import Bench
 from learning.homodyne.gradients import probe_loop
+from learning.physics_aware.device_system import DeviceSystem
 from tests.toys import BRIDGE
 
 STAR = """* star.lib
@@ -156,3 +157,17 @@ def test_what_a_netlist_lacks_is_said(star: UserDevice) -> None:
         for engine in ("twin", "averaged"):
             with pytest.raises(InputError, match="use engine='ngspice'"):
                 engine_named(engine).run(loop)
+
+
+def test_a_layer_of_netlists(tmp_path: Path) -> None:
+    """Physics-aware training asks for outputs and c^T df/dV; both against differences of the currents."""
+    device = user_device(written(tmp_path, BRIDGE))
+    layer = DeviceSystem(device, nodes=2, output=0, electrodes=(1, 2, 3))
+    rng = np.random.default_rng(3)
+    values, cotangents = rng.uniform(-0.5, 0.5, (4, 6)), rng.normal(size=(4, 2))
+    volts = np.zeros((4, 2, 6))
+    volts[..., 1:4] = values.reshape(4, 2, 3)
+    np.testing.assert_allclose(layer.respond(values), -1e8 * device.currents(volts)[..., 0], rtol=1e-9)
+    steps = 1e-6 * np.eye(6)
+    change = [np.sum(cotangents * (layer.respond(values + s) - layer.respond(values - s)), axis=1) for s in steps]
+    np.testing.assert_allclose(layer.vector_jacobian(values, cotangents).T, np.array(change) / 2e-6, atol=1e-4)
