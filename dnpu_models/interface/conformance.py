@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from dnpu_models.interface.device import has_exact_slopes, is_random, known_terminals
+from dnpu_models.interface.device import has_exact_slopes, is_random, known_terminals, lacking
 from dnpu_models.interface.pointers import c_functions
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -41,15 +41,19 @@ class Finding:
         Name of the check.
     passed : bool
     found : str
-        What was measured, or what is wrong.
+        What was measured, or what is wrong; of what is not offered, what cannot be done without it.
+    offered : bool
+        Whether there was anything to check.
     """
 
     check: str
     passed: bool
     found: str
+    offered: bool = True
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.passed else 'FAIL'} {self.check}: {self.found}"
+        mark = "none" if not self.offered else "ok  " if self.passed else "FAIL"
+        return f"{mark} {self.check}: {self.found}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,7 +324,7 @@ CHECKS: dict[str, Callable[[Examination], Finding | None]] = {
 
 
 def check_device(device: Any, *, exact: bool = False, **options: Any) -> list[Finding]:
-    """Examine a device; every check that applies to it.
+    """Examine a device: every check that applies to it, then what it does not offer, in words.
 
     Parameters
     ----------
@@ -332,4 +336,5 @@ def check_device(device: Any, *, exact: bool = False, **options: Any) -> list[Fi
         As `Examination`: tolerance, hops, seed, false_alarm.
     """
     exam = Examination(device, exact, **options)
-    return [finding for check in CHECKS.values() if (finding := check(exam)) is not None]
+    found = [finding for check in CHECKS.values() if (finding := check(exam)) is not None]
+    return found + [Finding(name, True, told, offered=False) for name, told in lacking(device).items()]

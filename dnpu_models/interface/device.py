@@ -143,6 +143,20 @@ class TrainableNetlist(Differentiable, InNetlists, Protocol):
     """A netlist that does so, in the loop of ngspice."""
 
 
+def lacking(device: Any) -> dict[str, str]:
+    """What a device does not offer, by the capability's name, and what cannot be done with it therefore."""
+    found: dict[str, str] = {}
+    if not has_exact_slopes(device):
+        found["conductances"] = "no exact gradient: no error budget and no plan, and readings are held against nothing"
+    if hasattr(device, "netlist"):
+        found["kernel"] = "it is a netlist: ngspice runs its loops, the twin and the averaged loop cannot"
+    elif not hasattr(device, "kernel"):
+        found["kernel"] = "it stands in no circuit: searches and physics-aware training ask it, no loop trains it"
+    if not np.all(np.isfinite(device.limits_V)):
+        found["limits_V"] = "its ranges have no end: there is nothing to draw settings from"
+    return found
+
+
 def has_exact_slopes(device: Device) -> bool:
     """Whether `conductances` are there and exact: a device that estimates its currents has them with errors only."""
     return hasattr(device, "conductances") and not hasattr(device, "estimate")

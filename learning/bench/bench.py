@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.homodyne.loop import OutputStage, Peaks
 from circuits.signals.patterns import PatternSequence
-from dnpu_models.interface.device import Trainable, TrainableNetlist, follow_path, known_terminals
+from dnpu_models.interface.device import Trainable, TrainableNetlist, follow_path, known_terminals, lacking
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
@@ -87,6 +87,11 @@ class Bench:
     def trained(self) -> tuple[int, ...]:
         """Terminals whose voltage is trained: all but the output."""
         return tuple(k for k in range(len(self.device.terminals)) if k != self.output)
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What cannot be done with the device, one sentence for each capability that it does not offer."""
+        return tuple(f"{name}: {told}" for name, told in lacking(self.device).items())
 
     @property
     def transimpedance_ohm(self) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.user_device.user_device import user_device
 from dnpu_models.interface.conformance import CHECKS, Examination, check_device
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.master_equation.model import MasterEquation
@@ -24,8 +25,9 @@ from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
+from learning.bench.bench import Bench
 
-from ...toys import random_chip
+from ...toys import OneOutput, random_chip
 from ..small_networks import small_network
 
 Find = Callable[[str], Path]
@@ -177,3 +179,22 @@ def test_an_estimate_that_is_off_is_found() -> None:
 
     failed = {f.check for f in check_device(Off(few_sites()), exact=True, seed=1) if not f.passed}
     assert failed >= {"equal voltages"}
+
+
+def test_what_is_not_offered_is_said() -> None:
+    """A device of currents alone: what it lacks, and what therefore cannot be done, in words."""
+    device = OneOutput(lambda volts: 1e-9 * volts[..., 1])
+    lines = Bench(device, 0, (1, 2)).lacks  # type: ignore[arg-type]
+    assert [line.partition(": ")[0] for line in lines] == ["conductances", "kernel"]
+    assert "it stands in no circuit" in lines[1]
+    chip = random_chip(4, 8, 1, seed=0)
+    assert Bench(chip, 0, (1, 2)).lacks == ()
+    assert all(finding.offered for finding in check_device(chip))
+
+
+def test_a_netlist_lacks_a_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "two.lib"
+    path.write_text(".subckt two out a\nR1 a out 1meg\n.ends\n")
+    told = [str(finding) for finding in check_device(user_device(path, limits_V=(-1.0, 1.0)))]
+    assert told[-1].startswith("none kernel: it is a netlist: ngspice runs its loops")
+    assert not [line for line in told if line.startswith("FAIL")]
