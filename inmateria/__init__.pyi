@@ -71,6 +71,7 @@ from circuits.signals.transient import Transient as Transient
 from circuits.signals.transient import Trust as Trust
 from circuits.parts.levels import loop_fields as loop_fields
 from circuits.parts.levels import parts_at as parts_at
+from netlists.foundries import foundry_models as foundry_models
 from netlists.reader import load_part as load_part
 from netlists.reader import parse_part as parse_part
 from netlists.reader import Part as Part

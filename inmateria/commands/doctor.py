@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
     rooms = _rooms()
     findings = [rooms, _numba(), _pytorch()]
     if rooms.ok:
-        return findings + _ngspice()
+        return [*findings, _foundries(), *_ngspice()]
     return [*findings, Finding("ngspice", False, "not examined while a package is shadowed", rooms.fix)]
 
 
@@ -83,6 +83,17 @@ def _pytorch() -> Finding:
         return Finding("PyTorch", True, version("torch"))
     except PackageNotFoundError:
         return Finding("PyTorch", True, "not installed; physics-aware training and images need it: make torch")
+
+
+def _foundries() -> Finding:
+    """An extra: its absence is no fault."""
+    from netlists.foundries import FOUNDRIES, installed
+
+    here = {process: found.version for process in FOUNDRIES if (found := installed(process)) is not None}
+    told = ", ".join(f"{process} {version}" for process, version in here.items())
+    missing = [process for process in FOUNDRIES if process not in here]
+    lacks = f"not installed: {', '.join(missing)}; decks with their transistors need them: make pdks" if missing else ""
+    return Finding("foundry models", True, "; ".join(filter(None, (told, lacks))))
 
 
 def _ngspice() -> list[Finding]:

@@ -22,7 +22,8 @@ def test_a_healthy_place(tmp_path: Path) -> None:
     assert document["healthy"] is True
     assert document["versions"]["inmateria"]
     checks = {check["check"]: check for check in document["checks"]}
-    assert set(checks) == {"rooms", "numba", "PyTorch", "libngspice", "ngspice version", "XSPICE", "external source"}
+    extras = {"PyTorch", "foundry models"}
+    assert set(checks) == {"rooms", "numba", "libngspice", "ngspice version", "XSPICE", "external source"} | extras
     assert all(check["ok"] and check["found"] and not check["fix"] for check in checks.values())
     assert "ngspice" in checks["libngspice"]["found"]
 
@@ -31,7 +32,7 @@ def test_people_read_it_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     result = in_process(capsys, "doctor")
     assert result.code == 0
     assert result.stderr == ""
-    assert len(result.stdout.splitlines()) == 7
+    assert len(result.stdout.splitlines()) == 8
     assert all(line.startswith("ok ") for line in result.stdout.splitlines())
 
 
