@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from circuits.ngspice.blocks import NAME_BYTES
@@ -44,7 +45,7 @@ class Converter:
     high: float = math.inf
     bits: int | None = None
 
-    @property
+    @cached_property
     def is_none(self) -> bool:
         """Whether every value passes as it is."""
         return self.bits is None and self.low == -math.inf

@@ -31,8 +31,8 @@ TRANSIMPEDANCE_OHM = 4.0 / 158e-9
 SLOW: dict[str, Any] = {"rate_Hz": 4000.0}
 AXES: dict[str, tuple[str, list[tuple[float, dict[str, Any]]]]] = {
     "adc": ("bits of the output's converter", [(b, {"adc_bits": b}) for b in (3, 4, 5, 6, 7, 8, 10, 12, 16)]),
-    "dac": ("bits of the controls' converters", [(b, {"dac_bits": b}) for b in (6, 7, 8, 9, 10, 12, 16)]),
-    "rate": ("ticks a second", [(f, {"rate_Hz": float(f)}) for f in (500, 700, 1000, 1200, 2000, 4000)]),
+    "dac": ("bits of the controls' converters", [(b, {"dac_bits": b}) for b in (2, 3, 4, 5, 6, 8, 10, 12, 16)]),
+    "rate": ("ticks a second", [(f, {"rate_Hz": float(f)}) for f in (50, 100, 200, 500, 1000, 2000, 4000)]),
     "latency": (
         "latency that the computer does not know, ms",
         [(1e3 * s, {**SLOW, "latency_s": s, "assumed_latency_s": 0.0}) for s in (0, 25e-5, 5e-4, 75e-5, 1e-3, 2e-3)],

@@ -348,6 +348,16 @@ def test_a_worker_that_dies_at_a_tick_is_a_crash(engine: Engine) -> None:
     assert threading.active_count() < 20
 
 
+def test_a_function_that_asks_its_own_engine_is_refused(engine: Engine) -> None:
+    """It would wait for itself."""
+
+    def step(t: float, sampled: Any) -> float:
+        return float(engine.run("op\nV1 a 0 1\nR1 a 0 1k\n.op\n.end")["a"][0])
+
+    with pytest.raises(InputError, match="asked from a function that it calls"):
+        run(engine, Controller(step, 1e3, [], ["Vdac"]), step_s=1e-4)
+
+
 GOOD: dict[str, Any] = {"step": towards_one, "rate_Hz": 1e3, "inputs": ["v(b)"], "outputs": ["Vdac"]}
 
 
