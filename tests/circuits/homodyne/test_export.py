@@ -18,6 +18,7 @@ from circuits.homodyne.engines import Ngspice
 from circuits.homodyne.export import POINTS_PER_SOURCE, interpolated, recorded_source, refined, standalone_deck
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.ngspice.engine import Engine
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
@@ -105,6 +106,7 @@ def assert_repeats(loop: HomodyneLoop, run: Transient, folder: Path, tolerance: 
 def test_plain_ngspice_repeats_a_learning_run(loop: HomodyneLoop, recorded: Transient, tmp_path: Path) -> None:
     assert recorded.statistics["rejected"] == 0
     deck = standalone_deck(loop, recorded)
+    assert ONE_THREAD in deck.splitlines()
     assert "external" not in deck
     assert len(deck) < 150 * len(recorded.time_s)
     answer = ngspice(deck, tmp_path)
@@ -216,6 +218,7 @@ def test_the_closed_loop_learns_in_plain_ngspice(
 ) -> None:
     recorded_V = separation_V(loop, recorded)
     deck = closed_deck(loop, recorded, network, separation_V=recorded_V, provenance={"seed": 0})
+    assert ONE_THREAD in deck.splitlines()
     done = ngspice(deck, tmp_path)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "PASS" in done.stdout

@@ -15,6 +15,7 @@ from circuits.multiplexed.netlist import standalone_deck
 from circuits.multiplexed.run import MultiplexedRun, run_multiplexed
 from circuits.multiplexed.sigmoid_network import SigmoidNetworkCircuit
 from circuits.ngspice.engine import Engine
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.parts.assembly import Assembly
 from circuits.parts.levels import multiplexed_parts
 from inmateria.errors import InputError
@@ -257,6 +258,7 @@ def test_real_parts_follow_the_same_path(engine: Engine, real: dict[str, Any]) -
 def test_plain_ngspice_runs_the_deck(engine: Engine, code: str, tmp_path: Any) -> None:
     loop = loop_of(code, 60)
     deck = tmp_path / "multiplexed.cir"
+    assert ONE_THREAD in standalone_deck(loop).splitlines()
     deck.write_text(standalone_deck(loop).replace("multiplexed.txt", str(tmp_path / "multiplexed.txt")))
     done = run_deck_file(deck)
     assert done.exit_code == 0, done.output

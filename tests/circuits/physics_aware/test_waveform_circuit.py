@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.ngspice.pool import EnginePool
 from circuits.physics_aware import rlc_layer_kernel as kernel
 from circuits.physics_aware.rlc_layer import RlcLayer
@@ -127,7 +128,9 @@ def test_sample_without_answer_is_named_or_left_out(engine, copies):
 def test_standalone_deck_gives_the_same_in_plain_ngspice(engine, tmp_path):
     layer = RlcLayer(6)
     batch = _batch(layer, 3)
-    (tmp_path / "deck.cir").write_text(layer.circuit.standalone(batch))
+    deck = layer.circuit.standalone(batch)
+    assert ONE_THREAD in deck.splitlines()
+    (tmp_path / "deck.cir").write_text(deck)
     done = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
     t, v = np.loadtxt(tmp_path / "outputs.txt").T
