@@ -46,6 +46,7 @@ _NODES = dict.fromkeys("rclvibefghd", 2) | dict.fromkeys("qjmz", 3) | {"s": 4, "
 _RESERVED = frozenset({"time", "frequency", "temper", "hertz", "v-sweep", "i-sweep", "temp-sweep", "res-sweep"})
 _MILLI = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?M(?:ohms?|Ohms?|OHMS?)?$")
 _MEGAHERTZ = re.compile(r"(?<![\w.])[\d.]+M[Hh][Zz]\b")
+_RANDOM_SEED = re.compile(r"\.opt\w*\s.*\bseed\s*=\s*random\b", re.IGNORECASE)
 _TRNOISE = re.compile(r"\btrnoise\b", re.IGNORECASE)
 _FEMTO = re.compile(r"[\d.]+F$")
 
@@ -332,6 +333,8 @@ def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterabl
     yield from _check_element(line, inside=inside)
     if line.text[:1].lower() in "vi" and _TRNOISE.search(line.text):
         yield f"{line.where}: no seed repeats the numbers of TRNOISE; noise_currents(..., seed=) has some that it does"
+    if _RANDOM_SEED.match(line.text):
+        yield f"{line.where}: seed=random takes the time of the day; leave it out and give the run a seed"
     if not vocabulary.native:
         return
     check_values(line, vocabulary.models)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,11 +61,11 @@ def main() -> None:
             (Path(folder) / "deck.cir").write_text(on_one_thread(deck))
             (Path(folder) / ".spiceinit").write_text("* nothing\n")
             command = ["ngspice", "-b", "deck.cir", "-r", "out.raw"]
-            first = seconds(lambda deck=deck: engine.run(deck))
+            first = seconds(partial(engine.run, deck))
             plain, ours = [], []
             for _ in range(turns):
-                plain.append(seconds(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)))  # noqa: B023
-                ours.append(seconds(lambda deck=deck: engine.run(deck)))
+                plain.append(seconds(partial(subprocess.run, command, cwd=folder, check=True, capture_output=True)))
+                ours.append(seconds(partial(engine.run, deck)))
             times = f"{median(plain):8.3f} s {first:6.3f} s {median(ours):6.3f} s"
             print(f"{name:28} {times} {median(ours) / median(plain):6.2f}", flush=True)
 

@@ -152,6 +152,13 @@ def test_trnoise_is_a_doubt(fresh: Engine) -> None:
         fresh.run("t\nV1 a 0 DC 0 TRNOISE(1m 1u 0 0)\nR1 a 0 1k\n.tran 1u 10u 0 1u\n.end")
 
 
+def test_a_decks_own_seed_counts_for_more_and_the_time_of_the_day_is_a_doubt(fresh: Engine) -> None:
+    own = DRAWS.replace(".tran", ".options seed=7\n.tran")
+    assert fresh.run(own)["c"][0] == fresh.run(own, seed=1)["c"][0] != fresh.run(DRAWS)["c"][0]
+    with pytest.warns(TrustWarning, match="seed=random takes the time of the day"):
+        fresh.run(DRAWS.replace(".tran", ".OPTION reltol=1e-3 Seed = Random\n.tran"))
+
+
 @pytest.mark.parametrize("wrong", [-1, 2**31, 1.5])
 def test_a_seed_that_ngspice_does_not_take_is_refused(fresh: Engine, wrong: int) -> None:
     with pytest.raises(InputError, match="seed = "):
