@@ -166,14 +166,14 @@ class _Member:
         self._places = [inputs.index(name) for name in controller.inputs]
         self._limited = dict.fromkeys((*controller.inputs, *controller.outputs), 0)
         self._time_s: list[float] = []
-        self._inputs: list[np.ndarray] = []
+        self._inputs: list[list[float]] = []
         self._outputs: list[tuple[float, ...]] = []
 
     def tick(self, sampled: Sequence[float], failed: FailedDeck) -> None:
         """Ask the function about the sampled vectors, and schedule what it answers."""
         controller = self.controller
-        inputs = np.array(self._converted(controller.inputs, controller.adc, [sampled[k] for k in self._places]))
-        answer = controller.step(controller.tick_s(self._number), inputs)
+        inputs = self._converted(controller.inputs, controller.adc, [sampled[k] for k in self._places])
+        answer = controller.step(controller.tick_s(self._number), np.array(inputs))
         self._outputs.append(self._schedule(answer, failed))
         self._inputs.append(inputs)
         self._time_s.append(self.next_s)
@@ -225,98 +225,6 @@ class _Member:
         for k, held in enumerate(self._held):
             values = [held, *(each[k] for _, each in self._pending)]
             numbers += times + values + values[-1:] * idle
-        return numbers
-
-    def ticks(self, reached_s: float) -> tuple[Ticks, ...]:
-        """What each controller did, with its state at the time where the run ended."""
-        return tuple(member.ticks(reached_s) for member in self._members)
-
-
-def _numbers_of(answer: object) -> list[float]:
-    """What a function returned, as a list; empty for what is no numbers."""
-    if isinstance(answer, float | int):
-        return [float(answer)]
-    try:
-        return [] if answer is None else np.asarray(answer, dtype=float).ravel().tolist()
-    except (TypeError, ValueError):
-        return []
-
-
-class _Member:
-    """A controller in a run: its next tick, and the values that its sources have and will have."""
-
-    def __init__(self, controller: Controller, inputs: Sequence[str]) -> None:
-        self.controller = controller
-        state = controller.resume
-        if state is None:
-            state = ControllerState(0 if controller.phase_s > 0 else 1, 0.0, tuple(controller.initial or ()))
-        self._number, self._elapsed_s = state.tick, state.elapsed_s
-        self.next_s = controller.tick_s(self._number) - self._elapsed_s
-        self._held, self._pending = state.held, list(state.pending)
-        # Those on their way through the latency, one that begins now, and one that rounding keeps for another tick.
-        self.most_changes = math.ceil(controller.latency_s * controller.rate_Hz) + 2 + len(self._pending)
-        self._places = [inputs.index(name) for name in controller.inputs]
-        self._limited = dict.fromkeys((*controller.inputs, *controller.outputs), 0)
-        self._time_s: list[float] = []
-        self._inputs: list[np.ndarray] = []
-        self._outputs: list[tuple[float, ...]] = []
-
-    def tick(self, sampled: Sequence[float], failed: FailedDeck) -> None:
-        """Ask the function about the sampled vectors, and schedule what it answers."""
-        values = [sampled[place] for place in self._places]
-        known = zip(self.controller.inputs, self.controller.adc, values, strict=True)
-        inputs = np.array([self._convert(*each) for each in known])
-        answer = self.controller.step(self.controller.tick_s(self._number), inputs)
-        self._outputs.append(self._schedule(answer, failed))
-        self._inputs.append(inputs)
-        self._time_s.append(self.next_s)
-        self._number += 1
-        self.next_s = self.controller.tick_s(self._number) - self._elapsed_s
-
-    def _convert(self, name: str, converter: Converter, value: float) -> float:
-        if converter.is_none:
-            return value
-        self._limited[name] += converter.limits(value)
-        return converter.converted(value)
-
-    def _schedule(self, answer: object, failed: FailedDeck) -> tuple[float, ...]:
-        """Let the sources have what the function answers, after the latency; returns the converted values."""
-        controller, t = self.controller, self.next_s
-        given = _numbers_of(answer)
-        if len(given) != len(controller.outputs):
-            problem = f"is no answer of {controller.name!r} at {t:.9g} s"
-            fix = f"return one number for each of {', '.join(controller.outputs)}"
-            raise InputError("step", answer, problem, fix)
-        for name, value in zip(controller.outputs, given, strict=True):
-            if not math.isfinite(value):
-                problem = f"is what {controller.name!r} gives at {t:.9g} s"
-                fix = "let its step return finite numbers"
-                raise failed.error(AbsurdValueError, name, value, problem, fix=fix, time_s=t)
-        values = tuple(self._convert(*each) for each in zip(controller.outputs, controller.dac, given, strict=True))
-        self._settle(t)
-        begin = t + controller.latency_s
-        self._pending = [
-            change for change in self._pending if change[0] < begin
-        ]  # one resumed may have had more latency
-        if values != (self._pending[-1][1] if self._pending else self._held):
-            self._pending.append((begin, values))
-        return values
-
-    def _settle(self, t: float) -> None:
-        """Make changes before t the held values; at its own time a change is still to come."""
-        while self._pending and self._pending[0][0] < t * (1 - ROUNDING):
-            self._held = self._pending.pop(0)[1]
-
-    def rows(self, changes: int) -> list[float]:
-        """Times and values of each source, one source after the other."""
-        idle = changes - len(self._pending)
-        times = [begin for begin, _ in self._pending] + [math.inf] * idle
-        numbers: list[float] = []
-        for k, held in enumerate(self._held):
-            numbers += times
-            values = [held, *(each[k] for _, each in self._pending)]
-            numbers += values
-            numbers += values[-1:] * idle
         return numbers
 
     def ticks(self, reached_s: float) -> Ticks:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.stats import beta
 
 from analysis.plots.figure import COLOURS, new_figure, save
@@ -66,10 +67,8 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
         apart = np.abs(short.run(engine).controls_V - short.run().controls_V).max()
     print(f"largest difference of a control, ngspice and recurrence, 3 passes: {apart:g} V", flush=True)
 
-    figure = new_figure(figsize=(9, 6))
-    panels = dict(zip(("adc", "dac", "rate", "latency"), figure.subplots(2, 2, sharey=True).flat, strict=True))
+    found: dict[str, list[tuple[float, int]]] = {}
     for axis, (label, settings) in AXES.items():
-        shares = []
         for value, options in settings:
             begin = time.perf_counter()
             runs = [loop(k, **options).run(noise_A2_per_Hz=NOISE_A2_PER_HZ, seed=k) for k in range(starts)]
@@ -77,14 +76,23 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
             low, high = interval(learned, starts)
             seconds = time.perf_counter() - begin
             print(f"{label}  {value:g}: {learned} of {starts} ({low:.2f} to {high:.2f}), {seconds:.0f} s", flush=True)
-            shares.append((value, learned / starts, low, high))
-        if axis in panels:
-            at, share, low, high = np.array(shares).T
-            panel = panels[axis]
-            panel.errorbar(at, share, [share - low, high - share], color=COLOURS[0], marker="o", capsize=3)
-            panel.set(xlabel=label, ylim=(0, 1), ylabel="XOR learned" if axis in ("adc", "rate") else None)
+            found.setdefault(axis, []).append((value, learned))
     if picture is not None:
-        save(figure, picture)
+        save(drawn(found, starts), picture)
+
+
+def drawn(found: dict[str, list[tuple[float, int]]], starts: int) -> Figure:
+    """Shares with their intervals, a panel an axis."""
+    figure = new_figure(figsize=(9, 6))
+    for panel, axis in zip(figure.subplots(2, 2, sharey=True).flat, ("adc", "dac", "rate", "latency"), strict=True):
+        at, learned = np.array(found[axis]).T
+        share = learned / starts
+        low, high = np.array([interval(int(each), starts) for each in learned]).T
+        panel.errorbar(at, share, [share - low, high - share], color=COLOURS[0], marker="o", capsize=3)
+        panel.set(xlabel=AXES[axis][0], ylim=(0, 1), ylabel="XOR learned" if axis in ("adc", "rate") else None)
+        if axis == "rate":
+            panel.set_xscale("log")
+    return figure
 
 
 if __name__ == "__main__":
