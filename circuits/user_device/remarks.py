@@ -2,6 +2,7 @@
 
 * device subckt: mesh
 * device section: typical
+* device terminals: out, a, b, c
 * device output: out
 * device inputs: a, b
 * device limits: -1 1
@@ -19,12 +20,14 @@ from typing import Any
 
 from inmateria.errors import NetlistError
 from inmateria.spelling import did_you_mean
+from netlists.files import read_netlist
 from netlists.spice_numbers import parse_number
 
 _REMARK = re.compile(r"\*\s*device\s+(\w+)(?:\s+([\w.#+-]+))?\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _EXAMPLES = {
     "subckt": "* device subckt: NAME",
     "section": "* device section: NAME",
+    "terminals": "* device terminals: out, a, b",
     "output": "* device output: out",
     "inputs": "* device inputs: a, b",
     "limits": "* device limits: -1 1",
@@ -39,6 +42,7 @@ class Remarks:
 
     subckt: str | None = None
     section: str | None = None
+    terminals: tuple[str, ...] = ()
     output: str | None = None
     inputs: tuple[str, ...] = ()
     limits_V: dict[str, tuple[float, float]] | None = None
@@ -57,11 +61,7 @@ def remarks_of(source: str | Path | Any) -> Remarks:
     if not isinstance(source, str | Path):
         return Remarks()
     said = Remarks()
-    try:
-        lines = Path(source).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise NetlistError("device", str(source), f"cannot be read ({error.strerror})", "check the path") from error
-    for line in lines:
+    for line in read_netlist(Path(source).expanduser()).splitlines():
         if (found := _REMARK.match(line.strip())) is not None:
             _take(said, found[1].lower(), (found[2] or "").lower(), found[3], line.strip())
     return said
@@ -84,6 +84,8 @@ def _take(said: Remarks, key: str, name: str, text: str, line: str) -> None:
             (said.output,) = words
         elif key == "inputs":
             said.inputs = tuple(words)
+        elif key == "terminals":
+            said.terminals = tuple(words)
         elif key == "limits":
             low, high = map(parse_number, words)
             said.limits_V = {**(said.limits_V or {}), name: (low, high)}

@@ -17,6 +17,7 @@ from dnpu_models.interface.limits import within_limits
 from inmateria.checks import FloatArray, array, positive
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean
+from netlists.flat_circuit import flat_circuit, has_subcircuit, is_whole_circuit
 from netlists.reader import Part, Pin
 from netlists.user_part import subcircuit_pins, user_part
 
@@ -113,6 +114,7 @@ class UserDevice:
 def user_device(
     source: str | Path | Any,
     *,
+    terminals: Sequence[str] | None = None,
     output: str | None = None,
     inputs: Sequence[str] | None = None,
     limits_V: Limits | None = None,
@@ -129,8 +131,11 @@ def user_device(
 
     Parameters
     ----------
-    source : path, PySpice or InSpice SubCircuit
-        A file with ``.subckt``; of it only definitions are taken, not its sources and analyses.
+    source : path, or PySpice or InSpice SubCircuit or Circuit
+        A file with ``.subckt``, of which only definitions are taken, not its sources and analyses; or a whole circuit,
+        of which all elements are taken but voltage sources between a terminal and ground.
+    terminals : sequence of str, optional
+        Of a whole circuit the nodes that are terminals, required; of a subcircuit all pins but supplies.
     output : str, optional
         Pin whose current is the output: it is held at 0 V, and the current read. ``out`` if there is such a pin.
     inputs : sequence of str, optional
@@ -163,6 +168,14 @@ def user_device(
     out = said.output if output is None else output
     wanted = said.inputs if inputs is None else inputs
     known = {*supplies, *wanted, *(() if out is None else (out,))}
+    chosen = said.terminals if terminals is None else tuple(terminals)
+    if chosen and subckt is None and is_whole_circuit(source):
+        source = flat_circuit(source, [*chosen, *supplies])
+    elif subckt is None and section is None and not has_subcircuit(source):
+        fix = (
+            "name the nodes that are its terminals: terminals=('out', 'a'), or in the file '* device terminals: out, a'"
+        )
+        raise InputError("terminals", None, "is missing: the netlist is a whole circuit without .subckt", fix)
     pins = [pin for pin in subcircuit_pins(source, subckt, section, known) if pin not in supplies]
     out = _pin("output", "out" if out is None else out, pins, "say which pin with output=...")
     named = tuple(_pin("inputs", name, pins) for name in wanted)

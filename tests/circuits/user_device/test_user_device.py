@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PySpice.Spice.Netlist import Circuit, SubCircuit
 
 from circuits.homodyne.engines import engine_named
 from circuits.user_device.user_device import UserDevice, user_device
@@ -171,3 +172,60 @@ def test_a_layer_of_netlists(tmp_path: Path) -> None:
     steps = 1e-6 * np.eye(6)
     change = [np.sum(cotangents * (layer.respond(values + s) - layer.respond(values - s)), axis=1) for s in steps]
     np.testing.assert_allclose(layer.vector_jacobian(values, cotangents).T, np.array(change) / 2e-6, atol=1e-4)
+
+
+FLAT = """a whole circuit
+V1 a 0 dc 1
+R1 a n 1meg
+R2 n 0 {r}
+R3 n out 2meg
+X1 b n four
+Vref ref 0 0.5
+Rref ref n 4meg
+.param r=1meg
+.subckt four p q
+R1 p q 4meg
+.ends
+.tran 1u 1m
+.end
+"""
+
+
+def pyspice_circuit() -> Circuit:
+    circuit = Circuit("a whole circuit")
+    circuit.V("1", "a", circuit.gnd, 1)
+    for name, *nodes, ohm in (("1", "a", "n", 1e6), ("2", "n", circuit.gnd, 1e6), ("3", "n", "out", 2e6)):
+        circuit.R(name, *nodes, ohm)
+    circuit.R("4", "b", "n", 4e6)
+    circuit.V("ref", "ref", circuit.gnd, 0.5)
+    circuit.R("ref", "ref", "n", 4e6)
+    return circuit
+
+
+@pytest.mark.parametrize("form", ["file", "file with remarks", "PySpice"])
+def test_a_whole_circuit(form: str, tmp_path: Path) -> None:
+    """What drove the terminals is left out, what drives other nodes is not: V_n = sum(g V) / sum(g) over six of them."""
+    options: dict[str, Any] = {"terminals": ("OUT", "a", "b"), "limits_V": LIMITS}
+    source: Any = pyspice_circuit() if form == "PySpice" else written(tmp_path, FLAT, "whole.cir")
+    if form == "file with remarks":
+        source.write_text("*\n* device terminals: out, a, b\n* device limits: -1 1\n" + FLAT.partition("\n")[2])
+        options = {}
+    device = user_device(source, **options)
+    assert device.terminals == ("out", "a", "b")
+    volts, g = np.array([0.1, 0.7, -0.4]), np.array([0.5e-6, 1e-6, 0.25e-6])
+    centre = (volts @ g + 0.5 * 0.25e-6) / (g.sum() + 1e-6 + 0.25e-6)
+    np.testing.assert_allclose(device.currents(volts), g * (volts - centre), rtol=1e-9)
+
+
+def test_a_whole_circuit_wants_its_terminals_named(tmp_path: Path) -> None:
+    path = written(tmp_path, FLAT.replace(".subckt", ".model x R\n*").replace(".ends", "*").replace("X1", "R4"))
+    with pytest.raises(InputError, match="device terminals: out, a"):
+        user_device(path, limits_V=LIMITS)
+    with pytest.raises(InputError, match="no node of the circuit"):
+        user_device(path, limits_V=LIMITS, terminals=("out", "z"))
+
+
+def test_a_subcircuit_of_pyspice() -> None:
+    one = SubCircuit("one", "out", "a")
+    one.R("1", "a", "out", 1e6)
+    np.testing.assert_allclose(user_device(one, limits_V=LIMITS).currents([0.0, 0.3]), [-0.3e-6, 0.3e-6], rtol=1e-9)
