@@ -25,6 +25,7 @@ COMMANDS = {
     "device": "Draw a device and where its current flows.",
     "lockin": "Measure a lock-in's data sheet.",
     "init": "Write a first design, with a comment on every key.",
+    "part": "Judge a vendor's model: figures, data sheet, dialect.",
     "check": "Check a design's parts at resolved steps: margins, edges.",
     "verify": "Sign off a design: corners, samples, pass or fail.",
     "sweep": "Measure a design at every point of a grid.",

@@ -33,6 +33,7 @@ def user_part(
     pins: Mapping[str, str] | None = None,
     supplies: Mapping[str, float] | None = None,
     fixed: Mapping[str, float] | None = None,
+    dialect: str | None = None,
 ) -> Part:
     """Make a part that takes the place of `like` out of a user's own subcircuit.
 
@@ -55,6 +56,9 @@ def user_part(
     fixed : mapping, optional
         Values of those parameters of `like` that the subcircuit does not have because they are built in. A circuit that
         asks for another value is refused.
+    dialect : str, optional
+        Whose language the file is, where that is not ngspice's own: ``"pspice"``, ``"ltspice"``, ``"hspice"``.
+        A deck with the part says so in a remark, and `Engine` reads it so, the whole of it.
 
     An op-amp's parameters are figures, not settings: those that the subcircuit lacks are its own. Only `vos`, which
     differs from sample to sample and is in no vendor's model, is put in series with its positive input, and `headroom`,
@@ -112,7 +116,7 @@ def user_part(
         source=origin,
         parameters=tuple(replace(parameter, default=defaults[parameter.name]) for parameter in like.parameters),
         subckt=wrapper,
-        text="\n".join([*kept, *lines, ""]),
+        text="\n".join([*([f"* dialect: {dialect}"] if dialect else []), *kept, *lines, ""]),
         notes=(),
         fixed=tuple(built_in),
         uses=(),

@@ -300,7 +300,9 @@ class Design(Section):
                 levels[name] = part
             elif isinstance(part, OwnPart):
                 like = load_part(name, "macro" if name in OPAMPS else "ideal")
-                given_part = {one: getattr(part, one) for one in ("subckt", "pins", "supplies", "fixed")}
+                given_part = {
+                    one: getattr(part, one) for one in ("subckt", "section", "pins", "supplies", "fixed", "dialect")
+                }
                 own[name] = user_part(self._folder / part.file, like, **given_part)
             else:
                 raise InputError(

@@ -181,6 +181,10 @@ class OwnPart(Section):
     pins: dict[Name, Name] = {}
     supplies: dict[Name, float] = {}
     fixed: dict[Name, float] = {}
+    section: Name | None = None
+    """Of a library (.lib SECTION)."""
+    dialect: Name | None = None
+    """Whose language the file is, where it is not ngspice's: pspice, ltspice, hspice."""
 
 
 class ElectronicsSection(Section):

@@ -119,7 +119,7 @@ def check_circuit(deck: str) -> None:
                 raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
 
 
-def check_deck(deck: str, external: frozenset[str] = frozenset(), *, native: bool = True) -> CheckedDeck:
+def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: str | None = None) -> CheckedDeck:
     """Refuse decks that would take the process down, run commands, or mean something else than what they say.
 
     Parameters
@@ -127,9 +127,9 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, native: boo
     deck : str
     external : frozenset of str
         Names (lower case) of the external sources that a co-simulation serves.
-    native : bool, optional
-        Whether ngspice reads it in its own way, not as another program's (`Engine.run`'s ``dialect``): words of other
-        programs are then told.
+    letters : str, optional
+        Of the dialect in which ngspice reads it (`dialects.letters`), none for its own: words of other programs are
+        then told; in any dialect, what it takes for something else.
 
     Raises
     ------
@@ -145,13 +145,13 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, native: boo
     for line in lines:
         _check_commands(line)
         _check_external(line, external)
-    own, placed = _opened(lines, plain_lib=not native)
+    own, placed = _opened(lines, plain_lib=bool(letters))
     libraries = list(placed.values())
     for library in libraries:
         _check_library(library)
     circuit = define(own)
     used = reached([*calls(own)], libraries)  # of the deck's own subcircuits all are looked at
-    vocabulary = _vocabulary(circuit, libraries, native=native)
+    vocabulary = _vocabulary(circuit, libraries, letters or "")
     doubts: list[str] = []
     for item in circuit.items:
         inside = isinstance(item, Subcircuit)
@@ -297,17 +297,17 @@ def _check_library(library: Definitions) -> None:
 
 @dataclass(frozen=True)
 class _Vocabulary:
-    """Names that a deck and its files give a meaning; whether other programs' words are looked for."""
+    """Names that a deck and its files give a meaning, and the dialect's letters."""
 
     models: frozenset[str]
     functions: frozenset[str]
-    native: bool
+    letters: str
 
 
-def _vocabulary(circuit: Definitions, libraries: Sequence[Definitions], *, native: bool) -> _Vocabulary:
+def _vocabulary(circuit: Definitions, libraries: Sequence[Definitions], letters: str) -> _Vocabulary:
     named = [_named(tuple(circuit.lines)), *(_named_in(library) for library in libraries)]
     models = frozenset().union(*(found[0] for found in named))
-    return _Vocabulary(models, frozenset().union(*(found[1] for found in named)), native)
+    return _Vocabulary(models, frozenset().union(*(found[1] for found in named)), letters)
 
 
 @lru_cache(maxsize=64)
@@ -335,13 +335,12 @@ def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterabl
         yield f"{line.where}: no seed repeats the numbers of TRNOISE; noise_currents(..., seed=) has some that it does"
     if _RANDOM_SEED.match(line.text):
         yield f"{line.where}: seed=random takes the time of the day; leave it out and give the run a seed"
-    if not vocabulary.native:
-        return
-    check_values(line, vocabulary.models)
-    yield from foreign(line, vocabulary.models)
+    check_values(line, vocabulary.models, vocabulary.letters)
+    if not vocabulary.letters:
+        yield from foreign(line, vocabulary.models)
     if line.text[:1].lower() in "begrcl" or line.text[:6].lower() in (".param", ".func", ".func "):
-        yield from functions(line, vocabulary.functions)
-        yield from powers(line)
+        yield from functions(line, vocabulary.functions, vocabulary.letters)
+        yield from powers(line, vocabulary.letters)
     if line.text[:1].lower() in "beg":
         check_braces(line)
 

@@ -36,7 +36,7 @@ _UNKNOWN_FUNCTIONS = {
 }
 
 
-def functions(line: Line, own: Collection[str]) -> Iterator[str]:
+def functions(line: Line, own: Collection[str], letters: str) -> Iterator[str]:
     """Check the functions of an expression; yields doubts.
 
     Parameters
@@ -45,6 +45,8 @@ def functions(line: Line, own: Collection[str]) -> Iterator[str]:
         Of a B, E, G, R, C or L element, or a ``.param`` or ``.func`` line.
     own : collection of str
         Functions that the deck defines itself, lower case.
+    letters : str
+        Of the dialect (`dialects`), empty for ngspice's own language: ``ps`` has a clamp and what PSpice has else.
 
     Raises
     ------
@@ -57,10 +59,10 @@ def functions(line: Line, own: Collection[str]) -> Iterator[str]:
         name = match[1].lower()
         if name in own:
             continue
-        if name in _UNKNOWN_FUNCTIONS and not parameter:
+        if name in _UNKNOWN_FUNCTIONS and not parameter and not letters:
             fix = _UNKNOWN_FUNCTIONS[name]
             raise NetlistError(line.where, line.text[:200], f"ngspice has no function {name}()", fix)
-        if name == "limit":
+        if name == "limit" and "ps" not in letters:
             if len(_arguments(text, match.end())) == 3:
                 fix = "write min(max(x, low), high)"
                 problem = "limit(x, low, high) is no clamp in ngspice but a random value"
@@ -86,19 +88,20 @@ def _arguments(text: str, start: int) -> list[str]:
 
 _POWER = re.compile(r"\*\*|\^")
 _EVEN = re.compile(r"\s*(\d+)(?:\.0*)?(?![\w.])")
-_POWER_CALL = re.compile(r"(?<![\w.])(pow|pwr)\s*\(", re.IGNORECASE)
+_POWER_CALL = re.compile(r"(?<![\w.])(pow|pwrs?)\s*\(", re.IGNORECASE)
 _SIGNED = re.compile(r"(?<![\w.])[vi]\s*\(|^\s*-", re.IGNORECASE)
 _POSITIVE = re.compile(r"(?:abs|exp|sqrt|cosh|u|u2|uramp)$|max$", re.IGNORECASE)
 
 
-def powers(line: Line) -> Iterator[str]:
+def powers(line: Line, letters: str) -> Iterator[str]:
     """Doubts about powers of what may be negative: ngspice takes its absolute value, and of ``pwr`` the sign too.
 
-    ``V(y)**3`` at -4 V is +64, ``pow(V(y), 3)`` too; of a ``.param``, ``pow`` gives -64 and ``**`` gives +64.
+    ``V(y)**3`` at -4 V is +64, ``pow(V(y), 3)`` too; of a ``.param``, ``pow`` gives -64 and ``**`` gives +64. Its
+    dialects, by their letters, put some of that right: ``lt`` powers but not pwr, ``hs`` ``**`` and ``^``, ``ps`` pwr.
     """
     text = line.text
     arguments = _formal(text)
-    for match in _POWER.finditer(text):
+    for match in _POWER.finditer(text) if not {"lt", "hs"} & _pairs(letters) else ():
         exponent = _EVEN.match(text, match.end())
         if exponent is not None and int(exponent[1]) % 2 == 0:
             continue
@@ -107,15 +110,32 @@ def powers(line: Line) -> Iterator[str]:
             yield _power_doubt(line, f"{base}{match[0]}", "takes the absolute value of the base")
     for match in _POWER_CALL.finditer(text):
         base, *rest = _arguments(text, match.end()) or [""]
-        even = _EVEN.fullmatch(rest[0]) if rest else None
-        keeps_sign = match[1].lower() == "pwr"
-        if even is not None and int(even[1]) % 2 == 0 and not keeps_sign:
-            continue
-        if keeps_sign and even is not None and int(even[1]) % 2 == 1:
-            continue
-        if _may_be_negative(base, arguments):
-            what = "keeps the sign of the base" if keeps_sign else "takes the absolute value of the base"
+        whole = _EVEN.fullmatch(rest[0]) if rest else None
+        even = None if whole is None else int(whole[1]) % 2 == 0
+        what = _misreads(match[1].lower(), even, _pairs(letters))
+        if what and _may_be_negative(base, arguments):
             yield _power_doubt(line, f"{match[1]}({base}, ...)", what)
+
+
+def _misreads(function: str, even: bool | None, pairs: set[str]) -> str:
+    """What a dialect makes of a power of a negative number, if that is not what its own program would.
+
+    LTspice and PSpice: pow(x, y) is a true power, pwr(x, y) is abs(x)**y, pwrs(x, y) keeps the sign of x. HSPICE's pwr
+    keeps it.
+    """
+    if function == "pow":
+        return "" if even or "lt" in pairs else "takes the absolute value of the base"
+    if function == "pwrs":
+        return "drops the sign of the base" if {"lt", "ps"} <= pairs else ""
+    if "hs" in pairs:
+        return ""
+    if "lt" in pairs:
+        return "" if even and "ps" in pairs else "keeps the sign of the base"
+    return "" if "ps" in pairs or even is False else "keeps the sign of the base"
+
+
+def _pairs(letters: str) -> set[str]:
+    return {letters[k : k + 2] for k in range(0, len(letters) - 1, 2)}
 
 
 def _power_doubt(line: Line, power: str, what: str) -> str:

@@ -15,12 +15,13 @@ _NUMBER_LIKE = re.compile(r"(?<![\w.$#@\\])(?:\d|\.\d)(?:[\w.]|(?<=[\d.][eEdD])[
 _NO_VALUE = re.compile(
     r"\b[vi]\s*\([^)]*\)|\"[^\"]*\"|\b(?:version|file|filename|model|type)\s*=\s*\S+|\bpoly\b.*", re.IGNORECASE
 )
+_SUFFIX_FOR_POINT = re.compile(r"[+-]?\d+(?:meg|mil|[tgkmunpfr])\d+", re.IGNORECASE)
 _BRACED = re.compile(r"\{[^}]*\}|'[^']*'")
 _LISTED = (".param", ".params", ".tran", ".ac", ".dc", ".ic", ".nodeset", ".func", ".csparam")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\w.]*,[+-]?\d")
 
 
-def check_values(line: Line, models: Collection[str]) -> None:
+def check_values(line: Line, models: Collection[str], letters: str = "") -> None:
     """Refuse a value that ngspice reads another number from than the one that stands there.
 
     Parameters
@@ -28,6 +29,8 @@ def check_values(line: Line, models: Collection[str]) -> None:
     line : Line
     models : collection of str
         Names of the deck's models, lower case: a resistor may have one in the place of its value.
+    letters : str, optional
+        Of the dialect: with ``lt``, R, C and L take 4k7 for 4.7k, and M for milli, as LTspice does.
 
     Raises
     ------
@@ -47,7 +50,8 @@ def check_values(line: Line, models: Collection[str]) -> None:
         return
     if kind in "rcl" and len(words) > 3 and not words[3].startswith(("{", "'", '"')) and "=" not in words[3]:
         value = words[3]
-        if value.lower() not in models and value[0] in "+-.0123456789" and not is_number(value):
+        taken = "lt" in letters and _SUFFIX_FOR_POINT.fullmatch(value)
+        if not taken and value.lower() not in models and value[0] in "+-.0123456789" and not is_number(value):
             raise _misread(line, value, re.split(r"(?<![eEdD]),|(?<![eEdD])[+-]", value)[-1] or value)
     if kind in _NODES:
         _check_numbers(line, " ".join(words[_NODES[kind] + (kind in "rcl" and "=" not in words[3]) :]))

@@ -6,13 +6,14 @@ for the whole deck; without it, it counts for included files only.
 
 from __future__ import annotations
 
-from inmateria.errors import InputError
+import re
+
+from inmateria.errors import InputError, NetlistError
 from inmateria.spelling import did_you_mean
 
 DIALECTS = {
-    "ltspice": "lta",
+    "ltspice": "ltpsa",
     "pspice": "psa",
-    "ltspice+pspice": "ltpsa",
     "hspice": "hsa",
     "kicad": "kia",
     "eagle": "ega",
@@ -20,10 +21,29 @@ DIALECTS = {
     "spice3": "s3",
     "xspice": "xs",
 }
-"""Letters of ``ngbehavior`` by the dialect's name, as ngspice 39 takes them."""
+"""Letters of ``ngbehavior`` by the dialect's name, as ngspice 39 takes them.
+
+LTspice's functions (IF, stp, limit as a clamp) come with ``ps`` only: ``lt`` alone takes limit for a random value."""
 
 STICKY = frozenset({"ega"})
 """Letters that ngspice does not forget when the variable is unset: a worker that read one serves no other."""
+
+
+_SAID = re.compile(r"^\*\s*dialect:\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+def said(deck: str) -> str | None:
+    """The dialect that a deck's own remark ``* dialect: NAME`` says, as vendors' parts bring it; None where none does.
+
+    Raises
+    ------
+    NetlistError
+        If its parts say different ones: ngspice reads a deck in one.
+    """
+    found = sorted({name.lower() for name in _SAID.findall(deck)})
+    if len(found) > 1:
+        raise NetlistError("dialect", ", ".join(found), "differ within one deck", "take parts of one dialect")
+    return found[0] if found else None
 
 
 def letters(dialect: str | None) -> str | None:

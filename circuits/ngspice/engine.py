@@ -30,7 +30,7 @@ from circuits.ngspice.clock import Clock
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, check_sources, last_point, stop_times
-from circuits.ngspice.dialects import STICKY, letters
+from circuits.ngspice.dialects import STICKY, letters, said
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
@@ -230,7 +230,8 @@ class Engine:
             Intervals (s) in which the time-points stand evenly, `steps` steps each, by their starts; where two overlap
             the later one counts.
         dialect : str, optional
-            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
+            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
+            default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
             Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
             TRNOISE cannot be repeated, which is a doubt.
@@ -265,6 +266,7 @@ class Engine:
         columns = list(dict.fromkeys(v.lower() for v in [*save, *nodes, *sampled]))
         if not columns:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
+        dialect = said(deck) if dialect is None else dialect
         behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
         check_circuit(deck)
         cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
@@ -280,7 +282,7 @@ class Engine:
         if clock is not None:
             check_sources(deck, clock.sources)
             external.update(clock.sources)
-        checked = check_deck(full, frozenset(external), native=dialect is None)
+        checked = check_deck(full, frozenset(external), letters=behaviour)
         notes = checked.doubts
         failed = FailedDeck(full, folder or self.folder)
         more = 0 if clock is None else clock.points
@@ -345,7 +347,8 @@ class Engine:
         deck : str
             From the title line to ``.end``. ``.control`` is refused: it could run any command.
         dialect : str, optional
-            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes.
+            A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
+            default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
             Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
             TRNOISE cannot be repeated, which is a doubt.
@@ -363,8 +366,9 @@ class Engine:
         TrustWarning
             For each of the result's ``trust.doubts``.
         """
+        dialect = said(deck) if dialect is None else dialect
         behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
-        checked = check_deck(deck, native=dialect is None)
+        checked = check_deck(deck, letters=behaviour)
         failed = FailedDeck(on_one_thread(deck), folder or self.folder)
         with run_folder() as work:
             with told_of_no_room():
