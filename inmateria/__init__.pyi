@@ -72,6 +72,8 @@ from circuits.signals.transient import Trust as Trust
 from circuits.parts.levels import loop_fields as loop_fields
 from circuits.parts.levels import parts_at as parts_at
 from netlists.foundries import foundry_models as foundry_models
+from circuits.part_figures.judge import Judgement as Judgement
+from circuits.part_figures.judge import judge_part as judge_part
 from netlists.reader import load_part as load_part
 from netlists.reader import parse_part as parse_part
 from netlists.reader import Part as Part

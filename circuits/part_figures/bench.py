@@ -55,7 +55,7 @@ class PartBench:
             As `Engine.run`.
         """
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TrustWarning)  # `judge` tells the doubts once, not with each analysis
+            warnings.simplefilter("ignore", TrustWarning)  # `judge_part` tells the doubts once, not with each analysis
             return self.engine.run(self._deck(lines, nodes, analysis, **values), dialect=self.dialect)
 
     def _deck(self, lines: str, nodes: Mapping[str, str], analysis: str, **values: float) -> str:

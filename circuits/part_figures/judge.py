@@ -7,7 +7,7 @@ within a share either way, but for those of which a sample may have less, such a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Judgement:
         return not self.faults and all(one.agrees is not False for one in self.figures)
 
 
-def judge(
+def judge_part(
     source: str | Path,
     kind: str,
     engine: Engine,
@@ -106,6 +106,7 @@ def judge(
     supply_V: float = 15.0,
     load_ohm: float = 1e4,
     dialect: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Judgement:
     """Measure a vendor's model and compare it with its data sheet and with our own part of level macro.
 
@@ -128,6 +129,8 @@ def judge(
     supply_V, load_ohm : float, optional
     dialect : str, optional
         Left out, ngspice's own and then others are tried until it runs.
+    progress : callable, optional
+        Called as progress(done, count) before each measurement.
 
     Raises
     ------
@@ -161,12 +164,17 @@ def judge(
     part = user_part(source, like, subckt=subckt, section=section, pins=wiring, supplies=tied)
     rails = max((abs(volts) for volts in tied.values()), default=supply_V)
     bench = PartBench(part, engine, rails, load_ohm)
+    tell = progress or (lambda done, count: None)
+    count = 2 + len(found.compared)
+    tell(0, count)
     bench, measured, faults = _measured(found, bench, dialect)
+    tell(1, count)
     if measured:
         faults += _faults(found, bench, measured, tied)
-    compared = {
-        name: found.measure(PartBench(load_part(name, "macro"), engine, supply_V, load_ohm)) for name in found.compared
-    }
+    compared = {}
+    for k, name in enumerate(found.compared):
+        tell(2 + k, count)
+        compared[name] = found.measure(PartBench(load_part(name, "macro"), engine, supply_V, load_ohm))
     figures = tuple(
         _judged(figure, measured.get(figure.name, math.nan), sheet.get(figure.name), within) for figure in found.figures
     )

@@ -49,14 +49,13 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     Example: inmateria part op07.lib --as opamp --pins inp=1,inn=2,out=5 --supplies 3=15,4=-15 --expect gbw=600kHz
     """
     from circuits.ngspice.engine import Engine
-    from circuits.part_figures.judge import judge
+    from circuits.part_figures.judge import judge_part
 
     pins = {name: pin for name, pin in _pairs("pins", options.pins, "inp=1,inn=2,out=5")}
     supplies = {pin: _number("supplies", text) for pin, text in _pairs("supplies", options.supplies, "3=15,4=-15")}
     stated = _stated(options)
     with frame.keeping(), stages(stderr) as progress, Engine(folder=frame.folder) as engine:
-        progress("figures", 0, 1)
-        found = judge(
+        found = judge_part(
             options.file,
             options.kind,
             engine,
@@ -69,8 +68,8 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             supply_V=options.supply,
             load_ohm=options.load,
             dialect=options.dialect,
+            progress=lambda done, count: progress("figures", done, count),
         )
-        progress("figures", 1, 1)
     _tell(found, frame)
     return frame.summary(_document(found, options))
 
@@ -104,7 +103,7 @@ def _stated(options: Options) -> dict[str, float]:
         for name, value in _pairs("expect", text, "gbw=600kHz"):
             unit = {"V/V": "1", "V/rtHz": "V/Hz^0.5"}.get(units.get(name, "1"), units.get(name, "1"))
             known = name in units
-            found[name] = quantity(f"expect {name}", value, unit) if known else 1.0  # `judge` refuses the name
+            found[name] = quantity(f"expect {name}", value, unit) if known else 1.0  # `judge_part` refuses the name
     return found
 
 

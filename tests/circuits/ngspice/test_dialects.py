@@ -183,7 +183,7 @@ def test_a_seed_that_ngspice_does_not_take_is_refused(fresh: Engine, wrong: int)
     ],
 )
 def test_a_dialect_is_right_or_it_is_told(fresh: Engine, expression: str, right_in: dict[str, float]) -> None:
-    """What LTspice and PSpice mean: limit is a clamp, pow a true power, pwr abs(x)**y, pwrs keeps the sign (HSPICE: pwr)."""
+    """LTspice, PSpice: limit is a clamp, pow a true power, pwr abs(x)**y, pwrs keeps the sign; of HSPICE pwr does."""
     for dialect in ("pspice", "ltspice", "hspice"):
         deck = f"t\nVy y 0 -4\nB1 n 0 V={expression}\nRn n 0 1meg\nRy y 0 1k\n.op\n.end"
         try:

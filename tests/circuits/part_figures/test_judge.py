@@ -10,7 +10,7 @@ import pytest
 
 from circuits.ngspice.engine import Engine
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.judge import Judgement, judge
+from circuits.part_figures.judge import Judgement, judge_part
 from circuits.part_figures.kinds import KINDS
 from inmateria.errors import InputError, NetlistError
 from netlists.reader import load_part
@@ -51,7 +51,7 @@ def test_bias_currents_of_a_known_size(engine: Engine, tmp_path: Path) -> None:
         ".subckt m inp inn out\nI1 inp 0 30n\nI2 inn 0 10n\nG1 0 x inp inn 1m\nR1 x 0 1e8\nC1 x 0 100p\n"
         "B1 out 0 V=min(max(V(x),-10),10)\n.ends\n"
     )
-    found = figures(judge(tmp_path / "m.lib", "opamp", engine))
+    found = figures(judge_part(tmp_path / "m.lib", "opamp", engine))
     assert found["bias"] == pytest.approx(20e-9, rel=1e-3)
     assert found["gain"] == pytest.approx(1e5, rel=1e-3)
     assert found["gbw"] == pytest.approx(1e-3 / (2 * math.pi * 100e-12), rel=1e-3)
@@ -76,7 +76,7 @@ def test_a_multiplier_of_known_figures(engine: Engine) -> None:
 
 def test_a_macromodel_after_boyle_runs_as_it_is(engine: Engine) -> None:
     """Hand figures: gm 188.5 uS into 100 ohm at its output over 30 pF, 15.16 uA charge 30 pF at 0.5 V/us."""
-    found = judge(MODELS / "boyle.lib", "opamp", engine, stated={"gbw": 1e6, "slew": 15.16e-6 / 30e-12})
+    found = judge_part(MODELS / "boyle.lib", "opamp", engine, stated={"gbw": 1e6, "slew": 15.16e-6 / 30e-12})
     assert found.passed
     assert found.dialect is None
     assert dict(found.wiring) == {"inp": "1", "inn": "2", "out": "5", "15 V": "3", "-15 V": "4"}
@@ -85,7 +85,7 @@ def test_a_macromodel_after_boyle_runs_as_it_is(engine: Engine) -> None:
 
 
 def test_behavioural_sources_of_pspice_run_as_pspice_and_their_faults_are_found(engine: Engine) -> None:
-    found = judge(MODELS / "pspice_behavioural.lib", "opamp", engine)
+    found = judge_part(MODELS / "pspice_behavioural.lib", "opamp", engine)
     assert found.dialect == "pspice"
     measured = figures(found)
     assert measured["offset"] == pytest.approx(1e-3, rel=1e-3)
@@ -97,7 +97,7 @@ def test_behavioural_sources_of_pspice_run_as_pspice_and_their_faults_are_found(
 
 
 def test_a_device_of_ltspice_runs_nowhere_and_is_named(engine: Engine) -> None:
-    found = judge(MODELS / "ltspice_rser.lib", "opamp", engine)
+    found = judge_part(MODELS / "ltspice_rser.lib", "opamp", engine)
     assert not found.passed
     assert "runs in no dialect" in found.faults[0]
     assert "OTA is LTspice's own device" in found.faults[0]
@@ -106,7 +106,7 @@ def test_a_device_of_ltspice_runs_nowhere_and_is_named(engine: Engine) -> None:
 
 def test_an_op_amp_of_transistors(engine: Engine) -> None:
     """Its pair's tail current of 20 uA charges 30 pF; each input's transistor has half of it, over 80."""
-    found = judge(MODELS / "transistors.lib", "opamp", engine)
+    found = judge_part(MODELS / "transistors.lib", "opamp", engine)
     assert found.passed
     measured = figures(found)
     assert measured["slew"] == pytest.approx(20e-6 / 30e-12, rel=0.15)
@@ -116,7 +116,7 @@ def test_an_op_amp_of_transistors(engine: Engine) -> None:
 
 def test_an_encrypted_model_is_told_as_such(engine: Engine) -> None:
     with pytest.raises(NetlistError, match=r"encrypted\.lib': is encrypted for another program"):
-        judge(MODELS / "encrypted.lib", "opamp", engine)
+        judge_part(MODELS / "encrypted.lib", "opamp", engine)
 
 
 # -- broken ones -----------------------------------------------------------------------------------------------------
@@ -139,14 +139,14 @@ BROKEN = {
 def test_a_broken_model_is_caught(engine: Engine, tmp_path: Path, name: str) -> None:
     body, words = BROKEN[name]
     (tmp_path / "m.lib").write_text(f".subckt m inp inn vcc vee out\n{body}\n.ends\n")
-    found = judge(tmp_path / "m.lib", "opamp", engine)
+    found = judge_part(tmp_path / "m.lib", "opamp", engine)
     assert not found.passed
     assert any(words in fault for fault in found.faults), found.faults
 
 
 def test_a_figure_that_differs_from_the_data_sheets_fails_either_way(engine: Engine) -> None:
     for gbw, told in ((3e6, "less than stated"), (3e5, "more than stated")):
-        found = judge(MODELS / "boyle.lib", "opamp", engine, stated={"gbw": gbw, "offset": 1e-3})
+        found = judge_part(MODELS / "boyle.lib", "opamp", engine, stated={"gbw": gbw, "offset": 1e-3})
         assert not found.passed
         assert next(one.told for one in found.figures if one.figure.name == "gbw") == told
         assert "next to none" in next(one.told for one in found.figures if one.figure.name == "offset")
@@ -166,4 +166,4 @@ def test_a_figure_that_differs_from_the_data_sheets_fails_either_way(engine: Eng
 def test_wrong_arguments(engine: Engine, change: dict[str, object], words: str) -> None:
     arguments = {"kind": "opamp", **change}
     with pytest.raises(InputError, match=words):
-        judge(MODELS / "boyle.lib", arguments.pop("kind"), engine, **arguments)  # type: ignore[arg-type]
+        judge_part(MODELS / "boyle.lib", arguments.pop("kind"), engine, **arguments)  # type: ignore[arg-type]

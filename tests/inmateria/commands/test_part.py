@@ -22,7 +22,7 @@ def test_a_model_that_agrees(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert found["gbw"]["measured"] == pytest.approx(1e6, rel=0.02)
     assert found["gbw"]["stated"] == 1e6
     assert found["gbw"]["ours"]["opamp_op07"] == pytest.approx(6e5, rel=0.02)
-    assert found["slew"]["agrees"] and found["noise"]["agrees"]
+    assert [found[name]["agrees"] for name in ("slew", "noise")] == [True, True]
     assert math.isclose(found["noise"]["stated"], 18e-9)
     assert (tmp_path / "summary.json").is_file()
 
