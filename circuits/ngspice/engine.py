@@ -74,6 +74,9 @@ LOOK_S = 0.1
 STARTING_S = 300.0
 """How long the worker may take to start, and to compile a device: a Monte Carlo takes 75 s on a core of its own."""
 
+CLOSING_S = 1.0
+"""How long `Engine.close` waits for the run that it ended."""
+
 LARGEST_SEED = 2**31 - 2
 """ngspice's own seeds are 1 to 2^31 - 1."""
 
@@ -165,9 +168,14 @@ class Engine:
         if process is None:
             return
         process.kill()
-        with self._lock:  # where this is called by a function of the run, the run itself ends the rest
-            if not self._asked and self._process is process:
-                self._end()
+        # Whoever holds the lock finds the worker dead and ends the rest: the run that this ended, maybe one that calls
+        # this function, or the next one, which is not to be waited for.
+        if self._lock.acquire(timeout=CLOSING_S):
+            try:
+                if not self._asked and self._process is process:
+                    self._end()
+            finally:
+                self._lock.release()
 
     def _end(self) -> None:
         """End the worker and release its pipes."""

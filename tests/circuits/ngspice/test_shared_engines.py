@@ -96,6 +96,26 @@ def test_a_thread_that_waits_its_turn_hears_of_an_abort() -> None:
         assert [type(error) for error in raised] == [Interrupted]
 
 
+def test_an_engine_is_closed_though_another_run_waits_for_its_turn() -> None:
+    """That run comes next, on a worker of its own, and is not waited for."""
+    with Engine() as engine:
+        first, ended, moves = long_run(engine)
+        assert moves.wait(60)
+        second, later, moves_too = long_run(engine)
+        pid = engine.pid
+        begin = time.monotonic()
+        engine.close()
+        assert time.monotonic() - begin < 5
+        first.join(60)
+        assert [type(error) for error in ended] == [Interrupted]
+        assert moves_too.wait(60)
+        assert engine.pid not in (None, pid)
+        assert later == []
+        engine.close()
+        second.join(60)
+        assert [type(error) for error in later] == [Interrupted]
+
+
 def test_ctrl_c_while_waiting_for_another_thread_leaves_its_run_alone() -> None:
     with Engine() as engine:
         thread, raised, moves = long_run(engine)
