@@ -30,6 +30,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import deck, nodes
+from circuits.ngspice.dialects import letters
 from circuits.ngspice.one_thread import ONE_THREAD
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
@@ -170,8 +171,15 @@ def head_facts(loop: HomodyneLoop, recorded: Transient, provenance: Mapping[str,
         "tones": " ".join(f"{f:g}" for f in plan.frequencies_Hz) + " Hz",
         "amplitudes": " ".join(f"{a:g}" for a in plan.amplitudes_V) + " V",
         "controls at the start": " ".join(f"{v:.9g}" for v in loop.start_V) + " V",
+        **_dialect(recorded),
         **provenance,
     }
+
+
+def _dialect(recorded: Transient) -> dict[str, str]:
+    """What plain ngspice has to be told where a part is of another dialect."""
+    read = letters(recorded.dialect)
+    return {} if read is None else {"read as": f"{recorded.dialect}, so put 'set ngbehavior={read}' into .spiceinit"}
 
 
 def _head(loop: HomodyneLoop, recorded: Transient, terminals: list[int], provenance: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of
 from circuits.homodyne import netlist
+from circuits.ngspice.dialects import said
 from circuits.parts.levels import loop_fields
 from dnpu_models.noise.noisy_device import NoisyDevice
 from inmateria.errors import InputError
@@ -130,6 +131,23 @@ def test_a_part_of_ones_own_lies_beside_the_design(tmp_path: Path) -> None:
         ".subckt mine in out params: tau=1\nR1 in out {tau/2e-6}\nC1 out 0 2e-6\n.ends mine\n"
     )
     assert Design.from_toml(tmp_path / "d.toml").digest != before
+
+
+def test_a_part_of_another_dialect_and_of_a_librarys_section(tmp_path: Path) -> None:
+    """The loop's deck says in which dialect it is to be read; of the library there is the section only."""
+    (tmp_path / "kit.lib").write_text(
+        ".lib slow\n.subckt PS 1 2 3 4 5\nE1 5 0 VALUE={LIMIT(1E5*V(1,2),-5,5)}\nR1 3 4 1K\n.ends\n.endl\n"
+        ".lib fast\n.subckt PS 1 2 3 4 5\nE1 5 0 VALUE={LIMIT(1E5*V(1,2),-9,9)}\nR1 3 4 1K\n.ends\n.endl\n"
+    )
+    given = 'file = "kit.lib", section = "fast", dialect = "pspice", pins = { inp = "1", inn = "2", out = "5" }'
+    (tmp_path / "d.toml").write_text(
+        '[task]\nname = "AND"\n[electronics]\nlevel = "macro"\n[electronics.parts]\n'
+        f"opamp_op07 = {{ {given}, supplies = {{ 3 = 15, 4 = -15 }} }}\n"
+    )
+    text = netlist.deck(middle_loop(experiment_of(Design.from_toml(tmp_path / "d.toml"))))
+    assert said(text) == "pspice"
+    assert text.count("LIMIT(1E5*V(1,2),-9,9)") == 1
+    assert "-5,5" not in text
 
 
 def test_a_vendors_opamp_is_in_all_parts_that_use_it(tmp_path: Path) -> None:
