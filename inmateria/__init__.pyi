@@ -59,6 +59,8 @@ from analysis.gradients.planner import plan as plan
 from circuits.ngspice.controller import Controller as Controller
 from circuits.ngspice.cosimulation import CoSimulation as CoSimulation
 from circuits.ngspice.engine import Engine as Engine
+from circuits.ngspice.implicit import implicit_cosimulation as implicit_cosimulation
+from circuits.ngspice.implicit import ImplicitCoSimulation as ImplicitCoSimulation
 from circuits.ngspice.noise import noise_currents as noise_currents
 from circuits.ngspice.pool import EnginePool as EnginePool
 from circuits.signals.patterns import PatternSequence as PatternSequence

@@ -125,16 +125,18 @@ class Ngspice(LoopEngine):
         from circuits.parts.placed_device import coupled
 
         placed = netlist.placed(loop)
+        outside = netlist.cosimulation(loop, seed) if coupled(loop.device) else None
         run = self.engine.transient(
             netlist.deck(loop),
             stop_s=loop.stop_s,
             max_step_s=loop.max_step_s,
             save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
-            cosimulation=netlist.cosimulation(loop, seed) if coupled(loop.device) else None,
+            cosimulation=outside,
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,
         )
+        run = run if outside is None else outside.told(run)
         return run if placed is None else placed.told(run)
 
     def version(self) -> str:

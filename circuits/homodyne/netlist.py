@@ -10,6 +10,7 @@ from PySpice.Spice.Netlist import Circuit
 from circuits.homodyne.loop import READING_V, HomodyneLoop
 from circuits.homodyne.signal_peaks import signal_peaks_V
 from circuits.ngspice.cosimulation import CoSimulation
+from circuits.ngspice.implicit import coupling
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
 from circuits.parts.levels import CHOPPER
@@ -250,8 +251,8 @@ def cosimulation(loop: HomodyneLoop, seed: int = 0) -> CoSimulation:
     Raises
     ------
     InputError
-        If the device has no kernel, or that resistance is too large for its conductances.
+        If the device has no kernel.
     """
     kernel, start = kernel_of(loop.device, loop.start_terminals_V, seed=seed), loop.start_terminals_V
     resistance = loop.part("device_leads").defaults["r"] if loop.leads else 0.0
-    return CoSimulation(kernel, nodes(loop), start, loop.drive, resistance)
+    return coupling(kernel, nodes(loop), start, loop.drive, resistance)

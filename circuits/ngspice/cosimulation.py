@@ -2,7 +2,8 @@
 
 The currents are fed back explicitly (ngspice tells node voltages only after a point is accepted), which is stable
 only while the device conductance times the resistance that drives it is small. That holds for a DNPU driven from low
-impedance into a virtual ground; it is checked when the co-simulation is built, and refused above a limit.
+impedance into a virtual ground; it is checked when the co-simulation is built, and refused above a limit, from which on
+`circuits.ngspice.implicit` couples the device by its tangent.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numba.core.serialize import dumps as numba_dumps
 
 from circuits.signals.sources import Drive
+from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -62,7 +64,8 @@ class CoSimulation:
         gain = self.loop_gain
         if not gain <= LOOP_GAIN_LIMIT:
             problem = f"the loop gain G R is {gain:.3g}, above {LOOP_GAIN_LIMIT}: explicit feedback would be unstable"
-            raise InputError("source_ohm", self.source_ohm, problem, "drive the device from a lower resistance")
+            fix = "take implicit_cosimulation, or drive the device from a lower resistance"
+            raise InputError("source_ohm", self.source_ohm, problem, fix)
 
     @property
     def loop_gain(self) -> float:
@@ -73,6 +76,10 @@ class CoSimulation:
     def cards(self) -> str:
         """The external sources, one a terminal: nothing may follow the word, ngspice 38-40 crash on it."""
         return "\n".join(f"Idevice{k} {node} 0 external" for k, node in enumerate(self.nodes))
+
+    def told(self, run: Transient) -> Transient:
+        """A run as it came: its `device_A` are the terminals' currents."""
+        return run
 
     def write(self, folder: Path, min_step_s: float) -> None:
         """Store what the worker needs in `folder`."""

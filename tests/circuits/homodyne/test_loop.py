@@ -17,6 +17,7 @@ from circuits.ngspice.engine import Engine
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.transient import Transient
 from dnpu_models.interface import pointers
+from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
@@ -27,7 +28,7 @@ from netlists.reader import load_part
 
 from ...rc_filter import rc_filter
 from ...refused import refused
-from ...toys import Linear
+from ...toys import Linear, linear_kernel
 
 Array = NDArray[np.float64]
 START = np.array([-0.162, -0.042, 0.435, 0.447, -0.403, -0.499, -0.047])
@@ -577,10 +578,34 @@ def test_the_device_stands_behind_its_leads(learning: HomodyneLoop, engine: Engi
     assert run.statistics["prediction_error_V"] < 1e-3
 
 
-def test_leads_of_too_much_resistance_and_the_twin_are_refused(learning: HomodyneLoop, engine: Engine) -> None:
-    long = load_part("device_leads").with_defaults("long", r=1e7)
-    with refused("source_ohm", "loop gain"):
-        Ngspice(engine).run(replace(learning, leads=True, parts={"device_leads": long}))
+class Meshed:
+    """Three terminals, a conductance between any two: what a lead takes away is not small."""
+
+    terminals = ("e0", "e1", "e2")
+    limits_V = np.tile([-1.0, 1.0], (3, 1))
+    conductances_S = 1e-7 * (3.0 * np.eye(3) - 1.0)
+
+    def currents(self, voltages: Any) -> Array:
+        return np.asarray(voltages) @ self.conductances_S
+
+    def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
+        return linear_kernel(self.conductances_S)
+
+
+def test_leads_of_any_resistance(engine: Engine) -> None:
+    """Behind leads of R the conductances are (1 + G R)^-1 G; here G R is up to 4."""
+    ohm = 1e7
+    long = load_part("device_leads").with_defaults("long", r=ohm, c=1e-17, cm=0.0)
+    loop = linear_loop(device=Meshed(), leads=True, parts={"device_leads": long})
+    opened = loop.opened(np.array([0.2, 0.3]), 0.02, "output")
+    run = Ngspice(engine).run(opened)
+    behind = np.linalg.solve(np.eye(3) + ohm * Meshed.conductances_S, Meshed.conductances_S)
+    np.testing.assert_allclose(readings.gradient(opened, run), -1e7 * behind[0, 1:], rtol=2e-3)
+    pads = np.stack([run[f"v(pad{k})"] for k in range(3)], axis=1)
+    np.testing.assert_allclose(run.device_A, pads @ Meshed.conductances_S, atol=1e-12)
+
+
+def test_leads_and_the_twin_are_refused(learning: HomodyneLoop) -> None:
     with refused("leads", "no equation the twin knows"):
         Twin().run(replace(learning, leads=True))
 

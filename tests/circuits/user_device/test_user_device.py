@@ -204,7 +204,7 @@ def pyspice_circuit() -> Circuit:
 
 @pytest.mark.parametrize("form", ["file", "file with remarks", "PySpice"])
 def test_a_whole_circuit(form: str, tmp_path: Path) -> None:
-    """What drove the terminals is left out, what drives other nodes is not: V_n = sum(g V) / sum(g) over six of them."""
+    """What drove terminals is left out, what drives other nodes is not: V_n = sum(g V) / sum(g) over six of them."""
     options: dict[str, Any] = {"terminals": ("OUT", "a", "b"), "limits_V": LIMITS}
     source: Any = pyspice_circuit() if form == "PySpice" else written(tmp_path, FLAT, "whole.cir")
     if form == "file with remarks":
