@@ -45,10 +45,11 @@ RESIDUAL, SLOPE, VOLTS, CURRENT, ANCHOR, TREND, ARRAYS = range(7)
 NAME_BYTES = 64
 """Room for the name of an external source, its NUL included."""
 
-NEXT_TICK, FIRST_STEP, SOURCES = range(3)
-"""Schedule of the sources that controllers set, in float64: the time of the next tick, the step behind a jump, then for
-each source `changes` times at which its value changes (infinite where none does) and the `changes` + 1 values between.
-The message at a tick: its time (NaN: the run has ended), then the sampled vectors."""
+NEXT_TICK, EARLY, FIRST_STEP, SOURCES = range(4)
+"""Schedule of the sources that controllers set, in float64: the time of the next tick, how early a point may be that
+counts as at it, the step behind a jump, then for each source `changes` times at which its value changes (infinite where
+none does) and the `changes` + 1 values between. The message at a tick: its time (NaN: the run has ended), then the
+sampled vectors."""
 
 GRID = np.dtype([("start_s", np.float64), ("stop_s", np.float64), ("steps", np.float64)])
 """Even time-points."""

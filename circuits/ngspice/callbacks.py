@@ -27,6 +27,7 @@ from circuits.ngspice.blocks import (
     ARRAYS,
     CONTROL,
     CURRENT,
+    EARLY,
     FIRST_STEP,
     GRID,
     HEADER,
@@ -260,7 +261,7 @@ def accepted_point(data, _count, _ident, user):
     if live:
         _learn(control, t, vectors)
     if control.schedule != 0:
-        if t >= load_float(control.schedule + 8 * NEXT_TICK) - _slack(t):
+        if t >= load_float(control.schedule + 8 * NEXT_TICK) - load_float(control.schedule + 8 * EARLY):
             _ask(control, t, vectors)
         _begin_anew(control, t)
     return 0

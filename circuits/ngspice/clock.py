@@ -26,6 +26,9 @@ FIRST_STEP = 1e-3
 ROUNDING = 1e-12
 """How far apart two times may lie that are the same, as a fraction of them."""
 
+CLOSE = 2e-11
+"""The same, as a fraction of the largest step: ngspice's last point may lie 1.1e-11 of it before the stop time."""
+
 POINTS_PER_TICK = 30
 """Time-points that a tick may add: the steps behind a jump grow by a factor of 2 at most."""
 
@@ -76,7 +79,7 @@ class Clock:
         self._members = [_Member(c, self.inputs) for c in controllers]
         self._changes = max(member.most_changes for member in self._members)
         self._message = struct.Struct(f"={1 + len(self.inputs)}d")
-        self._schedule = struct.Struct(f"={2 + (2 * self._changes + 1) * len(self.sources)}d")
+        self._schedule = struct.Struct(f"={3 + (2 * self._changes + 1) * len(self.sources)}d")
 
     def request(self) -> dict[str, object]:
         """What the worker is told before the run."""
@@ -112,7 +115,7 @@ class Clock:
 
     def _tick(self, t: float, sampled: list[float], failed: FailedDeck) -> None:
         """Ask all controllers whose tick it is."""
-        rounding = ROUNDING * t
+        rounding = self._rounding(t)
         for member in self._members:
             late = t - member.next_s
             if late < -rounding:
@@ -128,9 +131,13 @@ class Clock:
                 raise
             self.served += 1
 
+    def _rounding(self, t: float) -> float:
+        return ROUNDING * t + CLOSE * self.max_step_s
+
     def _numbers(self) -> list[float]:
         """The schedule, see `blocks`."""
-        numbers = [min([member.next_s for member in self._members]), FIRST_STEP * self.max_step_s]
+        tick = min([member.next_s for member in self._members])
+        numbers = [tick, self._rounding(tick), FIRST_STEP * self.max_step_s]
         for member in self._members:
             numbers += member.rows(self._changes)
         return numbers

@@ -102,17 +102,19 @@ def test_a_source_straight_across_a_capacitor_does_not_ring(engine: Engine, meth
     control = Controller(lambda t, _: 1e3 * t, 1e3, [], ["Vdac"])
     found = engine.transient(deck, stop_s=5e-3, max_step_s=1e-4, save=["i(vdac)"], controllers=[control])
     charge = np.sum(found["i(vdac)"][1:] * np.diff(found.time_s))
-    current = np.abs(found["i(vdac)"])
+    current = np.abs(found["i(vdac)"][found.time_s < 4.9e-3])  # ngspice 47 ends with steps of 1e-17 s, all rounding
     assert np.count_nonzero(current > 1e-9) == 4  # a point a jump
     assert charge == pytest.approx(-4e-6, rel=1e-6)
 
 
 def test_values_that_stay_cost_no_points(engine: Engine) -> None:
-    def points(function: Callable[[float, Any], float]) -> int:
-        return len(run(engine, Controller(function, 1e3, [], ["Vdac"]), step_s=1e-4).time_s)
+    def points(*controllers: Controller) -> int:
+        deck = DECK.format(ic=0) if controllers else DECK.format(ic=0).replace("external", "1")
+        return len(run(engine, *controllers, deck=deck, step_s=1e-4).time_s)
 
-    assert points(lambda t, _: 1.0) < 230  # 200 steps, and a few at the start and at the one jump
-    assert points(lambda t, _: t) > 350
+    stays, moves = (Controller(step, 1e3, [], ["Vdac"]) for step in (lambda t, _: 1.0, lambda t, _: t))
+    assert points(stays) < points() + 30  # its one jump
+    assert points(moves) > points() + 120
 
 
 def test_several_clocks_and_a_current(engine: Engine) -> None:
