@@ -40,6 +40,8 @@ def said(deck: str) -> str | None:
     NetlistError
         If its parts say different ones: ngspice reads a deck in one.
     """
+    if not isinstance(deck, str):  # which the checks of decks refuse
+        return None
     found = sorted({name.lower() for name in _SAID.findall(deck)})
     if len(found) > 1:
         raise NetlistError("dialect", ", ".join(found), "differ within one deck", "take parts of one dialect")
@@ -60,3 +62,11 @@ def letters(dialect: str | None) -> str | None:
         fix = "it is one of " + ", ".join(DIALECTS) + ", or None for ngspice's own"
         raise InputError("dialect", dialect, "is none that ngspice knows", did_you_mean(str(dialect), DIALECTS, fix))
     return DIALECTS[dialect.lower()]
+
+
+def remark(dialect: str | None) -> str:
+    """What a deck that is kept says behind its end of the dialect that it was read in; nothing for ngspice's own."""
+    if dialect is None:
+        return ""
+    plain = f"* plain ngspice reads it so with 'set ngbehavior={letters(dialect)}' in .spiceinit"
+    return f"\n* dialect: {dialect}\n{plain}\n"

@@ -30,7 +30,7 @@ from circuits.ngspice.clock import Clock
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.deck_checks import check_circuit, check_deck, check_request, check_sources, last_point, stop_times
-from circuits.ngspice.dialects import STICKY, letters, said
+from circuits.ngspice.dialects import STICKY, letters, remark, said
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
@@ -292,7 +292,7 @@ class Engine:
             external.update(clock.sources)
         checked = check_deck(full, frozenset(external), letters=behaviour)
         notes = checked.doubts
-        failed = FailedDeck(full, folder or self.folder)
+        failed = FailedDeck(full + remark(dialect), folder or self.folder)
         more = 0 if clock is None else clock.points
         with run_folder() as work:
             check_room(work, 8 * (1 + len(columns) + len(nodes)) * stop_s / max_step_s)
@@ -377,7 +377,7 @@ class Engine:
         dialect = said(deck) if dialect is None else dialect
         behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
         checked = check_deck(deck, letters=behaviour)
-        failed = FailedDeck(on_one_thread(deck), folder or self.folder)
+        failed = FailedDeck(on_one_thread(deck) + remark(dialect), folder or self.folder)
         with run_folder() as work:
             with told_of_no_room():
                 (work / "deck.cir").write_text(on_one_thread(checked.text), encoding="utf-8")

@@ -82,6 +82,15 @@ def test_an_unknown_dialect_is_refused_with_the_list(engine: Engine, wrong: str)
             ask()
 
 
+def test_a_deck_that_failed_tells_its_dialect(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(NetlistError) as caught:
+        engine.run(DECK.replace("1meg", "{nosuch}"), dialect="kicad", folder=tmp_path)
+    assert caught.value.deck is not None
+    dialect, plain = caught.value.deck.read_text().splitlines()[-2:]
+    assert dialect == "* dialect: kicad"
+    assert "'set ngbehavior=kia' in .spiceinit" in plain
+
+
 INIT = "set ngbehavior=lta\noption temp=100\nshell touch {place}/ran\n"
 
 
