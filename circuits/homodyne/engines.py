@@ -132,6 +132,7 @@ class Ngspice(LoopEngine):
             max_step_s=loop.max_step_s,
             save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
             cosimulation=outside,
+            seed=seed,
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,

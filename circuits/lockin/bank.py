@@ -264,6 +264,7 @@ class LockInBank:
             max_step_s=duration_s / steps,
             save=save if placed is None else [*save, *placed.saved],
             cosimulation=self.cosimulation(duration_s, seed) if coupled(self.device) else None,
+            seed=seed,
             corners_s=corners,
             grids_s=[] if corners else [(0.0, duration_s, steps)],
             progress=progress,

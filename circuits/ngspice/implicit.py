@@ -6,8 +6,8 @@ the device tells, at the voltages V* where the next point is expected, its tange
     I_j = c_j + sum_k g_jk V_k,    g = dI/dV (V*) by differences,    c = I(V*) - g V*
 
 c and g come as external currents into 1 ohm, and a B-source at each terminal forms the current with the voltages of the
-point that is being solved. What is left is the error of the tangent, I'' (V - V*)^2 / 2: it falls with the square of
-the step, whatever G R is.
+point that is being solved. What is left is the error of the tangent, I'' (V - V*)^2 / 2, whatever G R is; as V* lies on
+a straight line through the last points, it falls with the fourth power of the step.
 """
 
 from __future__ import annotations

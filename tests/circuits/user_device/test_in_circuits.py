@@ -164,6 +164,17 @@ def test_noise_is_added_to_it(tmp_path: Path, engine: Engine) -> None:
     np.testing.assert_allclose(own["v(tia)"][1:], -1e7 * own.device_A[1:, 0], atol=1e-6)
 
 
+def test_what_the_netlist_draws_has_the_seed_of_the_run(tmp_path: Path, engine: Engine) -> None:
+    text = ".subckt drawn out a\nR1 a out 100meg\nVn n 0 dc 0 trrandom(2 1m 0 1 0)\nBn 0 out I=1e-10*v(n)\n.ends\n"
+    device = made(tmp_path, text, limits_V=(-1.0, 1.0))
+    assert device.random
+    loop = probe_loop(Bench(device, 0, (1,)), np.array([0.3]), 0.005)
+    first, again, other = (Ngspice(engine).run(loop, seed=seed)["v(tia)"] for seed in (3, 3, 4))
+    assert np.std(first) > 5e-4
+    np.testing.assert_array_equal(first, again)
+    assert np.std(first[: len(other)] - other[: len(first)]) > 5e-4
+
+
 def test_another_temperature_is_refused(bridge: Bench, engine: Engine) -> None:
     loop = probe_loop(bridge, np.zeros(5), 0.005)
     with pytest.raises(InputError, match="as warm"):
