@@ -122,6 +122,7 @@ class Ngspice(LoopEngine):
             As `netlist.circuit`, `netlist.cosimulation` and `Engine.transient`.
         """
         from circuits.homodyne import netlist
+        from circuits.ngspice.engine import engine_seed
         from circuits.parts.placed_device import coupled
 
         placed = netlist.placed(loop)
@@ -132,7 +133,7 @@ class Ngspice(LoopEngine):
             max_step_s=loop.max_step_s,
             save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
             cosimulation=outside,
-            seed=seed,
+            seed=engine_seed(seed),
             corners_s=loop.corners_s,
             grids_s=loop.grids_s,
             progress=progress,

@@ -17,7 +17,7 @@ import numpy as np
 
 from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine, Progress
+from circuits.ngspice.engine import Engine, Progress, engine_seed
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
 from circuits.parts.preamble import preamble
@@ -264,7 +264,7 @@ class LockInBank:
             max_step_s=duration_s / steps,
             save=save if placed is None else [*save, *placed.saved],
             cosimulation=self.cosimulation(duration_s, seed) if coupled(self.device) else None,
-            seed=seed,
+            seed=engine_seed(seed),
             corners_s=corners,
             grids_s=[] if corners else [(0.0, duration_s, steps)],
             progress=progress,

@@ -91,6 +91,11 @@ _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
 """All engines, for a forked child to renew."""
 
 
+def engine_seed(seed: int) -> int:
+    """A seed of any size, as runs are given, as one that ngspice takes."""
+    return seed % (LARGEST_SEED + 1)
+
+
 class Vectors(dict[str, FloatArray]):
     """Vectors of one analysis by ngspice's own names (``v(b)`` is ``b``), complex ones complex.
 
