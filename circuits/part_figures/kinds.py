@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from circuits.part_figures import multiplier, opamp
+from circuits.part_figures import comparator, multiplier, opamp, switch
 
-KINDS = {module.KIND.name: module.KIND for module in (opamp, multiplier)}
+KINDS = {module.KIND.name: module.KIND for module in (opamp, multiplier, comparator, switch)}

@@ -23,7 +23,7 @@ class Options:
     """A model's file, what it is, and what its data sheet says."""
 
     file: Annotated[Path, typer.Argument(help="The model's file (.lib, .cir, .sub).")]
-    kind: Annotated[str, typer.Option("--as", help="What it is: opamp or multiplier.")]
+    kind: Annotated[str, typer.Option("--as", help="What it is: opamp, multiplier, comparator, switch.")]
     subckt: Annotated[str | None, typer.Option(help="Which subcircuit of the file.")] = None
     section: Annotated[str | None, typer.Option(help="Which section (.lib NAME) of the file.")] = None
     pins: Annotated[str | None, typer.Option(help="The file's pins, such as inp=1,inn=2,out=5.")] = None

@@ -29,7 +29,16 @@ NAMES = (
 
 def test_every_part_is_measured(study):
     assert set(study.SETUPS) == set(NAMES)
-    others = {"blanked_highpass", "device_leads", "oscillator", "output_stage", "rlc_layer", "sigmoid"}
+    others = {
+        "analog_switch",
+        "comparator",
+        "blanked_highpass",
+        "device_leads",
+        "oscillator",
+        "output_stage",
+        "rlc_layer",
+        "sigmoid",
+    }
     assert {name for name, _ in study.available()} == set(NAMES) | others
 
 

@@ -43,6 +43,7 @@ INTERFACES = {  # pins in order and parameters: other rooms and users' files rel
 }
 HELPERS = {
     "opamp_tl072": "inp inn out", "opamp_op07": "inp inn out", "output_stage": "drive out", "rlc_layer": "in out",
+    "comparator": "inp inn out", "analog_switch": "a b control",
 }  # fmt: skip
 TRANSISTOR = ("integrator", "limiter", "mixer", "rlc_layer", "sigmoid")
 WITHOUT_MACRO = ("rlc_layer", "sigmoid")

@@ -71,6 +71,40 @@ def test_a_multiplier_of_known_figures(engine: Engine) -> None:
     assert found["bandwidth"] == pytest.approx(stated["bandwidth"], rel=0.06)
 
 
+@pytest.mark.parametrize("hysteresis", [0.0, 0.02])
+def test_a_comparator_of_known_figures(engine: Engine, tmp_path: Path, hysteresis: float) -> None:
+    """A model of its own: 3 mV of offset, ideal hysteresis in a ramp of 100 uV, 1 us by an RC whose half is ln 2."""
+    part = load_part("comparator", "macro")
+    (tmp_path / "c.lib").write_text(
+        f"{part.text}\n.subckt mine inp inn vcc gnd out\nX1 inp inn out comparator_macro vos=3m delay=1u "
+        f"hysteresis={hysteresis!r} high=3.3 gain=1e7\nR1 vcc gnd 1k\n.ends\n"
+    )
+    found = figures(judge_part(tmp_path / "c.lib", "comparator", engine, subckt="mine", supply_V=5.0, load_ohm=1e6))
+    assert found["offset"] == pytest.approx(3e-3, abs=0.1e-3)
+    # the loop runs away where its slope is 1: y (1 - y) = span 5 / (4 gain hysteresis)
+    assert found["hysteresis"] == pytest.approx(hysteresis, abs=0.5e-3)
+    assert found["bias"] == pytest.approx(1e-7, rel=1e-3)
+    assert found["delay"] == pytest.approx(1e-6, rel=0.02)
+    assert (found["low"], found["high"]) == pytest.approx((0.0, 3.3), abs=1e-3)
+    assert found["supply_current"] == pytest.approx(5e-3, rel=1e-3)
+    if not hysteresis:
+        assert found["gain"] == pytest.approx(1e7, rel=0.03)
+
+
+def test_a_switch_of_known_figures(engine: Engine) -> None:
+    part = load_part("analog_switch", "macro")
+    found = KINDS["switch"].measure(PartBench(part, engine, 15.0))
+    stated = part.defaults
+    assert found["ron"] == pytest.approx(stated["ron"], rel=1e-3)
+    assert found["roff"] == pytest.approx(stated["roff"], rel=0.01)
+    assert found["threshold"] == pytest.approx(stated["threshold"], abs=0.011)  # the sweep's step
+    assert abs(found["leak"]) == pytest.approx(stated["leak"], rel=1e-3)
+    assert found["charge"] == pytest.approx(stated["charge"] / (1 + stated["charge"] / 1e-9), rel=0.01)  # over 1.06 nF
+    # half of the current where y reaches ln(roff / (ron + 2000)) / ln(roff / ron): later than y = 1/2
+    y = math.log(stated["roff"] / (stated["ron"] + 1e3)) / math.log(stated["roff"] / stated["ron"])
+    assert found["delay"] == pytest.approx(-stated["delay"] / math.log(2) * math.log(1 - y), rel=0.1)
+
+
 # -- five styles -----------------------------------------------------------------------------------------------------
 
 

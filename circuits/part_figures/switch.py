@@ -1,0 +1,95 @@
+"""Analogue switches: resistance closed and open, threshold, charge, delay, supply current."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import numpy as np
+
+from circuits.part_figures.bench import PartBench
+from circuits.part_figures.figure import Figure, Kind
+from inmateria.errors import ConvergenceError, EngineError, NetlistError
+
+_NODES = {"a": "a", "b": "b", "control": "c"}
+_SERIES_OHM, _HOLD_F = 1e3, 1e-9
+_HIGH_V, _ACROSS_V = 5.0, 1.0
+
+
+def measure(bench: PartBench) -> dict[str, float]:
+    """Figures of a switch, in the units of `KIND`; NaN where one could not be measured.
+
+    Raises
+    ------
+    NetlistError, ConvergenceError, EngineError
+        If it does not run at all.
+    """
+    circuit = f"Va a 0 {_ACROSS_V!r}\nVc c 0 0\nVb b 0 0"
+    sweep = bench.run(circuit, _NODES, f".dc Vc 0 {_HIGH_V!r} {_HIGH_V / 500!r}")
+    current = np.maximum(-sweep["va#branch"], 1e-30)
+    closed, opened = max(current[0], current[-1]), min(current[0], current[-1])
+    inverted = current[0] > current[-1]
+    half = math.sqrt(closed * opened)
+    passed = np.flatnonzero((current > half) != inverted)
+    rest = bench.run(f"Va a 0 0\nVc c 0 {0.0 if inverted else _HIGH_V!r}\nVb b 0 0", _NODES, ".op")
+    found = {
+        "ron": _ACROSS_V / float(closed),
+        "roff": _ACROSS_V / float(opened),
+        "threshold": float(sweep["v-sweep"][passed[0]]) if passed.size else math.nan,
+        "leak": float(rest["vb#branch"][-1]),
+        "supply_current": bench.supply_current_A(rest),
+    }
+    on, off = (0.0, _HIGH_V) if inverted else (_HIGH_V, 0.0)
+    for step in (_charge, _delay):
+        with suppress(NetlistError, ConvergenceError, EngineError):
+            found |= step(bench, on, off)
+    return {figure.name: found.get(figure.name, math.nan) for figure in KIND.figures}
+
+
+def _charge(bench: PartBench, on: float, off: float) -> dict[str, float]:
+    """What goes out of b into 1 nF at 0 V when the switch opens, C."""
+    lines = f"Va a 0 0\nVc c 0 dc {on!r} pwl(0 {on!r} 5u {on!r} 5.01u {off!r})\nCb b 0 {_HOLD_F!r}"
+    run = bench.run(lines, _NODES, ".tran 5n 20u 0 5n")
+    before = float(np.interp(4.9e-6, run["time"], run["b"]))
+    return {"charge": abs(float(run["b"][-1]) - before) * _HOLD_F}
+
+
+def _delay(bench: PartBench, on: float, off: float) -> dict[str, float]:
+    """From the control's step to half of the current into 1 kohm, closing."""
+    for window in (1e-6, 1e-5, 1e-4, 1e-3):
+        start, step = window / 10, window / 2000
+        lines = (
+            f"Va a 0 {_ACROSS_V!r}\nRb b 0 {_SERIES_OHM!r}\n"
+            f"Vc c 0 dc {off!r} pwl(0 {off!r} {start!r} {off!r} {start + step!r} {on!r})"
+        )
+        run = bench.run(lines, _NODES, f".tran {step!r} {window!r} 0 {step!r}")
+        closed = np.flatnonzero(run["b"] > 0.5 * run["b"][-1])
+        if run["b"][-1] > 0.5 * _ACROSS_V and closed.size:
+            return {"delay": max(float(run["time"][closed[0]]) - start - 0.5 * step, 0.0)}
+    return {}
+
+
+KIND = Kind(
+    "switch",
+    pins={"a": "one end", "b": "the other end", "control": "control"},
+    aliases={
+        "a": ("a", "in", "s", "s1", "x", "com"),
+        "b": ("b", "out", "d", "d1", "y", "no", "nc"),
+        "control": ("control", "ctl", "ctrl", "c", "en", "enable", "sel", "logic", "in1"),
+        "supply+": ("vcc", "vdd", "v+", "vp", "vpos"),
+        "supply-": ("vee", "vss", "v-", "vm", "vneg"),
+        "ground": ("gnd", "0"),
+    },
+    order=("a", "b", "control"),
+    figures=(
+        Figure("ron", "ohm", "closed, with 1 V across"),
+        Figure("roff", "ohm", "open, with 1 V across, its leakage included"),
+        Figure("threshold", "V", "control at the geometric mean of both conductances"),
+        Figure("leak", "A", "out of b at 0 V, closed", "most"),
+        Figure("charge", "C", "out of b into 1 nF when it opens", "most"),
+        Figure("delay", "s", "from the control's step to half of the current into 1 kohm, closing"),
+        Figure("supply_current", "A", "at rest"),
+    ),
+    measure=measure,
+    compared=("analog_switch",),
+)
