@@ -102,7 +102,8 @@ def test_a_start_file_of_the_user_neither_counts_nor_runs(
     folders = {name: tmp_path / name for name in ("present", "home", "named")}
     for folder in folders.values():
         folder.mkdir()
-    (folders[where] / ".spiceinit").write_text(INIT.format(place=tmp_path))
+    for name in (".spiceinit", "spice.rc"):
+        (folders[where] / name).write_text(INIT.format(place=tmp_path))
     monkeypatch.chdir(folders["present"])
     monkeypatch.setenv("HOME", str(folders["home"]))
     monkeypatch.setenv("SPICE_USERINIT_DIR", str(folders["named"]))
