@@ -234,6 +234,11 @@ def parameters(text: str) -> dict[str, str]:
     return {match[1].lower(): match[2].strip() for match in _PARAMETER.finditer(text)}
 
 
+def without_parameters(text: str) -> str:
+    """What is left of a line without its parameters."""
+    return _PARAMETER.sub(" ", text)
+
+
 _PARAMETER = re.compile(r"([\w.]+)\s*=\s*(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^\s,]+)")
 _kept: dict[object, tuple[Definitions, dict[Path, tuple[int, int]]]] = {}
 

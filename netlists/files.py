@@ -30,7 +30,7 @@ _OTHERS = tuple(
         (rb"Version 4\r?\nSymbolType", "is an LTspice symbol", "give the model's file that it names"),
         (rb"\s*\(kicad_sch", "is a KiCad schematic", "export it as a SPICE netlist"),
         (rb"\s*\|?.*?\[IBIS Ver\]", "is an IBIS model", "take a SPICE model"),
-        (rb"\x7fELF|MZ|\xcf\xfa\xed\xfe", "is a program", "take a SPICE model"),
+        (rb"\x7fELF|MZ[^ -~]|\xcf\xfa\xed\xfe", "is a program", "take a SPICE model"),
     )
 )
 _ENCRYPTED = re.compile(

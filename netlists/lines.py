@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inmateria.errors import NetlistError
 
 _REMARK = re.compile(r";|//|(?:^|[\s,])\$")
-_FILE_NAME = re.compile(r"\s*\.(?:inc|lib)\w*\s*(?:\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_FILE_NAME = re.compile(r"\s*\.(?:inc|lib)\w*\s*(?:\"[^\"]*\"|'[^']*'|[^\s;\"']+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def without_remark(line: str) -> str:
     """A line without its remark, and without blanks around it.
 
     A remark begins with ``;``, ``//`` or a dollar sign behind a blank, a comma or nothing, wherever that stands, as
-    in ngspice; but the quoted name of an included file is one word, whatever it is made of.
+    in ngspice; but the name of an included file is one word, whatever it is made of between
+    quotes, and with ``//`` without them.
     """
     if ";" in line or "$" in line or "//" in line:
         name = _FILE_NAME.match(line)
@@ -88,6 +89,9 @@ def logical_lines(text: str, source: str = "deck", *, title: bool = True, includ
             if not parts and title:
                 fix = "give the deck a first line as its title"
                 raise NetlistError(f"{source} line {number}", line[:60], "continues the title", fix)
+            if not parts and included:
+                fix = "let it begin and end with whole lines"
+                raise NetlistError(f"{source} line {number}", line[:60], "continues a line of another file", fix)
             line = line[1:].strip()
         goes_on = line.endswith("\\\\")
         if goes_on:
@@ -105,6 +109,20 @@ def logical_lines(text: str, source: str = "deck", *, title: bool = True, includ
 def unix(text: str) -> str:
     """A text whose lines end with a line feed only."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def element_words(text: str, nodes: int) -> list[str]:
+    """An element's name and nodes, commas and parentheses around them left out, then its other words."""
+    words, end = [], 0
+    for match in _NODE_WORD.finditer(text):
+        words.append(match[0])
+        end = match.end()
+        if len(words) == 1 + nodes:
+            break
+    return [*words, *text[end:].lstrip(" \t,)").split()]
+
+
+_NODE_WORD = re.compile(r"[^\s,()]+")
 
 
 def positional(text: str) -> list[str]:

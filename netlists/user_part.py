@@ -152,7 +152,9 @@ def _wiring(chosen: Subcircuit, like: Part, named: Mapping[str, str], tied: Mapp
         if pin in tied:
             if pin in wiring:
                 raise InputError(f"supplies[{pin!r}]", tied[pin], f"is the pin {wiring[pin]!r}", "leave it out")
-            wiring[pin] = "0" if tied[pin] == 0.0 else f"supply_{re.sub(r'[^0-9a-z_]', '_', pin)}"
+            net = f"supply_{re.sub(r'[^0-9a-z_]', '_', pin)}"
+            alike = f"{net}_{len(wiring)}" if net in wiring.values() else net  # of v+ and v-
+            wiring[pin] = "0" if tied[pin] == 0.0 else alike
         elif pin not in wiring:
             fix = f"say supplies={{{pin!r}: 15.0}} with its voltage, or which pin it is with pins=..."
             raise InputError(f"{chosen.name} pins", list(chosen.pins), f"{pin!r} is connected to nothing", fix)

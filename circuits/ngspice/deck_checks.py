@@ -15,12 +15,24 @@ from functools import lru_cache
 
 from circuits.ngspice.deck_expressions import check_braces, functions, powers
 from circuits.ngspice.deck_values import check_values
-from circuits.ngspice.deck_words import foreign
+from circuits.ngspice.deck_words import check_sweep, foreign
 from inmateria.errors import InputError, NetlistError
-from netlists.definitions import GROUND, Definitions, Subcircuit, calls, define, included_definitions, reached
+from inmateria.spelling import did_you_mean
+from netlists.definitions import (
+    GROUND,
+    Call,
+    Definitions,
+    Subcircuit,
+    calls,
+    define,
+    included_definitions,
+    parameters,
+    reached,
+    without_parameters,
+)
 from netlists.includes import included
-from netlists.lines import Line, logical_lines
-from netlists.spice_numbers import parse_number
+from netlists.lines import Line, element_words, logical_lines, positional
+from netlists.spice_numbers import is_number, parse_number
 
 LONGEST_LINE = 1_000_000
 """Characters of a line with its continuations."""
@@ -33,6 +45,7 @@ _SHOWN = 3
 
 _DEFINED_FUNCTION = re.compile(r"\.(?:func|param)\w*\s+([a-z_]\w*)\s*\(", re.IGNORECASE)
 _EXTERNAL = re.compile(r"\bexternal\b", re.IGNORECASE)
+_SOURCE_VALUE = re.compile(r"[+-]?[\d.]|(dc|ac|sin|sine|pulse|pwl|exp)\b", re.IGNORECASE)
 _ANALYSIS = re.compile(r"\.(tran|ac|dc|op|noise|tf|pz|sens|disto|end|control)\b", re.IGNORECASE)
 _FIX_EXTERNAL = (
     "write '<name> <node> <node> external' and nothing else; a CoSimulation or a Controller serves such sources"
@@ -140,8 +153,8 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     title, *lines = logical_lines(deck)
     if not lines:
         raise NetlistError("deck", deck[:60], "is empty", "give a title line and a circuit")
-    if title.text.lower().startswith("*ng_script"):
-        raise NetlistError(title.where, title.text, "makes ngspice run the lines as commands", "give another title")
+    _check_title(title)
+    lines = _until_end(lines)
     for line in lines:
         _check_commands(line)
         _check_external(line, external)
@@ -150,7 +163,9 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     for library in libraries:
         _check_library(library)
     circuit = define(own)
-    used = reached([*calls(own)], libraries)  # of the deck's own subcircuits all are looked at
+    used = reached(
+        [*calls(own), *(call for library in libraries for call in library.calls)], libraries
+    )  # of the deck's own subcircuits all are looked at
     vocabulary = _vocabulary(circuit, libraries, letters or "")
     doubts: list[str] = []
     for item in circuit.items:
@@ -162,6 +177,31 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     _check_ground([*own, *(line for library in libraries for line in library.outside), *_lines(used)])
     _check_pins([circuit, *libraries], used)
     return CheckedDeck(_text([title, *lines], placed, frozenset(used)), tuple(dict.fromkeys(doubts)))
+
+
+def _check_title(title: Line) -> None:
+    """Refuse a title that is run or included, or is part of the circuit: ngspice takes the first line for it."""
+    fix = "give the deck a first line as its title"
+    if title.text.lower().startswith("*ng_script"):
+        raise NetlistError(title.where, title.text, "makes ngspice run the lines as commands", "give another title")
+    if title.text.startswith(".") and not title.text.lower().startswith(".title"):
+        raise NetlistError(title.where, title.text[:200], "stands in the place of the title", fix)
+    words = title.text.split()
+    kind = title.text[:1].lower()
+    if kind in _QUANTITY and len(words) == 4 and (is_number(words[3]) or words[3][0] in "{'"):
+        raise NetlistError(title.where, title.text[:200], "stands in the place of the title", fix)
+    if kind in "vi" and len(words) > 3 and _SOURCE_VALUE.match(words[3]) and any(w in GROUND for w in words[1:3]):
+        raise NetlistError(title.where, title.text[:200], "stands in the place of the title", fix)
+
+
+def _until_end(lines: Sequence[Line]) -> list[Line]:
+    """Lines up to ``.end``: ngspice reads no more."""
+    found: list[Line] = []
+    for line in lines:
+        found.append(line)
+        if line.text.lower() == ".end":
+            break
+    return found
 
 
 def _opened(lines: Sequence[Line], *, plain_lib: bool) -> tuple[list[Line], dict[Line, Definitions]]:
@@ -271,7 +311,7 @@ def _check_text(deck: str) -> None:
 
 def _check_commands(line: Line) -> None:
     """Refuse command blocks: ``shell`` and ``quit`` would run."""
-    if re.match(r"\.(control|endc|exec)\b", line.text, re.IGNORECASE):
+    if re.match(r"\.(control|endc|exec)", line.text, re.IGNORECASE):
         fix = "leave the block out; plain 'ngspice -b' runs it"
         raise NetlistError(line.where, line.text[:200], "runs commands of ngspice", fix)
 
@@ -338,6 +378,8 @@ def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterabl
     check_values(line, vocabulary.models, vocabulary.letters)
     if not vocabulary.letters:
         yield from foreign(line, vocabulary.models)
+    elif line.text[:3].lower() == ".dc":
+        check_sweep(line)
     if line.text[:1].lower() in "begrcl" or line.text[:6].lower() in (".param", ".func", ".func "):
         yield from functions(line, vocabulary.functions, vocabulary.letters)
         yield from powers(line, vocabulary.letters)
@@ -354,7 +396,7 @@ def _check_element(line: Line, *, inside: bool) -> Iterable[str]:
     kind = line.text[:1].lower()
     if kind not in _COUNT:
         return
-    words = line.text.split(None, 8)
+    words = element_words(line.text, _NODES.get(kind, 0))
     if len(words) < _COUNT[kind]:
         need = _NEED.get(kind, "more nodes or values")
         raise NetlistError(line.where, line.text[:200], f"{words[0]} lacks something", f"give it {need}")
@@ -391,7 +433,7 @@ def _check_value(line: Line, words: list[str], kind: str, *, inside: bool) -> It
 def _check_ground(lines: Iterable[Line]) -> None:
     """Refuse a circuit in which no line names node 0."""
     for line in lines:
-        if line.text[:1].isalpha() and any(word.lower() in GROUND for word in line.text.split()[1:]):
+        if line.text[:1].isalpha() and any(word.lower() in GROUND for word in element_words(line.text, 9)[1:]):
             return
     raise NetlistError("deck", "", "has no ground", "call one node 0")
 
@@ -419,6 +461,7 @@ def _check_pins(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> 
         if len(call.nodes) != len(pins):
             problem = f"{instance} has {len(call.nodes)} nodes, {call.name} has {len(pins)} pins"
             raise NetlistError(call.line.where, call.line.text[:200], problem, f"give nodes for: {' '.join(pins)}")
+        _check_call(call, found[0])
         for pin, node in zip(pins, call.nodes, strict=True):
             if pin in nodes and nodes.get(node, node) != nodes[pin]:
                 problem = (
@@ -426,3 +469,22 @@ def _check_pins(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> 
                 )
                 fix = f"rename the pin in its .subckt, or connect it to {nodes[pin]}"
                 raise NetlistError(call.line.where, call.line.text[:200], problem, fix)
+
+
+def _check_call(call: Call, called: Subcircuit) -> None:
+    """Refuse parameters that the subcircuit does not have, and words that belong to none: ngspice ignores both."""
+    if call.line.included:
+        return  # kits hand on what only other programs know
+    given = parameters(call.line.text)
+    for name in given:
+        if name not in called.parameters and name != "m":
+            known = ", ".join(called.parameters) or "none"
+            fix = did_you_mean(name, list(called.parameters), f"it has {known}")
+            raise NetlistError(call.line.where, call.line.text[:200], f"{call.name} has no parameter {name!r}", fix)
+    stray = without_parameters(" ".join(call.line.text.split()[1:]))
+    left = [word for word in stray.split() if word.lower() not in ("params:", "param:")]
+    count = len(call.nodes) + 1
+    words = positional(" ".join(["x", *left]))[1:]
+    if given and len(words) > count:
+        problem = f"{words[count]!r} belongs to no parameter: ngspice ignores it"
+        raise NetlistError(call.line.where, call.line.text[:200], problem, "write a value without blanks, or in braces")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from inmateria.errors import NetlistError
-from netlists.lines import Line
+from netlists.lines import Line, element_words
 from netlists.spice_numbers import is_number, read_as
 
 _NODES = {"r": 3, "c": 3, "l": 3, "v": 3, "i": 3, "e": 5, "g": 5, "f": 4, "h": 4}
@@ -17,6 +17,11 @@ _NO_VALUE = re.compile(
 )
 _SUFFIX_FOR_POINT = re.compile(r"[+-]?\d+(?:meg|mil|[tgkmunpfr])\d+", re.IGNORECASE)
 _BRACED = re.compile(r"\{[^}]*\}|'[^']*'")
+_COMMA_VALUE = re.compile(r"[=\s]([+-]?\d[\d.]*,\d[\w.+-]*)")
+_PARENTHESES = re.compile(r"\([^()]*\)|\{[^{}]*\}|'[^']*'|\"[^\"]*\"")
+_PARAMETERS = re.compile(r"\w+\s*=\s*\S+")
+_WAVE = re.compile(r"\b(?:sin|sine|pulse|exp|sffm|am)\s*\(([^()]*)\)", re.IGNORECASE)
+_BLANK = re.compile(r"\w\s+[\d.+-]")
 _LISTED = (".param", ".params", ".tran", ".ac", ".dc", ".ic", ".nodeset", ".func", ".csparam")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\w.]*,[+-]?\d")
 
@@ -38,13 +43,18 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
         With what ngspice would take.
     """
     kind = line.text[:1].lower()
-    words = line.text.split()
+    words = element_words(line.text, _NODES[kind] - 1) if kind in _NODES else line.text.split()
     first = words[0].lower()
     if kind == ".":
         if first == ".model":
             _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
         elif first in _LISTED:
             _check_numbers(line, line.text[len(first) :])
+        if first in (".model", ".options", ".option", ".opt", ".temp") and (comma := _COMMA_VALUE.search(line.text)):
+            raise _misread(line, comma[1], comma[1])
+        if first.startswith(".param") and "," in _PARENTHESES.sub("", _PARENTHESES.sub("", line.text)):
+            fix = "separate parameters by blanks"
+            raise NetlistError(line.where, line.text[:200], "has a comma, at which ngspice hangs", fix)
         return
     if not kind.isalpha():
         return
@@ -53,12 +63,36 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
         taken = "lt" in letters and _SUFFIX_FOR_POINT.fullmatch(value)
         if not taken and value.lower() not in models and value[0] in "+-.0123456789" and not is_number(value):
             raise _misread(line, value, re.split(r"(?<![eEdD]),|(?<![eEdD])[+-]", value)[-1] or value)
+    if kind in "rcl":
+        _check_alone(line, words, models)
+    if (
+        kind in "efgh"
+        and _COMMA_VALUE.search(" ".join(["", *words[_NODES[kind] :]]))
+        and "poly" not in line.text.lower()
+    ):
+        comma = _COMMA_VALUE.search(" ".join(["", *words[_NODES[kind] :]]))
+        assert comma is not None
+        raise _misread(line, comma[1], comma[1])
+    if kind in "vi" and (wave := _WAVE.search(line.text)) and _DECIMAL_COMMA.search(wave[1]) and _BLANK.search(wave[1]):
+        comma = _DECIMAL_COMMA.search(wave[1])
+        assert comma is not None
+        raise _misread(line, comma[0], comma[0])
     if kind in _NODES:
         _check_numbers(line, " ".join(words[_NODES[kind] + (kind in "rcl" and "=" not in words[3]) :]))
     elif kind == "b":
         _check_numbers(line, line.text.partition("=")[2])
     else:
         _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
+
+
+def _check_alone(line: Line, words: list[str], models: Collection[str]) -> None:
+    """Refuse a second number on R, C and L, such as a tolerance: ngspice takes the last one for the value."""
+    if len(words) > 4 and "=" not in words[3] and words[3].lower() not in models:
+        text = _PARAMETERS.sub(" ", _BRACED.sub("_", " ".join(words[3:])))
+        second = next((word for word in text.split()[1:] if word[0] in "+-.0123456789"), None)
+        if second is not None:
+            problem = f"has a second number: ngspice takes {second!r} for its value, {read_as(second):g}"
+            raise NetlistError(line.where, line.text[:200], problem, "leave it out, or give it as a parameter")
 
 
 def _check_numbers(line: Line, text: str) -> None:

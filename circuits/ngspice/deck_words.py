@@ -122,13 +122,14 @@ def _check_command(line: Line) -> None:
             fix = "leave it out; ramp the supplies with PULSE or PWL"
             raise NetlistError(line.where, text[:200], f"{foreign_words[0]!r} is unknown to ngspice", fix)
     elif first == ".dc":
-        _check_sweep(line, words[1:])
+        check_sweep(line)
     elif first == ".temp" and len(words) > 2:
         raise NetlistError(line.where, text[:200], "lists several temperatures", "run the deck once for each")
 
 
-def _check_sweep(line: Line, words: list[str]) -> None:
+def check_sweep(line: Line) -> None:
     """Refuse a sweep that never ends: ngspice takes a missing step for 0."""
+    words = line.text.split()[1:]
     for k in range(0, len(words), 4):
         group = words[k : k + 4]
         if len(group) < 4:

@@ -42,7 +42,7 @@ def said(deck: str) -> str | None:
     """
     if not isinstance(deck, str):  # which the checks of decks refuse
         return None
-    found = sorted({name.lower() for name in _SAID.findall(deck)})
+    found = sorted({name.lower() for name in _SAID.findall(deck)} & set(DIALECTS))
     if len(found) > 1:
         raise NetlistError("dialect", ", ".join(found), "differ within one deck", "take parts of one dialect")
     return found[0] if found else None

@@ -25,6 +25,8 @@ COLD_HOT_C = (-40.0, 125.0)
 """Temperatures, degC, at which a part has to find its operating point, too."""
 
 _TRIED = ("pspice", "ltspice", "hspice")
+_WRONG_SCALE = 0.2
+"""Error of a multiplier's scale beyond which it is another multiplier."""
 _NO_NOISE = 1e-10
 """V/rtHz that no part's noise is below."""
 _ENDLESS_SLEW = 1e9
@@ -157,6 +159,9 @@ def judge_part(
         positive(f"stated[{name!r}]", value, found.figures[names.index(name)].unit)
     there = subcircuit_pins(source, subckt, section, tuple((pins or {}).values()))
     wiring, tied = _wired(found, there, dict(pins or {}), dict(supplies or {}), supply_V)
+    if kind in ("opamp", "multiplier") and tied and min(tied.values()) * max(tied.values()) >= 0.0:
+        fix = "give both signs, such as 2.5 and -2.5 V for a single supply of 5 V"
+        raise InputError("supplies", dict(tied), "do not lie on both sides of 0 V, about which is measured", fix)
     like = Part(
         name=kind, level="user", summary=found.name, equation="", source="", parameters=(), subckt=kind, text="",
         pins=tuple(Pin(name, what) for name, what in found.pins.items()),
@@ -192,12 +197,12 @@ def _wired(
     volts = {"supply+": supply_V, "supply-": -supply_V, "ground": 0.0}
     left = [pin for pin in there if pin not in (*pins.values(), *supplies)]
     roles = [role for role in kind.aliases if role not in pins]
-    by_name = {pin: role for pin in left for role in roles if pin in kind.aliases[role]}
+    by_name = _by_name(kind, left, roles)
     needed = [name for name in kind.pins if name not in pins]
     if all(name in by_name.values() for name in needed):
         found = by_name
-    elif len(left) == len(kind.order) and not pins and not supplies:
-        found = dict(zip(there, kind.order, strict=True))
+    elif len(there) == len(kind.order) and not pins:
+        found = {pin: role for pin, role in zip(there, kind.order, strict=True) if pin not in supplies}
     else:
         fix = "say pins=" + ",".join(f"{name}=PIN" for name in needed) + " (and supplies=PIN=15,PIN=-15)"
         raise InputError("pins", list(there), f"do not tell which is the {kind.name}'s {', '.join(needed)}", fix)
@@ -207,6 +212,16 @@ def _wired(
         else:
             pins.setdefault(role, pin)
     return pins, supplies
+
+
+def _by_name(kind: Kind, left: list[str], roles: list[str]) -> dict[str, str]:
+    """Roles of pins with usual names; of two pins for one of the kind's own, the more usual name has it."""
+    found: dict[str, str] = {}
+    for role in roles:
+        named = [pin for pin in kind.aliases[role] if pin in left and pin not in found]
+        for pin in named[:1] if role in kind.pins else named:
+            found[pin] = role
+    return found
 
 
 def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBench, dict[str, float], list[str]]:
@@ -238,6 +253,9 @@ def _faults(kind: Kind, bench: PartBench, measured: Mapping[str, float], tied: M
         found.append("its gain is negative: are the inputs exchanged?")
     elif measured.get("gain", 1e9) < 100.0:
         found.append(f"its open-loop gain is {measured['gain']:.3g}")
+    if abs(measured.get("scale_error", 0.0)) > _WRONG_SCALE:
+        gain = 1.0 + measured["scale_error"]
+        found.append(f"its output is {gain:.3g} times the product over 10 V")
     if measured.get("swing", 0.0) > 1.01 * bench.supply_V:
         found.append(f"its output goes to {measured['swing']:.3g} V, beyond its supplies of {bench.supply_V:g} V")
     if measured.get("swing", math.inf) <= 0.0:

@@ -90,10 +90,10 @@ KIND = Kind(
     aliases={
         "a": ("a", "x", "x1", "in1", "ina", "vx"),
         "b": ("b", "y", "y1", "in2", "inb", "vy"),
-        "out": ("out", "w", "output", "vout", "z"),
+        "out": ("out", "w", "output", "vout"),
         "supply+": ("vcc", "vdd", "v+", "vp", "vs+", "+vs", "vpos"),
-        "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vneg"),
-        "ground": ("x2", "y2", "gnd", "0", "ref"),
+        "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vneg", "vn"),
+        "ground": ("x2", "y2", "z", "gnd", "0", "ref"),
     },
     order=("a", "b", "out", "supply+", "supply-"),
     figures=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inmateria.commands.frame import Frame, Json
-from inmateria.commands.options import Out
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import stages
 
 if TYPE_CHECKING:
     from circuits.part_figures.judge import Judgement
+
+
+_DECIBEL = re.compile(r"([+-]?[\d.]+)\s*dB", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class Options:
     dialect: Annotated[
         str | None, typer.Option(help="Whose language the file is: pspice, ltspice, hspice; tried, if left out.")
     ] = None
-    out: Out = None
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json, and for decks that fail.")] = None
     as_json: Json = False
 
 
@@ -89,7 +92,10 @@ def _pairs(field: str, text: str | None, example: str) -> list[tuple[str, str]]:
 def _number(field: str, text: str) -> float:
     from analysis.designs.units import quantity
 
-    return quantity(field, text, "V")
+    try:
+        return float(text)
+    except ValueError:
+        return quantity(field, text, "V")
 
 
 def _stated(options: Options) -> dict[str, float]:
@@ -103,7 +109,11 @@ def _stated(options: Options) -> dict[str, float]:
         for name, value in _pairs("expect", text, "gbw=600kHz"):
             unit = {"V/V": "1", "V/rtHz": "V/Hz^0.5"}.get(units.get(name, "1"), units.get(name, "1"))
             known = name in units
-            found[name] = quantity(f"expect {name}", value, unit) if known else 1.0  # `judge_part` refuses the name
+            if (decibel := _DECIBEL.fullmatch(value)) is not None and unit == "1":
+                found[name] = 10.0 ** (float(decibel[1]) / 20.0)
+            else:
+                value = value.replace("rtHz", "Hz^0.5")
+                found[name] = quantity(f"expect {name}", value, unit) if known else 1.0  # `judge_part` refuses it
     return found
 
 

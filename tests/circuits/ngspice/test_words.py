@@ -296,3 +296,105 @@ def test_any_folder(engine: Engine, tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "m.lib").write_bytes("R2 n p 1k ; µ\n".encode("utf-16"))
     assert engine.run(deck(f'.include "{tmp_path}/{folder}/m.lib"'))["n"][0] == pytest.approx(-2.0)
+
+
+# -- what a reader who tried to break it found -----------------------------------------------------------------------
+
+DIVIDER = "t\nV1 in 0 4\nR1 in out 1k\n{}\n.op\n.end"
+
+
+@pytest.mark.parametrize("title", [".include {}", ".lib {} tt", ".INC {}", ".option temp=127", ".end in the middle"])
+def test_a_title_that_is_a_command_is_refused(engine: Engine, tmp_path: Path, title: str) -> None:
+    """ngspice includes a file that the title names, and would run what no check has seen."""
+    (tmp_path / "evil.lib").write_text(f"R3 out 0 1k\n.control\nshell touch {tmp_path}/ran\n.endc\n")
+    with pytest.raises(NetlistError, match="stands in the place of the title"):
+        engine.run(DIVIDER.replace("t", title.format(tmp_path / "evil.lib"), 1).format("R2 out 0 1k"))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("title", ["R3 out 0 1k", "V1 in 0 5", "V1 in 0 DC 5", "C1 a b {c}", "V1 0 in SIN(0 1 1k)"])
+def test_a_title_that_is_an_element_is_refused(title: str) -> None:
+    with pytest.raises(NetlistError, match="first line as its title"):
+        check_deck(f"{title}\nR1 in 0 1k\n.op\n.end")
+
+
+TITLES = ("a divider", "Vier in 0 Sekunden", "RC low-pass of 1 kHz", ".title from PySpice", "", "* rc")
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_other_titles_are_not(title: str) -> None:
+    check_deck(f"{title}\nV1 in 0 1\nR1 in 0 1k\n.op\n.end")
+
+
+@pytest.mark.parametrize("word", [".control", ".controls", ".control_x", ".CONTROL", ".endcx", ".exec"])
+def test_every_word_that_begins_a_command_block_is_refused(engine: Engine, tmp_path: Path, word: str) -> None:
+    block = f"{word}\nshell touch {tmp_path}/ran {tmp_path}/a {tmp_path}/b {tmp_path}/c\n.endc"
+    (tmp_path / "m.lib").write_text(f"{block}\nR2 out 0 1k\n")
+    for lines in (f"R2 out 0 1k\n{block}", f".include {tmp_path}/m.lib"):
+        with pytest.raises(NetlistError, match="runs commands"):
+            engine.run(DIVIDER.format(lines))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_circuit_in_an_included_file_finds_its_subcircuits(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "circuit.net").write_text("V1 in 0 4\nX1 in out d\nR2 out 0 1k\n.include parts.lib\n")
+    (tmp_path / "parts.lib").write_text(".subckt d a b\nX1 a b e\n.ends\n.subckt e a b\nR1 a b 3k\n.ends\n")
+    assert engine.run(f"t\n.include {tmp_path}/circuit.net\n.op\n.end")["out"][0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("line", ["R2 out,0 1k", "R2 (out 0) 1k", "R2 out, 0, 1k", "R2 out 0 1k m=1"])
+def test_nodes_between_commas_and_parentheses(engine: Engine, line: str) -> None:
+    assert engine.run(DIVIDER.format(line))["out"][0] == pytest.approx(2.0)
+
+
+def test_a_path_with_two_slashes(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "m.lib").write_text("R2 out 0 1k\n")
+    assert engine.run(DIVIDER.format(f".include {tmp_path}//m.lib // remark"))["out"][0] == pytest.approx(2.0)
+
+
+def test_lines_that_go_on_in_another_file(tmp_path: Path) -> None:
+    (tmp_path / "m.lib").write_text("+ 1k\n")
+    with pytest.raises(NetlistError, match=r"m.lib line 1.*continues a line of another file"):
+        check_deck(DIVIDER.format(f"R2 out 0\n.include {tmp_path}/m.lib"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("R2 out 0 1k 1%", "second number"),
+        ("R2 out 0 10k 0.25W", "second number"),
+        ("C2 out 0 100n 50V", "second number"),
+        ("L2 out in 100m 2A", "second number"),
+        ("E2 out 0 in 0 1,5", "reads '1,5'"),
+        ("G2 0 out in 0 0,001", "reads '0,001'"),
+        ("D2 out 0 dm\n.model dm D(IS=1,5e-12 N=1)", "reads '1,5e-12'"),
+        (".options temp=77,5", "reads '77,5'"),
+        ("V2 out 0 SIN(0 2,5 1k)", "reads '2,5'"),
+        (".param a=3k, b=1k", "ngspice hangs"),
+        ("X2 out 0 d res=7k\n.subckt d a b r=1k\nR1 a b {r}\n.ends", "no parameter 'res'"),
+        ("X2 out 0 d r=3 k\n.subckt d a b r=1k\nR1 a b {r}\n.ends", "'k' belongs to no parameter"),
+    ],
+)
+def test_what_ngspice_would_take_otherwise_or_ignore(line: str, words: str) -> None:
+    with pytest.raises(NetlistError, match=words):
+        check_deck(DIVIDER.format(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["V2 out 0 SIN(0, 2.5, 1k)", "V2 out 0 SIN(0,2.5,1k)", ".param a={min(1,2)} b=1k", "R2 out 0 rm 1k\n.model rm r",
+     "X2 out 0 d r = { 1k / 2 } m=2\n.subckt d a b r=1k\nR1 a b {r}\n.ends", "C2 out 0 1u ic=0",
+     "E2 out 0 POLY(2) in 0 out 0 0 1,5",
+     "X2 out 0 d params: r=1k\n.subckt d a b params: r=1k\nR1 a b {r}\n.ends", "G2 out 0 in 0 1.5m"],
+)  # fmt: skip
+def test_what_looks_like_it_passes(line: str) -> None:
+    check_deck(DIVIDER.format(line))
+
+
+def test_what_follows_the_end_is_not_read(engine: Engine) -> None:
+    assert engine.run(DIVIDER.format("R2 out 0 1k") + "\nRegards, R.\nR3 out 0 1k")["out"][0] == pytest.approx(2.0)
+
+
+def test_a_sweep_without_step_is_refused_in_any_dialect() -> None:
+    with pytest.raises(NetlistError, match="lacks a step"):
+        check_deck("t\nV1 in 0 1\nR1 in 0 1\n.dc V1 0 1\n.end", letters="psa")

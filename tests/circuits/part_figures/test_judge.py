@@ -105,6 +105,41 @@ def test_a_switch_of_known_figures(engine: Engine) -> None:
     assert found["delay"] == pytest.approx(-stated["delay"] / math.log(2) * math.log(1 - y), rel=0.1)
 
 
+MULTIPLIER = (
+    ".subckt vpm {pins} vp vn\nBc n 0 V={gain}*V({a})*V({b})/10\nR1 n o 1k\nC1 o 0 1n\nE1 q 0 o 0 1\nR2 q {out} 10\n"
+    "R3 vp vn 10k\n.ends\n"
+)
+
+
+def test_a_multiplier_of_another_scale_or_sign_is_caught(engine: Engine, tmp_path: Path) -> None:
+    for gain, fault in ((1.0, None), (-1.0, "-0.999 times the product"), (10.0, "9.99 times the product")):
+        text = MULTIPLIER.format(pins="x y w", gain=gain, a="x", b="y", out="w")
+        (tmp_path / "m.lib").write_text(text)
+        found = judge_part(tmp_path / "m.lib", "multiplier", engine)
+        assert any(fault in one for one in found.faults) if fault else not any("product" in one for one in found.faults)
+
+
+def test_a_multiplier_with_differential_inputs_and_a_summing_input(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "m.lib").write_text(MULTIPLIER.format(pins="x1 x2 y1 y2 z w", gain=1.0, a="x1,x2", b="y1,y2", out="w"))
+    found = judge_part(tmp_path / "m.lib", "multiplier", engine)
+    assert dict(found.wiring)["out"] == "w"
+    assert figures(found)["scale_error"] == pytest.approx(0.0, abs=0.01)
+
+
+def test_supplies_called_plus_and_minus(engine: Engine, tmp_path: Path) -> None:
+    """Both names are `supply_v_` with letters only."""
+    body = "G1 0 x IN+ IN- 1m\nR1 x 0 1e8\nC1 x 0 100p\nB1 OUT 0 V=min(max(V(x),V(V-)+1),V(V+)-1)\nR2 V+ V- 10k\n"
+    (tmp_path / "m.lib").write_text(f".subckt oo IN+ IN- V+ V- OUT\n{body}.ends\n")
+    found = judge_part(tmp_path / "m.lib", "opamp", engine)
+    assert figures(found)["swing"] == pytest.approx(14.0, rel=0.01)
+    assert figures(found)["supply_current"] == pytest.approx(3e-3, rel=0.01)
+
+
+def test_a_single_supply_is_refused_with_what_to_give(engine: Engine) -> None:
+    with pytest.raises(InputError, match=r"such as 2\.5 and -2\.5 V"):
+        judge_part(MODELS / "boyle.lib", "opamp", engine, supplies={"3": 5.0, "4": 0.0})
+
+
 # -- five styles -----------------------------------------------------------------------------------------------------
 
 

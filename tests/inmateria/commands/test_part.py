@@ -13,8 +13,8 @@ MODELS = Path(__file__).parents[2] / "circuits" / "part_figures" / "models"
 
 
 def test_a_model_that_agrees(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    wired = ["--pins", "inp=1,inn=2,out=5", "--supplies", "3=15V,4=-15V"]
-    sheet = ["--expect", "gbw=1MHz,slew=0.5V/us", "--expect", "noise=18nV/Hz^0.5"]
+    wired = ["--pins", "inp=1,inn=2,out=5", "--supplies", "3=15,4=-15V"]
+    sheet = ["--expect", "gbw=1MHz,slew=0.5V/us", "--expect", "noise=18nV/rtHz,gain=106dB"]
     file = str(MODELS / "boyle.lib")
     result = in_process(capsys, "part", file, "--as", "opamp", *wired, *sheet, "--out", str(tmp_path), "--json")
     assert result.code == 0
@@ -24,6 +24,7 @@ def test_a_model_that_agrees(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert found["gbw"]["ours"]["opamp_op07"] == pytest.approx(6e5, rel=0.02)
     assert [found[name]["agrees"] for name in ("slew", "noise")] == [True, True]
     assert math.isclose(found["noise"]["stated"], 18e-9)
+    assert math.isclose(found["gain"]["stated"], 10 ** (106 / 20))
     assert (tmp_path / "summary.json").is_file()
 
 
