@@ -49,7 +49,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     Exit 0 if nothing speaks against it and each stated figure agrees, 1 if not. The figures' names are in the table.
 
-    Example: inmateria part op07.lib --as opamp --pins inp=1,inn=2,out=5 --supplies 3=15,4=-15 --expect gbw=600kHz
+    Example: inmateria part op07.lib --as opamp --expect gbw=600kHz
     """
     from circuits.ngspice.engine import Engine
     from circuits.part_figures.judge import judge_part
