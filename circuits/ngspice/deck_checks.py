@@ -476,8 +476,9 @@ def _check_call(call: Call, called: Subcircuit) -> None:
     if call.line.included:
         return  # kits hand on what only other programs know
     given = parameters(call.line.text)
+    inside = {name for line in called.lines if line.text[:6].lower() == ".param" for name in parameters(line.text)}
     for name in given:
-        if name not in called.parameters and name != "m":
+        if name not in called.parameters and name not in inside and name != "m":
             known = ", ".join(called.parameters) or "none"
             fix = did_you_mean(name, list(called.parameters), f"it has {known}")
             raise NetlistError(call.line.where, call.line.text[:200], f"{call.name} has no parameter {name!r}", fix)

@@ -384,6 +384,7 @@ def test_what_ngspice_would_take_otherwise_or_ignore(line: str, words: str) -> N
     "line",
     ["V2 out 0 SIN(0, 2.5, 1k)", "V2 out 0 SIN(0,2.5,1k)", ".param a={min(1,2)} b=1k", "R2 out 0 rm 1k\n.model rm r",
      "X2 out 0 d r = { 1k / 2 } m=2\n.subckt d a b r=1k\nR1 a b {r}\n.ends", "C2 out 0 1u ic=0",
+     "X2 out 0 d r=3k\n.subckt d a b\n.param r=1k\nR1 a b {r}\n.ends",
      "E2 out 0 POLY(2) in 0 out 0 0 1,5",
      "X2 out 0 d params: r=1k\n.subckt d a b params: r=1k\nR1 a b {r}\n.ends", "G2 out 0 in 0 1.5m"],
 )  # fmt: skip
