@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from inmateria.errors import NetlistError
-from netlists.files import stamp
+from netlists.files import present_folder, stamp
 from netlists.includes import Include, included, whole_lines
 from netlists.lines import Line, positional
 
@@ -159,7 +159,7 @@ def included_definitions(include: Include, *, plain_lib: bool = False) -> Defini
     NetlistError
         As `define`, and if a file is missing, is no netlist, or includes itself.
     """
-    key = (include, plain_lib, _here(), os.environ.get("NGSPICE_INPUT_DIR"))
+    key = (include, plain_lib, present_folder(), os.environ.get("NGSPICE_INPUT_DIR"))
     kept = _kept.get(key)
     if kept is not None and all(_unchanged(path, seen) for path, seen in kept[1].items()):
         return kept[0]
@@ -172,7 +172,7 @@ def included_definitions(include: Include, *, plain_lib: bool = False) -> Defini
     return found
 
 
-def spliced(lines: Iterable[Line], beside: Path | None = None, *, plain_lib: bool = False) -> Iterator[Line]:
+def spliced(lines: Iterable[Line], beside: Path | None = None) -> Iterator[Line]:
     """Lines with those of the files that they include in their place.
 
     Raises
@@ -181,11 +181,11 @@ def spliced(lines: Iterable[Line], beside: Path | None = None, *, plain_lib: boo
         As `included_definitions`.
     """
     for line in lines:
-        found = included(line, beside, plain_lib=plain_lib)
+        found = included(line, beside)
         if found is None:
             yield line
         else:
-            yield from included_definitions(found, plain_lib=plain_lib).lines
+            yield from included_definitions(found).lines
 
 
 def nesting(line: Line) -> int:
@@ -248,11 +248,3 @@ def _unchanged(path: Path, seen: tuple[int, int]) -> bool:
         return stamp(path) == seen
     except OSError:
         return False
-
-
-def _here() -> str | None:
-    """The present folder, from which relative names count; None where it was removed."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return None

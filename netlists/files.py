@@ -51,6 +51,14 @@ def stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
+def present_folder() -> str | None:
+    """The folder from which relative names count; None where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
 def read_netlist(path: Path) -> str:
     """Text of a netlist's file: UTF-8 with or without mark, UTF-16, or else Latin-1.
 

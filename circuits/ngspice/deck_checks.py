@@ -163,9 +163,8 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     for library in libraries:
         _check_library(library)
     circuit = define(own)
-    used = reached(
-        [*calls(own), *(call for library in libraries for call in library.calls)], libraries
-    )  # of the deck's own subcircuits all are looked at
+    outside = (call for library in libraries for call in library.calls)
+    used = reached([*calls(own), *outside], libraries)  # of the deck's own subcircuits all are looked at
     vocabulary = _vocabulary(circuit, libraries, letters or "")
     doubts: list[str] = []
     for item in circuit.items:

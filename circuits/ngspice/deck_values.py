@@ -47,11 +47,11 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
     first = words[0].lower()
     if kind == ".":
         if first == ".model":
-            _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
+            _check_numbers(line, line.text.partition("=")[2])
         elif first in _LISTED:
             _check_numbers(line, line.text[len(first) :])
         if first in (".model", ".options", ".option", ".opt", ".temp") and (comma := _COMMA_VALUE.search(line.text)):
-            raise _misread(line, comma[1], comma[1])
+            raise _misread(line, comma[1])
         if first.startswith(".param") and "," in _PARENTHESES.sub("", _PARENTHESES.sub("", line.text)):
             fix = "separate parameters by blanks"
             raise NetlistError(line.where, line.text[:200], "has a comma, at which ngspice hangs", fix)
@@ -62,27 +62,19 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
         value = words[3]
         taken = "lt" in letters and _SUFFIX_FOR_POINT.fullmatch(value)
         if not taken and value.lower() not in models and value[0] in "+-.0123456789" and not is_number(value):
-            raise _misread(line, value, re.split(r"(?<![eEdD]),|(?<![eEdD])[+-]", value)[-1] or value)
+            raise _misread(line, value, re.split(r"(?<![eEdD]),|(?<![eEdD])[+-]", value)[-1])
     if kind in "rcl":
         _check_alone(line, words, models)
-    if (
-        kind in "efgh"
-        and _COMMA_VALUE.search(" ".join(["", *words[_NODES[kind] :]]))
-        and "poly" not in line.text.lower()
-    ):
+    if kind in "efgh" and "poly" not in line.text.lower():
         comma = _COMMA_VALUE.search(" ".join(["", *words[_NODES[kind] :]]))
-        assert comma is not None
-        raise _misread(line, comma[1], comma[1])
-    if kind in "vi" and (wave := _WAVE.search(line.text)) and _DECIMAL_COMMA.search(wave[1]) and _BLANK.search(wave[1]):
-        comma = _DECIMAL_COMMA.search(wave[1])
-        assert comma is not None
-        raise _misread(line, comma[0], comma[0])
+        if comma is not None:
+            raise _misread(line, comma[1])
+    if kind in "vi" and (wave := _WAVE.search(line.text)) and _BLANK.search(wave[1]):
+        _check_decimal_commas(line, wave[1])
     if kind in _NODES:
         _check_numbers(line, " ".join(words[_NODES[kind] + (kind in "rcl" and "=" not in words[3]) :]))
-    elif kind == "b":
-        _check_numbers(line, line.text.partition("=")[2])
     else:
-        _check_numbers(line, line.text.partition("=")[2] and re.sub(r"^[^=]*=", "=", line.text))
+        _check_numbers(line, line.text.partition("=")[2])
 
 
 def _check_alone(line: Line, words: list[str], models: Collection[str]) -> None:
@@ -99,13 +91,18 @@ def _check_numbers(line: Line, text: str) -> None:
     text = _NO_VALUE.sub(" ", text)
     for match in _NUMBER_LIKE.finditer(text):
         if not is_number(match[0]):
-            raise _misread(line, match[0], match[0])
-    if line.text[:1].lower() in "vi" and "(" not in text and _DECIMAL_COMMA.search(_BRACED.sub(" ", text)):
-        value = _DECIMAL_COMMA.search(_BRACED.sub(" ", text))
-        assert value is not None
-        raise _misread(line, value[0], value[0])
+            raise _misread(line, match[0])
+    if line.text[:1].lower() in "vi" and "(" not in text:
+        _check_decimal_commas(line, _BRACED.sub(" ", text))
 
 
-def _misread(line: Line, value: str, taken: str) -> NetlistError:
+def _check_decimal_commas(line: Line, text: str) -> None:
+    comma = _DECIMAL_COMMA.search(text)
+    if comma is not None:
+        raise _misread(line, comma[0])
+
+
+def _misread(line: Line, value: str, taken: str | None = None) -> NetlistError:
+    """The refusal of a value of which ngspice takes the beginning, or another part."""
     fix = "write 4.7k for 4k7, 1.5meg for 1M5, a point for a decimal comma, and braces around an expression"
-    return NetlistError(line.where, line.text[:200], f"ngspice reads {value!r} as {read_as(taken):g}", fix)
+    return NetlistError(line.where, line.text[:200], f"ngspice reads {value!r} as {read_as(taken or value):g}", fix)

@@ -50,6 +50,7 @@ from inmateria.errors import (
     NetlistError,
     TooManyPointsError,
 )
+from netlists.files import present_folder
 
 Progress = Callable[[str, float, float], None]
 """Called as progress(phase, simulated seconds, wall seconds of this run)."""
@@ -319,7 +320,7 @@ class Engine:
                 "clock": None if clock is None else clock.request(),
                 "device": str(work) if cosimulation is not None else None,
                 "path": [p for p in sys.path if p],
-                "folder": _here(),
+                "folder": present_folder(),
                 "dialect": behaviour,
                 "seed": _drawing(checked.text, seed),
             }
@@ -391,7 +392,7 @@ class Engine:
                 "deck": str(work / "deck.cir"),
                 "vectors": str(work / "vectors.bin"),
                 "corners": [last_point(stop_s) for stop_s in stop_times(deck)],
-                "folder": _here(),
+                "folder": present_folder(),
                 "dialect": behaviour,
                 "seed": _drawing(checked.text, seed),
             }
@@ -585,14 +586,6 @@ os.register_at_fork(after_in_child=_renew_engines)
 def _drawing(deck: str, seed: int) -> int | None:
     """What ngspice's generator is set to before a deck that draws numbers; None for others."""
     return seed + 1 if _DRAWS.search(deck) is not None else None
-
-
-def _here() -> str | None:
-    """The present folder, from which relative includes count; None where it was removed."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
 
 
 def _transient(

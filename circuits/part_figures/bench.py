@@ -54,23 +54,18 @@ class PartBench:
         InputError, NetlistError, ConvergenceError, EngineError
             As `Engine.run`.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TrustWarning)  # `judge_part` tells the doubts once, not with each analysis
-            return self.engine.run(self._deck(lines, nodes, analysis, **values), dialect=self.dialect)
-
-    def _deck(self, lines: str, nodes: Mapping[str, str], analysis: str, **values: float) -> str:
         placed = self.part.instance("dut", nodes, **values)
         head = (f"{self.part.name} on the bench", self.part.library, placed)
-        return "\n".join([*head, lines, f".options temp={self.celsius!r}", analysis, ".end"])
+        deck = [*head, lines, f".options temp={self.celsius!r}", analysis, ".end"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)  # `judge_part` tells the doubts once, not with each analysis
+            return self.engine.run("\n".join(deck), dialect=self.dialect)
 
     def doubts(self) -> tuple[str, ...]:
         """What is suspicious in the part's file, as a run at rest tells it."""
         pins = {pin.name: f"n{k}" for k, pin in enumerate(self.part.pins)}
         lines = "\n".join(f"R{node} {node} 0 1k" for node in pins.values())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TrustWarning)
-            found = self.engine.run(self._deck(lines, pins, ".op"), dialect=self.dialect)
-        return found.trust.notes
+        return self.run(lines, pins, ".op").trust.notes
 
     def supply_current_A(self, found: Vectors) -> float:
         """Mean current of the supplies at an operating point, A; NaN where the part has none."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind
+from circuits.part_figures.figure import Figure, Kind, completed
 from inmateria.checks import FloatArray
-from inmateria.errors import ConvergenceError, EngineError, NetlistError
 
 _NODES = {"inp": "p", "inn": "n", "out": "out"}
 _CIRCUIT = "Vp p 0 {source}\nVn n 0 0\nRload out 0 {load!r}"
@@ -37,10 +36,7 @@ def measure(bench: PartBench) -> dict[str, float]:
     }
     found["offset"] = -0.5 * (up + down)
     found["hysteresis"] = up - down if up - down > _RESOLVED_V else 0.0
-    for step in (_slope, _delay):
-        with suppress(NetlistError, ConvergenceError, EngineError):
-            found |= step(bench, up, low, high)
-    return {figure.name: found.get(figure.name, math.nan) for figure in KIND.figures}
+    return completed(KIND, found, [partial(step, bench, up, low, high) for step in (_slope, _delay)])
 
 
 def _ramped(bench: PartBench, start: float) -> tuple[float, float, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from circuits.part_figures.bench import PartBench
+from inmateria.errors import ConvergenceError, EngineError, NetlistError
 
 Sense = Literal["most", "about"]
 
@@ -59,3 +62,19 @@ class Kind:
     figures: tuple[Figure, ...]
     measure: Callable[[PartBench], dict[str, float]]
     compared: tuple[str, ...]
+
+
+def completed(kind: Kind, found: dict[str, float], steps: Iterable[Callable[[], dict[str, float]]]) -> dict[str, float]:
+    """All figures of a kind: those found, and those of further measurements; NaN where one of these does not run.
+
+    Parameters
+    ----------
+    kind : Kind
+    found : dict
+        Each step adds to it, so that a later one may look up what an earlier one found.
+    steps : iterable of callable
+    """
+    for step in steps:
+        with suppress(NetlistError, ConvergenceError, EngineError):
+            found |= step()
+    return {figure.name: found.get(figure.name, math.nan) for figure in kind.figures}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuits.ngspice.engine import Engine
@@ -229,7 +229,7 @@ def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBe
     tried = (dialect,) if dialect is not None else (None, *_TRIED)
     first: Exception | None = None
     for one in tried:
-        at = PartBench(bench.part, bench.engine, bench.supply_V, bench.load_ohm, bench.celsius, one)
+        at = replace(bench, dialect=one)
         try:
             return at, kind.measure(at), []
         except (NetlistError, ConvergenceError, EngineError) as error:
@@ -237,7 +237,7 @@ def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBe
     assert first is not None
     how = "in no dialect" if dialect is None else f"not as {dialect}"
     return (
-        PartBench(bench.part, bench.engine, bench.supply_V, bench.load_ohm, bench.celsius, dialect),
+        replace(bench, dialect=dialect),
         {},
         [f"it runs {how}: {first}"],
     )
@@ -271,7 +271,7 @@ def _faults(kind: Kind, bench: PartBench, measured: Mapping[str, float], tied: M
     if measured.get("phase_margin", 90.0) <= 0.0:
         found.append(f"as a follower it oscillates: its phase margin is {measured['phase_margin']:.3g} degrees")
     for celsius in COLD_HOT_C:
-        at = PartBench(bench.part, bench.engine, bench.supply_V, bench.load_ohm, celsius, bench.dialect)
+        at = replace(bench, celsius=celsius)
         try:
             kind.measure(at)
         except (NetlistError, ConvergenceError, EngineError) as error:

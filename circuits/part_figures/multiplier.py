@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind
-from inmateria.errors import ConvergenceError, EngineError, NetlistError
+from circuits.part_figures.figure import Figure, Kind, completed
 
 _CIRCUIT = "Va a 0 {a}\nVb b 0 {b}\nRload out 0 {load!r}"
 _NODES = {"a": "a", "b": "b", "out": "out"}
@@ -30,10 +29,8 @@ def measure(bench: PartBench) -> dict[str, float]:
     full = min(_FULL_V, 2.0 / 3.0 * bench.supply_V)
     rest = _run(bench, "dc 0", "dc 0", ".op")
     found = {"offset": float(rest["out"][-1]), "supply_current": bench.supply_current_A(rest)}
-    for step in (_products, _bandwidth, _noise, _swing):
-        with suppress(NetlistError, ConvergenceError, EngineError):
-            found |= step(bench, full)
-    return {figure.name: found.get(figure.name, math.nan) for figure in KIND.figures}
+    steps = (partial(_products, bench, full), partial(_bandwidth, bench, full), partial(_noise, bench))
+    return completed(KIND, found, (*steps, partial(_swing, bench)))
 
 
 def _run(bench: PartBench, a: str, b: str, analysis: str) -> Vectors:
@@ -72,12 +69,12 @@ def _bandwidth(bench: PartBench, full: float) -> dict[str, float]:
     return {"bandwidth": float(np.abs(ac["frequency"][below[0]])) if below.size else math.inf}
 
 
-def _noise(bench: PartBench, full: float) -> dict[str, float]:
+def _noise(bench: PartBench) -> dict[str, float]:
     spectrum = _run(bench, "dc 0 ac 1", "dc 0", ".noise v(out) Va lin 1 1k 1k")
     return {"noise": float(spectrum["onoise_spectrum"][0])}
 
 
-def _swing(bench: PartBench, full: float) -> dict[str, float]:
+def _swing(bench: PartBench) -> dict[str, float]:
     """Largest output when both inputs are driven to the supplies."""
     drive = bench.supply_V * 1.3
     out = _run(bench, "dc 0", f"dc {drive!r}", f".dc Va {-drive!r} {drive!r} {drive / 20!r}")["out"]

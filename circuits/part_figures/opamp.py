@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind
+from circuits.part_figures.figure import Figure, Kind, completed
 from inmateria.checks import FloatArray
-from inmateria.errors import ConvergenceError, EngineError, NetlistError
 
+_NODES = {"inp": "p", "inn": "n", "out": "out"}
 _OPEN = """Vp p 0 dc 0 ac 0
 Lloop out n 1e9
 Cloop n drive 1e9
@@ -32,24 +32,19 @@ def measure(bench: PartBench) -> dict[str, float]:
     NetlistError, ConvergenceError, EngineError
         If it does not run at all, as a follower at rest.
     """
-    nodes = {"inp": "p", "inn": "n", "out": "out"}
-    rest = bench.run(_FOLLOWER.format(source="dc 0", load=bench.load_ohm), nodes, ".op")
+    rest = bench.run(_FOLLOWER.format(source="dc 0", load=bench.load_ohm), _NODES, ".op")
     found = {
         "offset": float(rest["out"][-1]),
         "bias": (float(rest["vn#branch"][-1]) - float(rest["vp#branch"][-1])) / 2.0,
         "supply_current": bench.supply_current_A(rest),
     }
-    steps = (_loop, _noise, _swing, _slew)
-    for step in steps:
-        with suppress(NetlistError, ConvergenceError, EngineError):
-            found |= step(bench, found)
-    return {figure.name: found.get(figure.name, math.nan) for figure in KIND.figures}
+    steps = (partial(_loop, bench), partial(_noise, bench), partial(_swing, bench), partial(_slew, bench, found))
+    return completed(KIND, found, steps)
 
 
-def _loop(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
+def _loop(bench: PartBench) -> dict[str, float]:
     """Gain at DC, gain-bandwidth product where the gain is 100 (or a tenth of its largest), phase margin at gain 1."""
-    nodes = {"inp": "p", "inn": "n", "out": "out"}
-    ac = bench.run(_OPEN.format(load=bench.load_ohm), nodes, ".ac dec 20 1m 10g")
+    ac = bench.run(_OPEN.format(load=bench.load_ohm), _NODES, ".ac dec 20 1m 10g")
     frequency = np.abs(ac["frequency"])
     gain = -ac["out"] / ac["n"]
     size = np.abs(gain)
@@ -74,19 +69,17 @@ def _falls_to(frequency: FloatArray, size: FloatArray, level: float) -> float:
     return float(np.exp(x[0] + (math.log(level) - y[0]) * (x[1] - x[0]) / (y[1] - y[0])))
 
 
-def _noise(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
+def _noise(bench: PartBench) -> dict[str, float]:
     """Density at 1 kHz of a follower's output, which is the input's."""
-    nodes = {"inp": "p", "inn": "n", "out": "out"}
     lines = _FOLLOWER.format(source="dc 0 ac 1", load=bench.load_ohm)
-    spectrum = bench.run(lines, nodes, f".noise v(out) Vp lin 1 {_WHITE_HZ} {_WHITE_HZ}")
+    spectrum = bench.run(lines, _NODES, f".noise v(out) Vp lin 1 {_WHITE_HZ} {_WHITE_HZ}")
     return {"noise": float(spectrum["onoise_spectrum"][0])}
 
 
-def _swing(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
+def _swing(bench: PartBench) -> dict[str, float]:
     """Largest output of an amplifier of gain -10 that is driven beyond its supplies, the smaller of both signs."""
     drive = 0.2 * bench.supply_V
-    nodes = {"inp": "p", "inn": "n", "out": "out"}
-    dc = bench.run(_AMPLIFIER.format(load=bench.load_ohm), nodes, f".dc Vin {-drive!r} {drive!r} {drive / 20!r}")
+    dc = bench.run(_AMPLIFIER.format(load=bench.load_ohm), _NODES, f".dc Vin {-drive!r} {drive!r} {drive / 20!r}")
     out = dc["out"]
     return {"swing": float(min(-out.min(), out.max()))}
 
@@ -101,7 +94,7 @@ def _slew(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
             step = window / 400
             source = f"pwl(0 {low!r} {step!r} {low!r} {2 * step!r} {high!r})"
             lines = _FOLLOWER.format(source=source, load=bench.load_ohm)
-            run = bench.run(lines, {"inp": "p", "inn": "n", "out": "out"}, f".tran {step!r} {window!r} 0 {step!r}")
+            run = bench.run(lines, _NODES, f".tran {step!r} {window!r} 0 {step!r}")
             moved = (run["out"] - run["out"][0]) * np.sign(high - low)
             if moved[-1] > 0.95 * abs(high - low):
                 break

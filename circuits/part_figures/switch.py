@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind
-from inmateria.errors import ConvergenceError, EngineError, NetlistError
+from circuits.part_figures.figure import Figure, Kind, completed
 
 _NODES = {"a": "a", "b": "b", "control": "c"}
 _SERIES_OHM, _HOLD_F = 1e3, 1e-9
@@ -40,10 +39,7 @@ def measure(bench: PartBench) -> dict[str, float]:
         "supply_current": bench.supply_current_A(rest),
     }
     on, off = (0.0, _HIGH_V) if inverted else (_HIGH_V, 0.0)
-    for step in (_charge, _delay):
-        with suppress(NetlistError, ConvergenceError, EngineError):
-            found |= step(bench, on, off)
-    return {figure.name: found.get(figure.name, math.nan) for figure in KIND.figures}
+    return completed(KIND, found, [partial(step, bench, on, off) for step in (_charge, _delay)])
 
 
 def _charge(bench: PartBench, on: float, off: float) -> dict[str, float]:
