@@ -122,8 +122,7 @@ def check_circuit(deck: str) -> None:
     NetlistError
         With the line: ngspice would run both analyses into one record, or stop reading at ``.end``.
     """
-    _check_text(deck)
-    lines = list(logical_lines(deck))[1:]
+    _, *lines = _read(deck)
     own, libraries = _opened(lines, plain_lib=False)
     for lines_outside in (own, *(library.outside for library in libraries.values())):
         for line in lines_outside:
@@ -149,8 +148,7 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     NetlistError
         With the line, of a file too, and what to write instead.
     """
-    _check_text(deck)
-    title, *lines = logical_lines(deck)
+    title, *lines = _read(deck)
     if not lines:
         raise NetlistError("deck", deck[:60], "is empty", "give a title line and a circuit")
     _check_title(title)
@@ -288,8 +286,8 @@ def last_point(stop_s: float) -> float:
     return float(stop_s) * (1 - 4 * sys.float_info.epsilon)
 
 
-def _check_text(deck: str) -> None:
-    """Refuse what is no text that ngspice reads as it stands."""
+def _read(deck: str) -> list[Line]:
+    """The deck's lines, its title first; refused is what is no text that ngspice reads as it stands."""
     if not isinstance(deck, str):
         raise InputError("deck", type(deck).__name__, "is no text", "give a SPICE deck as a string")
     if "\0" in deck:
@@ -302,10 +300,12 @@ def _check_text(deck: str) -> None:
         strange = _CONTROL.search(line.removesuffix("\r"))
         if strange:
             raise NetlistError(f"deck line {number}", strange.group(), "is a control character", "remove it")
-    for logical in logical_lines(deck):
+    lines = list(logical_lines(deck))
+    for logical in lines:
         if len(logical.text) > LONGEST_LINE:
             problem = f"has {len(logical.text)} characters"
             raise NetlistError(logical.where, logical.text[:40], problem, f"keep a line below {LONGEST_LINE}")
+    return lines
 
 
 def _check_commands(line: Line) -> None:
