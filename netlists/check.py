@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from inmateria.checks import positive
 from inmateria.errors import EngineError, InputError
+from inmateria.run_folder import run_folder, told_of_no_room
 from netlists.reader import load_part
 
 
@@ -81,7 +81,7 @@ def run_deck_file(path: Path, *, celsius: float = 27.0, timeout: float = 60.0) -
     InputError
         If there is no such file, `timeout` is not positive, or `celsius` is no temperature.
     EngineError
-        If ngspice is missing or does not end in time.
+        If ngspice is missing, does not end in time, or the temporary folder takes no file.
     """
     path = Path(path).resolve()
     if not path.is_file():
@@ -89,13 +89,14 @@ def run_deck_file(path: Path, *, celsius: float = 27.0, timeout: float = 60.0) -
     positive("timeout", timeout, "s")
     if not -273.15 < celsius < math.inf:
         raise InputError("celsius", celsius, "is no temperature", "give degC above -273.15")
-    with tempfile.TemporaryDirectory() as scratch:
+    with run_folder() as scratch:
         # ngspice reads this file instead of the user's own, wherever that lies. Transistors wait for no second thread,
         # see `circuits.ngspice.one_thread`; such a start file counts for more than the deck.
         settings = [f"option temp={celsius:.10g}"]
         if b"num_threads" not in path.read_bytes():
             settings.append("option num_threads=1")
-        (Path(scratch) / ".spiceinit").write_text("\n".join([*settings, ""]))
+        with told_of_no_room():
+            (scratch / ".spiceinit").write_text("\n".join([*settings, ""]))
         environment = {name: value for name, value in os.environ.items() if name != "SPICE_USERINIT_DIR"}
         try:
             done = subprocess.run(

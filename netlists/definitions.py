@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from netlists.lines import Line, positional
 _BEGIN, _END = (".subckt", ".macro"), (".ends", ".eom")
 GROUND = frozenset({"0", "gnd"})
 """Names that ngspice takes for node 0 wherever they stand, pins of subcircuits too."""
+_WHOLE = "write the subcircuit in one file, from its .subckt to its .ends"
 _LIBRARIES = 16
 """Included files whose definitions stay in memory."""
 
@@ -71,9 +72,21 @@ class Subcircuit:
         return parameters(self.lines[0].text)
 
     @cached_property
+    def own_parameters(self) -> dict[str, str]:
+        """What a ``.param`` inside of it sets, by lower-case name; a call may set that too."""
+        lines = (line.text for line in self.inside.outside if line.text[:6].lower() == ".param")
+        return {name: value for text in lines for name, value in parameters(text).items()}
+
+    @cached_property
+    def inside(self) -> Definitions:
+        """What stands between its ``.subckt`` line and its end: only there its own subcircuits are known."""
+        return define(self.lines[1:-1])
+
+    @cached_property
     def calls(self) -> tuple[Call, ...]:
         """The subcircuits that it places, those inside of it too."""
-        return tuple(calls(self.lines))
+        own = (one for alike in self.inside.subcircuits.values() for one in alike)
+        return (*self.inside.calls, *(call for one in own for call in one.calls))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +96,12 @@ class Definitions:
     Attributes
     ----------
     items : tuple of Line or Subcircuit
+    doubts : tuple of str
+        About the files that it includes.
     """
 
     items: tuple[Line | Subcircuit, ...]
+    doubts: tuple[str, ...] = ()
 
     @cached_property
     def outside(self) -> tuple[Line, ...]:
@@ -136,7 +152,8 @@ def define(lines: Iterable[Line]) -> Definitions:
         step = nesting(line)
         depth += step
         if depth < 0:
-            raise NetlistError(line.where, line.text[:200], "ends no subcircuit", "remove it, or write its .subckt")
+            fix = _WHOLE if line.included else "remove it, or write its .subckt"
+            raise NetlistError(line.where, line.text[:200], "ends no subcircuit", fix)
         if step > 0 and len(positional(line.text)) < 2:
             raise NetlistError(line.where, line.text[:200], "has no name", "write .subckt NAME pins ...")
         if depth == 0 and step == 0:
@@ -147,7 +164,8 @@ def define(lines: Iterable[Line]) -> Definitions:
             items.append(Subcircuit(tuple(inside)))
             inside = []
     if inside:
-        raise NetlistError(inside[0].where, inside[0].text[:200], "has no .ends", "end it with .ends")
+        fix = _WHOLE if inside[0].included else "end it with .ends"
+        raise NetlistError(inside[0].where, inside[0].text[:200], "has no .ends", fix)
     return Definitions(tuple(items))
 
 
@@ -163,8 +181,8 @@ def included_definitions(include: Include, *, plain_lib: bool = False) -> Defini
     kept = _kept.get(key)
     if kept is not None and all(_unchanged(path, seen) for path, seen in kept[1].items()):
         return kept[0]
-    lines, read = whole_lines(include, plain_lib=plain_lib)
-    found = define(lines)
+    lines, read, doubts = whole_lines(include, plain_lib=plain_lib)
+    found = replace(define(lines), doubts=tuple(doubts))
     _kept.pop(key, None)
     while len(_kept) >= _LIBRARIES:
         _kept.pop(next(iter(_kept)), None)

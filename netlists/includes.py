@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,10 +32,13 @@ class Include:
         Absolute, links followed.
     section : str
         Lower case; empty for the whole file.
+    passed_over : pathlib.Path or None
+        Another file of that name in the present folder, which ``ngspice -b`` would take.
     """
 
     path: Path
     section: str = ""
+    passed_over: Path | None = field(default=None, compare=False)
 
 
 def included(line: Line, beside: Path | None, *, plain_lib: bool = False) -> Include | None:
@@ -60,7 +63,8 @@ def included(line: Line, beside: Path | None, *, plain_lib: bool = False) -> Inc
     name = next(word for word in (match["double"], match["single"], match["plain"]) if word is not None)
     library = match["word"].lower() == "lib"
     section = match["section"].strip("\"'").lower() if library else ""
-    path = _resolve(name, beside)
+    places = _places(name, beside)
+    path = places[0] if places else None
     if library and not section and not plain_lib:
         if path is None:
             problem, fix = "begins a section outside of a library", "take the file by '.lib FILE SECTION'"
@@ -69,10 +73,12 @@ def included(line: Line, beside: Path | None, *, plain_lib: bool = False) -> Inc
         raise NetlistError(line.where, line.text[:200], problem, fix)
     if path is None:
         raise NetlistError(line.where, line.text[:200], "there is no such file", "give the path of a file")
-    return Include(path, section)
+    return Include(path, section, next((other for other in places[1:] if other != path), None))
 
 
-def whole_lines(include: Include, *, plain_lib: bool = False) -> tuple[list[Line], dict[Path, tuple[int, int]]]:
+def whole_lines(
+    include: Include, *, plain_lib: bool = False
+) -> tuple[list[Line], dict[Path, tuple[int, int]], list[str]]:
     """Lines of an included file with those of the files that it includes in their place, at any depth.
 
     Returns
@@ -80,6 +86,8 @@ def whole_lines(include: Include, *, plain_lib: bool = False) -> tuple[list[Line
     list of Line
     dict
         Every file that was read, and its `stamp`.
+    list of str
+        Doubts: which file was taken where there are two.
 
     Raises
     ------
@@ -88,6 +96,7 @@ def whole_lines(include: Include, *, plain_lib: bool = False) -> tuple[list[Line
     """
     found: list[Line] = []
     read: dict[Path, tuple[int, int]] = {}
+    doubts: list[str] = []
 
     def place(inner: Include, above: tuple[Include, ...]) -> None:
         read[inner.path] = _stamp(inner.path)
@@ -98,10 +107,14 @@ def whole_lines(include: Include, *, plain_lib: bool = False) -> tuple[list[Line
             elif below in (*above, inner):
                 raise NetlistError(line.where, line.text[:200], "the file includes itself", "remove the line")
             else:
+                if below.passed_over is not None and not _alike(below.path, below.passed_over):
+                    other = f"'ngspice -b' would take {below.passed_over}, of the present folder"
+                    doubts.append(f"{line.where}: {below.path} is taken, which stands beside it; {other}")
+                    read[below.passed_over] = _stamp(below.passed_over)
                 place(below, (*above, inner))
 
     place(include, ())
-    return found, read
+    return found, read, doubts
 
 
 def sections(path: Path) -> list[str]:
@@ -112,16 +125,7 @@ def sections(path: Path) -> list[str]:
     NetlistError
         If it cannot be read or is no netlist.
     """
-    found: dict[str, None] = {}
-    name = ""
-    for line in logical_lines(read_netlist(path), title=False):
-        if line.text[:1] == ".":
-            begin = _SECTION.match(line.text)
-            if begin is not None:
-                name = begin[1].strip("\"'").lower()
-            elif name and _SECTION_END.match(line.text):
-                found[name], name = None, ""
-    return list(found)
+    return list(dict.fromkeys(name for name, _ in _sections(logical_lines(read_netlist(path), title=False))))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -139,38 +143,56 @@ def _lines_of(include: Include, changed: tuple[int, int]) -> tuple[Line, ...]:
     return tuple(line for line in found if line.text.lower() != ".end")  # an included file's .end ends nothing else
 
 
-def _section(lines: Iterator[Line], include: Include) -> list[Line]:
-    """Lines between ``.lib NAME`` and ``.endl``: the first one of that name counts, as in ngspice."""
-    present: list[str] = []
-    found: list[Line] = []
-    inside = ""
+def _sections(lines: Iterable[Line]) -> Iterator[tuple[str, list[Line] | None]]:
+    """Names of sections, lower case, with what stands between ``.lib NAME`` and ``.endl``; None for one without end."""
+    name, found = "", list[Line]()
     for line in lines:
-        begin = _SECTION.match(line.text) if not inside and line.text[:1] == "." else None
+        begin = _SECTION.match(line.text) if not name and line.text[:1] == "." else None
         if begin is not None:
-            inside = begin[1].strip("\"'").lower()
-            present.append(inside)
-        elif inside and _SECTION_END.match(line.text):
-            if inside == include.section:
-                return found
-            inside = ""
-        elif inside == include.section:
+            name, found = begin[1].strip("\"'").lower(), []
+        elif name and line.text[:1] == "." and _SECTION_END.match(line.text):
+            yield name, found
+            name = ""
+        elif name:
             found.append(line)
-    if inside == include.section:
-        raise NetlistError("section", include.section, f"of {include.path} has no .endl", "end it")
-    names = list(dict.fromkeys(present))
+    if name:
+        yield name, None
+
+
+def _section(lines: Iterable[Line], include: Include) -> list[Line]:
+    """Lines of a section: the first one of its name counts, as in ngspice."""
+    names: dict[str, None] = {}
+    for name, found in _sections(lines):
+        if name == include.section:
+            if found is None:
+                raise NetlistError("section", name, f"of {include.path} has no .endl", "end it")
+            return found
+        names[name] = None
     fix = did_you_mean(include.section, names, f"choose from {', '.join(names)}") if names else "it has no sections"
     raise NetlistError("section", include.section, f"is not in {include.path}", fix)
 
 
-def _resolve(name: str, beside: Path | None) -> Path | None:
-    """The file as ngspice finds it: beside the including one, in the present folder, in NGSPICE_INPUT_DIR."""
+def _places(name: str, beside: Path | None) -> list[Path]:
+    """Where a file is: beside the including one, in the present folder, in NGSPICE_INPUT_DIR; the first one counts.
+
+    ``ngspice -b`` looks in the present folder first, so that what a library means would depend on where it is run.
+    """
     given = Path(os.path.expandvars(os.path.expanduser(name)))
+    found = []
     for folder in (beside, Path("."), os.environ.get("NGSPICE_INPUT_DIR")):
         if folder is not None:
             try:
                 candidate = Path(folder, given)
                 if candidate.is_file():
-                    return candidate.resolve()
+                    found.append(candidate.resolve())
             except (OSError, ValueError):  # a name too long, or with a NUL byte
-                return None
-    return None if "\\" not in name else _resolve(name.replace("\\", "/"), beside)
+                return []
+    return found if found or "\\" not in name else _places(name.replace("\\", "/"), beside)
+
+
+def _alike(one: Path, other: Path) -> bool:
+    """Whether two files hold the same; one that cannot be read does not."""
+    try:
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False

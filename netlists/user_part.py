@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from inmateria.errors import InputError, NetlistError
+from inmateria.errors import InputError, NetlistError, TrustWarning
 from inmateria.spelling import did_you_mean
 from netlists.definitions import GROUND, Definitions, Subcircuit, define, included_definitions, reached
 from netlists.includes import Include, sections
@@ -97,10 +98,12 @@ def user_part(
         built_in = {**told, **built_in}
         own = {*chosen.parameters, *built_in, *around}
         like = replace(like, parameters=tuple(p for p in like.parameters if p.name.lower() in own))
-    _check_parameters(chosen, like, built_in, around)
+    # An op-amp's parameters are figures: those that it sets inside of itself are its own.
+    settable = {*chosen.parameters, *([] if like.name.startswith(_OPAMP) else chosen.own_parameters)}
+    _check_parameters(chosen, settable, like, built_in, around)
     defaults = {**like.defaults, **built_in}
     wrapper = f"{re.sub(r'[^0-9a-z_]', '_', chosen.name)}_as_{like.name}"
-    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name.lower() in chosen.parameters)
+    passed = " ".join(f"{name}={{{name}}}" for name in like.defaults if name.lower() in settable)
     values = " ".join(f"{name}={format_number(value)}" for name, value in defaults.items())
     lines = [
         f".subckt {wrapper} {' '.join(pin.name for pin in like.pins)}" + (f" params: {values}" if values else ""),
@@ -176,17 +179,17 @@ def _supply(value: float, like: Part) -> str:
 
 
 def _check_parameters(
-    chosen: Subcircuit, like: Part, built_in: Mapping[str, float], around: Collection[str] = ()
+    chosen: Subcircuit, settable: Collection[str], like: Part, built_in: Mapping[str, float], around: Collection[str]
 ) -> None:
-    """Each parameter of `like` is the subcircuit's own, built in, or what the wrapper has around it."""
+    """Each parameter of `like` is one that a call may set, built in, or what the wrapper has around it."""
     _refuse_unknown("fixed", built_in, list(like.defaults), like.name)
     for name in like.defaults:
-        if name.lower() in chosen.parameters and name in built_in:
+        if name.lower() in settable and name in built_in:
             raise InputError(f"fixed[{name!r}]", built_in[name], f"{chosen.name} has that parameter", "leave it out")
-        if name.lower() not in (*chosen.parameters, *built_in, *around):
+        if name.lower() not in (*settable, *built_in, *around):
             problem = f"lack {name!r}, which sets the {like.name}"
             fix = f"add it to the .subckt line, or say fixed={{{name!r}: {like.defaults[name]:g}}} if that is built in"
-            raise InputError(f"{chosen.name} parameters", list(chosen.parameters), problem, fix)
+            raise InputError(f"{chosen.name} parameters", sorted(settable), problem, fix)
 
 
 def _definitions(source: Any, section: str | None) -> tuple[Definitions, str]:
@@ -207,6 +210,8 @@ def _definitions(source: Any, section: str | None) -> tuple[Definitions, str]:
             problem = f"holds sections: {', '.join(named)}"
             raise InputError("section", None, f"{origin} {problem}", "say which with section=...")
         found = included_definitions(Include(path.resolve(), (section or "").lower()))
+        for doubt in found.doubts:
+            warnings.warn(doubt, TrustWarning, stacklevel=3)
     if not found.subcircuits:
         raise NetlistError("part", origin, "has no .subckt line", "define the part as a subcircuit")
     return found, origin

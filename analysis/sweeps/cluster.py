@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inmateria.errors import EngineError, InputError
+from inmateria.run_folder import run_folder
 
 ANSWER_S = 5.0
 """How long a scheduler may take to answer."""
@@ -194,12 +195,12 @@ def _local(count: int) -> Iterator[SweepCluster]:
     options = {"processes": True, "host": "127.0.0.1", "scheduler_port": 0, "dashboard_address": None}
     rules = {"distributed.scheduler.allowed-failures": 1, "distributed.scheduler.worker-ttl": None}
     with (
-        tempfile.TemporaryDirectory(prefix="inmateria-sweep-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({**rules, "temporary-directory": folder}),
+        run_folder() as folder,
+        dask.config.set({**rules, "temporary-directory": str(folder)}),
         LocalCluster(n_workers=0, silence_logs=logging.CRITICAL, **options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        local = LocalWorkers(cluster.scheduler_address, count, folder)
+        local = LocalWorkers(cluster.scheduler_address, count, str(folder))
         try:
             yield SweepCluster(client, local, cluster.scheduler_address)
         finally:

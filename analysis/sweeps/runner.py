@@ -10,9 +10,7 @@ import math
 import os
 import pickle
 import queue
-import shutil
 import socket
-import tempfile
 import threading
 import time
 import warnings
@@ -31,6 +29,7 @@ from analysis.sweeps.axes import SEED, Axis, Value
 from analysis.sweeps.cluster import SweepCluster, open_cluster
 from analysis.sweeps.store import FAILED, TODO, Layout, Outcome, SweepStore, Variable
 from inmateria.errors import EngineError, InMateriaError, InputError, Interrupted
+from inmateria.run_folder import run_folder
 from inmateria.threads import one_blas_thread
 from inmateria.versions import versions
 
@@ -257,11 +256,8 @@ def _folder(store: str | Path | None) -> Iterator[Path]:
     if store is not None:
         yield Path(store)
         return
-    made = Path(tempfile.mkdtemp(prefix="inmateria-sweep-"))
-    try:
+    with run_folder() as made:
         yield made / "sweep.zarr"
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 class _Run:

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+from circuits.ngspice.deck_branches import check_branches
 from circuits.ngspice.deck_expressions import check_braces, functions, powers
-from circuits.ngspice.deck_values import check_values
+from circuits.ngspice.deck_values import check_values, small_units
 from circuits.ngspice.deck_words import check_sweep, foreign
 from inmateria.errors import InputError, NetlistError
 from inmateria.spelling import did_you_mean
@@ -57,11 +58,8 @@ _NEED = {"r": "two nodes and a resistance", "c": "two nodes and a capacitance", 
 _QUANTITY = {"r": "resistance", "c": "capacitance", "l": "inductance"}
 _NODES = dict.fromkeys("rclvibefghd", 2) | dict.fromkeys("qjmz", 3) | {"s": 4, "t": 4, "w": 2}
 _RESERVED = frozenset({"time", "frequency", "temper", "hertz", "v-sweep", "i-sweep", "temp-sweep", "res-sweep"})
-_MILLI = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?M(?:ohms?|Ohms?|OHMS?)?$")
-_MEGAHERTZ = re.compile(r"(?<![\w.])[\d.]+M[Hh][Zz]\b")
 _RANDOM_SEED = re.compile(r"\.opt\w*\s.*\bseed\s*=\s*random\b", re.IGNORECASE)
 _TRNOISE = re.compile(r"\btrnoise\b", re.IGNORECASE)
-_FEMTO = re.compile(r"[\d.]+F$")
 
 
 def check_request(
@@ -164,7 +162,7 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     outside = (call for library in libraries for call in library.calls)
     used = reached([*calls(own), *outside], libraries)  # of the deck's own subcircuits all are looked at
     vocabulary = _vocabulary(circuit, libraries, letters or "")
-    doubts: list[str] = []
+    doubts = [doubt for library in libraries for doubt in library.doubts]
     for item in circuit.items:
         inside = isinstance(item, Subcircuit)
         for line in item.lines if isinstance(item, Subcircuit) else (item,):
@@ -173,7 +171,9 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
         doubts += _doubts_of(block, vocabulary)
     _check_ground([*own, *(line for library in libraries for line in library.outside), *_lines(used)])
     _check_pins([circuit, *libraries], used)
-    return CheckedDeck(_text([title, *lines], placed, frozenset(used)), tuple(dict.fromkeys(doubts)))
+    given = [title, *_spliced(lines, placed, frozenset(used))]
+    doubts += check_branches(given[1:])
+    return CheckedDeck(_text(given), tuple(dict.fromkeys(doubts)))
 
 
 def _check_title(title: Line) -> None:
@@ -214,18 +214,27 @@ def _opened(lines: Sequence[Line], *, plain_lib: bool) -> tuple[list[Line], dict
     return own, libraries
 
 
-def _text(lines: Sequence[Line], libraries: Mapping[Line, Definitions], used: frozenset[Subcircuit]) -> str:
-    """The deck for ngspice: each line at its number as long as nothing is included, so that its messages have it.
+def _spliced(
+    lines: Iterable[Line], libraries: Mapping[Line, Definitions], used: frozenset[Subcircuit]
+) -> Iterable[Line]:
+    """Lines with those of included files in their place.
 
-    Of a library only those subcircuits are written that are used: ngspice 39 ends itself over more than 4000.
+    Of a library only those subcircuits that are used: ngspice 39 ends itself over more than 4000.
     """
+    for line in lines:
+        if line in libraries:
+            yield from libraries[line].lines_with(used)
+        else:
+            yield line
+
+
+def _text(lines: Iterable[Line]) -> str:
+    """The deck for ngspice: each line at its number as long as nothing is included, so that its messages have it."""
     written: list[str] = []
     for line in lines:
-        written += ["*"] * (line.number - 1 - len(written))
-        if line in libraries:
-            written += [inner.text for inner in libraries[line].lines_with(used)]
-        else:
-            written.append(line.text)
+        if not line.included:
+            written += ["*"] * (line.number - 1 - len(written))
+        written.append(line.text)
     return "\n".join([*written, ""])
 
 
@@ -370,6 +379,7 @@ def _named(lines: Iterable[Line]) -> tuple[frozenset[str], frozenset[str]]:
 def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterable[str]:
     """Check one line; yields doubts. Inside a subcircuit or a file a vendor may mean odd values."""
     yield from _check_element(line, inside=inside)
+    yield from small_units(line)
     if line.text[:1].lower() in "vi" and _TRNOISE.search(line.text):
         yield f"{line.where}: no seed repeats the numbers of TRNOISE; noise_currents(..., seed=) has some that it does"
     if _RANDOM_SEED.match(line.text):
@@ -404,16 +414,10 @@ def _check_element(line: Line, *, inside: bool) -> Iterable[str]:
             raise NetlistError(line.where, node, "is ngspice's own name, not a node's", "rename the node")
     if kind in _QUANTITY:
         yield from _check_value(line, words, kind, inside=inside)
-    if _MEGAHERTZ.search(line.text):
-        yield f"{line.where}: '{_MEGAHERTZ.findall(line.text)[0]}' is read as millihertz; write MEG for mega"
 
 
 def _check_value(line: Line, words: list[str], kind: str, *, inside: bool) -> Iterable[str]:
     text = words[3].partition("=")[2] if words[3].lower().startswith(f"{kind}=") else words[3]
-    if kind == "r" and _MILLI.match(text):
-        yield f"{line.where}: '{text}' is read as milliohm; write MEG for mega, or a small m"
-    if kind == "c" and _FEMTO.match(text):
-        yield f"{line.where}: '{text}' is read as femtofarad; leave the unit out"
     try:
         value = parse_number(text)
     except InputError:  # an expression, or a model
@@ -448,19 +452,12 @@ def _check_pins(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> 
         for line in netlist.outside:
             if line.text[:7].lower() == ".global":
                 nodes |= {word.lower(): word.lower() for word in line.text.split()[1:]}
-    own = netlists[0]
-    placed = [*own.calls, *(call for one in own.subcircuits.values() for sub in one for call in sub.calls)]
-    placed += [call for netlist in netlists[1:] for call in netlist.calls]
-    placed += [call for one in used for call in one.calls]
-    for call in placed:
-        found = [one for netlist in netlists for one in netlist.subcircuits.get(call.name, ())]
-        if len(found) != 1:  # branches of an .if, or one inside another
-            continue
-        pins, instance = found[0].pins, call.line.text.split(maxsplit=1)[0]
+    for call, called in _placed(netlists, used):
+        pins, instance = called.pins, call.line.text.split(maxsplit=1)[0]
         if len(call.nodes) != len(pins):
             problem = f"{instance} has {len(call.nodes)} nodes, {call.name} has {len(pins)} pins"
             raise NetlistError(call.line.where, call.line.text[:200], problem, f"give nodes for: {' '.join(pins)}")
-        _check_call(call, found[0])
+        _check_call(call, called)
         for pin, node in zip(pins, call.nodes, strict=True):
             if pin in nodes and nodes.get(node, node) != nodes[pin]:
                 problem = (
@@ -470,14 +467,42 @@ def _check_pins(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> 
                 raise NetlistError(call.line.where, call.line.text[:200], problem, fix)
 
 
+def _placed(netlists: Sequence[Definitions], used: Sequence[Subcircuit]) -> Iterable[tuple[Call, Subcircuit]]:
+    """Each call, in subcircuits of any depth too, with what it places: the innermost subcircuit of that name.
+
+    Left out is a call of a name that several netlists define, or none: ngspice tells of both.
+    """
+
+    def of(calls: Iterable[Call], scopes: tuple[Sequence[Definitions], ...]) -> Iterable[tuple[Call, Subcircuit]]:
+        for call in calls:
+            for scope in scopes:
+                found = [one for netlist in scope for one in netlist.subcircuits.get(call.name, ())]
+                if len(found) == 1:
+                    yield call, found[0]
+                if found:
+                    break
+
+    def within(block: Subcircuit, scopes: tuple[Sequence[Definitions], ...]) -> Iterable[tuple[Call, Subcircuit]]:
+        inner = ([block.inside], *scopes)
+        yield from of(block.inside.calls, inner)
+        for alike in block.inside.subcircuits.values():
+            for one in alike:
+                yield from within(one, inner)
+
+    for netlist in netlists:
+        yield from of(netlist.calls, (netlists,))
+    own = (one for alike in netlists[0].subcircuits.values() for one in alike)
+    for block in (*own, *used):
+        yield from within(block, (netlists,))
+
+
 def _check_call(call: Call, called: Subcircuit) -> None:
     """Refuse parameters that the subcircuit does not have, and words that belong to none: ngspice ignores both."""
     if call.line.included:
         return  # kits hand on what only other programs know
     given = parameters(call.line.text)
-    inside = {name for line in called.lines if line.text[:6].lower() == ".param" for name in parameters(line.text)}
     for name in given:
-        if name not in called.parameters and name not in inside and name != "m":
+        if name not in called.parameters and name not in called.own_parameters and name != "m":
             known = ", ".join(called.parameters) or "none"
             fix = did_you_mean(name, list(called.parameters), f"it has {known}")
             raise NetlistError(call.line.where, call.line.text[:200], f"{call.name} has no parameter {name!r}", fix)

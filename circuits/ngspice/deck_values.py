@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from inmateria.errors import NetlistError
 from netlists.lines import Line, element_words
@@ -20,6 +20,9 @@ _BRACED = re.compile(r"\{[^}]*\}|'[^']*'")
 _COMMA_VALUE = re.compile(r"[=\s]([+-]?\d[\d.]*,\d[\w.+-]*)")
 _PARENTHESES = re.compile(r"\([^()]*\)|\{[^{}]*\}|'[^']*'|\"[^\"]*\"")
 _PARAMETERS = re.compile(r"\w+\s*=\s*\S+")
+_PARAMETER = re.compile(r"[\w.]+\s*=")
+_MILLI = re.compile(r"(?<![\w.])[\d.]+(?:[eE][+-]?\d+)?M(?:[oO]hms?|OHMS?|[hH][zZ]|[VAFHWS])?(?!\w)")
+_FEMTO = re.compile(r"(?<![\w.])[\d.]+(?:[eE][+-]?\d+)?F(?!\w)")
 _WAVE = re.compile(r"\b(?:sin|sine|pulse|exp|sffm|am)\s*\(([^()]*)\)", re.IGNORECASE)
 _BLANK = re.compile(r"\w\s+[\d.+-]")
 _LISTED = (".param", ".params", ".tran", ".ac", ".dc", ".ic", ".nodeset", ".func", ".csparam")
@@ -47,7 +50,7 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
     first = words[0].lower()
     if kind == ".":
         if first == ".model":
-            _check_numbers(line, line.text.partition("=")[2])
+            _check_numbers(line, _parameters(line.text))
         elif first in _LISTED:
             _check_numbers(line, line.text[len(first) :])
         if first in (".model", ".options", ".option", ".opt", ".temp") and (comma := _COMMA_VALUE.search(line.text)):
@@ -74,7 +77,39 @@ def check_values(line: Line, models: Collection[str], letters: str = "") -> None
     if kind in _NODES:
         _check_numbers(line, " ".join(words[_NODES[kind] + (kind in "rcl" and "=" not in words[3]) :]))
     else:
-        _check_numbers(line, line.text.partition("=")[2])
+        _check_numbers(line, _parameters(line.text))
+
+
+def _parameters(text: str) -> str:
+    """What follows from a line's first parameter on."""
+    first = _PARAMETER.search(text)
+    return "" if first is None else text[first.start() :]
+
+
+def small_units(line: Line) -> Iterator[str]:
+    """Doubts about values with a capital M or F, which are milli and femto to ngspice, whatever is meant.
+
+    Parameters
+    ----------
+    line : Line
+    """
+    text = line.text
+    if "M" not in text and "F" not in text:
+        return
+    kind = text[:1].lower()
+    if kind in _NODES:
+        text = " ".join(element_words(text, _NODES[kind] - 1)[_NODES[kind] :])
+    elif text.lower().startswith((*_LISTED, ".noise")):
+        text = text.partition(" ")[2]
+    else:
+        text = _parameters(text)
+    text = _NO_VALUE.sub(" ", text)
+    found = _MILLI.search(text)
+    if found is not None:
+        yield f"{line.where}: '{found[0]}' is read as {read_as(found[0]):g}, milli; write MEG for mega, or a small m"
+    found = _FEMTO.search(text)
+    if found is not None:
+        yield f"{line.where}: '{found[0]}' is read as {read_as(found[0]):g}, femto; leave the unit out"
 
 
 def _check_alone(line: Line, words: list[str], models: Collection[str]) -> None:

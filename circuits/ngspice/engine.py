@@ -14,14 +14,16 @@ import math
 import os
 import queue
 import re
+import string
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -36,7 +38,6 @@ from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
 from circuits.ngspice.one_thread import ONE_THREAD, on_one_thread
 from circuits.ngspice.record import Record
-from circuits.ngspice.run_folder import NO_ROOM, check_room, no_room, run_folder, told_of_no_room
 from circuits.ngspice.worker_process import WorkerProcess
 from circuits.signals.transient import Transient, Trust
 from inmateria.checks import FloatArray, count, positive
@@ -50,6 +51,7 @@ from inmateria.errors import (
     NetlistError,
     TooManyPointsError,
 )
+from inmateria.run_folder import NO_ROOM, check_room, no_room, run_folder, told_of_no_room
 from netlists.files import present_folder
 
 Progress = Callable[[str, float, float], None]
@@ -110,8 +112,13 @@ class Vectors(dict[str, FloatArray]):
         The dialect in which the deck was read; None for ngspice's own.
     seed : int
         Of the numbers that the deck draws.
+    analyses : dict of dict of ndarray
+        The vectors of every analysis of the deck by ngspice's names of its plots (``op1``, ``tran1``, ``noise1``).
+        These here are those of the one that ngspice ran last, whatever the order of the lines; of several of one kind
+        ngspice runs the last line first, so that ``dc1`` is that of the last ``.dc``.
     """
 
+    analyses: Mapping[str, Mapping[str, FloatArray]] = MappingProxyType({})
     trust: Trust = Trust()
     messages: tuple[str, ...] = ()
     dialect: str | None = None
@@ -351,7 +358,7 @@ class Engine:
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Vectors:
-        """Run a whole deck (any one analysis) and return its vectors.
+        """Run a whole deck and return its vectors; of several analyses see `Vectors.analyses`.
 
         Of ``.noise`` they are those of the spectrum (``onoise_spectrum``, V/sqrt(Hz)) and of the band together
         (``onoise_total``, V).
@@ -402,11 +409,18 @@ class Engine:
                 failed.explain(reply, "did not finish")
             if not reply.get("names"):
                 failed.explain(reply, "gave no result")
-            vectors = Vectors()
+            names = _plot_names([plot for plot, *_ in reply["names"]])
+            analyses: dict[str, dict[str, FloatArray]] = {name: {} for name in names.values()}
             with open(work / "vectors.bin", "rb") as stream:
-                for vector, length, kind in reply["names"]:
-                    vectors[vector] = np.fromfile(stream, dtype=kind, count=length)
-        failed.check_numbers(vectors, vectors.get("time"))
+                for plot, vector, length, kind in reply["names"]:
+                    analyses[names[plot]][vector] = np.fromfile(stream, dtype=kind, count=length)
+        for found in analyses.values():
+            failed.check_numbers(found, found.get("time"))
+        last, *others = analyses
+        vectors = Vectors(analyses[last])
+        if last.startswith("noise"):  # the band together; its spectrum is the plot before
+            vectors |= analyses[others[0]] if others else {}
+        vectors.analyses = analyses
         counted = reply["statistics"]
         vectors.dialect, vectors.seed = dialect, seed
         vectors.messages = (*reply["loading"], *reply["running"])
@@ -581,6 +595,17 @@ def _renew_engines() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_engines)
+
+
+def _plot_names(plots: Sequence[str]) -> dict[str, str]:
+    """Names of plots of one run, counted from 1: ngspice goes on from earlier runs."""
+    counts: dict[str, int] = {}
+    names = {}
+    for plot in sorted(set(plots), key=lambda name: int(name.lstrip(string.ascii_letters) or 0)):
+        kind = plot.rstrip(string.digits)
+        counts[kind] = counts.get(kind, 0) + 1
+        names[plot] = f"{kind}{counts[kind]}"
+    return {plot: names[plot] for plot in dict.fromkeys(plots)}
 
 
 def _drawing(deck: str, seed: int) -> int | None:

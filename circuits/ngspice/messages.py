@@ -139,8 +139,11 @@ def diagnose(words: Sequence[str]) -> Diagnosis | None:
         return Diagnosis(AbsurdValueError, outside.group(2), time_s, fix)
     singular = _SINGULAR.search(said)
     if singular:
+        node = singular.group(1) or None
         fix = "look for a loop of voltage sources or inductors, or a node without a path to ground"
-        return Diagnosis(SingularMatrixError, singular.group(1) or None, time_s, fix)
+        if re.fullmatch(r"(?:l|.*\.l)[^.]*#branch", node or "", re.IGNORECASE):
+            fix = "an inductor, a transformer's too, is a wire at 0 Hz: put 1m Ohm in series, or start with 'uic'"
+        return Diagnosis(SingularMatrixError, node, time_s, fix)
     trouble = _TROUBLE.search(said)
     node = None if trouble is None else trouble.group(1) or trouble.group(3) or trouble.group(2)
     if _NO_POINT.search(said):

@@ -214,14 +214,10 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         return int(self._ngspice_shared.ngSpice_Circ(array))
 
     def _plots(self) -> list[str]:
-        """The current plot, if it is no list of constants; of a noise analysis both, the spectrum and its integral."""
-        plot = self._ngspice_shared.ngSpice_CurPlot()
-        title = "const" if plot == FFI.NULL else ffi.string(plot).decode()
-        if title.startswith("noise"):
-            plots = self._ngspice_shared.ngSpice_AllPlots()
-            names = [ffi.string(plots[k]).decode() for k in itertools.takewhile(lambda k: plots[k], itertools.count())]
-            return [name for name in names if name.startswith("noise")]
-        return [] if title == "const" else [title]
+        """Names of the plots that hold results, the newest one first."""
+        plots = self._ngspice_shared.ngSpice_AllPlots()
+        names = [ffi.string(plots[k]).decode() for k in itertools.takewhile(lambda k: plots[k], itertools.count())]
+        return [name for name in names if name != "const"]
 
     def _vectors(self, title: str) -> Iterator[tuple[str, str, Any]]:
         """Name, numpy type and memory of each vector of a plot."""
@@ -239,17 +235,19 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
             elif info.v_compdata != FFI.NULL:
                 yield name, "complex128", ffi.buffer(info.v_compdata, 16 * info.v_length)
 
-    def write_vectors(self, stream: IO[bytes]) -> list[tuple[str, int, str]]:
-        """Write all vectors of the last analysis one after the other, straight from ngspice's memory.
+    def write_vectors(self, stream: IO[bytes]) -> list[tuple[str, str, int, str]]:
+        """Write all vectors of all analyses one after the other, straight from ngspice's memory.
 
         Returns
         -------
-        list of (name, count, type)
+        list of (plot, name, count, type)
+            Of the analysis that ngspice ran last first.
         """
         written = []
-        for name, kind, raw in itertools.chain.from_iterable(map(self._vectors, self._plots())):
-            stream.write(raw)
-            written.append((name, len(raw) // np.dtype(kind).itemsize, kind))
+        for plot in self._plots():
+            for name, kind, raw in self._vectors(plot):
+                stream.write(raw)
+                written.append((plot, name, len(raw) // np.dtype(kind).itemsize, kind))
         return written
 
     def forget(self) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from circuits.physics_aware.rlc_layer import RlcLayer
 from circuits.physics_aware.waveform_circuit import WaveformCircuit
 from inmateria.checks import FloatArray
 from inmateria.errors import EngineError
+from inmateria.run_folder import run_folder
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told, counted
 
@@ -64,8 +64,8 @@ def _processes(deck: str, workers: int) -> float:
     if ngspice is None:
         raise EngineError("ngspice", None, "is not installed", "install Debian's package ngspice")
     count = 4 * workers
-    with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / str(k) for k in range(count)]
+    with run_folder() as folder:
+        folders = [folder / str(k) for k in range(count)]
         for folder in folders:
             folder.mkdir()
             (folder / "deck.cir").write_text(deck)

@@ -2,12 +2,13 @@
 
 import os
 import re
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from inmateria.errors import InputError
+from inmateria.errors import EngineError, InputError
 from netlists.check import run_deck, run_deck_file
 from netlists.reader import available, load_part
 
@@ -218,3 +219,9 @@ def test_deck_fails_without_its_part(tmp_path, name, level):
     deck = tmp_path / f"{name}.cir"
     deck.write_text((FOLDER / level / f"{name}.cir").read_text())
     assert run_deck_file(deck).exit_code > 0
+
+
+def test_a_temporary_folder_that_takes_no_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(EngineError, match=r"TMPDIR = .*gone'?: takes no files"):
+        run_deck("integrator")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_names_count_from_the_including_file(tmp_path: Path) -> None:
     (tmp_path / "sub" / "b.lib").write_text(".inc c.lib ; remark\n")
     (tmp_path / "sub" / "c.lib").write_text("R1 a 0 1k\n.end\n")
     assert texts(tmp_path / "a.lib") == ["R1 a 0 1k"]
+
+
+def test_a_file_of_that_name_in_the_present_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ngspice -b` takes that one, so that a library would mean something else in each folder."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.lib").write_text(".include b.lib\n")
+    (tmp_path / "sub" / "b.lib").write_text("R1 a 0 1k\n")
+    (tmp_path / "b.lib").write_text("R1 a 0 3k\n")
+    monkeypatch.chdir(tmp_path)
+    include = Include((tmp_path / "sub" / "a.lib").resolve())
+    found = included_definitions(include)
+    assert [line.text for line in found.lines] == ["R1 a 0 1k"]
+    assert f"a.lib line 1: {tmp_path}/sub/b.lib is taken" in found.doubts[0]
+    assert f"'ngspice -b' would take {tmp_path}/b.lib" in found.doubts[0]
+    (tmp_path / "b.lib").write_text("R1 a 0 1k\n")
+    os.utime(tmp_path / "b.lib", ns=(1, 1))
+    assert included_definitions(include).doubts == ()  # the same, wherever it is taken from
+    (tmp_path / "main.cir").write_text("t\nV1 n 0 1\nR2 n a 1k\n.include sub/a.lib\n.control\nop\nprint v(a)\n.endc\n")
+    (tmp_path / "b.lib").write_text("R1 a 0 3k\n")
+    said = subprocess.run(["ngspice", "-b", "main.cir"], cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "v(a) = 7.5" in said
 
 
 def test_a_file_is_read_once_and_again_when_it_or_what_it_includes_changes(tmp_path: Path) -> None:

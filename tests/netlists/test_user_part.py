@@ -134,3 +134,12 @@ def test_a_file_that_two_parts_include_is_included_once(tmp_path):
         parts.append(user_part(tmp_path / f"{name}.lib", load_part(like)))
     assert reader.library(parts).count(".subckt follower") == 1
     assert reader.library(parts[1:]).count(".subckt follower") == 1
+
+
+def test_a_parameter_that_it_sets_inside_is_its_own_too(tmp_path: Path, engine: Engine) -> None:
+    path = tmp_path / "m.lib"
+    path.write_text(".subckt m a b out\n.param gain=2 vscale=5\nB1 out 0 V={gain/vscale}*V(a)*V(b)\n.ends\n")
+    part = user_part(path, load_part("mixer"))
+    x = part.instance("1", {"a": "p", "b": "q", "out": "r"}, gain=5.0, vscale=10.0)
+    found = engine.run("\n".join(["own part", part.text, "Vp p 0 3", "Vq q 0 -4", x, "Rr r 0 1k", ".op", ".end"]))
+    assert found["r"][0] == pytest.approx(-6.0)

@@ -572,3 +572,35 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
         time.sleep(0.1)
     else:
         pytest.fail("the worker lives on")
+
+
+def test_all_analyses_of_a_deck(engine: Engine) -> None:
+    """Those of the one that ngspice runs last come as ever, and all by ngspice's names of their plots."""
+    deck = "t\nV1 p 0 DC 2 AC 1\nR1 p n 1k\nR2 n 0 1k\nC1 n 0 1u\n"
+    lines = ".tran 10u 1m\n.ac lin 1 1k 1k\n.op\n.dc V1 0 1 1\n.dc V1 4 6 1\n.tf v(n) V1\n"
+    found = engine.run(f"{deck}{lines}.noise v(n) V1 dec 4 1k 10k\n.end")
+    plots = found.analyses
+    assert set(plots) == {"tran1", "ac1", "op1", "dc1", "dc2", "tf1", "noise1", "noise2"}
+    np.testing.assert_allclose(plots["op1"]["n"], [1.0], rtol=1e-9)
+    np.testing.assert_allclose(plots["ac1"]["n"], [0.5 / (1 + 1j * np.pi)], rtol=1e-9)
+    np.testing.assert_allclose(plots["dc1"]["n"], [2.0, 2.5, 3.0], rtol=1e-9)
+    np.testing.assert_allclose(plots["dc2"]["n"], [0.0, 0.5], atol=1e-12)
+    np.testing.assert_allclose(plots["tf1"]["transfer_function"], [0.5], rtol=1e-9)
+    np.testing.assert_allclose(plots["tran1"]["n"], 1.0, rtol=1e-9)
+    density = np.sqrt(4 * 1.380649e-23 * 300.15 * 500) / abs(1 + 1j * np.pi)
+    np.testing.assert_allclose(found["onoise_spectrum"][0], density, rtol=1e-4)
+    assert "onoise_total" in found
+    two = engine.run(f"{deck}.noise v(n) V1 dec 4 1k 10k\n.noise v(n) V1 dec 4 1 10\n.end")  # not mixed
+    np.testing.assert_allclose(two["onoise_spectrum"][0], density, rtol=1e-4)
+    assert two["frequency"][0] == pytest.approx(1e3)
+    assert engine.run(f"{deck}.tran 10u 1m\n.op\n.end")["time"][-1] == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    "card", ["L1 p 0 1m", "L1 p 0 1m\nL2 n 0 1m\nK1 L1 L2 1", "X1 p l\n.subckt l a\nL1 a 0 1m\n.ends"]
+)
+def test_an_inductor_across_a_source_has_no_operating_point_and_is_told_so(engine: Engine, card: str) -> None:
+    deck = f"t\nV1 p 0 SIN(0 1 1k)\n{card}\nR1 n 0 1k\nR2 p n 1k\n"
+    with pytest.raises(SingularMatrixError, match="wire at 0 Hz: put 1m Ohm in series, or start with 'uic'"):
+        engine.run(f"{deck}.tran 10u 1m\n.end")
+    assert len(engine.run(f"{deck}.tran 10u 1m uic\n.end")["n"]) > 100

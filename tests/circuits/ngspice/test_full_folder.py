@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from circuits.ngspice.engine import Engine
-from circuits.ngspice.run_folder import told_of_no_room
 from inmateria.errors import EngineError
+from inmateria.run_folder import told_of_no_room
 
 ROOT = Path(__file__).resolve().parents[3]
 RC = "rc\nV1 a 0 SIN(0 1 1k)\nR1 a b 1k\nC1 b 0 1u ic=0"

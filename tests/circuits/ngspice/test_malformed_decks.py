@@ -181,12 +181,12 @@ UNSOLVED: dict[str, str] = {
 ABSURD = ("division", "overflow")  # ngspice says nothing of these
 
 SUSPICIOUS = {
-    "1M": ("R2 a 0 1M", "milliohm"),
-    "4.7M": ("R2 a 0 4.7M", "milliohm"),
-    "10Mohm": ("R2 a 0 10Mohm", "milliohm"),
-    "r=1M": ("R2 a 0 r=1M", "milliohm"),
-    "1F": ("C2 a 0 1F", "femtofarad"),
-    "MHz": ("V2 b 0 sin(0 1 5MHz)\nR2 b 0 1", "millihertz"),
+    "1M": ("R2 a 0 1M", "0.001, milli"),
+    "4.7M": ("R2 a 0 4.7M", "0.0047, milli"),
+    "10Mohm": ("R2 a 0 10Mohm", "0.01, milli"),
+    "r=1M": ("R2 a 0 r=1M", "0.001, milli"),
+    "1F": ("C2 a 0 1F", "1e-15, femto"),
+    "MHz": ("V2 b 0 sin(0 1 5MHz)\nR2 b 0 1", "0.005, milli"),
     "R zero inside": (".subckt y a b\nR1 a c 0\nR2 c b 1k\n.ends\nX1 a 0 y", "resistance of zero"),
     "model parameter unknown": ("D2 a 0 d\n.model d d nosuch=1", "nosuch"),
 }

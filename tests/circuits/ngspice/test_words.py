@@ -74,6 +74,49 @@ def test_good_values_pass(line: str) -> None:
     assert check_deck(deck(line)).doubts == ()
 
 
+@pytest.mark.parametrize(
+    ("line", "value", "read"),
+    [
+        (".param q=1M\nR2 n p {q}", "1M", "0.001, milli"),
+        ("X2 n p r q=2M\n.subckt r a b q=1\nR1 a b {q}\n.ends", "2M", "0.002, milli"),
+        ("X2 n p r\n.subckt r a b q=2M\nR1 a b {q}\n.ends", "2M", "0.002, milli"),
+        ("V2 n 0 SIN(0 1 1M)", "1M", "0.001, milli"),
+        ("V2 n 0 SIN(0 1 5MHz)", "5MHz", "0.005, milli"),
+        ("I2 n 0 DC 1M", "1M", "0.001, milli"),
+        ("B2 n 0 I=V(p)/1M", "1M", "0.001, milli"),
+        ("E2 n 0 p 0 1M", "1M", "0.001, milli"),
+        ("R2 n p {1M*2}", "1M", "0.001, milli"),
+        ("S2 n p p 0 s\n.model s SW(roff=1MOhm)", "1MOhm", "0.001, milli"),
+        (".ac dec 10 1 1M", "1M", "0.001, milli"),
+        (".func f(x) {x*1M}", "1M", "0.001, milli"),
+        ("C2 n 0 1e-12F", "1e-12F", "1e-27, femto"),
+        (".param c=1F", "1F", "1e-15, femto"),
+    ],
+)
+def test_a_capital_m_or_f_is_doubted_wherever_a_value_stands(line: str, value: str, read: str) -> None:
+    (said,) = check_deck(deck(line)).doubts
+    assert f"{value!r} is read as {read}" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["R2 n 1M 1k\nR3 1M 0 1k", "V2 n 0 SIN(0 1 1MEG)", "R2 n p 1Meg", "C2 n 0 10PF", "B2 n 0 I=V(1M)*1u\nR3 1M 0 1k",
+     "D2 n p 1N5F\n.model 1N5F D(is=1e-14)", "X2 n p A4M\n.subckt A4M a b\nR1 a b 1k\n.ends", "C2 n 0 1.5MF3\n"
+     ".model 1.5MF3 c", ".model m D(IS=1E-14 N=1.5)"],
+)  # fmt: skip
+def test_no_other_capital_is(line: str) -> None:
+    assert check_deck(deck(line)).doubts == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [".model m nmos version=4.5.0 level=14", ".model m nmos(version=4.5.0 level=14)", "X2 n p r version=1.2.3 q=1k\n"
+     ".subckt r a b version=1.2.3 q=1\nR1 a b {q}\n.ends"],
+)  # fmt: skip
+def test_a_version_is_no_number_as_first_parameter_either(line: str) -> None:
+    assert check_deck(deck(line)).doubts == ()
+
+
 def test_numbers() -> None:
     assert read_as("1d3") == read_as("1E3") == read_as("1k") == 1000.0
     assert [is_number(text) for text in ("1meg", "1m5", "k")] == [True, False, False]
@@ -183,6 +226,95 @@ def test_a_pin_of_a_global_nodes_name(engine: Engine) -> None:
     with pytest.raises(NetlistError, match="takes that name for node vdd"):
         engine.run(deck(lines.format("p")))
     assert engine.run(deck(lines.format("vdd")))["n"][0] == pytest.approx(0.5)
+
+
+NESTED = ".subckt outer a b\n.subckt load c {pin}\nR1 c {pin} 1k\n.ends\nX1 {nodes} load\n.ends\nX1 n p outer"
+
+
+def test_pins_of_subcircuits_inside_subcircuits(engine: Engine) -> None:
+    """The same rules hold there, and a name means the innermost subcircuit that has it."""
+    with pytest.raises(NetlistError, match=r"line 9 .*'b' at load's pin 'gnd' is ignored"):
+        engine.run(deck(NESTED.format(pin="GND", nodes="a b")))
+    with pytest.raises(NetlistError, match=r"has 3 nodes, load has 2 pins"):
+        engine.run(deck(NESTED.format(pin="d", nodes="a b b")))
+    outside = ".subckt load a b c\nR1 a c 1k\nR2 b c 1k\n.ends\n"
+    assert engine.run(deck(outside + NESTED.format(pin="d", nodes="a b")))["n"][0] == pytest.approx(-2.0)
+
+
+# -- branches --------------------------------------------------------------------------------------------------------
+
+IF = ".param c={c}\n.if (c==1)\n{one}\n.else\n{other}\n.endif\n{rest}"
+LOAD = ".subckt load a b\nR1 a b {}\n.ends"
+TAKEN = {  # what stands in the branches, what is done with it, and the branch that ngspice takes
+    "subcircuits": ((LOAD.format("1k"), LOAD.format("3k")), "X1 n p load", 1),
+    "parameters": ((".param r=1k", ".param r=3k"), "R2 n p {r}", 2),
+    "functions": ((".func f(x) {x}", ".func f(x) {3*x}"), "R2 n p {f(1k)}", 2),
+    "options": (("* none", ".options temp=227"), "R2 n p 1k tc=0.01", 2),
+    "globals": (("* none", ".global p"), ".subckt load a\nR1 a p 1k\n.ends\nX1 n load\nRq q 0 1k", 2),
+}
+CHOSEN = {
+    "elements": (("R2 n p 1k", "R2 n p 3k"), ""),
+    "models": ((".model m r r=1k", ".model m r r=3k"), "R2 n p m"),
+    "temperatures": (("* none", ".temp 227"), "R2 n p 1k tc=0.01"),
+    "calls": (
+        ("X1 n p l1", "X1 n p l3"),
+        f"{LOAD.format('1k').replace('load', 'l1')}\n{LOAD.format('3k').replace('load', 'l3')}",
+    ),
+}
+
+
+def in_plain_ngspice(lines: str, folder: Path) -> float:
+    (folder / "t.cir").write_text(deck(lines).replace(".op", ".control\nop\nprint v(n)\n.endc"))
+    said = subprocess.run(["ngspice", "-b", "t.cir"], cwd=folder, capture_output=True, text=True).stdout
+    return float(said.split("v(n) =")[1].split()[0])
+
+
+@pytest.mark.parametrize("what", TAKEN)
+def test_a_branch_that_counts_whatever_the_condition_is_refused(what: str, tmp_path: Path) -> None:
+    branches, rest, taken = TAKEN[what]
+    texts = [IF.format(c=c, one=branches[0], other=branches[1], rest=rest) for c in (1, 2)]
+    alone = in_plain_ngspice(f"{branches[taken - 1]}\n{rest}", tmp_path)
+    for text in texts:  # ngspice itself takes the same one
+        assert in_plain_ngspice(text, tmp_path) == pytest.approx(alone)
+        with pytest.raises(NetlistError, match="whatever the condition"):
+            check_deck(deck(text))
+    (tmp_path / "m.lib").write_text(texts[0])
+    with pytest.raises(NetlistError, match=r"m.lib line .*whatever the condition"):
+        check_deck(deck(f".include {tmp_path}/m.lib"))
+
+
+@pytest.mark.parametrize("what", CHOSEN)
+def test_other_branches_follow_the_condition(engine: Engine, what: str) -> None:
+    (one, other), rest = CHOSEN[what]
+    found = [doubts(engine, IF.format(c=c, one=one, other=other, rest=rest)) for c in (1, 2)]
+    assert found == [(pytest.approx(-2.0), ()), (pytest.approx(-1.0), ())]
+
+
+def test_what_to_write_instead_does_it(engine: Engine) -> None:
+    inside = ".subckt load a b c=1\n.if (c==1)\nR1 a b 1k\n.else\nR1 a b 3k\n.endif\n.ends\nX1 n p load c={c}"
+    by_value = "R2 n p {{r}}\n.param c={c} r={{c==1 ? 1k : 3k}}"
+    by_function = "R2 n p {{f(1k)}}\n.param c={c}\n.func f(x) {{c==1 ? x : 3*x}}"
+    for text in (inside.replace("c={c}", "c={{c}}").replace("{{c}}", "{c}"), by_value, by_function):
+        assert [doubts(engine, text.format(c=c)) for c in (1, 2)] == [
+            (pytest.approx(-2.0), ()),
+            (pytest.approx(-1.0), ()),
+        ]
+
+
+def test_a_file_that_a_branch_includes(tmp_path: Path) -> None:
+    for name, r in (("one", "1k"), ("other", "3k")):
+        (tmp_path / f"{name}.lib").write_text(f".param r={r}\n")
+    text = IF.format(c=1, one=f".include {tmp_path}/one.lib", other=f".include {tmp_path}/other.lib", rest="R2 n p {r}")
+    with pytest.raises(NetlistError, match=r"one.lib line 1 .*the last .param counts"):
+        check_deck(deck(text))
+
+
+def test_two_models_of_one_name_are_doubted(engine: Engine) -> None:
+    """ngspice takes the first; the same line twice, as files that include the same one have it, is no matter."""
+    found, (said,) = doubts(engine, "R2 n p m\n.model m r r=1k\n.model m r r=3k")
+    assert found == pytest.approx(-2.0)
+    assert "m has two .model lines" in said
+    assert doubts(engine, "R2 n p m\n.model m r r=1k\n.model m r r=1k") == (pytest.approx(-2.0), ())
 
 
 # -- other programs' words -------------------------------------------------------------------------------------------
@@ -350,6 +482,16 @@ def test_nodes_between_commas_and_parentheses(engine: Engine, line: str) -> None
 def test_a_path_with_two_slashes(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "m.lib").write_text("R2 out 0 1k\n")
     assert engine.run(DIVIDER.format(f".include {tmp_path}//m.lib // remark"))["out"][0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "text", [".subckt d a b\nR1 a b 1k\n", "R1 a b 1k\n.ends\n", ".subckt d a b\nR1 a b 1k\n.end\n"]
+)
+def test_a_subcircuit_of_two_files(tmp_path: Path, text: str) -> None:
+    """ngspice takes files for pieces of one text; where such a piece is left out or read alone, nothing fits."""
+    (tmp_path / "m.lib").write_text(text)
+    with pytest.raises(NetlistError, match=r"m.lib line .*write the subcircuit in one file"):
+        check_deck(DIVIDER.format(f".include {tmp_path}/m.lib\n.ends"))
 
 
 def test_lines_that_go_on_in_another_file(tmp_path: Path) -> None:

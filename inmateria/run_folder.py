@@ -1,4 +1,4 @@
-"""The temporary folder of one run, and the one error for a file system that has no room for it."""
+"""The folder of temporary files of one run, and the one error for a file system that has no room for it."""
 
 from __future__ import annotations
 
