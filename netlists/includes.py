@@ -117,6 +117,23 @@ def whole_lines(
     return found, read, doubts
 
 
+def files_read(path: Path, section: str | None = None) -> tuple[Path, ...]:
+    """A netlist's file and all that it includes, each once, in the order in which they are first met.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    section : str, optional
+        Of a library: what its other sections include does not count.
+
+    Raises
+    ------
+    NetlistError
+        As `whole_lines`.
+    """
+    return tuple(whole_lines(Include(path.expanduser().resolve(), (section or "").lower()))[1])
+
+
 def sections(path: Path) -> list[str]:
     """Names of a library's sections, lower case, in their order; empty where it has none.
 

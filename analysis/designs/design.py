@@ -33,6 +33,7 @@ from analysis.designs.sections import (
 )
 from circuits.homodyne.engines import engine_kind
 from circuits.parts.levels import LOOP_PARTS, MULTIPLIER_V, OPAMPS, loop_fields, parts_at
+from circuits.user_device.remarks import remarks_of
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
@@ -40,8 +41,15 @@ from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
+from netlists.includes import files_read
 from netlists.reader import Part, load_part
 from netlists.user_part import user_part
+
+NETLIST_KEYS = {
+    "output": "output", "inputs": "inputs", "limits": "limits_V", "supplies": "supplies", "subckt": "subckt",
+    "section": "section", "terminals": "terminals", "transimpedance": "transimpedance_ohm",
+}  # fmt: skip
+"""What [device] says of a netlist: keys, and the arguments of `user_device`."""
 
 
 class Design(Section):
@@ -154,11 +162,28 @@ class Design(Section):
 
     @cached_property
     def digest(self) -> str:
-        """Hash of what the design says and of the files it names."""
-        whole = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
-        for path in self._files:
-            whole.update(path.read_bytes() if path.is_file() else b"")
-        return whole.hexdigest()
+        """Hash of what the design says and of `contents`; errors as there."""
+        said = json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        return hashlib.sha256(said + self.contents).hexdigest()
+
+    @cached_property
+    def contents(self) -> bytes:
+        """What stands in the files that the design names, and in all that its netlists include.
+
+        Raises
+        ------
+        NetlistError
+            If a netlist, or a file that it includes, cannot be read.
+        """
+        device = self.device
+        found = [self._folder / name for name in (device.model, self.task.name) if _is_file_name(name)]
+        if is_netlist(device.model):
+            section = device.section or remarks_of(found[0]).section
+            found += files_read(found[0], section)[1:]
+        for _, part in sorted(self.electronics.parts.items()):
+            if isinstance(part, OwnPart):
+                found += files_read(self._folder / part.file, part.section)
+        return b"".join(path.read_bytes() for path in found if path.is_file())
 
     @property
     def identity(self) -> dict[str, str]:
@@ -166,15 +191,9 @@ class Design(Section):
         text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True)
         return {"design": text, "design_sha256": self.digest}
 
-    @property
-    def _files(self) -> list[Path]:
-        names = [self.device.model, self.task.name]
-        names += [part if isinstance(part, str) else part.file for _, part in sorted(self.electronics.parts.items())]
-        return [self._folder / name for name in names if "." in name or "/" in name]
-
     def _place(self, name: str) -> str:
         """A name that may be a file's, seen from the design's folder."""
-        return str(self._folder / name) if Path(name).suffix or "/" in name else name
+        return str(self._folder / name) if _is_file_name(name) else name
 
     # -- what it describes -----------------------------------------------------------------------------------------
 
@@ -206,21 +225,35 @@ class Design(Section):
         InputError
             For a device or electrodes that do not exist or do not fit the task.
         """
-        at_K = self.device.temperature
-        if at_K is None and is_netlist(self.device.model):
-            at_K = self.electronics.temperature  # it stands in their circuit
-        options = DeviceOptions(self._place(self.device.model), self.device.seed, None, at_K)
-        device: Any = make_device(options, tolerance=tolerance)[0]
+        said, device = self.device, self._device(tolerance)
         names = device.terminals
         output, inputs = default_electrodes(device, self.named_task().inputs)
-        if self.device.output is not None:
-            output = _terminal("device.output", self.device.output, names)
-        if self.device.inputs is not None:
-            inputs = tuple(_terminal("device.inputs", name, names) for name in self.device.inputs)
+        if said.output is not None:
+            output = _terminal("device.output", said.output, names)
+        if said.inputs is not None:
+            inputs = tuple(_terminal("device.inputs", name, names) for name in said.inputs)
         dither = self.dither
         return Bench(
             device, output, inputs, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base
         )
+
+    def _device(self, tolerance: float) -> Any:
+        """The device alone, of a netlist with what the design says of it."""
+        said = self.device
+        netlist = is_netlist(said.model)
+        keys = {key: name for key, name in NETLIST_KEYS.items() if netlist or key not in ("output", "inputs")}
+        about = {name: value for key, name in keys.items() if (value := getattr(said, key)) is not None}
+        at_K = self.electronics.temperature if netlist and said.temperature is None else said.temperature
+        try:
+            return make_device(
+                DeviceOptions(self._place(said.model), said.seed, None, at_K, about), tolerance=tolerance
+            )[0]
+        except InputError as error:
+            name, bracket, place = error.field.partition("[")
+            key = next((key for key, argument in keys.items() if argument == name), None)
+            if key is None:
+                raise
+            raise InputError(f"device.{key}{bracket}{place}", error.value, error.problem, error.fix) from error
 
     def fitted_task(self, bench: Bench) -> Task:
         """The task with input levels of the design, or such as suit it and the device.
@@ -330,6 +363,11 @@ class Design(Section):
         if given.reference is not None:
             fields["multiplier_V"] = given.reference
         return {**fields, "parts": {**fields["parts"], **own}}
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name is a file's, not that of something known here."""
+    return Path(name).suffix != "" or "/" in name
 
 
 def _terminal(field: str, name: str, terminals: tuple[str, ...]) -> int:

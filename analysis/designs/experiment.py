@@ -5,6 +5,7 @@ Devices are made once for all designs that agree on them, and kept: making one t
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -90,7 +91,8 @@ def bench_of(design: Design, *, tolerance: float = 1e-5) -> Bench:
 def device_key(design: Design) -> str:
     """What designs with the same device, task and wiring have in common."""
     device, task = design.device.model_dump_json(), design.task.model_dump_json()
-    return f"{design._folder}{device}{task}{design.electronics.temperature}"
+    files = hashlib.sha256(design.contents).hexdigest()
+    return f"{design._folder}{device}{task}{design.electronics.temperature}{files}"
 
 
 def kept(store: OrderedDict[Key, Made], key: Key, make: Callable[[], Made]) -> Made:

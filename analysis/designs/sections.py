@@ -69,6 +69,8 @@ Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
 Drift = Annotated[float, Quantity("1/K")]
 Seconds = Annotated[float, Quantity("s", above=0.0)]
 TemperatureRise = Annotated[float, Quantity("K", low=-100.0, high=100.0)]
+Ohms = Annotated[float, Quantity("ohm", above=0.0)]
+Volts = Annotated[float, Quantity("V")]
 Degrees = Annotated[float, Quantity("deg", above=0.0, high=90.0)]
 
 
@@ -90,6 +92,7 @@ def _some(value: int) -> int:
 
 Peaks = Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)]
 Name = Annotated[str, BeforeValidator(_name)]
+Range = Annotated[tuple[Volts, Volts], Field(strict=False)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Samples = Annotated[int, AfterValidator(_some)]
@@ -114,6 +117,17 @@ class DeviceSection(Section):
     """Of a random network, the preset's 77 K if left out; a netlist is as warm as the electronics."""
     output: Name | None = None
     inputs: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)] | None = None
+    limits: Range | dict[Name, Range] | None = None
+    """Of a netlist, as all below: lowest and highest voltage of all terminals, or of some by their names."""
+    supplies: dict[Name, Volts] | None = None
+    """Voltage of each pin that stands still and is no terminal."""
+    subckt: Name | None = None
+    section: Name | None = None
+    """Of a library (.lib SECTION)."""
+    terminals: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)] | None = None
+    """Nodes that are terminals, of a whole circuit without .subckt."""
+    transimpedance: Ohms | None = None
+    """Of the amplifier that reads the output."""
 
 
 class TaskSection(Section):

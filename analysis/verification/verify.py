@@ -8,6 +8,7 @@ was.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,14 @@ from analysis.report.page import Criterion
 from analysis.sweeps.cluster import open_cluster
 from analysis.sweeps.runner import Sweep, run_sweep
 from analysis.sweeps.store import difference, read_store
-from analysis.verification.boards import Boards, board_sweep, judge_boards, reference_sweep, wanted_probability
+from analysis.verification.boards import (
+    CHANCE_P,
+    Boards,
+    board_sweep,
+    judge_boards,
+    reference_sweep,
+    wanted_probability,
+)
 from analysis.verification.corners import corner_sweep, corners
 from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
 from analysis.verification.fast import check_fast, fast_criteria
@@ -156,6 +164,20 @@ def check_design(design: Design, *, quick: bool = False) -> None:
         design.check_engine(verify.engine, "verify.engine")
         if not engine_kind(verify.engine).has_dither and design.noise.density > 0:
             raise InputError("verify.engine", verify.engine, "knows no noise, the design has some", "set it to twin")
+    if verify.samples and not quick and 0.5**verify.starts >= CHANCE_P:
+        raise InputError(
+            "verify.starts", verify.starts,
+            f"cannot show that boards learn by more than chance, even if all pass (p = {0.5**verify.starts:.2g})",
+            f"take {math.floor(-math.log2(CHANCE_P)) + 1} or more; verify --quick takes fewer",
+        )  # fmt: skip
+
+
+def boards_and_starts(design: Design, quick: bool) -> tuple[int, int]:
+    """How many boards run, and from how many starts each."""
+    given = design.verify
+    if not quick:
+        return given.samples, given.starts
+    return min(given.samples, QUICK_BOARDS), min(given.starts, QUICK_STARTS)
 
 
 def verify(
@@ -218,9 +240,8 @@ def verify(
             criteria += corner_criteria(design, at_corners)
         boards: Boards | None = None
         if design.verify.samples:
-            count, starts, confirm = design.verify.samples, design.verify.starts, design.verify.confirm
-            if quick:
-                count, starts, confirm = min(count, QUICK_BOARDS), min(starts, QUICK_STARTS), 0.0
+            count, starts = boards_and_starts(design, quick)
+            confirm = 0.0 if quick else design.verify.confirm
             suffix = "-quick" if quick else ""
             samples = run(f"samples{suffix}", "boards", board_sweep(design, count, starts, confirm))
             beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))

@@ -26,7 +26,6 @@ import numpy as np
 from circuits.multiplexed import device_network_kernel as words
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
-from circuits.parts.temperature import NOMINAL_K
 from dnpu_models.interface.device import InNetlists, Steppable, SteppableKernel, kernel_of
 from inmateria.checks import FloatArray, array, positive
 from inmateria.errors import InputError
@@ -258,7 +257,7 @@ class DeviceNetwork:
         """The devices that are netlists; errors as `placed_device`."""
         nodes, width = self.nodes(loop.perturbed), self.terminals
         found = [
-            placed_device(device, nodes[d * width : (d + 1) * width], volts, NOMINAL_K, f"device{d}")
+            placed_device(device, nodes[d * width : (d + 1) * width], volts, loop.temperature_K, f"device{d}")
             for d, (device, volts) in enumerate(zip(self.devices, self._start_V(loop), strict=True))
         ]
         return [device for device in found if device is not None]
@@ -270,8 +269,10 @@ class DeviceNetwork:
         volts[:, list(self.electrodes)] = loop.start_V[:-count].reshape(count, -1)
         return volts
 
-    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
-        """The devices beside the sources from outside; those that are netlists stand in the circuit already.
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop, seed: int = 0) -> CoSimulation:
+        """The devices beside the sources from outside; of netlists, which stand in the circuit, the noise alone.
+
+        Each device draws numbers of its own, which `seed` decides.
 
         Raises
         ------
@@ -281,13 +282,14 @@ class DeviceNetwork:
         netlists = sum(hasattr(device, "netlist") for device in self.devices)
         if netlists not in (0, len(self.devices)):
             raise InputError("devices", netlists, "of them are netlists, the rest not", "give devices of one kind")
-        if netlists:
-            if any(coupled(device) for device in self.devices):
-                raise InputError("devices", "NoisyDevice", "add noise to netlists", "put the noise into the netlists")
+        if not any(coupled(device) for device in self.devices):
             return sources
         start, count, width = loop.start_V, len(self.devices), self.terminals
         volts = self._start_V(loop)
-        kernels = [kernel_of(device, v, seed=d) for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))]
+        kernels = [
+            kernel_of(device, v, seed=seed * count + d)
+            for d, (device, v) in enumerate(zip(self.devices, volts, strict=True))
+        ]
         first = kernels[0]
         if len({(k.c_functions, k.evaluate, k.advance) for k in kernels}) > 1:
             raise InputError("devices", count, "are of different kinds", "give devices of one kind")

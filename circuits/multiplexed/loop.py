@@ -30,6 +30,7 @@ import numpy as np
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.parts.chosen import check_chosen
 from circuits.parts.levels import MULTIPLEXED_PARTS
+from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Table
 from inmateria.checks import FloatArray, array, count, positive
@@ -51,6 +52,7 @@ SUM_OHM = 1e4
 _UNITS = {
     "eta": "1/step", "tau_theta": "steps", "tau_hp": "steps", "step_s": "s", "ramp": "steps", "charge": "steps",
     "rail_V": "V", "multiplier_V": "V", "amplification": "V/V", "largest": "V/step",
+    "temperature_K": "K",
 }  # fmt: skip
 """Settings that are positive numbers."""
 
@@ -79,8 +81,8 @@ class CircuitNetwork(Protocol):
     def placed(self, loop: MultiplexedLoop) -> list[PlacedDevice]:
         """Its devices that are netlists."""
 
-    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
-        """What the network needs from outside the netlist, beside the loop's own sources."""
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop, seed: int = 0) -> CoSimulation:
+        """What the network needs from outside the netlist, beside the loop's own sources; `seed` of what it draws."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,8 @@ class MultiplexedLoop:
     amplification : float
         Gain of the high-pass; the integrators are that much slower. It lifts the change of the cost above the
         offsets of real multipliers.
+    temperature_K : float
+        Of the electronics and of devices that are netlists, K: ``.temp`` of the deck.
 
     Raises
     ------
@@ -154,6 +158,7 @@ class MultiplexedLoop:
     multiplier_V: float = 1.0
     amplification: float = 1.0
     largest: float | None = None
+    temperature_K: float = NOMINAL_K
 
     def __post_init__(self) -> None:
         network, wanted = self.network, self.network.parameters

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def circuit(loop: MultiplexedLoop) -> Circuit:
     """The circuit as PySpice's, with devices that are netlists; patterns and held codes come as external sources."""
     code, scale, step = loop.perturbation, float(loop.multiplier_V), loop.step_s
-    assembly = Assembly(f"multiplexed gradient descent, {code.code} code", loop.parts)
+    assembly = Assembly(f"multiplexed gradient descent, {code.code} code", loop.parts, temperature_K=loop.temperature_K)
     add, source = assembly.add, assembly.source
     source("one", 1.0)
     for name in tables(loop):  # currents from outside make voltages of them
@@ -89,8 +89,11 @@ def tables(loop: MultiplexedLoop) -> dict[str, Table]:
     return found | {f"target{o}": sequence.target_table() for o, sequence in enumerate(loop.sequences)}
 
 
-def cosimulation(loop: MultiplexedLoop) -> CoSimulation:
-    """What moves from outside, compiled: a held code, inputs, targets, blanking, and the network's devices."""
+def cosimulation(loop: MultiplexedLoop, seed: int = 0) -> CoSimulation:
+    """What moves from outside, compiled: a held code, inputs, targets, blanking, and the network's devices.
+
+    `seed` is that of what the devices draw.
+    """
     code, outside = loop.perturbation, tables(loop)
     count = code.parameters if loop.held else 0
     nodes = [*loop.references[:count], *outside]
@@ -107,7 +110,7 @@ def cosimulation(loop: MultiplexedLoop) -> CoSimulation:
         np.zeros((len(nodes), len(nodes))),
         (f"{words.__name__}:c_evaluate", memoryless.C_ADVANCE),
     )
-    return loop.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), loop)
+    return loop.network.join(CoSimulation(kernel, nodes, np.zeros(len(nodes)), source_ohm=1.0), loop, seed)
 
 
 def code_tables(loop: MultiplexedLoop) -> list[Table]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.multiplexed import netlist
 from circuits.multiplexed.loop import MultiplexedLoop
-from circuits.ngspice.engine import Engine, Progress
+from circuits.ngspice.engine import Engine, Progress, engine_seed
 from circuits.signals.transient import Transient, mean_between
 from inmateria.checks import FloatArray
 
@@ -69,13 +69,17 @@ class MultiplexedRun:
         return bool(np.all(np.abs(self.outputs_by_pattern() - self.loop.targets_V) < within))
 
 
-def run_multiplexed(loop: MultiplexedLoop, engine: Engine, *, progress: Progress | None = None) -> MultiplexedRun:
+def run_multiplexed(
+    loop: MultiplexedLoop, engine: Engine, *, seed: int = 0, progress: Progress | None = None
+) -> MultiplexedRun:
     """One ngspice transient of the whole circuit.
 
     Parameters
     ----------
     loop : MultiplexedLoop
     engine : Engine
+    seed : int
+        Of noise: what devices draw, and ngspice in them.
     progress : callable, optional
         Called as progress(phase, simulated seconds, wall seconds).
 
@@ -90,7 +94,8 @@ def run_multiplexed(loop: MultiplexedLoop, engine: Engine, *, progress: Progress
         stop_s=loop.stop_s,
         max_step_s=loop.max_step_s,
         save=netlist.saved(loop),
-        cosimulation=netlist.cosimulation(loop),
+        cosimulation=netlist.cosimulation(loop, seed),
+        seed=engine_seed(seed),
         corners_s=loop.corners_s,
         grids_s=loop.grids_s,
         progress=progress,

@@ -51,8 +51,8 @@ class SigmoidNetworkCircuit(SigmoidLayers):
         """None: it has no devices."""
         return []
 
-    def join(self, sources: CoSimulation, loop: MultiplexedLoop) -> CoSimulation:
-        """The sources as they are: the network is a netlist."""
+    def join(self, sources: CoSimulation, loop: MultiplexedLoop, seed: int = 0) -> CoSimulation:
+        """The sources as they are: the network is a netlist, and draws nothing."""
         return sources
 
     def place(self, assembly: Assembly, parameters: Sequence[str], inputs: Sequence[str], multiplier_V: float) -> None:

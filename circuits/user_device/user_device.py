@@ -141,8 +141,8 @@ def user_device(
     inputs : sequence of str, optional
         Pins that get a task's inputs. All pins but output and supplies are trained.
     limits_V : tuple, mapping or array
-        Lowest and highest voltage, V: of all terminals, of each by its name, or (n_terminals, 2). Required here or in
-        the file.
+        Lowest and highest voltage, V: of all terminals, of some by their names, or (n_terminals, 2). Required here or
+        in the file.
     supplies : mapping, optional
         Voltage (V) of each pin that stands still, e.g. ``{"vdd": 1.8, "gnd": 0.0}``: no terminals.
     subckt : str, optional
@@ -164,7 +164,9 @@ def user_device(
     said = remarks_of(source)
     subckt = said.subckt if subckt is None else subckt
     section = said.section if section is None else section
-    supplies = {name.lower(): value for name, value in (said.supplies if supplies is None else supplies).items()}
+    supplies = {**said.supplies, **{name.lower(): value for name, value in (supplies or {}).items()}}
+    if limits_V is None or isinstance(limits_V, Mapping):
+        limits_V = {**(said.limits_V or {}), **{name.lower(): pair for name, pair in (limits_V or {}).items()}} or None
     out = said.output if output is None else output
     wanted = said.inputs if inputs is None else inputs
     known = {*supplies, *wanted, *(() if out is None else (out,))}
@@ -183,7 +185,7 @@ def user_device(
         raise InputError("inputs", named, f"name a pin twice, or the output {out!r}", "name each once")
     if len(pins) < 2:
         raise InputError("pins", pins, "leave nothing that could be trained", "name fewer supplies")
-    limits = _limits(said.limits_V if limits_V is None else limits_V, pins)
+    limits = _limits(limits_V, pins)
     low, high = limits[pins.index(out)]
     if not low <= 0.0 <= high:
         raise InputError(f"limits_V[{out!r}]", (low, high), "leave out 0 V, where the output stands", "include 0 V")

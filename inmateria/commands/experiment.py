@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -260,7 +260,12 @@ def told_doubts(experiment: Experiment, engine: str, seed: int | None, folder: P
     from analysis.gradients.descent import predict_descent
 
     descent = predict_descent(experiment, engine, np.random.default_rng(seed), folder)
-    doubts = [] if descent is None else list(descent.doubts)
-    for doubt in doubts:
+    return tell_doubts(() if descent is None else descent.doubts)
+
+
+def tell_doubts(doubts: Iterable[str]) -> list[str]:
+    """Tell doubts on stderr, a line each; the list of them, for the document."""
+    told = list(doubts)
+    for doubt in told:
         stderr.print(f"doubt: {doubt}", markup=False)
-    return doubts
+    return told

@@ -77,14 +77,20 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
 
 def _doubts(design: Design, quick: bool, folder: Path | None) -> list[str]:
-    """Why the nominal design may not descend, told before it runs; a design that makes no sense is refused first."""
+    """Why the nominal design may not descend, and how long boards take, told before they run.
+
+    A design that makes no sense is refused first.
+    """
     from analysis.designs.experiment import experiment_of
-    from analysis.verification.verify import check_design
-    from inmateria.commands.experiment import told_doubts
+    from analysis.verification.duration import boards_take
+    from analysis.verification.verify import boards_and_starts, check_design
+    from inmateria.commands.experiment import tell_doubts, told_doubts
 
     check_design(design, quick=quick)
     engine = design.verify.engine if quick else "ngspice"
-    return told_doubts(experiment_of(design, noisy=False), engine, design.seed, folder)
+    doubts = told_doubts(experiment_of(design, noisy=False), engine, design.seed, folder)
+    takes = boards_take(design, *boards_and_starts(design, quick), folder)
+    return doubts + tell_doubts(() if takes is None else takes.doubts)
 
 
 def _stopped(frame: Frame) -> Interrupted:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,15 @@ class DeviceOptions:
         Output and inputs, e.g. ``e0:e2,e6``.
     temperature_K : float, optional
         Of a random network, where it is not the preset's; of a netlist, where it is not 300.15 K.
+    netlist : mapping, optional
+        Further arguments of `user_device`, of a netlist only.
     """
 
     model: str = "meanfield"
     seed: int | None = None
     electrodes: str | None = None
     temperature_K: float | None = None
+    netlist: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[AnyModel, dict[str, Any]]:
@@ -57,6 +61,9 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
         For an unknown device, a file that is missing or holds no chip, a seed that means nothing.
     """
     name = options.model
+    if options.netlist and not is_netlist(name):
+        argument, value = next(iter(options.netlist.items()))
+        raise InputError(argument, value, f"means nothing to {name}, which is no netlist", "leave it out")
     if name in ("meanfield", "kmc"):
         seed = DEFAULT_DEVICE_SEED if options.seed is None else options.seed
         changes = {} if options.temperature_K is None else {"temperature_K": options.temperature_K}
@@ -65,7 +72,7 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
         return (MeanField(network, tolerance=tolerance) if name == "meanfield" else KineticMonteCarlo(network)), facts
     kind = "netlist" if is_netlist(name) else "chip"
     at_K = NOMINAL_K if options.temperature_K is None else options.temperature_K
-    device = user_device(name, temperature_K=at_K) if kind == "netlist" else _chip(name)
+    device = user_device(name, temperature_K=at_K, **options.netlist) if kind == "netlist" else _chip(name)
     told = "a netlist" if kind == "netlist" else "a measured chip"
     if options.seed is not None:
         raise InputError("device_seed", options.seed, f"means nothing to {told}", "leave it out")

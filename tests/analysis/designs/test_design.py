@@ -16,7 +16,7 @@ from circuits.homodyne import netlist
 from circuits.ngspice.dialects import said
 from circuits.parts.levels import loop_fields
 from dnpu_models.noise.noisy_device import NoisyDevice
-from inmateria.errors import InputError
+from inmateria.errors import InputError, NetlistError
 from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment, build_loop, middle_loop
 from learning.homodyne.settings import HgeSettings
@@ -25,6 +25,7 @@ from netlists.check import run_deck_file
 from netlists.reader import load_part
 
 from ...refused import refused
+from ...toys import BRIDGE
 
 TOML = """
 name = "mine"
@@ -246,3 +247,73 @@ def test_files_that_hold_no_design(tmp_path: Path, text: str | bytes | None, tol
         path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(InputError, match=told):
         Design.from_toml(path)
+
+
+MODELS = ".model ds D(is={}e-9 n=1.05)\n"
+
+
+def bridge_design(folder: Path, **device: Any) -> Design:
+    """A design whose netlist includes its diodes' model, in a section of a library."""
+    (folder / "diodes.lib").write_text(f".lib slow\n.include slow.mod\n.endl\n.lib fast\n{MODELS.format(9)}.endl\n")
+    (folder / "slow.mod").write_text(MODELS.format(1))
+    (folder / "bridge.lib").write_text(BRIDGE.replace(MODELS.format(1).strip(), ".lib diodes.lib slow"))
+    return Design.from_values({"device": {"model": "bridge.lib", **device}, "task": {"name": "AND"}}, folder)
+
+
+def test_files_that_a_netlist_includes_are_the_designs_too(tmp_path: Path) -> None:
+    """Another model in an included file was the same design: its store was gone on with."""
+    design = bridge_design(tmp_path)
+    before = design.digest
+    assert bridge_design(tmp_path).digest == before
+    (tmp_path / "slow.mod").write_text(MODELS.format(2))
+    assert design.changed({}).digest != before
+    own = {"electronics": {"parts": {"lowpass": {"file": "mine.lib"}}}}
+    (tmp_path / "mine.lib").write_text(".include inner.lib\n.subckt mine in out\n.ends\n")
+    digests = []
+    for ohm in ("1k", "2k"):
+        (tmp_path / "inner.lib").write_text(f".param r={ohm}\n")
+        digests.append(Design.from_values(own, tmp_path).digest)
+    assert digests[0] != digests[1]
+    (tmp_path / "inner.lib").unlink()
+    with pytest.raises(NetlistError, match="there is no such file"):
+        _ = Design.from_values(own, tmp_path).digest
+
+
+def test_a_netlist_that_changed_is_read_again_by_the_same_process(tmp_path: Path) -> None:
+    currents = []
+    for ohm in ("1meg", "2meg"):
+        (tmp_path / "two.lib").write_text(f".subckt two out a b\nRa a out {ohm}\nRb b out 1meg\n.ends\n")
+        values = {"device": {"model": "two.lib", "limits": [-1, 1]}, "task": {"name": "AND"}}
+        bench = experiment_of(Design.from_values(values, tmp_path)).bench
+        currents.append(bench.currents_A(np.array([1.0, 0.0])))
+    np.testing.assert_allclose(currents, [1e-6, 0.5e-6], rtol=1e-6)
+
+
+def test_what_a_design_says_of_its_netlist_is_what_user_device_is_told(tmp_path: Path) -> None:
+    other = ".subckt spare out a\nR1 a out 1\n.ends\n"
+    mine = ".subckt mine w a b vdd\nRa a w 1meg\nRb b w 2meg\nRc vdd w 4meg\n.ends\n"
+    (tmp_path / "mine.lib").write_text(f"* device limits: -2 2\n{other}{mine}")
+    said = {
+        "subckt": "mine", "output": "w", "inputs": ["b", "a"], "supplies": {"VDD": "4 V"},
+        "limits": {"a": ["0 V", "500 mV"]}, "transimpedance": "100 kohm",
+    }  # fmt: skip
+    design = Design.from_values({"device": {"model": "mine.lib", **said}, "task": {"name": "AND"}}, tmp_path)
+    bench = design.bench()
+    assert (bench.device.terminals, bench.output, bench.inputs) == (("w", "a", "b"), 0, (2, 1))
+    assert bench.transimpedance_ohm == 1e5
+    assert bench.device.limits_V.tolist() == [[-2.0, 2.0], [0.0, 0.5], [-2.0, 2.0]]
+    assert bench.currents_A(np.zeros(2)) == pytest.approx(1e-6)  # out of the supply
+    assert Design.unit_of("device.limits") == "V"
+    for key, value, field, told in (
+        ("limits", {"q": [0, 1]}, "device.limits", "is no pin"),
+        ("limits", [1, 1], "device.limits['w']", "is no range"),
+        ("supplies", {"vcc": 1}, "supplies", "is unknown to mine"),
+        ("output", "q", "device.output", "is no pin"),
+    ):
+        with refused(field, told):
+            design.changed({f"device.{key}": value}).bench()
+    with refused("device.limits", "is no netlist"):
+        Design.from_values({"device": {"limits": [-1, 1]}}).bench()
+    (tmp_path / "flat.cir").write_text("flat\nV1 a 0 1\nR1 a w 1meg\nR2 b w 1meg\n")
+    flat = {"model": "flat.cir", "terminals": ["w", "a", "b"], "output": "w", "limits": ["-1 V", "1 V"]}
+    assert Design.from_values({"device": flat, "task": {"name": "AND"}}, tmp_path).bench().names == ("a", "b")

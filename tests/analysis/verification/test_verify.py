@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from analysis.designs.experiment import board, experiment_of, parts_of
 from analysis.verification.boards import Boards, Confirmation, sample_design, wanted_probability
 from analysis.verification.corners import CornerMeasure, corners
 from analysis.verification.criteria import board_criteria, corner_criteria
+from analysis.verification.duration import Duration, boards_take
 from analysis.verification.pass_rates import Interval, PassRates
 from analysis.verification.passing import passes
 from analysis.verification.verify import check_design
 
 from ...refused import refused
+from ...toys import BRIDGE
 
 MACRO: dict[str, Any] = {
     "electronics": {"level": "macro"},
@@ -177,6 +180,7 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
             "criteria.gradient_cosine_min",
             "0.995",
         ),
+        ({"verify": {"starts": 4}}, "verify.starts", "chance, even if all pass (p = 0.062); take 5 or more"),
         ({"criteria": {"hold_warming": "5 K"}}, "criteria.hold_warming", "asked of no holding"),
         ({"task": {"name": "ring"}, "criteria": {"margin_min": 0.3}}, "criteria.margin_min", "is no gate"),
         ({"noise": {"density": "1e-5 nA^2/Hz"}}, "verify.engine", "knows no noise"),
@@ -189,3 +193,23 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
 def test_verifications_that_make_no_sense_are_refused(content: dict[str, Any], field: str, told: str) -> None:
     with refused(field, re.escape(told)):
         check_design(Design.from_values(content))
+
+
+def test_few_starts_are_a_quick_look() -> None:
+    design = Design.from_values({"verify": {"starts": 4}})
+    check_design(design, quick=True)
+    check_design(design.changed({"verify.samples": 0}))
+    check_design(design.changed({"verify.starts": 5}))
+
+
+def test_how_long_boards_take_in_ngspice_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "bridge.lib").write_text(BRIDGE)
+    values = {"device": {"model": "bridge.lib"}, "task": {"name": "AND"}, "verify": {"engine": "ngspice"}}
+    takes = boards_take(Design.from_values(values, tmp_path), 100, 12)
+    assert takes is not None
+    assert takes.attempts == 102 * 12  # two loops beside the boards
+    assert takes.each_s > 0.0
+    assert boards_take(Design.from_values({}), 100, 12) is None
+    assert Duration(1224, 0.4).doubts == ()
+    (doubt,) = Duration(1224, 6.0).doubts
+    assert "1224 attempts in ngspice, 6 s each, take a processor 2.0 h" in doubt

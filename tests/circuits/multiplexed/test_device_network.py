@@ -16,7 +16,7 @@ from circuits.multiplexed.device_network import DeviceNetwork, Wire, layered_wir
 from circuits.multiplexed.loop import MultiplexedLoop
 from circuits.multiplexed.run import run_multiplexed
 from circuits.ngspice.engine import Engine
-from circuits.user_device.user_device import user_device
+from circuits.user_device.user_device import UserDevice, user_device
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -122,15 +122,23 @@ class Product:
         return SteppableKernel(conduct, stand_still, np.array([1e-8]), np.zeros(1), np.zeros((4, 4)))
 
 
+WIRES = (Wire(0, 1, input=0), Wire(0, 3, input=1), Wire(1, 2, source=0))
+PRODUCT_START = np.array([0.1, -0.2, 0.3, 0.2, 0.1, -0.1, 0.2, 0.1])
+
+
+def product_netlist(folder: Path, **options: Any) -> UserDevice:
+    """`Product` as a netlist."""
+    path = folder / "product.lib"
+    path.write_text(".subckt product out a b c\nB1 0 out I=1e-8*(v(a)-v(c))*(1+v(b))\nR1 a 0 1g\n.ends\n")
+    return user_device(path, limits_V=Product.limits_V, **options)
+
+
 def test_netlists_take_the_path_of_the_descent(engine: Engine, tmp_path: Path) -> None:
     """Devices that stand in the circuit as netlists, against static outputs of the same function."""
-    path = tmp_path / "product.lib"
-    path.write_text(".subckt product out a b c\nB1 0 out I=1e-8*(v(a)-v(c))*(1+v(b))\nR1 a 0 1g\n.ends\n")
-    wires = (Wire(0, 1, input=0), Wire(0, 3, input=1), Wire(1, 2, source=0))
-    own = user_device(path, limits_V=Product.limits_V)
-    known, network = (measured_network([device] * 2, wires, 0) for device in (Product(), own))
+    own = product_netlist(tmp_path)
+    known, network = (measured_network([device] * 2, WIRES, 0) for device in (Product(), own))
     np.testing.assert_allclose(network.scales_A, known.scales_A, rtol=1e-9)
-    start = np.array([0.1, -0.2, 0.3, 0.2, 0.1, -0.1, 0.2, 0.1])
+    start = PRODUCT_START
     asked = {"eta": 0.005, "tau_x": 10, "tau_theta": 40, "tau_hp": 5.0, "blank": 1}
     loop = MultiplexedLoop(
         network, Perturbation("random", 8, 0.1, 1, seed=2), INPUTS, TARGETS, start, steps=100, **asked
@@ -138,6 +146,47 @@ def test_netlists_take_the_path_of_the_descent(engine: Engine, tmp_path: Path) -
     assert_takes_the_path(loop, known, engine)
     with pytest.raises(InputError, match="of one kind"):
         netlist.cosimulation(replace(loop, network=replace(network, devices=(own, Product()))))
+
+
+def test_noise_is_added_to_netlists(engine: Engine, tmp_path: Path) -> None:
+    """What is drawn at each device's output goes on to the next device and to the network's output at once."""
+    own = product_netlist(tmp_path)
+    noisy = NoisyDevice(own, NoiseSpectrum(white_A2_per_Hz=1e-23), (0,))
+    network = replace(measured_network([own] * 2, WIRES, 0), devices=(noisy, noisy))
+    code = Perturbation("random", 8, 1e-9)
+    loop = MultiplexedLoop(network, code, INPUTS, TARGETS, PRODUCT_START, steps=40, eta=1e-18)
+    first, again, other = (run_multiplexed(loop, engine, seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.outputs, again.outputs)
+    assert np.std(np.interp(first.time_s, other.time_s, other.outputs[:, 0]) - first.outputs[:, 0]) > 0.01
+    drawn = first.transient.device_A[:, -10:-2].reshape(-1, 2, 4)[..., 0]  # sources come first, the stages last
+    assert np.all(np.std(drawn, axis=0) > 0.05 * network.scales_A)
+    theta = PRODUCT_START[:6].reshape(2, 3)
+    phase = first.time_s / loop.step_s % 10
+    heard = (phase > 1.0) & (phase < 9.9)
+    levels = INPUTS[(first.time_s[heard] / loop.step_s / 10).astype(int) % 4]
+    volts = np.zeros((2, len(levels), 4))
+    volts[:, :, 1:] = theta[:, None]
+    volts[0, :, [1, 3]] += levels.T
+    for d in range(2):
+        current = -(Product().currents(volts[d])[:, 0] + drawn[heard, d])
+        signal = (current - network.centres_A[d]) / network.scales_A[d] + PRODUCT_START[6 + d]
+        volts[1, :, 2] = theta[1, 1] + network.swing_V * np.tanh(signal)
+    np.testing.assert_allclose(first.outputs[heard, 0], np.tanh(signal), atol=1e-6)
+
+
+def test_netlists_are_as_warm_as_their_circuit(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "warm.lib"
+    path.write_text(".subckt warm out a b c\nR1 a out 1meg tc1=10m\nR2 b out 1meg\nR3 c out 1meg\n.ends\n")
+    warm = user_device(path, limits_V=(-1.0, 1.0), temperature_K=320.15)
+    network = measured_network([warm] * 2, WIRES, 0)
+    code = Perturbation("random", 8, 1e-9)
+    loop = MultiplexedLoop(network, code, INPUTS, TARGETS, PRODUCT_START, steps=40, eta=1e-12)
+    with pytest.raises(InputError, match="as warm"):
+        netlist.deck(loop)
+    loop = replace(loop, temperature_K=320.15)
+    assert ".temp 47" in netlist.deck(loop)
+    wanted = network.static_outputs(PRODUCT_START, INPUTS)
+    np.testing.assert_allclose(run_multiplexed(loop, engine).outputs_by_pattern(), wanted, atol=1e-6)
 
 
 def test_own_devices_need_no_c_functions() -> None:

@@ -54,6 +54,32 @@ def test_plan(bridge: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert answered(capsys, *words, "--json")["error"] <= 0.3
 
 
+def test_verify(bridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To its verdict and its report, boards in ngspice; gone on with only while the netlist is the same."""
+    text = """
+seed = 5
+device = { model = "bridge.lib" }
+task = { name = "AND" }
+learning = { sequences = 2, restarts = 1, looks = 4 }
+tolerances = { resistor = "1 %" }
+verify = { engine = "ngspice", samples = 2, starts = 2 }
+"""
+    (tmp_path / "and.toml").write_text(text)
+    words = ["verify", str(tmp_path / "and.toml"), "--quick", "--workers", "1"]
+    folder = tmp_path / "out"
+    found = in_process(capsys, *words, "--out", str(folder), "--json").document
+    assert found["boards"]["engine"] == "ngspice"
+    assert len(found["boards"]["passed"]) == 2
+    assert min(found["nominal"]["gradient"]["output"]["cosines"]) > 0.999
+    assert "bridge_as_device" in (folder / "nominal-quick.cir").read_text()
+    assert "bridge.lib" in (folder / "report.html").read_text()
+    Path(bridge).write_text(BRIDGE.replace("50meg", "40meg"))
+    assert_refused(in_process(capsys, *words, "--out", str(folder)), "out", "holds another design's verification")
+    (tmp_path / "and.toml").write_text(text.replace('"ngspice"', '"averaged"'))
+    refused = in_process(capsys, *words)
+    assert_refused(refused, "verify.engine", "knows no equations of bridge.lib, a netlist; choose ngspice")
+
+
 @pytest.mark.parametrize(
     ("words", "field", "said"),
     [
