@@ -307,7 +307,7 @@ def test_what_a_design_says_of_its_netlist_is_what_user_device_is_told(tmp_path:
     for key, value, field, told in (
         ("limits", {"q": [0, 1]}, "device.limits", "is no pin"),
         ("limits", [1, 1], "device.limits['w']", "is no range"),
-        ("supplies", {"vcc": 1}, "supplies", "is unknown to mine"),
+        ("supplies", {"vcc": 1}, "device.supplies", "is unknown to mine"),
         ("output", "q", "device.output", "is no pin"),
     ):
         with refused(field, told):
