@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind, completed
+from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
 from inmateria.checks import FloatArray
 
 _NODES = {"inp": "p", "inn": "n", "out": "out"}
@@ -18,29 +19,40 @@ _RESOLVED_V = 2e-4
 """Hysteresis below which the ramp shows none: four of its steps."""
 
 
-def measure(bench: PartBench) -> dict[str, float]:
-    """Figures of a comparator, in the units of `KIND`; NaN where one could not be measured.
+def measure(bench: PartBench) -> Measured:
+    """Figures of a comparator, in the units of `KIND`.
 
     Raises
     ------
     NetlistError, ConvergenceError, EngineError
         If it does not run at all.
     """
-    (up, low, high), (down, _, _) = _ramped(bench, -_WIDE_V), _ramped(bench, _WIDE_V)
+    rising, falling = _ramped(bench, -_WIDE_V), _ramped(bench, _WIDE_V)
+    low, high = sorted((float(rising["out"][0]), float(rising["out"][-1])))
+    up, down = (_crossing(run["p"], run["out"], 0.5 * (low + high)) for run in (rising, falling))
     rest = bench.run(_CIRCUIT.format(source=f"dc {-_WIDE_V!r}", load=bench.load_ohm), _NODES, ".op")
-    found = {
-        "low": low,
-        "high": high,
-        "bias": -(float(rest["vn#branch"][-1]) + float(rest["vp#branch"][-1])) / 2.0,
-        "supply_current": bench.supply_current_A(rest),
+    found = Measured({"low": low, "high": high})
+    found.figures["bias"] = -(float(rest["vn#branch"][-1]) + float(rest["vp#branch"][-1])) / 2.0
+    found.take_rest(bench, rest)
+    still = f"its output does not switch between inputs of {-_WIDE_V:g} and {_WIDE_V:g} V"
+    apart = up - down
+    found.take("offset", -0.5 * (up + down), still)
+    found.take("hysteresis", 0.0 if apart <= _RESOLVED_V else apart, still)
+    for name, run in (("upwards", rising), ("downwards", falling)):
+        found.curves.append(Curve(f"slow ramp {name}", "input (V)", "output (V)", run["p"], run["out"]))
+    if math.isnan(up):
+        for name in ("gain", "delay"):
+            found.lacks(name, still)
+        return found
+    steps: dict[tuple[str, ...], Step] = {
+        ("gain",): partial(_slope, up, low, high),
+        ("delay",): partial(_delay, up, low, high),
     }
-    found["offset"] = -0.5 * (up + down)
-    found["hysteresis"] = up - down if up - down > _RESOLVED_V else 0.0
-    return completed(KIND, found, [partial(step, bench, up, low, high) for step in (_slope, _delay)])
+    return completed(bench, found, steps)
 
 
-def _ramped(bench: PartBench, start: float) -> tuple[float, float, float]:
-    """Input at which it switches on a slow ramp to the other sign, and the outputs below and above, V.
+def _ramped(bench: PartBench, start: float) -> Vectors:
+    """The output on a slow ramp to the other sign.
 
     A sweep of operating points would jump early: from one to the next Newton's iteration may leave a branch of the
     hysteresis that still stands.
@@ -48,9 +60,7 @@ def _ramped(bench: PartBench, start: float) -> tuple[float, float, float]:
     source = f"pwl(0 {start!r} {_RAMP_S!r} {-start!r})"
     step = _RAMP_S / 4000
     lines = _CIRCUIT.format(source=source, load=bench.load_ohm)
-    run = bench.run(lines, _NODES, f".tran {step!r} {_RAMP_S!r} 0 {step!r}")
-    ends = sorted((float(run["out"][0]), float(run["out"][-1])))
-    return _crossing(run["p"], run["out"], 0.5 * (ends[0] + ends[1])), ends[0], ends[1]
+    return bench.run(lines, _NODES, f".tran {step!r} {_RAMP_S!r} 0 {step!r}")
 
 
 def _swept(bench: PartBench, start: float, stop: float, steps: int) -> tuple[FloatArray, FloatArray]:
@@ -70,7 +80,7 @@ def _crossing(inputs: FloatArray, out: FloatArray, level: float) -> float:
     return float(inputs[k] + share * (inputs[k + 1] - inputs[k]))
 
 
-def _slope(bench: PartBench, edge: float, low: float, high: float) -> dict[str, float]:
+def _slope(edge: float, low: float, high: float, bench: PartBench, found: Measured) -> None:
     """Largest slope of the output over the input, V/V: the sweep is narrowed until the change covers a tenth of it."""
     width = _WIDE_V / 50.0
     for _ in range(8):
@@ -78,12 +88,13 @@ def _slope(bench: PartBench, edge: float, low: float, high: float) -> dict[str, 
         edge = _crossing(inputs, out, 0.5 * (low + high))
         moving = np.abs(np.diff(out)) > 0.01 * (high - low)
         if moving.sum() >= 20:
-            return {"gain": float(np.max(np.diff(out) / np.diff(inputs)))}
+            found.figures["gain"] = float(np.max(np.diff(out) / np.diff(inputs)))
+            return
         width /= 10.0
-    return {"gain": math.inf}
+    found.figures["gain"] = math.inf
 
 
-def _delay(bench: PartBench, edge: float, low: float, high: float) -> dict[str, float]:
+def _delay(edge: float, low: float, high: float, bench: PartBench, found: Measured) -> None:
     """From a step of the input, 100 mV below its threshold to 20 mV above it, to half of the output's change."""
     window = 1e-6
     for _ in range(10):
@@ -94,11 +105,13 @@ def _delay(bench: PartBench, edge: float, low: float, high: float) -> dict[str, 
         at = _crossing(run["time"], run["out"], 0.5 * (low + high))
         if at > start:
             if at - start > 20 * step or window <= 1e-8:
-                return {"delay": at - start - 0.5 * step}
+                found.figures["delay"] = at - start - 0.5 * step
+                found.curves.append(Curve("after a step", "time (s)", "output (V)", run["time"], run["out"]))
+                return
             window /= 10.0
         else:
             window *= 5.0
-    return {}
+    found.lacks("delay", f"its output does not switch within {window / 5.0:.2g} s of a step")
 
 
 KIND = Kind(

@@ -1,14 +1,15 @@
-"""A figure of a data sheet, and a kind of part with all of its figures."""
+"""A figure of a data sheet, a kind of part with all of its figures, and what was measured of one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
+from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, EngineError, NetlistError
 
 Sense = Literal["most", "about"]
@@ -34,6 +35,65 @@ class Figure:
     sense: Sense = "about"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What a measurement recorded, for a picture of it.
+
+    Attributes
+    ----------
+    name : str
+    x_label, y_label : str
+        With their units.
+    x, y : ndarray, shape (n,)
+    logarithmic : str
+        Axes whose scale is: ``"x"``, ``"y"``, ``"xy"`` or none.
+    """
+
+    name: str
+    x_label: str
+    y_label: str
+    x: FloatArray
+    y: FloatArray
+    logarithmic: str = ""
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was measured of a part; a step of a measurement adds to it, and may look up what an earlier one found.
+
+    Attributes
+    ----------
+    figures : dict of str to float
+        By name; NaN where one could not be measured.
+    reasons : dict of str to str
+        Why not, by the figure's name.
+    curves : list of Curve
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+
+    def lacks(self, name: str, why: str) -> None:
+        """A figure could not be measured."""
+        self.figures[name] = math.nan
+        self.reasons[name] = why
+
+    def take(self, name: str, value: float, otherwise: str) -> None:
+        """A figure, or why there is none where the value is NaN."""
+        if math.isnan(value):
+            self.lacks(name, otherwise)
+        else:
+            self.figures[name] = value
+
+    def take_rest(self, bench: PartBench, found: Vectors) -> None:
+        """The supply current of an operating point."""
+        self.take("supply_current", bench.supply_current_A(found), "it has no supply pins")
+
+
+Step = Callable[[PartBench, Measured], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of part.
@@ -50,7 +110,7 @@ class Kind:
         Pins in the order that most files have without names.
     figures : tuple of Figure
     measure : callable
-        From a bench to the figures by name; NaN where one could not be measured.
+        From a bench to what was measured of the part.
     compared : tuple of str
         Our parts of level macro that do the same.
     """
@@ -60,21 +120,25 @@ class Kind:
     aliases: Mapping[str, tuple[str, ...]]
     order: tuple[str, ...]
     figures: tuple[Figure, ...]
-    measure: Callable[[PartBench], dict[str, float]]
+    measure: Callable[[PartBench], Measured]
     compared: tuple[str, ...]
 
 
-def completed(kind: Kind, found: dict[str, float], steps: Iterable[Callable[[], dict[str, float]]]) -> dict[str, float]:
-    """All figures of a kind: those found, and those of further measurements; NaN where one of these does not run.
+def completed(bench: PartBench, found: Measured, steps: Mapping[tuple[str, ...], Step]) -> Measured:
+    """What was found so far, and what further measurements find, each for itself.
 
     Parameters
     ----------
-    kind : Kind
-    found : dict
-        Each step adds to it, so that a later one may look up what an earlier one found.
-    steps : iterable of callable
+    bench : PartBench
+    found : Measured
+        Each step adds to it.
+    steps : mapping of tuple of str to callable
+        Names of its figures to a measurement; where ngspice does not run it, its figures are lacking.
     """
-    for step in steps:
-        with suppress(NetlistError, ConvergenceError, EngineError):
-            found |= step()
-    return {figure.name: found.get(figure.name, math.nan) for figure in kind.figures}
+    for names, step in steps.items():
+        try:
+            step(bench, found)
+        except (NetlistError, ConvergenceError, EngineError) as error:
+            for name in names:
+                found.lacks(name, " ".join(error.problem.split()))
+    return found

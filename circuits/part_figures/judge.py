@@ -13,7 +13,7 @@ from pathlib import Path
 
 from circuits.ngspice.engine import Engine
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind
+from circuits.part_figures.figure import Curve, Figure, Kind, Measured
 from circuits.part_figures.kinds import KINDS
 from inmateria.checks import positive
 from inmateria.errors import ConvergenceError, EngineError, InputError, NetlistError
@@ -42,6 +42,8 @@ class Judged:
     figure : Figure
     measured : float
         NaN where it could not be measured.
+    reason : str
+        Why not.
     stated : float or None
         What the data sheet says.
     agrees : bool or None
@@ -52,6 +54,7 @@ class Judged:
 
     figure: Figure
     measured: float
+    reason: str
     stated: float | None
     agrees: bool | None
     told: str
@@ -75,8 +78,10 @@ class Judgement:
         What speaks against the model, whatever its data sheet says.
     doubts : tuple of str
         What is only suspicious in its file.
-    compared : mapping of str to mapping of str to float
-        The same figures of our parts of level macro.
+    compared : mapping of str to Measured
+        The same of our parts of level macro.
+    curves : tuple of Curve
+        What was recorded of the model on the way.
     """
 
     part: Part
@@ -86,7 +91,8 @@ class Judgement:
     figures: tuple[Judged, ...]
     faults: tuple[str, ...]
     doubts: tuple[str, ...]
-    compared: Mapping[str, Mapping[str, float]]
+    compared: Mapping[str, Measured]
+    curves: tuple[Curve, ...]
 
     @property
     def passed(self) -> bool:
@@ -174,18 +180,22 @@ def judge_part(
     tell(0, count)
     bench, measured, faults = _measured(found, bench, dialect)
     tell(1, count)
-    if measured:
-        faults += _faults(found, bench, measured, tied)
+    if measured.figures:
+        faults += _faults(found, bench, measured.figures, tied)
     compared = {}
     for k, name in enumerate(found.compared):
         tell(2 + k, count)
         compared[name] = found.measure(PartBench(load_part(name, "macro"), engine, supply_V, load_ohm))
-    figures = tuple(
-        _judged(figure, measured.get(figure.name, math.nan), sheet.get(figure.name), within) for figure in found.figures
-    )
+    figures = []
+    for figure in found.figures:
+        value = measured.figures.get(figure.name, math.nan)
+        reason = measured.reasons.get(figure.name, "it does not run")
+        figures.append(_judged(figure, value, reason, sheet.get(figure.name), within))
     named = {**wiring, **{f"{volts:g} V": pin for pin, volts in tied.items()}}
-    doubts = () if not measured else tuple(bench.doubts())
-    return Judgement(part, found, named, bench.dialect, figures, tuple(faults), doubts, compared)
+    doubts = () if not measured.figures else tuple(bench.doubts())
+    return Judgement(
+        part, found, named, bench.dialect, tuple(figures), tuple(faults), doubts, compared, tuple(measured.curves)
+    )
 
 
 def _wired(
@@ -224,7 +234,7 @@ def _by_name(kind: Kind, left: list[str], roles: list[str]) -> dict[str, str]:
     return found
 
 
-def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBench, dict[str, float], list[str]]:
+def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBench, Measured, list[str]]:
     """Figures in the first dialect in which the part runs; where it runs in none, the reason in ngspice's own."""
     tried = (dialect,) if dialect is not None else (None, *_TRIED)
     first: Exception | None = None
@@ -238,7 +248,7 @@ def _measured(kind: Kind, bench: PartBench, dialect: str | None) -> tuple[PartBe
     how = "in no dialect" if dialect is None else f"not as {dialect}"
     return (
         replace(bench, dialect=dialect),
-        {},
+        Measured(),
         [f"it runs {how}: {first}"],
     )
 
@@ -279,17 +289,17 @@ def _faults(kind: Kind, bench: PartBench, measured: Mapping[str, float], tied: M
     return found
 
 
-def _judged(figure: Figure, measured: float, stated: float | None, within: float) -> Judged:
-    if stated is None:
-        return Judged(figure, measured, None, None, "")
-    size = abs(measured)
+def _judged(figure: Figure, measured: float, reason: str, stated: float | None, within: float) -> Judged:
     if math.isnan(measured):
-        return Judged(figure, measured, stated, False, "not measured")
+        return Judged(figure, measured, reason, stated, None if stated is None else False, f"not measured: {reason}")
+    if stated is None:
+        return Judged(figure, measured, "", None, None, "")
+    size = abs(measured)
     if size > stated * (1.0 + within):
-        return Judged(figure, measured, stated, False, "more than stated")
+        return Judged(figure, measured, "", stated, False, "more than stated")
     if figure.sense == "most":
         told = "agrees" if size > 0.1 * stated else "the model has next to none: give the part's by its figures"
-        return Judged(figure, measured, stated, True, told)
+        return Judged(figure, measured, "", stated, True, told)
     if size < stated * (1.0 - within):
-        return Judged(figure, measured, stated, False, "less than stated")
-    return Judged(figure, measured, stated, True, "agrees")
+        return Judged(figure, measured, "", stated, False, "less than stated")
+    return Judged(figure, measured, "", stated, True, "agrees")

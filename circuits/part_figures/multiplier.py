@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind, completed
+from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
 
 _CIRCUIT = "Va a 0 {a}\nVb b 0 {b}\nRload out 0 {load!r}"
 _NODES = {"a": "a", "b": "b", "out": "out"}
@@ -18,8 +18,8 @@ _SCALE_V = 10.0
 _FULL_V = 10.0
 
 
-def measure(bench: PartBench) -> dict[str, float]:
-    """Figures of a multiplier of scale 10 V, in the units of `KIND`; NaN where one could not be measured.
+def measure(bench: PartBench) -> Measured:
+    """Figures of a multiplier of scale 10 V, in the units of `KIND`.
 
     Raises
     ------
@@ -28,9 +28,14 @@ def measure(bench: PartBench) -> dict[str, float]:
     """
     full = min(_FULL_V, 2.0 / 3.0 * bench.supply_V)
     rest = _run(bench, "dc 0", "dc 0", ".op")
-    found = {"offset": float(rest["out"][-1]), "supply_current": bench.supply_current_A(rest)}
-    steps = (partial(_products, bench, full), partial(_bandwidth, bench, full), partial(_noise, bench))
-    return completed(KIND, found, (*steps, partial(_swing, bench)))
+    found = Measured({"offset": float(rest["out"][-1])})
+    found.take_rest(bench, rest)
+    products = ("scale_error", "nonlinearity_a", "nonlinearity_b", "feedthrough_a", "feedthrough_b")
+    steps: dict[tuple[str, ...], Step] = {
+        products: partial(_products, full), ("bandwidth",): partial(_bandwidth, full),
+        ("noise",): _noise, ("swing",): _swing,
+    }  # fmt: skip
+    return completed(bench, found, steps)
 
 
 def _run(bench: PartBench, a: str, b: str, analysis: str) -> Vectors:
@@ -38,7 +43,7 @@ def _run(bench: PartBench, a: str, b: str, analysis: str) -> Vectors:
     return bench.run(_CIRCUIT.format(a=a, b=b, load=bench.load_ohm), _NODES, analysis, **values)
 
 
-def _products(bench: PartBench, full: float) -> dict[str, float]:
+def _products(full: float, bench: PartBench, found: Measured) -> None:
     """Scale error, feedthroughs, nonlinearities: least-squares lines over each input at full scale of the other."""
     steps = np.linspace(-full, full, 21)
     sweep = f"{-full!r} {full!r} {full / 10!r}"
@@ -52,33 +57,41 @@ def _products(bench: PartBench, full: float) -> dict[str, float]:
         float(np.abs(out - np.polyval(line, steps)).max() / (full * ideal))
         for out, line in zip((a_at_full, b_at_full), lines, strict=True)
     ]
-    return {
+    found.figures |= {
         "scale_error": float((lines[0][0] + lines[1][0]) / (2.0 * ideal) - 1.0),
         "nonlinearity_a": bent[0],
         "nonlinearity_b": bent[1],
         "feedthrough_a": float(abs(np.polyfit(steps, a_nulled, 1)[0])),
         "feedthrough_b": float(abs(np.polyfit(steps, b_nulled, 1)[0])),
     }
+    found.curves += [
+        Curve(f"over {name}, the other at {full:g} V", f"{name} (V)", "output (V)", steps, out)
+        for name, out in (("a", a_at_full), ("b", b_at_full))
+    ]
 
 
-def _bandwidth(bench: PartBench, full: float) -> dict[str, float]:
+def _bandwidth(full: float, bench: PartBench, found: Measured) -> None:
     """Where the gain of a at full scale of b has fallen by 3 dB."""
     ac = _run(bench, "dc 0 ac 1", f"dc {full!r}", ".ac dec 50 10 10g")
     size = np.abs(ac["out"]) / abs(ac["out"][0])
     below = np.flatnonzero(size < math.sqrt(0.5))
-    return {"bandwidth": float(np.abs(ac["frequency"][below[0]])) if below.size else math.inf}
+    frequency = np.abs(ac["frequency"])
+    found.figures["bandwidth"] = float(frequency[below[0]]) if below.size else math.inf
+    decibel = 20.0 * np.log10(np.maximum(size, 1e-12))
+    found.curves.append(Curve("gain of a", "frequency (Hz)", "gain over that at 10 Hz (dB)", frequency, decibel, "x"))
 
 
-def _noise(bench: PartBench) -> dict[str, float]:
+def _noise(bench: PartBench, found: Measured) -> None:
     spectrum = _run(bench, "dc 0 ac 1", "dc 0", ".noise v(out) Va lin 1 1k 1k")
-    return {"noise": float(spectrum["onoise_spectrum"][0])}
+    found.figures["noise"] = float(spectrum["onoise_spectrum"][0])
 
 
-def _swing(bench: PartBench) -> dict[str, float]:
+def _swing(bench: PartBench, found: Measured) -> None:
     """Largest output when both inputs are driven to the supplies."""
     drive = bench.supply_V * 1.3
-    out = _run(bench, "dc 0", f"dc {drive!r}", f".dc Va {-drive!r} {drive!r} {drive / 20!r}")["out"]
-    return {"swing": float(min(-out.min(), out.max()))}
+    dc = _run(bench, "dc 0", f"dc {drive!r}", f".dc Va {-drive!r} {drive!r} {drive / 20!r}")
+    found.figures["swing"] = float(min(-dc["out"].min(), dc["out"].max()))
+    found.curves.append(Curve(f"over a, b at {drive:.3g} V", "a (V)", "output (V)", dc["v-sweep"], dc["out"]))
 
 
 KIND = Kind(

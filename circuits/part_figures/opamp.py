@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Figure, Kind, completed
+from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
 from inmateria.checks import FloatArray
 
 _NODES = {"inp": "p", "inn": "n", "out": "out"}
@@ -24,8 +23,8 @@ _WHITE_HZ = 1e3
 _MOST_SLEW = 1e10
 
 
-def measure(bench: PartBench) -> dict[str, float]:
-    """Figures of an op-amp, in the units of `KIND`; NaN where one could not be measured.
+def measure(bench: PartBench) -> Measured:
+    """Figures of an op-amp, in the units of `KIND`.
 
     Raises
     ------
@@ -33,29 +32,38 @@ def measure(bench: PartBench) -> dict[str, float]:
         If it does not run at all, as a follower at rest.
     """
     rest = bench.run(_FOLLOWER.format(source="dc 0", load=bench.load_ohm), _NODES, ".op")
-    found = {
-        "offset": float(rest["out"][-1]),
-        "bias": (float(rest["vn#branch"][-1]) - float(rest["vp#branch"][-1])) / 2.0,
-        "supply_current": bench.supply_current_A(rest),
+    found = Measured()
+    found.figures["offset"] = float(rest["out"][-1])
+    found.figures["bias"] = (float(rest["vn#branch"][-1]) - float(rest["vp#branch"][-1])) / 2.0
+    found.take_rest(bench, rest)
+    steps: dict[tuple[str, ...], Step] = {
+        ("gain", "gbw", "phase_margin"): _loop,
+        ("noise",): _noise,
+        ("swing",): _swing,
+        ("slew",): _slew,
     }
-    steps = (partial(_loop, bench), partial(_noise, bench), partial(_swing, bench), partial(_slew, bench, found))
-    return completed(KIND, found, steps)
+    return completed(bench, found, steps)
 
 
-def _loop(bench: PartBench) -> dict[str, float]:
+def _loop(bench: PartBench, found: Measured) -> None:
     """Gain at DC, gain-bandwidth product where the gain is 100 (or a tenth of its largest), phase margin at gain 1."""
     ac = bench.run(_OPEN.format(load=bench.load_ohm), _NODES, ".ac dec 20 1m 10g")
     frequency = np.abs(ac["frequency"])
     gain = -ac["out"] / ac["n"]
     size = np.abs(gain)
-    at = _falls_to(frequency, size, min(100.0, 0.1 * float(size.max())))
+    level = min(100.0, 0.1 * float(size.max()))
     unity = _falls_to(frequency, size, 1.0)
     phase = np.degrees(np.unwrap(np.angle(gain)))
-    return {
-        "gain": float(np.real(gain[0])),
-        "gbw": at * min(100.0, 0.1 * float(size.max())),
-        "phase_margin": 180.0 + float(np.interp(math.log(unity), np.log(frequency), phase)) if unity > 0 else math.nan,
-    }
+    margin = 180.0 + float(np.interp(math.log(unity), np.log(frequency), phase)) if unity > 0 else math.nan
+    never = "its gain does not fall through {:.3g} between 1 mHz and 10 GHz"
+    found.figures["gain"] = float(np.real(gain[0]))
+    found.take("gbw", level * _falls_to(frequency, size, level), never.format(level))
+    found.take("phase_margin", margin, never.format(1.0))
+    decibel = 20.0 * np.log10(np.maximum(size, 1e-12))
+    found.curves += [
+        Curve("open-loop gain", "frequency (Hz)", "gain (dB)", frequency, decibel, "x"),
+        Curve("open-loop phase", "frequency (Hz)", "phase (deg)", frequency, phase, "x"),
+    ]
 
 
 def _falls_to(frequency: FloatArray, size: FloatArray, level: float) -> float:
@@ -69,27 +77,28 @@ def _falls_to(frequency: FloatArray, size: FloatArray, level: float) -> float:
     return float(np.exp(x[0] + (math.log(level) - y[0]) * (x[1] - x[0]) / (y[1] - y[0])))
 
 
-def _noise(bench: PartBench) -> dict[str, float]:
+def _noise(bench: PartBench, found: Measured) -> None:
     """Density at 1 kHz of a follower's output, which is the input's."""
     lines = _FOLLOWER.format(source="dc 0 ac 1", load=bench.load_ohm)
     spectrum = bench.run(lines, _NODES, f".noise v(out) Vp lin 1 {_WHITE_HZ} {_WHITE_HZ}")
-    return {"noise": float(spectrum["onoise_spectrum"][0])}
+    found.figures["noise"] = float(spectrum["onoise_spectrum"][0])
 
 
-def _swing(bench: PartBench) -> dict[str, float]:
+def _swing(bench: PartBench, found: Measured) -> None:
     """Largest output of an amplifier of gain -10 that is driven beyond its supplies, the smaller of both signs."""
     drive = 0.2 * bench.supply_V
     dc = bench.run(_AMPLIFIER.format(load=bench.load_ohm), _NODES, f".dc Vin {-drive!r} {drive!r} {drive / 20!r}")
     out = dc["out"]
-    return {"swing": float(min(-out.min(), out.max()))}
+    found.figures["swing"] = float(min(-out.min(), out.max()))
+    found.curves.append(Curve("amplifier of gain -10", "input (V)", "output (V)", dc["v-sweep"], out))
 
 
-def _slew(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
+def _slew(bench: PartBench, found: Measured) -> None:
     """Steepest tenth of a follower's step over half its swing, the slower of both edges."""
-    height = 0.25 * found.get("swing", bench.supply_V)
+    height = 0.25 * found.figures["swing"] if found.figures.get("swing", 0.0) > 0.0 else 0.25 * bench.supply_V
     slews = []
     for low, high in ((-height, height), (height, -height)):
-        window = 20.0 / found["gbw"] if found.get("gbw", math.nan) > 0 else 1e-6
+        window = 20.0 / found.figures["gbw"] if found.figures.get("gbw", math.nan) > 0 else 1e-6
         for _ in range(12):
             step = window / 400
             source = f"pwl(0 {low!r} {step!r} {low!r} {2 * step!r} {high!r})"
@@ -100,11 +109,13 @@ def _slew(bench: PartBench, found: dict[str, float]) -> dict[str, float]:
                 break
             window *= 3.0
         else:
-            return {}
+            found.lacks("slew", f"a follower's step of {2 * height:.3g} V does not end within {window / 3:.2g} s")
+            return
         t, total = run["time"], abs(high - low)
         times = [float(np.interp(share * total, np.maximum.accumulate(moved), t)) for share in (0.3, 0.7)]
         slews.append(min(0.4 * total / max(times[1] - times[0], 1e-30), _MOST_SLEW))
-    return {"slew": min(slews)}
+    found.figures["slew"] = min(slews)
+    found.curves.append(Curve("follower's step down", "time (s)", "output (V)", run["time"], run["out"]))
 
 
 KIND = Kind(

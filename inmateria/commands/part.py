@@ -15,8 +15,11 @@ from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import stages
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from circuits.part_figures.judge import Judgement
 
+FILES = ("part.nc", "part.png")
 
 _DECIBEL = re.compile(r"([+-]?[\d.]+)\s*dB", re.IGNORECASE)
 
@@ -40,7 +43,9 @@ class Options:
     dialect: Annotated[
         str | None, typer.Option(help="Whose language the file is: pspice, ltspice, hspice; tried, if left out.")
     ] = None
-    out: Annotated[Path | None, typer.Option(help="Folder for summary.json, and for decks that fail.")] = None
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for part.png, part.nc (its curves), summary.json, decks that fail.")
+    ] = None
     as_json: Json = False
 
 
@@ -74,7 +79,32 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             progress=lambda done, count: progress("figures", done, count),
         )
     _tell(found, frame)
+    if found.curves:
+        frame.write_dataset("part.nc", _dataset(found, options.file.name))
+        frame.write_figures(_figures)
     return frame.summary(_document(found, options))
+
+
+def _dataset(found: Judgement, name: str) -> xr.Dataset:
+    """Every curve of the model and of our parts, each over an axis of its own."""
+    import xarray as xr
+
+    curves = [(name, one) for one in found.curves]
+    curves += [(f"our {part}", one) for part, measured in found.compared.items() for one in measured.curves]
+    variables = {}
+    for k, (part, curve) in enumerate(curves):
+        said = {
+            "part": part, "curve": curve.name, "x_label": curve.x_label, "y_label": curve.y_label,
+            "logarithmic": curve.logarithmic,
+        }  # fmt: skip
+        variables[f"curve_{k}"] = xr.DataArray(curve.y, {f"axis_{k}": curve.x}, attrs=said)
+    return xr.Dataset(variables)
+
+
+def _figures(data: xr.Dataset) -> dict[str, Any]:
+    from analysis.plots.part import plot_part
+
+    return {"part.png": plot_part(data)}
 
 
 def _pairs(field: str, text: str | None, example: str) -> list[tuple[str, str]]:
@@ -133,9 +163,10 @@ def _document(found: Judgement, options: Options) -> dict[str, Any]:
                 "unit": one.figure.unit,
                 "description": one.figure.description,
                 "measured": one.measured,
+                "reason": one.reason or None,
                 "stated": one.stated,
                 "agrees": one.agrees,
-                "ours": {name: figures[one.figure.name] for name, figures in found.compared.items()},
+                "ours": {name: measured.figures[one.figure.name] for name, measured in found.compared.items()},
             }
             for one in found.figures
         ],
@@ -156,9 +187,9 @@ def _tell(found: Judgement, frame: Frame) -> None:
     names = list(found.compared)
     rows = [["figure", "measured", "data sheet", *(f"our {name}" for name in names), "verdict"]]
     for one in found.figures:
-        ours = [cell(found.compared[name][one.figure.name], one.figure.unit) for name in names]
+        ours = [cell(found.compared[name].figures[one.figure.name], one.figure.unit) for name in names]
         measured, stated = cell(one.measured, one.figure.unit), cell(one.stated, one.figure.unit)
-        verdict = f"{'' if one.agrees else 'FAIL: '}{one.told}" if one.told else ""
+        verdict = f"{'FAIL: ' if one.agrees is False else ''}{one.told}"
         rows.append([one.figure.name, measured, stated, *ours, verdict])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:

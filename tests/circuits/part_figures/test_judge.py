@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from circuits.ngspice.engine import Engine
@@ -35,7 +36,7 @@ def figures(found: Judgement) -> dict[str, float]:
 def test_an_op_amp_of_known_figures(engine: Engine, name: str) -> None:
     part = load_part(name, "macro")
     stated, load = part.defaults, 1e6
-    found = KINDS["opamp"].measure(PartBench(part, engine, 15.0, load))
+    found = KINDS["opamp"].measure(PartBench(part, engine, 15.0, load)).figures
     assert found["offset"] == pytest.approx(stated["vos"], rel=1e-3)
     assert found["gain"] == pytest.approx(stated["gain"], rel=1e-3)
     assert found["gbw"] == pytest.approx(stated["gbw"], rel=2e-3)
@@ -60,7 +61,7 @@ def test_bias_currents_of_a_known_size(engine: Engine, tmp_path: Path) -> None:
 def test_a_multiplier_of_known_figures(engine: Engine) -> None:
     part = load_part("mixer", "macro")
     stated = part.defaults
-    found = KINDS["multiplier"].measure(PartBench(part, engine, 15.0, 1e6))
+    found = KINDS["multiplier"].measure(PartBench(part, engine, 15.0, 1e6)).figures
     assert found["offset"] == pytest.approx(stated["offset"] + stated["xos"] * stated["yos"] / 10.0, rel=1e-3)
     # of a with b nulled: its feedthrough and the offset of b's input, over 10 V
     assert found["feedthrough_a"] == pytest.approx(stated["xfeed"] + stated["yos"] / 10.0, rel=0.02)
@@ -93,7 +94,7 @@ def test_a_comparator_of_known_figures(engine: Engine, tmp_path: Path, hysteresi
 
 def test_a_switch_of_known_figures(engine: Engine) -> None:
     part = load_part("analog_switch", "macro")
-    found = KINDS["switch"].measure(PartBench(part, engine, 15.0))
+    found = KINDS["switch"].measure(PartBench(part, engine, 15.0)).figures
     stated = part.defaults
     assert found["ron"] == pytest.approx(stated["ron"], rel=1e-3)
     assert found["roff"] == pytest.approx(stated["roff"], rel=0.01)
@@ -171,6 +172,7 @@ def test_a_device_of_ltspice_runs_nowhere_and_is_named(engine: Engine) -> None:
     assert "runs in no dialect" in found.faults[0]
     assert "OTA is LTspice's own device" in found.faults[0]
     assert all(math.isnan(value) for value in figures(found).values())
+    assert {one.told for one in found.figures} == {"not measured: it does not run"}
 
 
 def test_an_op_amp_of_transistors(engine: Engine) -> None:
@@ -211,6 +213,38 @@ def test_a_broken_model_is_caught(engine: Engine, tmp_path: Path, name: str) -> 
     found = judge_part(tmp_path / "m.lib", "opamp", engine)
     assert not found.passed
     assert any(words in fault for fault in found.faults), found.faults
+
+
+def test_why_a_figure_could_not_be_measured(engine: Engine, tmp_path: Path) -> None:
+    """A follower without poles has no gain-bandwidth product; a comparator that stands still had a hysteresis of 0."""
+    (tmp_path / "flat.lib").write_text(".subckt m inp inn out\nE1 out 0 inp inn 1e4\nR1 inp inn 1meg\n.ends\n")
+    why = {one.figure.name: one.reason for one in judge_part(tmp_path / "flat.lib", "opamp", engine).figures}
+    assert why["gbw"] == "its gain does not fall through 100 between 1 mHz and 10 GHz"
+    assert why["phase_margin"] == "its gain does not fall through 1 between 1 mHz and 10 GHz"
+    assert why["supply_current"] == "it has no supply pins"
+    assert why["gain"] == ""
+    (tmp_path / "still.lib").write_text(".subckt m inp inn out\nV1 out 0 3\nR1 inp inn 1meg\n.ends\n")
+    still = judge_part(tmp_path / "still.lib", "comparator", engine)
+    why = {one.figure.name: one.reason for one in still.figures}
+    for name in ("offset", "hysteresis", "gain", "delay"):
+        assert why[name] == "its output does not switch between inputs of -0.1 and 0.1 V"
+    assert figures(still)["high"] == 3.0
+    (tmp_path / "stuck.lib").write_text(".subckt m a b control\nR1 a b 100\nR2 control 0 1meg\n.ends\n")
+    why = {one.figure.name: one.reason for one in judge_part(tmp_path / "stuck.lib", "switch", engine).figures}
+    assert why["threshold"] == "it conducts the same at 0 and 5 V of control"
+
+
+def test_what_was_recorded_is_what_the_figures_say(engine: Engine) -> None:
+    """The open loop is one pole: 600 kHz over the frequency, -90 degrees; the swing is the transfer's end."""
+    found = KINDS["opamp"].measure(PartBench(load_part("opamp_op07", "macro"), engine, 15.0))
+    curves = {one.name: one for one in found.curves}
+    gain, phase = curves["open-loop gain"], curves["open-loop phase"]
+    k = int(np.argmin(np.abs(gain.x - 1e4)))
+    assert gain.y[k] == pytest.approx(20 * math.log10(found.figures["gbw"] / gain.x[k]), abs=0.05)
+    assert phase.y[k] == pytest.approx(-90.0, abs=0.5)
+    transfer = curves["amplifier of gain -10"]
+    assert min(-transfer.y.min(), transfer.y.max()) == found.figures["swing"]
+    assert np.polyfit(transfer.x[15:26], transfer.y[15:26], 1)[0] == pytest.approx(-10.0, rel=1e-3)
 
 
 def test_a_figure_that_differs_from_the_data_sheets_fails_either_way(engine: Engine) -> None:

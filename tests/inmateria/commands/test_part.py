@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from .command import assert_refused, in_process
 
@@ -25,7 +26,12 @@ def test_a_model_that_agrees(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert [found[name]["agrees"] for name in ("slew", "noise")] == [True, True]
     assert math.isclose(found["noise"]["stated"], 18e-9)
     assert math.isclose(found["gain"]["stated"], 10 ** (106 / 20))
-    assert (tmp_path / "summary.json").is_file()
+    assert found["supply_current"]["reason"] is None
+    assert found["gbw"]["measured"] > 0
+    assert {Path(name).name for name in result.document["files"]} == {"part.nc", "part.png", "summary.json"}
+    with xr.open_dataset(tmp_path / "part.nc", engine="h5netcdf") as data:
+        said = [one.attrs for one in data.data_vars.values() if one.attrs["curve"] == "open-loop gain"]
+        assert [one["part"] for one in said] == ["boyle.lib", "our opamp_op07", "our opamp_tl072"]
 
 
 def test_a_model_with_faults_ends_with_one(capsys: pytest.CaptureFixture[str]) -> None:
