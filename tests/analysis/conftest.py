@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from circuits.homodyne.engines import Twin
-from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.results import Attempt, Start
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import judge
+
+from ..toys import random_chip
 
 START = np.array([0.1, -0.2, 0.15, 0.05])
 """Where the attempt starts, V."""
@@ -22,11 +21,7 @@ START = np.array([0.1, -0.2, 0.15, 0.05])
 @pytest.fixture(scope="session")
 def small_bench() -> Bench:
     """Four electrodes within +-1 V, tens of nA."""
-    rng = np.random.default_rng(3)
-    sizes = (4, 12, 12, 1)
-    weights = tuple(rng.normal(0, np.sqrt(2 / a), (b, a)) for a, b in pairwise(sizes))
-    biases = tuple(rng.normal(0, 0.1, b) for b in sizes[1:])
-    return Bench(ChipSurrogate(weights, biases, np.full(4, -1.0), np.full(4, 1.0), 2e-8), 0, (1, 2))
+    return Bench(random_chip(4, 12, 12, 1, seed=3, scale=np.sqrt(2), kinks=0.1), 0, (1, 2))
 
 
 @pytest.fixture(scope="session")

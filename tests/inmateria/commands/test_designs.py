@@ -19,6 +19,9 @@ from .command import Result, assert_refused, in_process
 
 SMALL = """
 name = "small"
+[device]
+model = "{chip}"
+inputs = ["e1", "e2"]
 [task]
 name = "AND"
 [dither]
@@ -27,7 +30,7 @@ amplitude = "20 mV"
 sequences = 8
 [electronics]
 level = "macro"
-values = { mixer = { offset = 0.2e-3 } }
+values = {{ mixer = {{ offset = 0.2e-3 }} }}
 [tolerances]
 resistor = "1 %"
 capacitor = "5 %"
@@ -47,9 +50,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(tmp_path: Path, chip: str) -> Path:
     path = tmp_path / "small.toml"
-    path.write_text(SMALL)
+    path.write_text(SMALL.format(chip=chip))
     return path
 
 
@@ -96,6 +99,7 @@ def test_init_replaces_no_file(run: Any, tmp_path: Path) -> None:
 def test_options_take_the_place_of_the_designs_values(
     tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    small.write_text(re.sub(r"\[device\]\n(.+\n)*?(?=\[)", "", small.read_text()))
     capsys.readouterr()
     design = read_design(str(small), {"amplitude": 0.005, "electrodes": "e1:e3,e5", "gate": "OR", "seed": 4})
     assert capsys.readouterr().err == f"the task is OR, as the command line says, in place of AND in {small}\n"
@@ -128,14 +132,14 @@ def test_learn_and_gradient_take_a_design(run: Any, small: Path) -> None:
     assert (document["task"], document["level"], document["restarts"]) == ("AND", "macro", 1)
     assert document["design"]["name"] == "small"
     assert (document["hold"] is not None) == document["success"]
-    read = run("gradient", "--design", str(small), "--engine", "twin", "--amplitude", "0.005", "--json").document
-    assert (read["dither_V"], read["level"]) == (0.005, "macro")
+    read = run("gradient", "--design", str(small), "--engine", "twin", "--amplitude", "0.01", "--json").document
+    assert (read["dither_V"], read["level"]) == (0.01, "macro")
     assert read["cosine_without_offset"] > 0.99
 
 
 def test_a_gradient_is_read_where_the_designs_starts_come_from(run: Any, small: Path) -> None:
     """It was read within 0.6 of each range, whatever the design said."""
-    small.write_text(SMALL.replace("sequences = 8", "spread = 0.01"))
+    small.write_text(small.read_text().replace("sequences = 8", "spread = 0.01"))
     words = ("gradient", "--design", str(small), "--engine", "twin", "--json")
     assert max(map(abs, run(*words).document["controls_V"])) <= 0.01
 
@@ -163,7 +167,7 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     before = (tmp_path / "out" / "nominal-quick.nc").stat().st_mtime_ns
     assert {**run(*words).document, "wall_s": None} == {**document, "wall_s": None}
     assert (tmp_path / "out" / "nominal-quick.nc").stat().st_mtime_ns == before
-    small.write_text(SMALL.replace("margin_min = 0.2", "margin_min = 0.999"))
+    small.write_text(small.read_text().replace("margin_min = 0.2", "margin_min = 0.999"))
     told = "criteria.margin_min = 0.2, not 0.999"
     assert_refused(run(*words[:-1]), "out", "holds another design's verification", told)
     small.write_text(small.read_text().replace("samples = 3", "samples = 0"))

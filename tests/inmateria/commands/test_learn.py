@@ -108,7 +108,9 @@ def test_learn_leaves_everything_even_if_nothing_was_learned(short: Short, engin
     assert ".subckt" in deck.lower()
 
 
-def test_a_failed_attempt_is_told_and_followed_by_the_next(short: Short, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_attempt_is_told_and_followed_by_the_next(
+    short: Short, chip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, calls = Twin.run, []
 
     def fails_first(*arguments: Any, **options: Any) -> Any:
@@ -118,20 +120,19 @@ def test_a_failed_attempt_is_told_and_followed_by_the_next(short: Short, monkeyp
         return run(*arguments, **options)
 
     monkeypatch.setattr(Twin, "run", fails_first)
-    result = short("learn", "XOR", "--engine", "twin", "--restarts", "2", "--json")
+    words = ("learn", "XOR", "--engine", "twin", "--device", chip, "--restarts", "2")
+    result = short(*words, "--json")
     assert result.code == 1, result
     reason = "device = 'NaN': gave no current near 4.19 s; check its voltages"
     assert f"XOR: attempt 1 failed, {reason}" in result.stderr
     assert result.document["restarts"] == 2
     assert result.document["failed_attempts"] == [{"attempt": 1, "reason": reason}]
     calls.clear()
-    assert "XOR not learned after 2 attempts (1 failed)" in short(
-        "learn", "XOR", "--engine", "twin", "--restarts", "2"
-    ).stdout  # fmt: skip
+    assert "XOR not learned after 2 attempts (1 failed)" in short(*words).stdout
 
 
-def test_without_json_the_result_is_on_stdout(short: Short) -> None:
-    result = short("learn", "AND", "--engine", "twin", "--restarts", "1")
+def test_without_json_the_result_is_on_stdout(short: Short, chip: str) -> None:
+    result = short("learn", "AND", "--engine", "twin", "--device", chip, "--restarts", "1")
     assert result.code == 1
     assert "AND not learned after 1 attempt" in result.stdout
     assert "gradient of the loss, lock-ins against exact: cosine" in result.stdout

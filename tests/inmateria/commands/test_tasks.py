@@ -16,10 +16,10 @@ TASKS = {"sphere": (3, 32, "accuracy"), "curve": (1, 16, "error")}
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_is_run_and_told(short: Short, name: str, tmp_path: Path) -> None:
+def test_every_task_is_run_and_told(short: Short, chip: str, name: str, tmp_path: Path) -> None:
     inputs, patterns, figure = TASKS[name]
     result = short(
-        "learn", name, "--engine", "averaged", "--restarts", "1", "--evaluations", str(patterns * 5), "--json",
+        "learn", name, "--device", chip, "--engine", "averaged", "--restarts", "1", "--evaluations", str(patterns * 5), "--json",
         "--out", str(tmp_path),
     )  # fmt: skip
     assert result.code in (0, 1), result

@@ -26,12 +26,18 @@ from learning.homodyne.training import choose_start, learn
 from learning.tasks.boolean import BooleanTask
 
 from ...refused import refused
-from ...toys import OneOutput
+from ...toys import OneOutput, random_chip
 
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     return default_bench(tolerance=1e-5)
+
+
+@pytest.fixture(scope="module")
+def small() -> Bench:
+    """A network in the default device's place, where it does not matter which."""
+    return Bench(random_chip(4, 12, 12, 1, seed=3, scale=np.sqrt(2), kinks=0.1), 0, (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +77,10 @@ def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None
         assert len(attempt.loop.sequence.windows()) == 4
 
 
-def test_the_same_seed_gives_the_same_run_bit_by_bit(bench: Bench) -> None:
+def test_the_same_seed_gives_the_same_run_bit_by_bit(small: Bench) -> None:
     settings = HgeSettings(sequences=2, restarts=2, looks=3)
     first, second, other = (
-        learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(seed), engine="twin")
+        learn(Experiment(small, BooleanTask("XOR"), settings), rng=np.random.default_rng(seed), engine="twin")
         for seed in (5, 5, 6)
     )
     assert len(first.attempts) == len(second.attempts) == 2
@@ -119,19 +125,19 @@ def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> Non
     assert start.found is None
 
 
-def test_a_budget_ends_the_restarts(bench: Bench) -> None:
+def test_a_budget_ends_the_restarts(small: Bench) -> None:
     settings = HgeSettings(sequences=1, restarts=5, looks=2, step_V=1e-6)  # learns nothing
     one = 4 * (2 + 1 + 2)
     for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
         result = learn(
-            Experiment(bench, BooleanTask("XOR"), settings),
+            Experiment(small, BooleanTask("XOR"), settings),
             rng=np.random.default_rng(0),
             engine="twin",
             device_evaluations=budget,
         )
         assert len(result.attempts) == attempts
         assert result.device_evaluations == attempts * one
-        assert result.physical_s == pytest.approx(attempts * one * bench.slot_s)
+        assert result.physical_s == pytest.approx(attempts * one * small.slot_s)
 
 
 def test_the_trace_falls_and_ends_where_the_attempt_does(learned: TrainingResult) -> None:
@@ -197,12 +203,12 @@ def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, interrupt_at: Callable[
     assert np.all(np.isfinite(readings.outputs_V(loop, run, 0)))
 
 
-def test_progress_and_attempts_are_told(bench: Bench) -> None:
+def test_progress_and_attempts_are_told(small: Bench) -> None:
     told: list[tuple[int, float]] = []
     attempts: list[Attempt | FailedAttempt] = []
     settings = HgeSettings(sequences=1, restarts=2, looks=1)
     result = learn(
-        Experiment(bench, BooleanTask("XOR"), settings),
+        Experiment(small, BooleanTask("XOR"), settings),
         rng=np.random.default_rng(3),
         engine="twin",
         progress=lambda number, phase, fraction, wall: told.append((number, fraction)),
