@@ -283,9 +283,10 @@ class Design(Section):
             "spread": learning.spread,
         }
         chosen = {**task.training, **{name: value for name, value in given.items() if value is not None}}
-        amplitudes = self.dither.amplitude
+        amplitudes, rates = self.dither.amplitude, learning.rates
         return HgeSettings(
             amplitude_V=amplitudes[0] if len(amplitudes) == 1 else amplitudes,
+            rates=rates if rates == "auto" or len(rates) > 1 else rates[0],
             anneal_to=learning.anneal_to,
             dither_to=self.dither.anneal_to,
             chopped=self.dither.chopped,

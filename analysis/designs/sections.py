@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from analysis.designs.units import example, quantity
@@ -84,6 +84,14 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _rates(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, str) or not _as_list(value):
+        raise refuse("is no share of the rate", 'write "auto", or numbers above 0 and at most 1')
+    return tuple(Quantity("1", above=0.0, high=1.0).read(one) for one in _as_list(value))
+
+
 def _some(value: int) -> int:
     if value < 0 or value == 1:
         raise refuse("must be 0, or 2 and more", "one board shows no spread")
@@ -93,6 +101,8 @@ def _some(value: int) -> int:
 Peaks = Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)]
 Name = Annotated[str, BeforeValidator(_name)]
 Range = Annotated[tuple[Volts, Volts], Field(strict=False)]
+Rates = Annotated[Any, PlainValidator(_rates)]
+"""The word "auto", or a tuple of shares."""
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Samples = Annotated[int, AfterValidator(_some)]
@@ -174,6 +184,8 @@ class LearningSection(Section):
     """V per (V/V) and sequence."""
     step: PositiveVolts | None = None
     """Largest step of a control per sequence."""
+    rates: Rates = (1.0,)
+    """Shares of rate and step: one for all trained electrodes, one each, or "auto": each by its slope at the start."""
     sequences: Count | None = None
     looks: Count | None = None
     """Random settings looked at before an attempt."""

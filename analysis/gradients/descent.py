@@ -19,7 +19,7 @@ from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint
-from learning.homodyne.training import choose_start
+from learning.homodyne.start import choose_start
 
 
 @dataclass(frozen=True, eq=False)

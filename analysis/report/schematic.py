@@ -59,7 +59,7 @@ def _range(values: Sequence[float], unit: str) -> str:
 def stages(loop: HomodyneLoop) -> list[Stage]:
     """Stages of a loop in the order of the signal, from the controls round to the controls."""
     n = loop.dither.n
-    stage = loop.stage
+    stage, rates = loop.stage, (loop.learning_rate * loop.control_rates).tolist()
 
     def level(name: str) -> str:
         return loop.part(name).level
@@ -81,7 +81,7 @@ def stages(loop: HomodyneLoop) -> list[Stage]:
         Stage("low-pass", [f"{loop.filter_poles} x {quantity(loop.filter_s, 's')}"], level("lowpass"), n),
         Stage("averager", [quantity(loop.average_s, "s")], level("lowpass"), n),
         Stage("limiter", [f"{quantity(loop.step_V, 'V')} a pass"], level("limiter"), n),
-        Stage("integrator", [f"learning rate {loop.learning_rate:g}"], level("integrator"), n),
+        Stage("integrator", [f"rate {_range(rates, '').rstrip()}"], level("integrator"), n),
     ]
     return found
 

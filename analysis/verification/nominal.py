@@ -26,7 +26,8 @@ from circuits.homodyne.loop import OutputStage
 from inmateria.errors import ConvergenceError, InputError
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import label
-from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingResult
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+from learning.homodyne.start import Start
 from learning.homodyne.training import judge
 
 NOMINAL, NOMINAL_QUICK = "nominal", "nominal-quick"
@@ -95,7 +96,9 @@ def write_nominal(run: NominalRun, design: Design, folder: Path, name: str) -> N
             "outputs_A": start.outputs_A.tolist(),
             "looked": start.looked,
             "found": start.found,
+            "slopes": None if start.slopes is None else start.slopes.tolist(),
         },
+        "rates": best.loop.control_rates.tolist(),
         "starts": run.starts,
         "device_evaluations": run.device_evaluations,
         "failed": [
@@ -161,13 +164,16 @@ def read_nominal(design: Design, experiment: Experiment, engine: str, folder: Pa
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         data = opened.load()
     about = json.loads(attrs["training"])
+    if "rates" not in about:  # by a release in which all controls had one rate
+        return None
     said = about["start"]
     start = Start(
-        np.array(said["controls_V"]), said["polarity"], np.array(said["outputs_A"]), said["looked"], said["found"]
-    )
+        np.array(said["controls_V"]), said["polarity"], np.array(said["outputs_A"]), said["looked"], said["found"],
+        None if said["slopes"] is None else np.array(said["slopes"]),
+    )  # fmt: skip
     stage = {**about["stage"], "gain_limits": tuple(about["stage"]["gain_limits"])}
     loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
-    loop = replace(loop, stage=OutputStage(**stage))
+    loop = replace(loop, stage=OutputStage(**stage), rates=tuple(about["rates"]))
     best = judge(experiment, loop, recorded_run(data, loop, deck), start)
     check = about["check"]
     return NominalRun(

@@ -10,10 +10,12 @@ Signal path (every block a part of `netlists`, levels chosen per part):
 The lock-in's low-pass is followed by a slow pole that averages over the sequence of patterns, so that the limiter sees
 the slope of the whole loss, g_k ~ mean over the patterns of dE/dw_k, and not one pattern's:
 
-    dw_k/dt = -(rate(t)/period) V_step tanh(learning_rate g_k / V_step)
+    dw_k/dt = -(r_k rate(t)/period) V_step tanh(learning_rate g_k / V_step)
 
-Small slopes move w_k by learning_rate g_k per sequence, large ones by no more than V_step: slopes differ by orders of
-magnitude over a device's settings, and the limiter is what electronics does about it.
+Small slopes move w_k by r_k learning_rate g_k per sequence, large ones by no more than r_k V_step: slopes differ by
+orders of magnitude over a device's settings, and the limiter is what electronics does about it. They differ as much
+from control to control: the share r_k of the rate (`rates`) is each integrator's own resistor, and
+`circuits.homodyne.stability` says which shares keep the loop from hunting.
 
 Two slow integrators make the output stage independent of the device's background and scale: the baseline follows the
 mean of v(tia) over the windows, and the gain control c (the gain is e^c) drives the mean of y^2 to level^2. With both
@@ -41,7 +43,7 @@ from typing import Literal
 
 import numpy as np
 
-from circuits.homodyne.options import LoopOptions
+from circuits.homodyne.options import LoopOptions, check_rates
 from circuits.parts.chosen import chosen_part
 from circuits.parts.component_errors import with_errors
 from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
@@ -51,7 +53,6 @@ from dnpu_models.interface.device import InNetlists, Steppable
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
-from lockin.theory import stability_limit
 from netlists.reader import Part
 
 Mode = Literal["learn", "loss", "output"]
@@ -138,6 +139,8 @@ class HomodyneLoop(LoopOptions):
     dither : DitherPlan
         One tone per trained terminal; peak amplitudes.
     sequence : PatternSequence
+    rates : float or sequence of float
+        Shares r_k of the rate, of all controls or of each, in (0, 1].
     stage : OutputStage
     filter_s, filter_poles : float, int
         Low-pass after each mixer; by default its time constant is a tenth of a window.
@@ -150,7 +153,8 @@ class HomodyneLoop(LoopOptions):
     mode : {"learn", "loss", "output"}
         Closed loop, or opened: reading the slope of the loss, or of v(tia).
     anneal_from, dither_from : float
-        Scales of rate and dither in the first sequence, as `anneal_to`: below 1 for a loop that goes on.
+        Scales of rate and dither in the first sequence, as `anneal_to`: below 1 for a loop that goes on. An
+        opened loop's stay as they are; -1 turns its dither over.
     sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, chopped, leads,
     component_errors, temperature_K
         As `LoopOptions`.
@@ -169,6 +173,7 @@ class HomodyneLoop(LoopOptions):
     start_V: FloatArray
     dither: DitherPlan
     sequence: PatternSequence
+    rates: float | Sequence[float] = 1.0
     stage: OutputStage = field(default_factory=OutputStage)
     filter_s: float = field(default=None)  # type: ignore[assignment]
     filter_poles: int = 1
@@ -197,6 +202,7 @@ class HomodyneLoop(LoopOptions):
             raise InputError("start_V", start.shape, problem, "check it")
         if not np.all(np.isfinite(start)):
             raise InputError("start_V", start.tolist(), "must be finite", "check it")
+        check_rates(self.rates, len(self.trained))
         _ = self.error_function
         highest, longest = max(self.dither.frequencies_Hz), self.sequence.window_s
         if self.points_per_cycle < POINTS_PER_CYCLE_MIN:
@@ -277,24 +283,6 @@ class HomodyneLoop(LoopOptions):
         low, high = np.asarray(self.device.limits_V)[terminal]
         return f"{self.device.terminals[terminal]}'s range of {low:.4g} to {high:.4g} V"
 
-    @property
-    def stability(self) -> dict[str, float]:
-        """Stability of the loop.
-
-        The slow poles in the loop are the averager (tau) and the lock-in's low-pass, at worst like two equal poles
-        behind an integrator: eta lambda tau < `lockin.stability_limit(2)` = 2, with eta = learning_rate/period and
-        lambda the curvature of the loss. The limiter bounds what a violation does: the control then hunts with at most
-        `step_V` per sequence, which the annealing takes to `anneal_to` of it. So the margin is stated the other way
-        round: the largest curvature up to which the loop is stable without the limiter, and the largest hunting.
-        """
-        limit = stability_limit(2)
-        return {
-            "eta_lambda_tau_limit": limit,
-            "curvature_limit_per_V": limit / (self.learning_rate * max(self.averaged_sequences, 1.0)),
-            "hunting_V_start": self.step_V,
-            "hunting_V_end": self.step_V * self.anneal_to,
-        }
-
     def opened(
         self, controls_V: FloatArray, amplitude_V: Peaks, mode: Mode, points_per_cycle: float = 24.0
     ) -> HomodyneLoop:
@@ -309,6 +297,8 @@ class HomodyneLoop(LoopOptions):
             component_errors=opened_errors(self.component_errors),
             stage=replace(self.stage, baseline_rate=0.0, gain_rate=0.0),
             points_per_cycle=points_per_cycle,
+            anneal_from=1.0,
+            dither_from=1.0,
         )
 
     def part(self, name: str) -> Part:
@@ -354,9 +344,9 @@ class HomodyneLoop(LoopOptions):
         return self._falling(self.anneal_from, self.anneal_to)
 
     def _falling(self, start: float, end: float) -> Table:
-        """A scale that is 0 before and after learning, and falls in equal steps, one a sequence."""
+        """A scale that is 0 before and after learning, and falls in equal steps, one a sequence; still if opened."""
         if self.mode != "learn":
-            return Table((0.0, self.stop_s), (1.0, 1.0))
+            return Table((0.0, self.stop_s), (start, start))
         period, ramp = self.sequence.period_s, self.sequence.ramp_s
         scales = np.linspace(start, end, self.sequences) if self.sequences > 1 else np.array([start])
         times, values = [0.0], [0.0]
@@ -470,6 +460,11 @@ class HomodyneLoop(LoopOptions):
         return tuple(grids)
 
     # -- values of parts ---------------------------------------------------------------------------------------------
+
+    @property
+    def control_rates(self) -> FloatArray:
+        """Share of the rate that each control has, (n_trained,)."""
+        return np.broadcast_to(np.asarray(self.rates, dtype=float), len(self.trained)).copy()
 
     @property
     def average_s(self) -> float:

@@ -140,7 +140,7 @@ def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) ->
         add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, **averaging)
         add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=loop.step_V)
         add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
-            rate=-1.0 / loop.sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
+            rate=-float(loop.control_rates[k]) / loop.sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
             v0=float(loop.start_V[k]))  # fmt: skip
     else:
         ends = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}

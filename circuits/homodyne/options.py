@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+import numpy as np
 
 from circuits.choices import LossName
 from circuits.parts.chosen import check_chosen
@@ -17,6 +19,25 @@ from netlists.reader import Part
 
 REAL_DITHER_END = 0.3
 """Least scale that the dither of a loop of real parts falls to, unless it is given; measured, see docs/decisions.md."""
+
+
+def check_rates(rates: float | Sequence[float] | str, controls: int | None = None) -> None:
+    """Refuse shares of the rate that are none, or not one for all or one for each of the controls.
+
+    Raises
+    ------
+    InputError
+        If so.
+    """
+    if isinstance(rates, str):
+        raise InputError("rates", rates, "is no number", "give shares of the learning rate, above 0 and at most 1")
+    shares = np.asarray(rates, dtype=float)
+    if shares.ndim > 1 or shares.size == 0 or (controls is not None and shares.ndim == 1 and shares.size != controls):
+        problem = f"{'the' if controls is None else controls} trained electrodes need one share, or one each"
+        raise InputError("rates", rates, problem, "give as many")
+    for share in shares.ravel().tolist():
+        if not 0 < share <= 1:
+            raise InputError("rates", share, "must lie in (0, 1]", "give shares of the learning rate")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

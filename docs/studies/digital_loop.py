@@ -23,7 +23,7 @@ from scipy.stats import beta
 from analysis.plots.figure import COLOURS, new_figure, save
 from inmateria import Bench, ChipSurrogate, DigitalLoop, Engine, Experiment, HgeSettings
 from learning.bench.devices import CHIP_INPUTS
-from learning.homodyne.training import choose_start
+from learning.homodyne.start import choose_start
 
 SEED = 20270
 NOISE_A2_PER_HZ = 1e-23

@@ -27,7 +27,7 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.settings import HgeSettings
-from learning.homodyne.training import choose_start
+from learning.homodyne.start import choose_start
 from learning.tasks.gates import GATES
 
 STABLE = 0.01

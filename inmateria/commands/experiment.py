@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,6 +44,7 @@ def requested_experiment(
     level: LevelName = "ideal",
     loss: LossName = "squared",
     chopped: bool = False,
+    rates: str = "1",
     tolerance: float = 1e-5,
 ) -> tuple[Experiment, int]:
     """The experiment of a command's options, or of its design with those in place that were said; and the seed.
@@ -55,7 +56,7 @@ def requested_experiment(
         Options that stand on the command line.
     task : str or None
         None only where there may be a design.
-    restarts, level, loss, chopped
+    restarts, level, loss, chopped, rates
         What the command takes of these, where no design says it.
     tolerance : float
         Of a mean field followed in a transient.
@@ -78,6 +79,7 @@ def requested_experiment(
         restarts=restarts,
         loss=loss,
         chopped=chopped,
+        rates=_rates(rates),
         **fitted.training,
         **loop_fields(level),
     )
@@ -114,6 +116,8 @@ def read_design(path: str, given: Mapping[str, Any]) -> Design:
             kept.get("dither", {}).pop(name, None)
         design = design.with_values(kept)
         values["dither.frequencies"] = tones
+    if "rates" in given:
+        values["learning.rates"] = _rates(str(given["rates"]))
     return design.changed(values)
 
 
@@ -151,6 +155,15 @@ def numbers(field: str, text: str | None) -> list[float] | None:
     if not found:
         raise InputError(field, text, "is empty", "write numbers with commas between them")
     return found
+
+
+def _rates(text: str) -> Literal["auto"] | float | list[float]:
+    """Shares of the learning rate as the command line has them."""
+    if text.strip() == "auto":
+        return "auto"
+    shares = numbers("rates", text)
+    assert shares is not None
+    return shares[0] if len(shares) == 1 else shares
 
 
 def make_bench(

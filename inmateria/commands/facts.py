@@ -14,7 +14,7 @@ from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.holding import Lasting
-from learning.homodyne.results import FailedAttempt
+from learning.homodyne.results import Attempt, FailedAttempt
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.task import Task
 
@@ -72,6 +72,30 @@ def fast_facts(found: FastCheck) -> dict[str, Any]:
             for one in found.findings
         ],
     }
+
+
+def settling_facts(attempt: Attempt) -> dict[str, Any]:
+    """Each control's share of the rate, how far the loop was from hunting before it ran, and how it came to rest."""
+    loop, stability = attempt.loop, attempt.stability
+    names = attempt.settling.names
+    return {
+        "rates": dict(zip(names, loop.control_rates.tolist(), strict=True)),
+        "stability": None
+        if stability is None
+        else {
+            "gain_margin": stability.gain_margin,
+            "margin_dB": stability.margin_dB,
+            "multiplier": stability.multiplier,
+            "curvature_per_V": dict(zip(names, stability.curvatures_per_V.tolist(), strict=True)),
+        },
+        "settling": attempt.settling.facts(),
+    }
+
+
+def settling_words(attempt: Attempt) -> str:
+    """The same for people."""
+    margin = "" if attempt.stability is None else f"gain margin {attempt.stability.margin_dB:.1f} dB; "
+    return f"{margin}{attempt.settling.words()}"
 
 
 def lasting_facts(found: Lasting) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from inmateria.commands.frame import Frame, stopped
-from inmateria.commands.options import TASKS, Chopped, Engine, ExperimentOptions, Level, Loss, Out, Restarts
+from inmateria.commands.options import TASKS, Chopped, Engine, ExperimentOptions, Level, Loss, Out, Rates, Restarts
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from learning.homodyne.experiment import Experiment
     from learning.homodyne.holding import Lasting
     from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+    from learning.homodyne.start import Start
     from learning.tasks.task import Task
 
 FILES = (
@@ -48,6 +49,7 @@ class Options(ExperimentOptions):
     level: Level = "ideal"
     loss: Loss = "squared"
     chopped: Chopped = False
+    rates: Rates = "1"
     method: Annotated[
         str,
         typer.Option(help=f"hge, {', '.join(METHODS)}; several, with commas, are compared."),
@@ -73,7 +75,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     methods = parse_methods(options.method)
     experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss,
-        chopped=options.chopped,
+        chopped=options.chopped, rates=options.rates,
     )  # fmt: skip
     if methods == ("hge",):
         return run_learning(experiment, options.engine, options.evaluations, frame)
@@ -87,6 +89,7 @@ def train(
     import numpy as np
 
     from learning.homodyne.results import FailedAttempt
+    from learning.homodyne.start import stability_of
     from learning.homodyne.training import learn
 
     begin = frame.wall_s
@@ -103,10 +106,19 @@ def train(
                 stderr.print(f"{task.name}: {verdict}, {attempt.initial.words()} -> {attempt.final.words()}")
             bar.next_attempt()
 
+        def begun(number: int, loop: HomodyneLoop, start: Start) -> None:
+            if (stability := stability_of(loop, start)) is None:
+                return
+            told = f"attempt {number + 1}, a gain margin of {stability.margin_dB:.1f} dB at the start"
+            stderr.print(f"{task.name}: {told}", markup=False)
+            if stability.doubt is not None:
+                stderr.print(f"doubt: {stability.doubt}", markup=False)
+
         with frame.keeping(lambda stop: _keep(stop, last, frame)):
             result = learn(
                 experiment, rng=np.random.default_rng(frame.seed), engine=engine,
-                progress=bar.update, on_attempt=done, folder=frame.folder, device_evaluations=evaluations,
+                progress=bar.update, on_start=begun, on_attempt=done, folder=frame.folder,
+                device_evaluations=evaluations,
             )  # fmt: skip
     return result, frame.wall_s - begin
 
@@ -133,7 +145,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     from analysis.verification.holding import lasting_words
     from inmateria.commands.experiment import planned_loop, told_doubts
-    from inmateria.commands.facts import check_budget, doubts_of, held_out_A, lasting_facts
+    from inmateria.commands.facts import check_budget, doubts_of, held_out_A, lasting_facts, settling_words
     from learning.tasks.boolean import BooleanTask
 
     task = experiment.task
@@ -149,11 +161,12 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     held_A = held_out_A(experiment, attempt.controls_V)
     summary = _summary(result, attempt, check, held_A)
     lasting = _lasting(experiment, attempt)
+    hunts = None if attempt.stability is None else attempt.stability.doubt
     summary["hold"] = None if lasting is None else lasting_facts(lasting)
     summary |= {
         "device": experiment.facts["device"],
         "design": experiment.facts["design"],
-        "doubts": doubts + doubts_of(attempt.loop),
+        "doubts": doubts + doubts_of(attempt.loop) + ([hunts] if hunts else []),
         "engine": engine,
         "level": experiment.facts["level"],
         "loss_function": experiment.settings.loss,
@@ -165,6 +178,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     frame.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     content = frame.summary(summary)
     _tell(summary, attempt.final.words(), frame)
+    frame.say(settling_words(attempt))
     if lasting is not None:
         frame.say(f"held, {lasting_words(lasting)} ({lasting.source})")
     for doubt in doubts_of(attempt.loop):
@@ -241,7 +255,7 @@ def _outputs(task: Task, values: Any) -> dict[str, float]:
 
 
 def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A: FloatArray) -> dict[str, Any]:
-    from inmateria.commands.facts import failed_facts, path_facts, task_facts
+    from inmateria.commands.facts import failed_facts, path_facts, settling_facts, task_facts
 
     bench, task, ohm = result.experiment.bench, result.experiment.task, attempt.loop.stage.transimpedance_ohm
     polarity = attempt.loop.stage.polarity
@@ -272,7 +286,7 @@ def _summary(result: TrainingResult, attempt: Attempt, check: PathCheck, held_A:
             "anneal_to": attempt.loop.dither_end,
         },
         "learning_anneal_to": attempt.loop.anneal_to,
-        "stability": attempt.loop.stability,
+        **settling_facts(attempt),
         "device_evaluations": result.device_evaluations,
         "physical_s": result.physical_s,
         "simulated_s": sum(float(r.time_s[-1]) for r in runs),

@@ -46,6 +46,13 @@ Loss = Annotated[
     LossName,
     typer.Option(help="Loss: squared or absolute error; hinge, zero once an output is far enough on its side."),
 ]
+Rates = Annotated[
+    str,
+    typer.Option(
+        help="Shares of the learning rate: one for all controls, one for each, with commas; or auto, of each by its "
+        "slope at the start, so that the loop does not hunt."
+    ),
+]
 Chopped = Annotated[
     bool,
     typer.Option("--chopped", help="Change the dither's sign from window to window: the multipliers' offsets cancel."),

@@ -42,12 +42,21 @@ class Experiment:
 
     @property
     def attempt_evaluations(self) -> int:
-        """Pattern presentations of one attempt: looks, the outputs before, every sequence, the outputs after."""
-        return len(self.task.points) * (self.settings.looks + self.settings.sequences + 2)
+        """Pattern presentations of one attempt: looks, slopes, outputs before and after, every sequence."""
+        passes = self.settings.looks + self.settings.sequences + 2
+        return len(self.task.points) * passes + self.reading_evaluations
+
+    @property
+    def reading_evaluations(self) -> int:
+        """Pattern presentations of reading the slopes at a start: see `learning.homodyne.start.read_start`."""
+        return len(self.task.points) * (1 + self.settings.chopped) * (1 + bool(self.settings.parts))
 
 
 def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, outputs_A: FloatArray) -> HomodyneLoop:
-    """The experiment's closed loop, its output stage set by the outputs (A) at the start."""
+    """The experiment's closed loop, its output stage set by the outputs (A) at the start.
+
+    Rates that are "auto" are all 1 until the slopes there have been read: `learning.homodyne.start.measured_loop`.
+    """
     bench, task, settings = experiment.bench, experiment.task, experiment.settings
     stage = OutputStage(transimpedance_ohm=bench.transimpedance_ohm, polarity=polarity)
     lowest, _ = stage.gain_limits
@@ -61,6 +70,7 @@ def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, 
         start_V=controls_V,
         dither=bench.plan(settings.amplitude_V),
         sequence=bench.sequence(task.levels_V, task.targets_V),
+        rates=1.0 if settings.rates == "auto" else settings.rates,
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),
         **settings.loop_options,
     )

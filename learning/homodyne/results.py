@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from circuits.homodyne import readings
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.settling import Settling, settling
+from circuits.homodyne.stability import Stability
 from circuits.signals.transient import Transient
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError
 from learning.homodyne.experiment import Experiment
+from learning.homodyne.start import Start, stability_of
 from learning.tasks.task import Score
 from learning.trace import Trace, settled_loss
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where an attempt starts.
-
-    Attributes
-    ----------
-    controls_V : ndarray, shape (n_trained,)
-    polarity : float
-    outputs_A : ndarray, shape (n_patterns,)
-    looked : int
-        Device evaluations used for looking.
-    found : int or None
-        How many of them it took to the first setting that fulfils the task without learning; such are left out.
-    """
-
-    controls_V: FloatArray
-    polarity: float
-    outputs_A: FloatArray
-    looked: int
-    found: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +44,16 @@ class Attempt:
     final: Score
     device_evaluations: int
     start: Start
+
+    @cached_property
+    def stability(self) -> Stability | None:
+        """As `stability_of` its loop and start."""
+        return stability_of(self.loop, self.start)
+
+    @cached_property
+    def settling(self) -> Settling:
+        """Which controls hunted, and how far the loop was from having converged at its end."""
+        return settling(self.loop, self.run)
 
     @property
     def controls_V(self) -> FloatArray:
@@ -128,6 +120,11 @@ class TrainingResult:
     def best(self) -> Attempt:
         """The attempt that ended best."""
         return max(self.attempts, key=lambda a: (a.final.learned, a.final.quality))
+
+    @property
+    def settling(self) -> Settling:
+        """How the best attempt came to rest."""
+        return self.best.settling
 
     @property
     def starts(self) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Literal
 
 import numpy as np
 
 from circuits.homodyne.loop import Peaks
-from circuits.homodyne.options import LoopOptions
+from circuits.homodyne.options import LoopOptions, check_rates
 from inmateria.checks import count, positive
 from inmateria.errors import InputError
 from learning.tasks.task import SEPARATION_MIN_A
@@ -31,6 +33,9 @@ class HgeSettings(LoopOptions):
         1e7 ohm read the output, and rises with the currents that another amplifier is for.
     restarts : int
         Attempts at most.
+    rates : float or sequence of float or "auto"
+        Shares of the learning rate, and with it of the largest step, of all controls or of each; "auto": of each by its
+        slope at the start, see `learning.homodyne.start`.
     max_step_s : float, optional
         Largest time step; by default 10 points per cycle of the highest tone.
     sequences, learning_rate, step_V, anneal_to, dither_to, parts, multiplier_V, loss, leads, component_errors,
@@ -44,6 +49,7 @@ class HgeSettings(LoopOptions):
     spread: float = 0.6
     least_rms_A: float = SEPARATION_MIN_A
     restarts: int = 20
+    rates: float | Sequence[float] | Literal["auto"] = 1.0
     max_step_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -53,5 +59,7 @@ class HgeSettings(LoopOptions):
         positive("least_rms_A", self.least_rms_A, "A")
         for name in ("looks", "restarts"):
             count(name, getattr(self, name))
+        if self.rates != "auto":
+            check_rates(self.rates)
         if not 0 < self.spread <= 1:
             raise InputError("spread", self.spread, "must lie in (0, 1]", "change it")

@@ -2,9 +2,10 @@
 
 One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
 correlate best with the wanted ones, of those where the outputs move enough, sets polarity, baseline and gain of the
-output stage by it, and lets the circuit learn. A setting that fulfils the task already is never taken. The attempt is
-judged by the outputs that stand at the end of the same transient, with dither and learning off. An attempt whose device
-or circuit gives no number somewhere has failed, and the next one begins.
+output stage by it, lets the lock-ins read the slopes there, from which rates and stability margin follow (`start`),
+and lets the circuit learn. A setting that fulfils the task already is never taken. The attempt is judged by the outputs
+that stand at the end of the same transient, with dither and learning off. An attempt whose device or circuit gives no
+number somewhere has failed, and the next one begins.
 """
 
 from __future__ import annotations
@@ -19,45 +20,16 @@ from circuits.homodyne import readings
 from circuits.homodyne.engines import LoopEngine, running
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.signals.transient import Transient
-from inmateria.checks import FloatArray
-from inmateria.errors import ConvergenceError, InputError
-from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.results import Attempt, FailedAttempt, Start, TrainingResult
+from inmateria.errors import ConvergenceError
+from learning.homodyne.experiment import Experiment
+from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+from learning.homodyne.start import Start, choose_start, measured_loop
 
 TrainingProgress = Callable[[int, str, float, float], None]
 """Called as progress(attempt, phase, simulated fraction, wall seconds of the attempt)."""
 
-
-def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
-    """Look at random settings; return the most promising.
-
-    Raises
-    ------
-    InputError
-        If no setting was found that does not fulfil the task already.
-    """
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
-    used, patterns = 0, len(task.points)
-    found: int | None = None
-    for batch in range(20):  # more than one where too many settings fulfil the task
-        settings_V = np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)])
-        for controls, outputs in zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True):
-            if batch and best is not None:
-                break
-            used += patterns
-            if task.fulfilled(outputs, bench.noise_A()):
-                found = used if found is None else found
-                continue
-            correlation = task.correlation(outputs)
-            promise = bool(np.std(outputs) >= experiment.least_rms_A), abs(correlation)
-            if best is None or promise > best[0]:
-                best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
-        if best is not None:
-            break
-    if best is None:
-        raise InputError("looks", settings.looks, "every setting fulfils the task already", "there is nothing to learn")
-    return Start(*best[1:], used, found)
+StartTold = Callable[[int, HomodyneLoop, Start], None]
+"""Called as told(attempt, loop, start) before the loop learns."""
 
 
 def as_measured(loop: HomodyneLoop, engine: LoopEngine) -> HomodyneLoop:
@@ -79,6 +51,7 @@ def learn(
     rng: np.random.Generator,
     engine: str | LoopEngine = "ngspice",
     progress: TrainingProgress | None = None,
+    on_start: StartTold | None = None,
     on_attempt: Callable[[Attempt | FailedAttempt], None] | None = None,
     folder: Path | None = None,
     device_evaluations: int | None = None,
@@ -94,6 +67,9 @@ def learn(
         The circuit in ngspice, its compiled twin, or the loop averaged over its dither; or an engine of
         `circuits.homodyne.engines`, which stays open.
     progress, on_attempt : callable, optional
+    on_start : callable, optional
+        Called as on_start(attempt, loop, start) when the slopes have been read, before the loop learns: `stability_of`
+        tells its margin.
     folder : Path, optional
         Where an engine that is named keeps failing decks.
     device_evaluations : int, optional
@@ -117,7 +93,7 @@ def learn(
                 left = device_evaluations - result.device_evaluations
                 if left < experiment.attempt_evaluations:
                     break
-            attempt = _attempt(experiment, number, rng, simulator, progress)
+            attempt = _attempt(experiment, number, rng, simulator, progress, on_start)
             if isinstance(attempt, FailedAttempt):
                 result = replace(result, failed=(*result.failed, attempt))
             else:
@@ -133,26 +109,30 @@ def learn(
 
 def _attempt(
     experiment: Experiment, number: int, rng: np.random.Generator, engine: LoopEngine,
-    progress: TrainingProgress | None,
+    progress: TrainingProgress | None, on_start: StartTold | None,
 ) -> Attempt | FailedAttempt:  # fmt: skip
     """Choose a start, let the circuit learn from there, judge."""
     start: Start | None = None
+    loop: HomodyneLoop | None = None
     try:
         start = choose_start(experiment, rng)
-        loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
-        if loop.parts:
-            loop = as_measured(loop, engine)
+        start = replace(start, looked=start.looked + experiment.reading_evaluations)
+        loop, slopes = measured_loop(experiment, start, engine)
+        start = replace(start, slopes=slopes)
+        if on_start is not None:
+            on_start(number, loop, start)
+        stop_s = loop.stop_s
 
         def report(phase: str, simulated: float, wall: float) -> None:
             if progress is not None:
-                progress(number, phase, simulated / loop.stop_s, wall)
+                progress(number, phase, simulated / stop_s, wall)
 
-        try:
-            run = engine.run(loop, progress=report)
-        except KeyboardInterrupt as interruption:
-            if getattr(interruption, "partial", None) is not None:
-                interruption.partial = (loop, interruption.partial)  # type: ignore[attr-defined]
-            raise
+        run = engine.run(loop, progress=report)
+    except KeyboardInterrupt as interruption:
+        partial = getattr(interruption, "partial", None)
+        if partial is not None:  # of a reading at the start nothing is kept
+            interruption.partial = None if loop is None else (loop, partial)  # type: ignore[attr-defined]
+        raise
     except ConvergenceError as error:
         patterns, settings = len(experiment.task.points), experiment.settings
         used = patterns * settings.looks if start is None else start.looked + patterns * (settings.sequences + 2)

@@ -8,8 +8,9 @@ import pytest
 from circuits.homodyne.engines import Twin
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.results import Attempt, Start
+from learning.homodyne.results import Attempt
 from learning.homodyne.settings import HgeSettings
+from learning.homodyne.start import Start
 from learning.homodyne.training import judge
 
 from ..toys import random_chip

@@ -20,8 +20,9 @@ from dnpu_models.mean_field.model import MeanField
 from dnpu_models.network.network import DopantNetwork
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.results import Attempt, Start
+from learning.homodyne.results import Attempt
 from learning.homodyne.settings import HgeSettings
+from learning.homodyne.start import Start
 from learning.homodyne.training import judge
 from learning.tasks.boolean import BooleanTask
 

@@ -15,7 +15,8 @@ from circuits.parts.levels import loop_fields
 from learning.bench.bench import Bench
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.settings import HgeSettings
-from learning.homodyne.training import as_measured, choose_start
+from learning.homodyne.start import choose_start
+from learning.homodyne.training import as_measured
 
 SEED = 11
 

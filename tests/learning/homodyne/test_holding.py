@@ -15,8 +15,9 @@ from circuits.parts.levels import loop_fields
 from learning.bench.bench import Bench
 from learning.homodyne import holding
 from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.results import Attempt, Start
+from learning.homodyne.results import Attempt
 from learning.homodyne.settings import HgeSettings
+from learning.homodyne.start import Start
 from learning.homodyne.training import judge
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.library import named_task

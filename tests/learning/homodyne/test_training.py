@@ -9,9 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from circuits.choices import LevelName
 from circuits.homodyne import readings, twin
 from circuits.homodyne.engines import EngineName, Twin
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.stability import Stability
+from circuits.parts.levels import loop_fields
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import SteppableKernel
 from dnpu_models.surrogate import kernel as chip_surrogate_kernel
@@ -22,7 +25,8 @@ from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint, central_difference, digital_lock_in, spice_lock_in
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
-from learning.homodyne.training import choose_start, learn
+from learning.homodyne.start import Start, choose_start
+from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 
 from ...refused import refused
@@ -72,7 +76,7 @@ def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None
     settings = learned.experiment.settings
     for attempt in learned.attempts:
         looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
-        assert looked >= 4 * settings.looks
+        assert looked >= 4 * (settings.looks + 1)  # the slopes are read in one pass more
         assert looked % 4 == 0
         assert len(attempt.loop.sequence.windows()) == 4
 
@@ -127,7 +131,7 @@ def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> Non
 
 def test_a_budget_ends_the_restarts(small: Bench) -> None:
     settings = HgeSettings(sequences=1, restarts=5, looks=2, step_V=1e-6)  # learns nothing
-    one = 4 * (2 + 1 + 2)
+    one = 4 * (2 + 1 + 3)  # looks, sequences; slopes, outputs before and after
     for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
         result = learn(
             Experiment(small, BooleanTask("XOR"), settings),
@@ -191,7 +195,7 @@ def test_a_success_while_learning_is_confirmed_with_the_dither_off(learned: Trai
 
 
 def test_ctrl_c_keeps_the_waveforms_so_far(bench: Bench, interrupt_at: Callable[..., None]) -> None:
-    interrupt_at(twin, "slots", 2)
+    interrupt_at(twin, "slots", 6)  # four readings before
     settings = HgeSettings(sequences=2, restarts=1, looks=1)
     with pytest.raises(Interrupted) as caught:
         learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
@@ -251,10 +255,10 @@ def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: EngineNam
     assert (failure.number, result.starts, result.success) == (0, 2, False)
     assert result.best is attempt
     assert "gave no current" in failure.reason
-    one = 4 * (2 + 1 + 2)
+    one = 4 * (2 + 1 + 3)
     assert failure.device_evaluations == one  # as if it had gone to its end
     assert result.device_evaluations == 2 * one
-    assert training_trace(result).evaluations.tolist() == [one + 4 * looked for looked in (3, 4, 5)]
+    assert training_trace(result).evaluations.tolist() == [one + 4 * looked for looked in (4, 5, 6)]
     # the second attempt is the one that would have been made anyhow
     again = learn(Experiment(flaky_bench(0), task, settings), rng=np.random.default_rng(0), engine="twin").attempts[1]
     np.testing.assert_array_equal(attempt.start.controls_V, again.start.controls_V)
@@ -293,7 +297,7 @@ def test_a_device_that_fails_at_the_looks_has_shown_them() -> None:
     assert failure.start is None
     assert failure.device_evaluations == 4 * 2
     assert failure.reason == "voltages = [0.1]: no stationary state found; try a nearby setting"
-    assert training_trace(result).evaluations[0] == 4 * 2 + 4 * 3
+    assert training_trace(result).evaluations[0] == 4 * 2 + 4 * 4
 
 
 def test_gradient_sources_agree(bench: Bench) -> None:
@@ -328,6 +332,8 @@ def test_gradient_sources_agree(bench: Bench) -> None:
         {"restarts": 0},
         {"anneal_to": 0.0},
         {"anneal_to": 1.1},
+        {"rates": (1.0, 2.0)},
+        {"rates": "slow"},
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
@@ -386,3 +392,33 @@ def test_the_gain_ends_at_the_least_swing_that_counts() -> None:
         y = np.exp(stage.gain_log) * (stage.transimpedance_ohm * outputs - stage.baseline_V)
         assert np.sqrt(np.mean(y**2)) == pytest.approx(expected)
         assert stage.gain_log <= stage.gain_limits[1]
+
+
+@pytest.mark.parametrize("level", ["ideal", "macro"])
+def test_rates_by_slope_are_read_by_the_circuit_at_the_start(bench: Bench, level: LevelName) -> None:
+    """What the lock-ins read there is the exact slope; rates, curvature and margin follow from it, before the run."""
+    settings = HgeSettings(sequences=1, restarts=1, looks=2, rates="auto", amplitude_V=2e-3, **loop_fields(level))
+    told: list[tuple[int, HomodyneLoop, Start]] = []
+    result = learn(
+        Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin",
+        on_start=lambda *start: told.append(start),
+    )  # fmt: skip
+    (attempt,) = result.attempts
+    ((number, loop, start),) = told
+    assert (number, loop, start) == (0, attempt.loop, attempt.start)
+    assert start.looked == 4 * (2 + (1 if level == "ideal" else 2))
+    exact = [np.asarray(adjoint(bench, start.controls_V, levels)) for levels in bench.task("XOR").levels_V]
+    slopes = np.stack(exact) * loop.stage.transimpedance_ohm
+    assert start.slopes is not None
+    size = np.sqrt(np.mean(slopes**2))
+    # real parts: gains, and a start that offsets move by some millivolts; the offsets behind the mixers would be 10 V/V
+    error = 0.05 * size if level == "ideal" else 0.01 * size + 0.25 * np.abs(slopes)
+    assert np.all(np.abs(start.slopes - slopes) <= error)
+    found = attempt.stability
+    assert found is not None
+    y_slopes = np.exp(loop.stage.gain_log) * start.slopes
+    np.testing.assert_allclose(found.curvatures_per_V, 2 * np.mean(y_slopes**2, axis=0), rtol=1e-12)
+    order = np.argsort(found.curvatures_per_V)
+    assert np.all(np.diff(loop.control_rates[order]) <= 0)  # the steeper, the slower
+    assert np.min(loop.control_rates) < 0.5 * np.max(loop.control_rates)
+    assert found.gain_margin > Stability(replace(loop, rates=1.0), start.slopes).gain_margin
