@@ -133,8 +133,11 @@ class Stability:
         sequence = self.loop.sequence
         idle = expm(self._equations(None, factor) * (sequence.slot_s - sequence.window_s))
         whole = np.eye(len(idle))
-        for pattern in range(sequence.patterns):
-            whole = expm(self._equations(pattern, factor) * sequence.window_s) @ idle @ whole
+        with np.errstate(over="ignore", invalid="ignore"):
+            for pattern in range(sequence.patterns):
+                whole = expm(self._equations(pattern, factor) * sequence.window_s) @ idle @ whole
+        if not np.all(np.isfinite(whole)):  # it grows beyond all numbers
+            return np.array([-np.inf], dtype=np.complex128)
         return np.asarray(np.linalg.eigvals(whole), dtype=np.complex128)
 
     def _equations(self, pattern: int | None, factor: float) -> FloatArray:

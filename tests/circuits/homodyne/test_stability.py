@@ -137,6 +137,9 @@ def test_stable_rates_leave_the_margin_and_no_more() -> None:
     rates = np.array(stable_rates(loop, slopes))
     assert rates[0] / rates[1] == pytest.approx((SLOPES[1] / SLOPES[0]) ** 2)
     assert Stability(replace(loop, rates=tuple(rates)), slopes).gain_margin == pytest.approx(SPARE, rel=2e-3)
+    # what grows beyond all numbers hunts, too
+    assert Stability(loop_at(1.0), 1e9 * slopes).doubt is not None
+    assert max(stable_rates(loop, 1e3 * slopes)) < 1e-3 * max(rates)
     # one that is stable as it is keeps its rates, and so does a control that nothing depends on
     assert stable_rates(loop_at(0.01), slopes) == (1.0, 1.0)
     assert stable_rates(loop, slopes * [1.0, 0.0])[1] == 1.0

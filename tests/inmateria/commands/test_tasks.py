@@ -19,8 +19,8 @@ TASKS = {"sphere": (3, 32, "accuracy"), "curve": (1, 16, "error")}
 def test_every_task_is_run_and_told(short: Short, chip: str, name: str, tmp_path: Path) -> None:
     inputs, patterns, figure = TASKS[name]
     result = short(
-        "learn", name, "--device", chip, "--engine", "averaged", "--restarts", "1", "--evaluations", str(patterns * 5), "--json",
-        "--out", str(tmp_path),
+        "learn", name, "--device", chip, "--engine", "averaged", "--restarts", "1", "--evaluations", str(patterns * 6),
+        "--json", "--out", str(tmp_path),
     )  # fmt: skip
     assert result.code in (0, 1), result
     document = result.document
@@ -85,7 +85,7 @@ def test_hge_runs_beside_the_others_at_the_same_budget(short: Short) -> None:
     [
         (["AND", "--method", "luck"], "method", ["'luck'", "evolution"]),
         (["AND", "--method", "random,random"], "method", ["twice"]),
-        (["AND", "--evaluations", "20"], "evaluations", ["20", "at least 192"]),
+        (["AND", "--evaluations", "20"], "evaluations", ["20", "at least 196"]),
         (["AND", "--evaluations", "0"], "evaluations", ["at least 1"]),
         (["AND", "--method", "spsa", "--evaluations", "3"], "evaluations", ["one setting needs 4"]),
         (["missing.csv"], "task", ["is no file"]),
