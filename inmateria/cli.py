@@ -18,6 +18,7 @@ from inmateria.terminal.usage import ClickException, usage_error
 COMMANDS = {
     "doctor": "Check that everything a run needs is here.",
     "learn": "Learn a gate or another task in the closed loop.",
+    "digital": "Learn by a computer with converters, tick by tick.",
     "gradient": "Read a gradient, and compare it with the exact one.",
     "plan": "Plan tones, amplitudes and filter for a required error.",
     "export": "Write a learning run as a deck for plain ngspice.",

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.designs.design import Design
 from analysis.designs.experiment import LIVE_WINDOW_S, experiment_of
+from analysis.designs.units import quantity
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import engine_kind
 from circuits.homodyne.loop import HomodyneLoop
@@ -164,6 +165,15 @@ def _rates(text: str) -> Literal["auto"] | float | list[float]:
     shares = numbers("rates", text)
     assert shares is not None
     return shares[0] if len(shares) == 1 else shares
+
+
+def si_number(field: str, text: str, unit: str) -> float:
+    """A number in an SI unit, with the unit behind it or without."""
+    try:
+        number: str | float = float(text)
+    except ValueError:
+        number = text
+    return quantity(field, number, unit)
 
 
 def make_bench(

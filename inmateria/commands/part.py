@@ -58,9 +58,11 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     """
     from circuits.ngspice.engine import Engine
     from circuits.part_figures.judge import judge_part
+    from inmateria.commands.experiment import si_number
 
     pins = {name: pin for name, pin in _pairs("pins", options.pins, "inp=1,inn=2,out=5")}
-    supplies = {pin: _number("supplies", text) for pin, text in _pairs("supplies", options.supplies, "3=15,4=-15")}
+    given = _pairs("supplies", options.supplies, "3=15,4=-15")
+    supplies = {pin: si_number("supplies", text, "V") for pin, text in given}
     stated = _stated(options)
     with frame.keeping(), stages(stderr) as progress, Engine(folder=frame.folder) as engine:
         found = judge_part(
@@ -117,15 +119,6 @@ def _pairs(field: str, text: str | None, example: str) -> list[tuple[str, str]]:
                 raise InputError(field, text, f"{word.strip()!r} is no pair", f"write for example {example}")
             found.append((name, value))
     return found
-
-
-def _number(field: str, text: str) -> float:
-    from analysis.designs.units import quantity
-
-    try:
-        return float(text)
-    except ValueError:
-        return quantity(field, text, "V")
 
 
 def _stated(options: Options) -> dict[str, float]:

@@ -31,10 +31,9 @@ import numpy as np
 
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine
-from circuits.parts.placed_device import PlacedDevice, placed_device
+from circuits.ngspice.engine import Engine, engine_seed
+from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
 from circuits.parts.preamble import preamble
-from circuits.parts.temperature import NOMINAL_K
 from circuits.signals.transient import Transient
 from dnpu_models.interface.device import kernel_of
 from inmateria.checks import FloatArray, array, finite, not_negative, positive
@@ -160,6 +159,13 @@ class DigitalLoop:
         return self.experiment.bench.transimpedance_ohm if own is None else own
 
     @property
+    def _max_step_s(self) -> float:
+        """Largest time step in ngspice, s."""
+        own = self.experiment.settings.max_step_s
+        between = 1 / (self.rate_Hz * (1 if self._placed is None else STEPS_PER_TICK))
+        return between if own is None else min(own, between)
+
+    @property
     def pass_ticks(self) -> int:
         """Ticks of a pass over the patterns."""
         return len(self.descent().block())
@@ -199,21 +205,28 @@ class DigitalLoop:
     def _placed(self) -> PlacedDevice | None:
         """The device in the circuit, if it is a netlist."""
         bench = self.experiment.bench
-        return placed_device(bench.device, self._nodes, bench.terminal_voltages(self.start_V), NOMINAL_K)
+        return placed_device(bench.device, self._nodes, bench.terminal_voltages(self.start_V), self._temperature_K)
+
+    @property
+    def _temperature_K(self) -> float:
+        return self.experiment.settings.temperature_K
 
     def deck(self) -> str:
         """The circuit: a converter at each trained electrode, the output at virtual ground; see `cosimulation`."""
         bench, placed = self.experiment.bench, self._placed
         driven = [f"Vdac{k} {self._nodes[terminal]} 0 external" for k, terminal in enumerate(bench.trained)]
         amplifier = [f"Vground {self._nodes[bench.output]} 0 0", f"Htia tia 0 Vground {self.ohm!r}"]
-        device = preamble([]) if placed is None else preamble([placed.part]) + placed.cards
+        parts, cards = ([], "") if placed is None else ([placed.part], placed.cards)
+        device = preamble(parts, self._temperature_K) + cards
         return "\n".join(["digital homodyne loop", *driven, *amplifier, "Rtia tia 0 1k", device])
 
-    def cosimulation(self) -> CoSimulation | None:
-        """The device at its nodes; None of one that is a netlist, which stands in the deck."""
+    def cosimulation(self, seed: int = 0) -> CoSimulation | None:
+        """The device at its nodes, or what a `NoisyDevice` adds to a netlist, which stands in the deck itself."""
         bench = self.experiment.bench
         start = bench.terminal_voltages(self.start_V)
-        return None if self._placed is not None else CoSimulation(kernel_of(bench.device, start), self._nodes, start)
+        if not coupled(bench.device):
+            return None
+        return CoSimulation(kernel_of(bench.device, start, seed=seed), self._nodes, start)
 
     def run(self, engine: Engine | None = None, *, noise_A2_per_Hz: float = 0.0, seed: int = 0) -> DigitalRun:
         """Descend.
@@ -227,7 +240,7 @@ class DigitalLoop:
             One-sided density of white noise of the output current, sampled over the band up to half the rate; without
             an engine only (in ngspice a `NoisyDevice` has it).
         seed : int
-            Of the noise.
+            Of the noise, in ngspice that of the device.
 
         Raises
         ------
@@ -249,9 +262,10 @@ class DigitalLoop:
             transient = engine.transient(
                 self.deck(),
                 stop_s=(passes * self.pass_ticks + 1.5) / self.rate_Hz,
-                max_step_s=1 / (self.rate_Hz * (1 if self._placed is None else STEPS_PER_TICK)),
+                max_step_s=self._max_step_s,
+                seed=engine_seed(seed),
                 save=[TIA],
-                cosimulation=self.cosimulation(),
+                cosimulation=self.cosimulation(seed),
                 controllers=[controller],
             )
             limited = transient.controllers[0].limited[TIA]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from circuits.ngspice.engine import Engine
 from circuits.user_device.user_device import user_device
+from dnpu_models.noise.noisy_device import NoisyDevice
+from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
 from learning.homodyne.digital import DigitalLoop, loss_slopes
@@ -140,3 +143,32 @@ def test_impossible_loops_are_refused(engine: Engine) -> None:
         DigitalLoop(experiment(Linear(tuple(SLOPES_S))), [0.1, 0.2])
     with pytest.raises(InputError, match="NoisyDevice"):
         linear().run(engine, noise_A2_per_Hz=1e-23)
+
+
+def test_a_netlist_as_warm_as_the_experiment_with_noise_added(tmp_path: Path, engine: Engine) -> None:
+    """1 Mohm of 1 %/K at 320 K, and a current that is drawn at each point, the same with the same seed."""
+    path = tmp_path / "warm.lib"
+    path.write_text(".subckt warm out a b c\nR1 a out 1meg tc1=10m\nR2 b out 2meg\nR3 c out 4meg\n.ends\n")
+    device = user_device(path, limits_V=(-1.0, 1.0), temperature_K=320.15)
+    start, runs = [0.1, -0.2, 0.05], []
+    for seed, noisy in ((0, False), (1, True), (1, True), (2, True)):
+        used: Any = NoisyDevice(device, NoiseSpectrum(1e-20), (0,)) if noisy else device
+        bench = Bench(used, 0, (1, 3))
+        settings = HgeSettings(sequences=1, temperature_K=320.15)
+        made = Experiment(bench, bench.task("XOR"), settings)
+        loop = DigitalLoop(made, start, adc_bits=None, dac_bits=None, transimpedance_ohm=1e5)
+        runs.append(loop.run(engine, seed=seed).slopes_S)
+    quiet, first, again, other = runs
+    np.testing.assert_allclose(quiet, np.broadcast_to([1e-6 / 1.2, 0.5e-6, 0.25e-6], quiet.shape), rtol=1e-6)
+    np.testing.assert_array_equal(first, again)
+    assert np.std(first - quiet) > 1e-9
+    assert np.std(first - other) > 1e-9
+
+
+def test_steps_are_no_longer_than_the_experiment_asks(engine: Engine) -> None:
+    made = experiment(Linear(tuple(SLOPES_S)), sequences=1)
+    for asked, longest in ((2e-4, 2e-4), (None, 1e-3)):
+        short = replace(made, settings=replace(made.settings, max_step_s=asked))
+        transient = DigitalLoop(short, [0.1, -0.2, 0.05]).run(engine).transient
+        assert transient is not None
+        assert 0.5 * longest < np.max(np.diff(transient.time_s)) <= longest * (1 + 1e-9)
