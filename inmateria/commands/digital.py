@@ -100,7 +100,7 @@ def _attempts(experiment: Experiment, options: Options, seed: int, engine: Any) 
     import numpy as np
 
     from learning.homodyne.digital import DigitalLoop
-    from learning.homodyne.training import choose_start
+    from learning.homodyne.start import choose_start
 
     rng, settings, name = np.random.default_rng(seed), _settings(options), experiment.task.name
     for number in range(1, experiment.settings.restarts + 1):

@@ -9,7 +9,7 @@ with n samples, of which a pass makes
 
     <y>_p = (1/n) sum y_i,    S_pk = (2 / (n a_k)) sum y_i sin(2 pi f_k i / rate),
     g_k = sum_p (dL/d<y>_p) S_pk,
-    w_k -= s clip(learning_rate g_k, -step_V, step_V),     s falling linearly from 1 to `anneal_to`,
+    w_k -= s r_k clip(learning_rate g_k, -step_V, step_V),     s falling linearly from 1 to `anneal_to`,
 
 where L is the loss of the analogue loop with its output stage settled (`learning.trace.settled_loss`).
 
@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from circuits.homodyne.options import check_rates
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, engine_seed
@@ -94,8 +95,8 @@ class DigitalLoop:
     Parameters
     ----------
     experiment : Experiment
-        Bench, task, and of its settings `amplitude_V`, `sequences`, `learning_rate`, `step_V`, `anneal_to`,
-        `least_rms_A`.
+        Bench, task, and of its settings `amplitude_V`, `sequences`, `learning_rate`, `rates` (r_k), `step_V`,
+        `anneal_to`, `least_rms_A`.
     start_V : array_like, shape (n_trained,)
         Controls to begin with, V.
     polarity : float
@@ -119,7 +120,7 @@ class DigitalLoop:
     Raises
     ------
     InputError
-        For a wrong number of controls, or a rate that does not divide the window.
+        For a wrong number of controls, rates to be found by themselves, or a rate that does not divide the window.
     """
 
     experiment: Experiment
@@ -138,6 +139,7 @@ class DigitalLoop:
     def __post_init__(self) -> None:
         bench = self.experiment.bench
         object.__setattr__(self, "start_V", array("start_V", self.start_V, (len(bench.trained),)))
+        check_rates(self.experiment.settings.rates, len(bench.trained))
         positive("rate_Hz", self.rate_Hz, "Hz")
         finite("polarity", self.polarity, "1 or -1")
         positive("transimpedance_ohm", self.ohm, "Ohm")
@@ -315,6 +317,7 @@ class Descent:
         bench, self._settings = experiment.bench, experiment.settings
         self._targets, self._polarity = np.array(experiment.task.targets_V), loop.polarity
         self._volts_per_A = loop.ohm
+        self._rates = np.asarray(self._settings.rates, dtype=float)
         tones = bench.plan(self._settings.amplitude_V)
         self._amplitudes_V = np.array(tones.amplitudes_V)
         window = round(tones.common_period_s * loop.rate_Hz)
@@ -357,7 +360,7 @@ class Descent:
         slopes = 2 / self._amplitudes_V * (windows @ self._sines[self._settle :]) / windows.shape[1]
         by_output = loss_slopes(outputs, self._targets, self._polarity, settings.least_rms_A)
         scale = float(np.linspace(1.0, settings.anneal_to, settings.sequences)[done])
-        step = np.clip(settings.learning_rate * (by_output @ slopes), -settings.step_V, settings.step_V)
+        step = self._rates * np.clip(settings.learning_rate * (by_output @ slopes), -settings.step_V, settings.step_V)
         self.path_V.append(self.controls_V)
         self.outputs_A.append(outputs)
         self.slopes_S.append(slopes)

@@ -172,3 +172,16 @@ def test_steps_are_no_longer_than_the_experiment_asks(engine: Engine) -> None:
         transient = DigitalLoop(short, [0.1, -0.2, 0.05]).run(engine).transient
         assert transient is not None
         assert 0.5 * longest < np.max(np.diff(transient.time_s)) <= longest * (1 + 1e-9)
+
+
+def test_each_control_has_its_own_rate() -> None:
+    made = experiment(random_chip(4, 12, 12, 1, seed=3, scale=1.5), sequences=1)
+    start, moved = np.array([0.1, -0.2, 0.05, 0.3]), []
+    for rates in (1.0, (1.0, 0.5, 0.25, 0.1)):
+        own = replace(made, settings=replace(made.settings, rates=rates))
+        found = DigitalLoop(own, start, adc_bits=None, dac_bits=None).run()
+        moved.append(found.controls_V[-1] - start)
+    np.testing.assert_allclose(moved[1], moved[0] * [1.0, 0.5, 0.25, 0.1], rtol=1e-9)
+    assert np.all(np.abs(moved[0]) > 0)
+    with pytest.raises(InputError, match="is no number"):
+        DigitalLoop(replace(made, settings=replace(made.settings, rates="auto")), start)
