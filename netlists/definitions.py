@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +58,11 @@ class Subcircuit:
         """Its name and pins, lower case."""
         return tuple(word.lower() for word in positional(self.lines[0].text)[1:])
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name, lower case."""
-        return self.head[0]
+        match = _NAMED.match(self.lines[0].text)
+        return "" if match is None else match[1].lower()
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -122,13 +125,28 @@ class Definitions:
         """The subcircuits that are placed outside of others."""
         return tuple(calls(self.outside))
 
-    def lines_with(self, used: Container[Subcircuit]) -> Iterator[Line]:
-        """Lines outside of subcircuits, and those of some subcircuits, in their order."""
+    @cached_property
+    def models(self) -> dict[str, list[Line]]:
+        """Its ``.model`` lines outside of subcircuits by lower-case name; ``nch.3``, a bin of ``nch``, by both."""
+        found: dict[str, list[Line]] = {}
+        for line in self.outside:
+            for name in _model_names(line):
+                found.setdefault(name, []).append(line)
+        return found
+
+    @cached_property
+    def other_lines(self) -> tuple[Line, ...]:
+        """Lines outside of subcircuits but for those of models."""
+        return tuple(line for line in self.outside if not _is_model(line))
+
+    def lines_with(self, used: Container[Subcircuit], words: Container[str]) -> Iterator[Line]:
+        """Lines outside of subcircuits, of models only those among some words, and lines of some subcircuits."""
         for item in self.items:
-            if isinstance(item, Line):
+            if isinstance(item, Subcircuit):
+                if item in used:
+                    yield from item.lines
+            elif not _is_model(item) or any(name in words for name in _model_names(item)):
                 yield item
-            elif item in used:
-                yield from item.lines
 
     @property
     def lines(self) -> Iterator[Line]:
@@ -149,16 +167,16 @@ def define(lines: Iterable[Line]) -> Definitions:
     inside: list[Line] = []
     depth = 0
     for line in lines:
-        step = nesting(line)
+        step = 0 if line.text[:1] != "." else nesting(line)
+        if step == 0:
+            (inside if depth else items).append(line)
+            continue
         depth += step
         if depth < 0:
             fix = _WHOLE if line.included else "remove it, or write its .subckt"
             raise NetlistError(line.where, line.text[:200], "ends no subcircuit", fix)
-        if step > 0 and len(positional(line.text)) < 2:
+        if step > 0 and len(line.text.split(maxsplit=1)) < 2:
             raise NetlistError(line.where, line.text[:200], "has no name", "write .subckt NAME pins ...")
-        if depth == 0 and step == 0:
-            items.append(line)
-            continue
         inside.append(line)
         if depth == 0:
             items.append(Subcircuit(tuple(inside)))
@@ -181,13 +199,26 @@ def included_definitions(include: Include, *, plain_lib: bool = False) -> Defini
     kept = _kept.get(key)
     if kept is not None and all(_unchanged(path, seen) for path, seen in kept[1].items()):
         return kept[0]
-    lines, read, doubts = whole_lines(include, plain_lib=plain_lib)
-    found = replace(define(lines), doubts=tuple(doubts))
+    with _no_collection():
+        lines, read, doubts = whole_lines(include, plain_lib=plain_lib)
+        found = replace(define(lines), doubts=tuple(doubts))
     _kept.pop(key, None)
     while len(_kept) >= _LIBRARIES:
         _kept.pop(next(iter(_kept)), None)
     _kept[key] = found, read
     return found
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage: a library's lines stay, and to walk a million of them again and again takes a fourth more."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def spliced(lines: Iterable[Line], beside: Path | None = None) -> Iterator[Line]:
@@ -206,9 +237,28 @@ def spliced(lines: Iterable[Line], beside: Path | None = None) -> Iterator[Line]
             yield from included_definitions(found).lines
 
 
+def words_of(lines: Iterable[Line]) -> frozenset[str]:
+    """Words of the elements among some lines, lower case: names of models are some of them."""
+    return frozenset(word for line in lines if line.text[:1].isalpha() for word in _WORDS.findall(line.text.lower()))
+
+
+def _is_model(line: Line) -> bool:
+    return line.text[:6].lower() == ".model"
+
+
+def _model_names(line: Line) -> tuple[str, ...]:
+    """Names by which elements may mean a ``.model`` line; none for other lines."""
+    match = _NAMED.match(line.text) if _is_model(line) else None
+    if match is None:
+        return ()
+    name = match[1].lower()
+    base, point, number = name.rpartition(".")
+    return (name, base) if point and number.isdigit() else (name,)
+
+
 def nesting(line: Line) -> int:
     """1 for a line that begins a subcircuit, -1 for one that ends one, else 0."""
-    if line.text[:1] != ".":
+    if line.text[:2].lower() not in (".s", ".m", ".e"):
         return 0
     word = line.text.split(maxsplit=1)[0].lower()
     return (word in _BEGIN) - (word in _END)
@@ -257,6 +307,8 @@ def without_parameters(text: str) -> str:
     return _PARAMETER.sub(" ", text)
 
 
+_NAMED = re.compile(r"\S+[\s,(]+([^\s,(){}']+)")
+_WORDS = re.compile(r"[^\s,(){}'=]+")
 _PARAMETER = re.compile(r"([\w.]+)\s*=\s*(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^\s,]+)")
 _kept: dict[object, tuple[Definitions, dict[Path, tuple[int, int]]]] = {}
 

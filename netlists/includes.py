@@ -99,9 +99,12 @@ def whole_lines(
     doubts: list[str] = []
 
     def place(inner: Include, above: tuple[Include, ...]) -> None:
-        read[inner.path] = _stamp(inner.path)
+        read[inner.path], beside = _stamp(inner.path), inner.path.parent
         for line in _lines_of(inner, read[inner.path]):
-            below = included(line, inner.path.parent, plain_lib=plain_lib)
+            if line.text[:1] != ".":
+                found.append(line)
+                continue
+            below = included(line, beside, plain_lib=plain_lib)
             if below is None:
                 found.append(line)
             elif below in (*above, inner):

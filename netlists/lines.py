@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inmateria.errors import NetlistError
 
@@ -12,8 +12,7 @@ _REMARK = re.compile(r";|//|(?:^|[\s,])\$")
 _FILE_NAME = re.compile(r"\s*\.(?:inc|lib)\w*\s*(?:\"[^\"]*\"|'[^']*'|[^\s;\"']+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line with its continuations joined, and where it begins.
 
     Attributes
@@ -81,9 +80,10 @@ def logical_lines(text: str, source: str = "deck", *, title: bool = True, includ
         line = raw.strip()
         if not line or line[0] == "*":
             continue
-        line = without_remark(line)
-        if not line:
-            continue
+        if ";" in line or "$" in line or "//" in line:
+            line = without_remark(line)
+            if not line:
+                continue
         joined = line[0] == "+" or goes_on
         if line[0] == "+":
             if not parts and title:

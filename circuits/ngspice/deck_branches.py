@@ -43,6 +43,12 @@ def check_branches(lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         if line.text[:1] != ".":
             continue
+        if line.text[:6].lower() == ".model":
+            if depth == 0:
+                name = (*scope, *line.text.split(maxsplit=2)[1:2])
+                if models.setdefault(name, line.text) != line.text:
+                    yield f"{line.where}: {name[-1]} has two .model lines; ngspice takes the first one"
+            continue
         match = _WORD.match(line.text)
         word = "" if match is None else match[0].lower()
         step = nesting(line)
@@ -59,10 +65,6 @@ def check_branches(lines: Iterable[Line]) -> Iterator[str]:
             branched[scope] = depth > 0
         elif step < 0:
             scope = scope[:-1]
-        elif word == ".model" and depth == 0:
-            name = (*scope, *line.text.lower().split(maxsplit=2)[1:2])
-            if models.setdefault(name, line.text) != line.text:
-                yield f"{line.where}: {name[-1]} has two .model lines; ngspice takes the first one"
         elif depth > 0:
             taken = next((found for start, found in _ALWAYS.items() if word.startswith(start)), None)
             if taken is not None:

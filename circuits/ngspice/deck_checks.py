@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from circuits.ngspice.deck_branches import check_branches
@@ -30,6 +30,7 @@ from netlists.definitions import (
     parameters,
     reached,
     without_parameters,
+    words_of,
 )
 from netlists.includes import included
 from netlists.lines import Line, element_words, logical_lines, positional
@@ -52,6 +53,7 @@ _FIX_EXTERNAL = (
     "write '<name> <node> <node> external' and nothing else; a CoSimulation or a Controller serves such sources"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_COMMANDS = re.compile(r"\.(control|endc|exec)", re.IGNORECASE)
 _COUNT = {"r": 4, "c": 4, "l": 4, "v": 3, "i": 3, "b": 4, "e": 4, "f": 4, "g": 4, "h": 4, "d": 4, "k": 4,
           "q": 5, "j": 5, "m": 5, "z": 5, "s": 5, "w": 5, "t": 5, "x": 2}  # fmt: skip
 _NEED = {"r": "two nodes and a resistance", "c": "two nodes and a capacitance", "l": "two nodes and an inductance"}
@@ -167,11 +169,15 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
         inside = isinstance(item, Subcircuit)
         for line in item.lines if isinstance(item, Subcircuit) else (item,):
             doubts += _check_line(line, vocabulary, inside=inside)
-    for block in (*libraries, *used):
-        doubts += _doubts_of(block, vocabulary)
+    words = frozenset().union(words_of(circuit.lines), *map(_words_of, libraries), *map(_words_of, used))
+    for library in libraries:
+        models = frozenset(name for name in words if name in library.models)
+        doubts += _doubts_of(library, models, vocabulary.named_in(library))
+    for one in used:
+        doubts += _doubts_of(one, frozenset(), vocabulary.named_in(one))
     _check_ground([*own, *(line for library in libraries for line in library.outside), *_lines(used)])
     _check_pins([circuit, *libraries], used)
-    given = [title, *_spliced(lines, placed, frozenset(used))]
+    given = [title, *_spliced(lines, placed, frozenset(used), words)]
     doubts += check_branches(given[1:])
     return CheckedDeck(_text(given), tuple(dict.fromkeys(doubts)))
 
@@ -215,15 +221,16 @@ def _opened(lines: Sequence[Line], *, plain_lib: bool) -> tuple[list[Line], dict
 
 
 def _spliced(
-    lines: Iterable[Line], libraries: Mapping[Line, Definitions], used: frozenset[Subcircuit]
+    lines: Iterable[Line], libraries: Mapping[Line, Definitions], used: frozenset[Subcircuit], words: frozenset[str]
 ) -> Iterable[Line]:
     """Lines with those of included files in their place.
 
-    Of a library only those subcircuits that are used: ngspice 39 ends itself over more than 4000.
+    Of a library only those subcircuits that are used, as ngspice 39 ends itself over more than 4000, and those models
+    that are among the words of elements.
     """
     for line in lines:
         if line in libraries:
-            yield from libraries[line].lines_with(used)
+            yield from libraries[line].lines_with(used, words)
         else:
             yield line
 
@@ -239,15 +246,20 @@ def _text(lines: Iterable[Line]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _doubts_of(block: Definitions | Subcircuit, vocabulary: _Vocabulary) -> list[str]:
-    """Doubts about an included file's lines outside of subcircuits, or about one of these, cut to what is read.
+def _doubts_of(block: Definitions | Subcircuit, models: frozenset[str], vocabulary: _Vocabulary) -> list[str]:
+    """Doubts about an included file's lines outside of subcircuits, with some of its models, or about a subcircuit.
+
+    They are cut to what is read.
 
     Raises
     ------
     NetlistError
         As `check_deck`.
     """
-    lines = block.outside if isinstance(block, Definitions) else block.lines
+    if isinstance(block, Definitions):
+        lines = (*block.other_lines, *dict.fromkeys(line for name in models for line in block.models[name]))
+    else:
+        lines = block.lines
     doubts = list(dict.fromkeys(found for line in lines for found in _check_line(line, vocabulary, inside=True)))
     if len(doubts) <= _SHOWN + 1:
         return doubts
@@ -319,14 +331,14 @@ def _read(deck: str) -> list[Line]:
 
 def _check_commands(line: Line) -> None:
     """Refuse command blocks: ``shell`` and ``quit`` would run."""
-    if re.match(r"\.(control|endc|exec)", line.text, re.IGNORECASE):
+    if line.text[:1] == "." and _COMMANDS.match(line.text):
         fix = "leave the block out; plain 'ngspice -b' runs it"
         raise NetlistError(line.where, line.text[:200], "runs commands of ngspice", fix)
 
 
 def _check_external(line: Line, external: frozenset[str]) -> None:
     """Refuse external sources that crash ngspice 38 to 40, or that nobody serves."""
-    if line.text[:1].lower() not in ("v", "i") or not _EXTERNAL.search(line.text):
+    if line.text[:1] not in "vViI" or not _EXTERNAL.search(line.text):
         return
     words = line.text.split()
     if len(words) != 4 or words[3].lower() != "external":
@@ -350,6 +362,15 @@ class _Vocabulary:
     models: frozenset[str]
     functions: frozenset[str]
     letters: str
+
+    def named_in(self, block: Definitions | Subcircuit) -> _Vocabulary:
+        """The same without models that no element of a block names, so that it is checked once for all decks."""
+        return replace(self, models=self.models & _words_of(block))
+
+
+@lru_cache(maxsize=256)
+def _words_of(block: Definitions | Subcircuit) -> frozenset[str]:
+    return words_of(block.other_lines if isinstance(block, Definitions) else block.lines)
 
 
 def _vocabulary(circuit: Definitions, libraries: Sequence[Definitions], letters: str) -> _Vocabulary:

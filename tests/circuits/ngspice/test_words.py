@@ -400,6 +400,25 @@ def test_what_is_not_used_of_a_library_is_neither_checked_nor_given_to_ngspice(e
         engine.run(deck(f".include {tmp_path}/big.lib\nX1 p n other0"))
 
 
+def test_models_that_nothing_uses_are_neither(engine: Engine, tmp_path: Path) -> None:
+    """The others are named by an element, in a subcircuit too, by a call's value, or as what a bin is one of."""
+    (tmp_path / "big.lib").write_text(
+        ".model bad d nosuch=1 is=1k5\n.model direct r r=1k\n.model Inside r r=1k\n.model handed r r=1k\n"
+        ".model nch.1 nmos(level=14 lmin=0.1u lmax=10u wmin=0.1u wmax=100u)\n"
+        ".subckt s a b kind=x\nR1 a m INSIDE\nR2 m b kind\n.ends\n"
+    )
+    line = f".include {tmp_path}/big.lib\nR2 n m direct\nX1 m p s kind=handed\nM1 n 0 0 0 nch w=1u l=1u"
+    checked = check_deck(deck(line))
+    assert [
+        name for name in ("bad", "direct", "Inside", "handed", "nch.1") if f".model {name}" not in checked.text
+    ] == ["bad"]
+    assert checked.doubts == ()
+    with pytest.raises(NetlistError, match=r"big.lib line 1 = .*ngspice reads '1k5'"):
+        check_deck(deck(f"{line}\nD1 n p bad"))
+    found = engine.run(deck(f".include {tmp_path}/big.lib\nR2 n p direct"))
+    assert (found["n"][0], found.trust.doubts) == (pytest.approx(-2.0), ())
+
+
 def test_the_doubts_about_one_file_are_few(tmp_path: Path) -> None:
     (tmp_path / "m.lib").write_text("".join(f"R{k + 2} n 0 1M\n" for k in range(50)))
     said = check_deck(deck(f".include {tmp_path}/m.lib")).doubts
