@@ -54,6 +54,11 @@ def unity(frequency_Hz: FloatArray) -> ComplexArray:
     return np.ones(np.shape(frequency_Hz), dtype=np.complex128)
 
 
+def silence(frequency_Hz: FloatArray) -> FloatArray:
+    """The noise of a perfect front end."""
+    return np.zeros(np.shape(frequency_Hz))
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """What stands between the device's output and the filter; everything referred to the output's unit.
@@ -70,6 +75,9 @@ class FrontEnd:
         Share of the output's constant part that the mixer lets through unmixed.
     noise_psd : float, optional
         One-sided density of noise that arises behind the mixer, at low frequency, unit^2/Hz.
+    own_noise : callable, optional
+        S(f): one-sided density of noise that arises before the mixer, referred to the output: frequencies (m,), Hz, to
+        unit^2/Hz (m,).
     """
 
     transfer: Callable[[FloatArray], ComplexArray] = unity
@@ -77,26 +85,28 @@ class FrontEnd:
     offset: float = 0.0
     passed: float = 0.0
     noise_psd: float = 0.0
+    own_noise: Callable[[FloatArray], FloatArray] = silence
 
     def __post_init__(self) -> None:
         for name in ("offset", "passed"):
             finite(name, getattr(self, name), "the output's unit")
         not_negative("noise_psd", self.noise_psd, "unit^2/Hz")
 
-    def noise(self, density: FloatArray, transfer: ComplexArray, settings: LockInSettings, time_s: float) -> FloatArray:
+    def noise(self, tones: FloatArray, density: FloatArray, settings: LockInSettings, time_s: float) -> FloatArray:
         """Standard deviation of gradients read at `time_s`, times their amplitudes.
 
         Parameters
         ----------
+        tones : ndarray, shape (n,)
+            Frequencies, Hz.
         density : ndarray, shape (n,)
-            One-sided noise of the output at each tone, unit^2/Hz.
-        transfer : ndarray, shape (n,)
-            H at each tone.
+            One-sided noise of the output at each tone, unit^2/Hz; the front end's own is added.
         settings : LockInSettings
             The filter.
         time_s : float
         """
-        heard = density * np.abs(transfer) ** 2 + 2.0 * self.noise_psd
+        before = (density + self.own_noise(tones)) * np.abs(self.transfer(tones)) ** 2
+        heard = before + 2.0 * self.noise_psd
         return np.asarray(np.sqrt(2.0 * heard * noise_bandwidth_Hz(settings, time_s)))
 
 
@@ -266,7 +276,7 @@ def error_budget(
         ramp[0, places] = -drift * readout.time_s
         path = np.array([0.0, readout.time_s]), ramp
         terms["drift"] = at_rest * _elsewhere(function, point, places, readout, *path)
-    noise = front_end.noise(density, transfer[multiples], settings, readout.time_s) / peaks
+    noise = front_end.noise(np.asarray(plan.frequencies_Hz), density, settings, readout.time_s) / peaks
     return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
 
 

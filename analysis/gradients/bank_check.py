@@ -51,7 +51,9 @@ class BudgetCheck:
         return self.measured_rms / self.predicted_rms
 
 
-def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples: int = 1024) -> ErrorBudget:
+def predict_bank(
+    bank: LockInBank, engine: Engine, duration_s: float, *, noise: bool = False, samples: int = 1024
+) -> ErrorBudget:
     """The budget of a bank's reading after `duration_s`, without a transient: device model, ``.ac`` and ``.op``.
 
     Parameters
@@ -62,6 +64,8 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         For the front end's small signals.
     duration_s : float
         When it is read, s.
+    noise : bool, optional
+        Whether the electronics have their own noise.
     samples : int, optional
         As `lockin.error_budget`.
 
@@ -81,7 +85,7 @@ def predict_bank(bank: LockInBank, engine: Engine, duration_s: float, *, samples
         return np.asarray(-follow_path(device, volts)[:, place] - bank.baseline_A)
 
     background = float(response(bank.voltages_V[None])[0]) + bank.baseline_A
-    front_end = bank.front_end(engine, background)
+    front_end = bank.front_end(engine, background, noise=noise)
     psd = 0.0 if spectrum is None else spectrum.density(tones)
     return error_budget(
         response,
@@ -106,15 +110,23 @@ def _patterns(bank: LockInBank) -> tuple[FloatArray, FloatArray] | None:
 
 
 def check_bank(
-    bank: LockInBank, engine: Engine, duration_s: float, *, seeds: tuple[int, ...] = (0,), samples: int = 1024
+    bank: LockInBank,
+    engine: Engine,
+    duration_s: float,
+    *,
+    seeds: tuple[int, ...] = (0,),
+    noise: bool = False,
+    samples: int = 1024,
 ) -> BudgetCheck:
     """Predict a bank's reading, run it in ngspice once for each seed, and put the two side by side.
+
+    With `noise` the electronics have their own, in both.
 
     Raises
     ------
     InputError, NetlistError, ConvergenceError, EngineError, Interrupted
         As `predict_bank` and `LockInBank.run`.
     """
-    budget = predict_bank(bank, engine, duration_s, samples=samples)
-    measured = np.stack([bank.gradient(bank.run(engine, duration_s, seed=seed)) for seed in seeds])
+    budget = predict_bank(bank, engine, duration_s, noise=noise, samples=samples)
+    measured = np.stack([bank.gradient(bank.run(engine, duration_s, seed=seed, noise=noise)) for seed in seeds])
     return BudgetCheck(budget, measured, tuple(bank.device.terminals[k] for k in bank.dithered))

@@ -377,7 +377,7 @@ class _Search:
     def noise(self, tones: FloatArray, settings: LockInSettings, time_s: float) -> FloatArray:
         """Standard deviation of each gradient times its amplitude, (n,)."""
         front_end = self.need.front_end
-        return front_end.noise(self.need.density(tones), np.asarray(front_end.transfer(tones)), settings, time_s)
+        return front_end.noise(tones, self.need.density(tones), settings, time_s)
 
     def judged(
         self, tones: FloatArray, settings: LockInSettings, time_s: float, alphas: FloatArray, biases: FloatArray

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
+from circuits.lockin.own_noise import own_noise
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress, engine_seed
+from circuits.noise.circuit_noise import noise_along
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
 from circuits.parts.preamble import preamble
@@ -236,7 +238,15 @@ class LockInBank:
 
     # -- running and reading -------------------------------------------------------------------------------------------
 
-    def run(self, engine: Engine, duration_s: float, *, seed: int = 0, progress: Progress | None = None) -> Transient:
+    def run(
+        self,
+        engine: Engine,
+        duration_s: float,
+        *,
+        seed: int = 0,
+        noise: bool = False,
+        progress: Progress | None = None,
+    ) -> Transient:
         """One transient from empty filters, on even time-points.
 
         Parameters
@@ -245,7 +255,9 @@ class LockInBank:
         duration_s : float
             Its length, s.
         seed : int, optional
-            Of a noisy device.
+            Of a noisy device, and of the electronics' noise.
+        noise : bool, optional
+            Whether the electronics have their own noise; see `circuits.noise`.
         progress : callable, optional
 
         Raises
@@ -258,17 +270,18 @@ class LockInBank:
         corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
         placed = self.placed(duration_s)
         save = ["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)]
-        run = engine.transient(
-            self.deck(duration_s),
-            stop_s=duration_s,
-            max_step_s=duration_s / steps,
-            save=save if placed is None else [*save, *placed.saved],
-            cosimulation=self.cosimulation(duration_s, seed) if coupled(self.device) else None,
-            seed=engine_seed(seed),
-            corners_s=corners,
-            grids_s=[] if corners else [(0.0, duration_s, steps)],
-            progress=progress,
-        )
+        deck = self.deck(duration_s)
+        asked: dict[str, Any] = {
+            "stop_s": duration_s,
+            "max_step_s": duration_s / steps,
+            "cosimulation": self.cosimulation(duration_s, seed) if coupled(self.device) else None,
+            "seed": engine_seed(seed),
+            "corners_s": corners,
+            "grids_s": [] if corners else [(0.0, duration_s, steps)],
+            "progress": progress,
+        }
+        own = noise_along(engine, deck, **asked) if noise else None
+        run = engine.transient(deck, save=save if placed is None else [*save, *placed.saved], noise=own, **asked)
         return run if placed is None else placed.told(run)
 
     def gradient(self, run: Transient) -> FloatArray:
@@ -276,7 +289,9 @@ class LockInBank:
         x = np.array([run[f"v({block.node('x')})"][-1] for block in self.blocks])
         return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_V) * self.gain * self.transimpedance_ohm))
 
-    def front_end(self, engine: Engine, background_A: float = 0.0, *, gated: bool = False) -> FrontEnd:
+    def front_end(
+        self, engine: Engine, background_A: float = 0.0, *, gated: bool = False, noise: bool = False
+    ) -> FrontEnd:
         """What the electronics before the filter do, by ``.ac`` and ``.op`` at fixed references: no transient.
 
         The mixer's reference stands still at 8 Chebyshev nodes b_j = B cos theta_j of a sine of peak B; its gain for
@@ -289,6 +304,8 @@ class LockInBank:
             Output current at rest.
         gated : bool, optional
             Another mixer stands before the lock-ins and switches them on, as in the learning loop: here it is on.
+        noise : bool, optional
+            Whether the electronics have their own noise, by ``.noise``.
 
         Returns
         -------
@@ -335,4 +352,10 @@ class LockInBank:
             real, imaginary = (np.interp(where, np.log(at), part) for part in (transfer.real, transfer.imag))
             return real + 1j * imaginary
 
-        return FrontEnd(interpolated, self._each(self.stray_F), offset)
+        if not noise:
+            return FrontEnd(interpolated, self._each(self.stray_F), offset)
+        stray = sum(self._each(self.stray_F))  # what the amplifier's input sees beside the source
+        loaded = f"{head}\nCstray electrode 0 {format_number(stray)}" if stray else head
+        read_Hz = 0.5 * self.points_per_cycle * max(self.dither.frequencies_Hz)
+        before, behind = own_noise(engine, loaded, "Iin", probes, np.abs(each[0]), at, read_Hz)
+        return FrontEnd(interpolated, self._each(self.stray_F), offset, 0.0, behind / per_ampere**2, before)

@@ -40,6 +40,7 @@ from circuits.ngspice.blocks import (
     VOLTS,
     WORK,
 )
+from circuits.ngspice.noise_sources_kernel import advance_to, noise_at
 from circuits.signals.sources_kernel import drive_voltages
 from dnpu_models.interface.pointers import (
     as_float_pointer,
@@ -118,6 +119,9 @@ def _call_with_time(typingctx, function, t):
     return types.void(types.int64, types.float64), codegen
 
 
+NOISE_LETTER = 110
+"""Second letter, n, of the names of noise sources (``inoise3``); a device's begin otherwise (``idevice3``)."""
+
 BEHIND = 16.0 * 2.0**-52
 """A breakpoint so little (relative) behind the present point counts as one at it; ngspice ignores one nearer than 3 ulp
 and takes the point for the breakpoint up to 100."""
@@ -158,6 +162,26 @@ def _scheduled(control, number, t):
     while k < control.changes and t > times[k] + _slack(t):
         k += 1
     return values[k]
+
+
+@njit(cache=True)
+def _noise(control):
+    """Constants and state of the noise sources."""
+    params = carray(as_float_pointer(control.noise), control.n_noise)
+    return params, carray(as_float_pointer(control.noise_state), control.n_noise_state)
+
+
+@njit(cache=True)
+def _trailing_number(name):
+    """The number with which a name ends."""
+    number = 0
+    place = name
+    while True:
+        byte = load_byte(place)
+        if byte == 0:
+            return number
+        number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
+        place += 1
 
 
 @njit(cache=True)
@@ -205,20 +229,17 @@ def _ask(control, t, vectors):
 
 @c_function(types.int32(types.int64, types.float64, types.int64, types.int32, types.int64))
 def current_source(value, t, name, _ident, user):
-    """GetISRCData: a current that a controller sets, or that of the terminal with whose number the name ends."""
+    """GetISRCData: a current that a controller sets; or of the terminal, or noisy node, with whose number it ends."""
     control = carray(as_control(user), 1)[0]
     scheduled = _source_number(control, name)
     if scheduled >= 0:
         store_float(value, _scheduled(control, scheduled, t))
         return 0
-    number = 0
-    place = name
-    while True:
-        byte = load_byte(place)
-        if byte == 0:
-            break
-        number = number * 10 + byte - 48 if 48 <= byte <= 57 else 0
-        place += 1
+    number = _trailing_number(name)
+    if control.noise != 0 and load_byte(name + 1) == NOISE_LETTER:
+        params, state = _noise(control)
+        store_float(value, noise_at(t, params, state)[number])
+        return 0
     if control.evaluate == 0 or number >= control.terminals:
         control.unserved += 1  # the engine refuses the result, should `check_deck` have missed it
         store_float(value, 0.0)
@@ -260,6 +281,9 @@ def accepted_point(data, _count, _ident, user):
     _record_point(control, t, vectors)
     if live:
         _learn(control, t, vectors)
+    if control.noise != 0:
+        params, state = _noise(control)
+        advance_to(t, params, state)
     if control.schedule != 0:
         if t >= load_float(control.schedule + 8 * NEXT_TICK) - load_float(control.schedule + 8 * EARLY):
             _ask(control, t, vectors)
@@ -270,6 +294,11 @@ def accepted_point(data, _count, _ident, user):
 @njit(cache=True)
 def _record_point(control, t, vectors):
     """Write time, saved vectors and device currents to the next row of the record."""
+    if control.corners_only != 0:
+        corners = carray(as_float_pointer(control.corners), control.n_corners)
+        number = _first_after(corners, t + _slack(t))
+        if number == 0 or corners[number - 1] < t - _slack(t):
+            return
     header = carray(as_header(control.record), 1)[0]
     row = int(header.rows)
     if row >= control.capacity:

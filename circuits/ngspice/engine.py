@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from circuits.ngspice.dialects import STICKY, letters, remark, said
 from circuits.ngspice.failures import FailedDeck, short
 from circuits.ngspice.library import INSTALL_HINT, find_ngspice_library
 from circuits.ngspice.messages import operating_point, spoken, suspicious, unfinished
+from circuits.ngspice.noise_sources import NoiseSources
 from circuits.ngspice.one_thread import ONE_THREAD, on_one_thread
 from circuits.ngspice.record import Record
 from circuits.ngspice.worker_process import WorkerProcess
@@ -224,6 +225,8 @@ class Engine:
         controllers: Sequence[Controller] = (),
         corners_s: Sequence[float] = (),
         grids_s: Sequence[tuple[float, float, int]] = (),
+        corners_only: bool = False,
+        noise: NoiseSources | None = None,
         dialect: str | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -250,12 +253,16 @@ class Engine:
         grids_s : sequence of (start, stop, steps)
             Intervals (s) in which the time-points stand evenly, `steps` steps each, by their starts; where two overlap
             the later one counts.
+        corners_only : bool, optional
+            Keep the points at `corners_s` and at the end only.
+        noise : NoiseSources, optional
+            Noise currents, such as those of the circuit itself (`circuits.noise`).
         dialect : str, optional
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
             default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
-            Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
-            TRNOISE cannot be repeated, which is a doubt.
+            Of the numbers that the deck draws (``agauss``, TRRANDOM), and of `noise`: the same seed gives the same ones.
+            Those of TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -291,6 +298,8 @@ class Engine:
         behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
         check_circuit(deck)
         cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
+        if noise is not None and noise.sources:
+            cards.append(noise.cards())
         cards += [
             ONE_THREAD,
             ".save " + " ".join(columns),
@@ -299,7 +308,7 @@ class Engine:
             "",
         ]
         full = "\n".join(cards)
-        external = {f"idevice{k}" for k in range(len(nodes))}
+        external = {f"idevice{k}" for k in range(len(nodes))} | (noise.names if noise is not None else set())
         if clock is not None:
             check_sources(deck, clock.sources)
             external.update(clock.sources)
@@ -313,6 +322,8 @@ class Engine:
                 (work / "deck.cir").write_text(checked.text, encoding="utf-8")
                 if cosimulation is not None:
                     cosimulation.write(work, 0.25 * max_step_s)
+                if noise is not None and noise.sources:
+                    noise.write(work / "noise.npz", seed)
                 capacity = int(8 * stop_s / max_step_s) + 100_000 + more
                 record = Record(work / "record.bin", columns, len(nodes), capacity)
             request = {
@@ -326,6 +337,8 @@ class Engine:
                 "grids": [[float(start), float(stop), float(steps)] for start, stop, steps in grids_s],
                 "clock": None if clock is None else clock.request(),
                 "device": str(work) if cosimulation is not None else None,
+                "noise": str(work / "noise.npz") if noise is not None and noise.sources else None,
+                "corners_only": corners_only,
                 "path": [p for p in sys.path if p],
                 "folder": present_folder(),
                 "dialect": behaviour,
@@ -371,8 +384,8 @@ class Engine:
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
             default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
-            Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
-            TRNOISE cannot be repeated, which is a doubt.
+            Of the numbers that the deck draws (``agauss``, TRRANDOM), and of `noise`: the same seed gives the same ones.
+            Those of TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -434,6 +447,46 @@ class Engine:
         )
         vectors.trust.warn()
         return vectors
+
+    def expanded(
+        self, deck: str, *, dialect: str | None = None, external: Iterable[str] = ()
+    ) -> tuple[str, ...]:
+        """Lines of a deck as ngspice expands them: subcircuits' elements by full names, parameters as numbers.
+
+        Parameters
+        ----------
+        deck : str
+            As for `run`; an analysis is not needed, and not run.
+        dialect : str, optional
+            As for `run`.
+        external : iterable of str
+            Names of sources that a controller sets.
+
+        Returns
+        -------
+        tuple of str
+            The title, then the lines in ngspice's order, lower case: ``r.x1.r1 x1.a 0 1k``.
+
+        Raises
+        ------
+        InputError, NetlistError, EngineError, Interrupted
+            As `run`.
+        """
+        dialect = said(deck) if dialect is None else dialect
+        checked = check_deck(deck, frozenset(name.lower() for name in external), letters=letters(dialect))
+        failed = FailedDeck(deck + remark(dialect), self.folder)
+        with run_folder() as work:
+            with told_of_no_room():
+                (work / "deck.cir").write_text(on_one_thread(checked.text), encoding="utf-8")
+            request = {
+                "op": "run",
+                "deck": str(work / "deck.cir"),
+                "expand": True,
+                "folder": present_folder(),
+                "dialect": letters(dialect),
+                "seed": None,
+            }
+            return tuple(self._ask(request, None, None, failed)["expanded"])
 
     def _ask(
         self,

@@ -45,6 +45,9 @@ _SETTING = re.compile(
 )
 """A line of a start file by which the results of decks differ."""
 
+_LISTED = re.compile(r"\s*\d+ : (.*?)\s*")
+"""A line of an expanded listing."""
+
 STATUS_S = 1.0
 """Time between two signs of life of a run."""
 
@@ -84,6 +87,7 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         self._last_status = 0.0
         self.exited: int | None = None
         self._dialect: str | None = None
+        self._listed: list[str] | None = None
         os.chdir(START)
         super().__init__(send_data=True)
         self.start_settings = self._read_start_file()
@@ -127,6 +131,9 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
         return lines
 
     def _on_char(self, text: Any, _ident: int, _user: Any) -> int:
+        if self._listed is not None:
+            self._listed.append(ffi.string(text).decode("utf-8", "replace").partition(" ")[2])
+            return 0
         line = ffi.string(text, LINE).decode("utf-8", "replace")
         self.messages.append(line)
         if len(self.messages) >= MESSAGES:
@@ -249,6 +256,13 @@ class SharedNgSpice(NgSpiceShared):  # type: ignore[misc]
                 stream.write(raw)
                 written.append((plot, name, len(raw) // np.dtype(kind).itemsize, kind))
         return written
+
+    def expanded(self) -> list[str]:
+        """Lines of the loaded deck as ngspice has expanded it: elements by their full names, parameters as numbers."""
+        self._listed = []
+        self.command("listing expand")
+        lines, self._listed = self._listed, None
+        return [found[1] for line in lines if (found := _LISTED.fullmatch(line))]
 
     def forget(self) -> None:
         """Drop all results and the circuit: each run leaks otherwise."""

@@ -97,6 +97,11 @@ class Worker:
         self._lend("record", np.memmap(request["record"], dtype=np.uint8, mode="r+"))
         control["capacity"] = request["capacity"]
         self._lend("grids", np.array(request.get("grids", []), dtype=float))
+        control["corners_only"] = bool(request.get("corners_only"))
+        if request.get("noise"):
+            with np.load(request["noise"], allow_pickle=False) as stored:
+                self._lend("noise", stored["params"])
+                self._lend("noise_state", stored["state"])
         if clock:
             self._prepare_clock(clock)
 
@@ -175,7 +180,9 @@ class Worker:
             load_code = ngspice.load(deck)
             reply["loading"] = list(ngspice.messages)
             reply["loaded"] = load_code == 0 and not rejected(spoken(ngspice.messages))
-            if reply["loaded"] and ngspice.exited is None:
+            if request.get("expand"):
+                reply["expanded"] = ngspice.expanded()
+            elif reply["loaded"] and ngspice.exited is None:
                 ngspice.messages.clear()
                 _say(self.out, event="running")
                 ngspice.on_doomed = give_up
