@@ -128,5 +128,6 @@ def check_bank(
         As `predict_bank` and `LockInBank.run`.
     """
     budget = predict_bank(bank, engine, duration_s, noise=noise, samples=samples)
-    measured = np.stack([bank.gradient(bank.run(engine, duration_s, seed=seed, noise=noise)) for seed in seeds])
+    own = bank.electronics_noise(engine, duration_s) if noise else None
+    measured = np.stack([bank.gradient(bank.run(engine, duration_s, seed=seed, noise=own)) for seed in seeds])
     return BudgetCheck(budget, measured, tuple(bank.device.terminals[k] for k in bank.dithered))

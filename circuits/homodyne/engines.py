@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from inmateria.errors import InputError
 
@@ -123,20 +123,26 @@ class Ngspice(LoopEngine):
         """
         from circuits.homodyne import netlist
         from circuits.ngspice.engine import engine_seed
+        from circuits.noise.circuit_noise import noise_along
         from circuits.parts.placed_device import coupled
 
         placed = netlist.placed(loop)
         outside = netlist.cosimulation(loop, seed) if coupled(loop.device) else None
+        asked: dict[str, Any] = {
+            "stop_s": loop.stop_s,
+            "max_step_s": loop.max_step_s,
+            "cosimulation": outside,
+            "seed": engine_seed(seed),
+            "corners_s": loop.corners_s,
+            "grids_s": loop.grids_s,
+            "progress": progress,
+        }
+        deck = netlist.deck(loop)
         run = self.engine.transient(
-            netlist.deck(loop),
-            stop_s=loop.stop_s,
-            max_step_s=loop.max_step_s,
+            deck,
             save=[*netlist.saved(loop), *([] if placed is None else placed.saved)],
-            cosimulation=outside,
-            seed=engine_seed(seed),
-            corners_s=loop.corners_s,
-            grids_s=loop.grids_s,
-            progress=progress,
+            noise=noise_along(self.engine, deck, **asked) if loop.electronics_noise else None,
+            **asked,
         )
         run = run if outside is None else outside.told(run)
         return run if placed is None else placed.told(run)

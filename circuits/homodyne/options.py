@@ -73,6 +73,9 @@ class LoopOptions:
     component_errors : mapping of str to float
         What components that are not all alike deviate by, e.g. ``{"mix3.offset": 6.5e-3, "w0.rate": 0.01}``; see
         `circuits.parts.component_errors`.
+    electronics_noise : bool
+        Whether the electronics have their own noise, white and 1/f, of every resistor and transistor as ngspice's
+        ``.noise`` knows it. In ngspice only; the other engines leave it out.
     temperature_K : float
         Of the electronics, K: ``.temp`` of the deck. What temperature does to resistors, capacitors and offsets is in
         `component_errors`.
@@ -94,6 +97,7 @@ class LoopOptions:
     chopped: bool = False
     leads: bool = False
     component_errors: Mapping[str, float] = field(default_factory=dict)
+    electronics_noise: bool = False
     temperature_K: float = NOMINAL_K
 
     def __post_init__(self) -> None:

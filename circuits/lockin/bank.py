@@ -19,6 +19,7 @@ from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
 from circuits.lockin.own_noise import own_noise
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress, engine_seed
+from circuits.ngspice.noise_sources import NoiseSources
 from circuits.noise.circuit_noise import noise_along
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_among, chosen_part
 from circuits.parts.placed_device import PlacedDevice, coupled, placed_device
@@ -244,7 +245,7 @@ class LockInBank:
         duration_s: float,
         *,
         seed: int = 0,
-        noise: bool = False,
+        noise: NoiseSources | None = None,
         progress: Progress | None = None,
     ) -> Transient:
         """One transient from empty filters, on even time-points.
@@ -256,8 +257,8 @@ class LockInBank:
             Its length, s.
         seed : int, optional
             Of a noisy device, and of the electronics' noise.
-        noise : bool, optional
-            Whether the electronics have their own noise; see `circuits.noise`.
+        noise : NoiseSources, optional
+            Such as the electronics' own, `electronics_noise`.
         progress : callable, optional
 
         Raises
@@ -265,24 +266,34 @@ class LockInBank:
         InputError, NetlistError, ConvergenceError, EngineError, Interrupted
             As `Engine.transient`.
         """
+        placed = self.placed(duration_s)
+        save = ["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)]
+        run = engine.transient(
+            self.deck(duration_s),
+            save=save if placed is None else [*save, *placed.saved],
+            noise=noise,
+            progress=progress,
+            **self._asked(duration_s, seed),
+        )
+        return run if placed is None else placed.told(run)
+
+    def _asked(self, duration_s: float, seed: int) -> dict[str, Any]:
+        """What is asked of ngspice for a run."""
         positive("duration_s", duration_s, "s")
         steps = int(np.ceil(duration_s * max(self.dither.frequencies_Hz) * self.points_per_cycle * (1.0 - 1e-12)))
         corners = [t for table in self.waves.values() for t in table.times_s if 0.0 < t < duration_s]
-        placed = self.placed(duration_s)
-        save = ["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)]
-        deck = self.deck(duration_s)
-        asked: dict[str, Any] = {
+        return {
             "stop_s": duration_s,
             "max_step_s": duration_s / steps,
             "cosimulation": self.cosimulation(duration_s, seed) if coupled(self.device) else None,
             "seed": engine_seed(seed),
             "corners_s": corners,
             "grids_s": [] if corners else [(0.0, duration_s, steps)],
-            "progress": progress,
         }
-        own = noise_along(engine, deck, **asked) if noise else None
-        run = engine.transient(deck, save=save if placed is None else [*save, *placed.saved], noise=own, **asked)
-        return run if placed is None else placed.told(run)
+
+    def electronics_noise(self, engine: Engine, duration_s: float) -> NoiseSources:
+        """The noise of the circuit's own elements in a run of that length, for any seed; errors as `noise_along`."""
+        return noise_along(engine, self.deck(duration_s), **self._asked(duration_s, 0))
 
     def gradient(self, run: Transient) -> FloatArray:
         """What the lock-ins read at the end of a run, S, (n,)."""

@@ -465,7 +465,7 @@ class Engine:
         Returns
         -------
         tuple of str
-            The title, then the lines in ngspice's order, lower case: ``r.x1.r1 x1.a 0 1k``.
+            The title, then the lines in ngspice's order, lower case: ``r.x1.r1 x1.a 0 1k``; ``.temp`` last.
 
         Raises
         ------
@@ -486,7 +486,9 @@ class Engine:
                 "dialect": letters(dialect),
                 "seed": None,
             }
-            return tuple(self._ask(request, None, None, failed)["expanded"])
+            lines = self._ask(request, None, None, failed)["expanded"]
+        # ngspice lists all but the temperature.
+        return (*lines, *(line.lower() for line in checked.text.splitlines() if line.lower().startswith(".temp")))
 
     def _ask(
         self,

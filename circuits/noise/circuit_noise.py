@@ -28,7 +28,7 @@ from circuits.noise.elements import NoisyElements, noisy_elements
 from inmateria.checks import FloatArray, array, count
 from inmateria.errors import InputError, TrustWarning
 
-INSTANTS = 16
+INSTANTS = 8
 """Instants of a run at which the bias is looked at."""
 _RUNGS_PER_DECADE = 2
 _WHITE_WITHIN = 1e-3
@@ -74,11 +74,12 @@ def noise_at_operating_point(
     """
     noisy = noisy_elements(engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect))
     volts: Mapping[str, float] = {}
-    if noisy.biased_nodes:
+    nodes = noisy.where(biased=True).nodes
+    if nodes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
             found = engine.run(f"{circuit.rstrip()}\n.op\n.end\n", dialect=dialect)
-        volts = {name: float(found[name][-1]) for name in noisy.biased_nodes}
+        volts = {name: float(found[name][-1]) for name in nodes}
     return _sources(engine, noisy, [volts], np.zeros(1), band_Hz, dialect)
 
 
@@ -127,7 +128,7 @@ def noise_along(
     band = (1.0 / stop_s, 0.5 / max_step_s) if band_Hz is None else band_Hz
     external = {source for controller in controllers for source in controller.outputs}
     noisy = noisy_elements(engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect, external=external))
-    names = noisy.biased_nodes
+    names = noisy.where(biased=True).nodes
     if not names:
         return _sources(engine, noisy, [{}], np.zeros(1), band, dialect)
     rng = np.random.default_rng(seed)
@@ -163,13 +164,15 @@ def _sources(
     low, high = array("band_Hz", band_Hz, (2,)).tolist()
     if not 0.0 < low < high < np.inf:
         raise InputError("band_Hz", band_Hz, "is no band", "give 0 < lowest < highest, Hz")
-    each = [densities(engine, noisy, volts, (low, high), dialect) for volts in biases]
-    frequencies = each[0][0]
-    corners = np.geomspace(0.1 * low, 10.0 * high, int(np.ceil(_RUNGS_PER_DECADE * (np.log10(high / low) + 2.0))) + 1)
-    by_name: dict[str, dict[int, Density]] = {}
-    for k, (_, parts) in enumerate(each):
+    still, moving = noisy.where(biased=False), noisy.where(biased=True)
+    frequencies, steady = densities(engine, still, {}, (low, high), dialect)
+    by_name = {part.name: dict.fromkeys(range(len(biases)), part) for part in steady}
+    for k, volts in enumerate(biases):
+        at, parts = densities(engine, moving, volts, (low, high), dialect)
+        frequencies = at if at.size else frequencies
         for part in parts:
             by_name.setdefault(part.name, {})[k] = part
+    corners = np.geomspace(0.1 * low, 10.0 * high, int(np.ceil(_RUNGS_PER_DECADE * (np.log10(high / low) + 2.0))) + 1)
     sources = []
     for name, at in by_name.items():
         sources += _processes(name, at, len(biases), frequencies, corners)

@@ -1,8 +1,8 @@
 """The noise currents of every element at a bias, from ngspice's ``.noise``.
 
 The elements that make noise are taken out of the circuit and placed alone, each of their nodes held at its voltage by a
-source behind 1 uohm, so that an element's noise flows into the holding sources and nowhere else. An output adds their
-currents with random weights, w_n for node n. Of the output's noise ngspice tells every element's part, kind by kind
+source, so that an element's noise flows into the holding sources and nowhere else. An output adds their currents with
+random weights, w_n for node n. Of the output's noise ngspice tells every element's part, kind by kind
 (``onoise_q.x1.q1_ic``), and with G_mn the density of the element's currents into nodes m and n, A^2/Hz, that part is
 
     S(f) = sum_mn w_m w_n Re G_mn(f),
@@ -29,10 +29,10 @@ from netlists.spice_numbers import format_number
 
 PER_DECADE = 5
 """Frequencies at which noise is asked for."""
-_MORE = 3
+_MORE = 2
 """Choices of weights beyond those that the unknowns need."""
-_FIT = 1e-3
-"""How well they must agree, of the largest: held at 1 uohm, an element of 1 mohm would be off by as much."""
+_FIT = 1e-5
+"""How well they must agree, of the largest."""
 _SENSE_OHM = 1e3
 
 
@@ -109,8 +109,7 @@ def _held(
     lines = ["elements that make noise, alone", *noisy.cards, *(element.line for element in noisy.elements)]
     for k, (node, weight) in enumerate(weights.items()):
         lines += [
-            f"Rnoisehold{k} {node} noisehold{k} 1u",
-            f"Vnoisehold{k} noisehold{k} 0 {format_number(volts.get(node, 0.0))}",
+            f"Vnoisehold{k} {node} 0 {format_number(volts.get(node, 0.0))}",
             f"Fnoisehold{k} 0 noisesum Vnoisehold{k} {format_number(weight)}",
         ]
     lines += [f"Rnoisesum noisesum 0 {format_number(_SENSE_OHM)}", "Vnoisein noisein 0 DC 0 AC 1", "Rnoisein noisein 0 1"]

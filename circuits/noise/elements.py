@@ -69,10 +69,9 @@ class NoisyElements:
         """All their nodes, each once."""
         return tuple(dict.fromkeys(node for e in self.elements for node in (*e.nodes, *e.controls)))
 
-    @property
-    def biased_nodes(self) -> tuple[str, ...]:
-        """Those on whose voltages some noise depends."""
-        return tuple(dict.fromkeys(node for e in self.elements if e.biased for node in (*e.nodes, *e.controls)))
+    def where(self, *, biased: bool) -> NoisyElements:
+        """Those whose noise depends on their voltages, or those whose does not."""
+        return NoisyElements(tuple(e for e in self.elements if e.biased == biased), self.cards)
 
 
 def noisy_elements(expanded: Sequence[str]) -> NoisyElements:
