@@ -290,6 +290,7 @@ class Design(Section):
             anneal_to=learning.anneal_to,
             dither_to=self.dither.anneal_to,
             chopped=self.dither.chopped,
+            electronics_noise=self.noise.electronics,
             restarts=learning.restarts,
             loss=learning.loss,
             leads=self.electronics.leads,

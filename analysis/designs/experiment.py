@@ -51,7 +51,8 @@ def experiment_of(
     extreme : {"slow", "fast"}, optional
         Without a sample: resistors and capacitors at an end of their tolerances.
     noisy : bool
-        With the design's noise on the output; without it for the averaged loop, which knows none.
+        With the design's noise, of the output and of the electronics; without it for the averaged loop, which knows
+        none.
     tolerance : float
         As `Design.bench`.
 
@@ -66,8 +67,8 @@ def experiment_of(
     task = design.fitted_task(bench)
     experiment = Experiment(bench, task, design.settings(task))
     parts = parts_of(experiment)
-    errors = board(design, parts, sample, extreme)
-    return replace(experiment, settings=replace(experiment.settings, component_errors=errors))
+    errors, own = board(design, parts, sample, extreme), noisy and design.noise.electronics
+    return replace(experiment, settings=replace(experiment.settings, component_errors=errors, electronics_noise=own))
 
 
 def bench_of(design: Design, *, tolerance: float = 1e-5) -> Bench:

@@ -230,10 +230,12 @@ class ElectronicsSection(Section):
 
 
 class NoiseSection(Section):
-    """[noise]: of the device's output."""
+    """[noise]: of the device's output, and of the electronics."""
 
     density: Density = 0.0
-    """One-sided, white."""
+    """Of the output, one-sided, white."""
+    electronics: bool = False
+    """Of every resistor and transistor, as ngspice's .noise knows it; runs in ngspice have it."""
 
 
 class TolerancesSection(Section):

@@ -15,6 +15,7 @@ from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import channel_bias, has_figures
 from circuits.lockin.bank import BANK_PARTS, LockInBank
+from circuits.lockin.own_noise import Averaged
 from circuits.parts.chosen import chosen_among
 from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
@@ -31,9 +32,10 @@ def predict_loop(
     engine: LoopEngine,
     *,
     output_offset_V: float = 0.0,
+    device_A2_per_Hz: float = PUBLISHED_A2_PER_HZ,
     samples: int = 1024,
 ) -> ErrorBudget:
-    """Budget of an opened loop's gradient of the output (S) or of the loss (V/V); its noise is the published chip's.
+    """Budget of an opened loop's gradient of the output (S) or of the loss (V/V).
 
     Parameters
     ----------
@@ -47,6 +49,9 @@ def predict_loop(
         Of the reading; ngspice gives small signals of electronics that are not ideal, other engines leave them out.
     output_offset_V : float, optional
         How far real parts move v(tia), V: the point at which the loss is meant.
+    device_A2_per_Hz : float, optional
+        Noise of the device, by default the published chip's. Of loops with `electronics_noise` that of the electronics
+        is added, for the gradient of the output in ngspice.
     samples : int, optional
         As `lockin.error_budget`.
 
@@ -71,7 +76,7 @@ def predict_loop(
         heard = (
             constants_of(loop)[0].heard_V if has_figures(loop) else 0.0
         )  # of what amplifies the output for the mixers
-        per_unit, psd = ohm, PUBLISHED_A2_PER_HZ
+        per_unit, psd = ohm, device_A2_per_Hz
     else:
 
         def response(controls: FloatArray) -> FloatArray:
@@ -80,11 +85,15 @@ def predict_loop(
 
         # dE = (dE/d v(tia)) R dI in each window, and windows are averaged; the slope at rest
         slopes = ohm * loop.loss_slopes(ohm * np.array(rest) + output_offset_V)
-        per_unit, psd = 1.0, PUBLISHED_A2_PER_HZ * float(np.mean(np.square(slopes))) / sequence.patterns
+        per_unit, psd = 1.0, device_A2_per_Hz * float(np.mean(np.square(slopes))) / sequence.patterns
         heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
     front_end = FrontEnd()
     if loop.parts and loop.mode == "output" and isinstance(engine, Ngspice):
-        front_end = FrontEnd(_bank(bench, loop).front_end(engine.engine, rest[0], gated=True).transfer)
+        reading = Averaged(sequence.window_s, loop.stop_s)
+        whole = _bank(bench, loop).front_end(
+            engine.engine, rest[0], gated=True, noise=loop.electronics_noise, averaged=reading
+        )
+        front_end = FrontEnd(whole.transfer, noise_psd=whole.noise_psd, own_noise=whole.own_noise)
     boxcar = LockInSettings(sequence.window_s, window="boxcar")
     readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd)
     budget = error_budget(response, start, readout, exact=exact, samples=samples)

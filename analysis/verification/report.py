@@ -239,7 +239,7 @@ def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
     levels = experiment.task.levels_V[check.patterns[-1]]
     probe = probe_loop(experiment.bench, loop.start_V, loop.dither.amplitudes_V, levels, like=loop)
     exact, measured = np.asarray(check.output.exact[-1]), np.asarray(check.output.measured[-1])
-    with Twin() if has_figures(probe) else Ngspice() as engine:
+    with Twin() if has_figures(probe) and not probe.electronics_noise else Ngspice() as engine:
         return predict_loop(experiment.bench, probe, exact, engine), measured - exact
 
 

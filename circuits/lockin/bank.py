@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from circuits.lockin.netlist import LOCKIN_PARTS, LockInBlock, channel_blocks
-from circuits.lockin.own_noise import own_noise
+from circuits.lockin.own_noise import Averaged, own_noise
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, Progress, engine_seed
 from circuits.ngspice.noise_sources import NoiseSources
@@ -301,7 +301,13 @@ class LockInBank:
         return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_V) * self.gain * self.transimpedance_ohm))
 
     def front_end(
-        self, engine: Engine, background_A: float = 0.0, *, gated: bool = False, noise: bool = False
+        self,
+        engine: Engine,
+        background_A: float = 0.0,
+        *,
+        gated: bool = False,
+        noise: bool = False,
+        averaged: Averaged | None = None,
     ) -> FrontEnd:
         """What the electronics before the filter do, by ``.ac`` and ``.op`` at fixed references: no transient.
 
@@ -317,6 +323,8 @@ class LockInBank:
             Another mixer stands before the lock-ins and switches them on, as in the learning loop: here it is on.
         noise : bool, optional
             Whether the electronics have their own noise, by ``.noise``.
+        averaged : Averaged, optional
+            The filters' ends are not read at an instant, but their means over time, as in the learning loop.
 
         Returns
         -------
@@ -368,5 +376,5 @@ class LockInBank:
         stray = sum(self._each(self.stray_F))  # what the amplifier's input sees beside the source
         loaded = f"{head}\nCstray electrode 0 {format_number(stray)}" if stray else head
         read_Hz = 0.5 * self.points_per_cycle * max(self.dither.frequencies_Hz)
-        before, behind = own_noise(engine, loaded, "Iin", probes, np.abs(each[0]), at, read_Hz)
+        before, behind = own_noise(engine, loaded, "Iin", probes, np.abs(each[0]), at, read_Hz, averaged)
         return FrontEnd(interpolated, self._each(self.stray_F), offset, 0.0, behind / per_ampere**2, before)

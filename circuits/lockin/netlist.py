@@ -20,10 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from circuits.ngspice.engine import Engine, Progress
+from circuits.noise.circuit_noise import noise_along
 from circuits.parts.chosen import Chosen, by_name, check_chosen, chosen_part
 from circuits.parts.preamble import preamble
 from circuits.parts.rc_values import pole_values
@@ -219,6 +221,8 @@ class LockInBlock:
         *,
         duration_s: float | None = None,
         points_per_cycle: int | None = None,
+        noise: bool = False,
+        seed: int = 0,
         progress: Progress | None = None,
     ) -> Transient:
         """Run the block behind one source; filters start empty.
@@ -233,6 +237,10 @@ class LockInBlock:
         points_per_cycle : int, optional
             Time-points per cycle of the detected frequency; left out: as many as the block's. A signal of other
             frequencies may need more.
+        noise : bool, optional
+            Whether its elements have their own noise; see `circuits.noise`.
+        seed : int, optional
+            Of the noise.
         progress : callable, optional
 
         Raises
@@ -249,6 +257,8 @@ class LockInBlock:
             duration_s=duration,
             points_per_cycle=self.points_per_cycle if points_per_cycle is None else points_per_cycle,
             save=[f"v({self.node('signal')})", *self.saved],
+            noise=noise,
+            seed=seed,
             progress=progress,
         )
 
@@ -344,14 +354,21 @@ def run_evenly(
     duration_s: float,
     points_per_cycle: int,
     save: Sequence[str],
+    noise: bool = False,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Transient:
     """Transient over whole cycles with even time-points: sums over a cycle are exact on them."""
     cycles = math.ceil(duration_s * frequency_Hz * (1 - 1e-12))
     stop, steps = cycles / frequency_Hz, cycles * points_per_cycle
-    return engine.transient(
-        deck, stop_s=stop, max_step_s=stop / steps, save=save, grids_s=[(0.0, stop, steps)], progress=progress
-    )
+    asked: dict[str, Any] = {
+        "stop_s": stop,
+        "max_step_s": stop / steps,
+        "grids_s": [(0.0, stop, steps)],
+        "seed": seed,
+        "progress": progress,
+    }
+    return engine.transient(deck, save=save, noise=noise_along(engine, deck, **asked) if noise else None, **asked)
 
 
 def swing_limit_V(part: Part) -> float:

@@ -9,6 +9,7 @@ mixer that depends on it is its mean over the references.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +22,26 @@ from lockin.theory import enbw_Hz
 
 _PER_DECADE = 20
 _BELOW = 1e-3
-"""The filter's noise is summed from this share of 1/tau on."""
+"""The filter's noise is summed from this share of its bandwidth on."""
+GATE = "xgate."
+"""Instance of the mixer that switches the lock-ins on."""
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """A reading that is a mean over time, as the learning loop's integrators take it.
+
+    Attributes
+    ----------
+    window_s : float
+        Over which the mean is meant, s.
+    open_s : float
+        How long the integrator listens, s: what arises in the gate and behind it is integrated while the gate is
+        closed, too.
+    """
+
+    window_s: float
+    open_s: float
 
 
 def own_noise(
@@ -32,6 +52,7 @@ def own_noise(
     heard: FloatArray,
     at_Hz: FloatArray,
     read_Hz: float,
+    averaged: Averaged | None = None,
 ) -> tuple[Callable[[FloatArray], FloatArray], float]:
     """Noise before the mixers, and behind them.
 
@@ -50,13 +71,15 @@ def own_noise(
         Its frequencies, Hz.
     read_Hz : float
         Band in which the filter's end is read, Hz: of a transient half the rate of its points.
+    averaged : Averaged, optional
+        Where the filter's end is not read at an instant, but its mean over time.
 
     Returns
     -------
     before : callable
         One-sided density of noise before the mixers at frequencies (Hz), referred to the input, A^2/Hz.
     behind : float
-        Of noise behind them, at the filter's beginning, V^2/Hz.
+        Of noise behind them, V^2/Hz: at the filter's beginning, or before the mean over time.
 
     Raises
     ------
@@ -64,30 +87,44 @@ def own_noise(
         As `Engine.run`.
     """
     found = noisy_elements(engine.expanded(f"{circuit}\n.end\n")).elements
-    rate = 1.0 / probes[0].settings.time_constant
 
-    def density(probe: LockInBlock, node: str, low: float, high: float, *, behind: bool) -> tuple[FloatArray, FloatArray]:
+    def heard_at(
+        probe: LockInBlock, node: str, low: float, high: float
+    ) -> tuple[FloatArray, Callable[..., FloatArray]]:
+        """Frequencies (Hz), and the density (V^2/Hz) of elements in some instances at a node."""
         analysis = f".noise v({probe.node(node)}) {source} dec {_PER_DECADE} {low!r} {high!r} 1"
         vectors = engine.run(f"{circuit}\n{analysis}\n.end\n")
-        return np.asarray(vectors["frequency"]), _sum(vectors, found, probe.name, behind=behind)
+        return np.asarray(vectors["frequency"]), lambda *instances: _density(vectors, found, instances)
 
-    frequency, part = density(probes[0], "mixer_x", float(at_Hz[0]), float(at_Hz[-1]), behind=False)
-    referred = part / np.interp(np.log(frequency), np.log(at_Hz), heard) ** 2
+    frequency, density = heard_at(probes[0], "mixer_x", float(at_Hz[0]), float(at_Hz[-1]))
+    longer = 1.0 if averaged is None else averaged.open_s / averaged.window_s
+    front = density() - density(*_stages(probes[0])) + (longer - 1.0) * density(GATE)
+    referred = front / np.interp(np.log(frequency), np.log(at_Hz), heard) ** 2
 
     def before(frequency_Hz: FloatArray) -> FloatArray:
         where = np.clip(frequency_Hz, frequency[0], frequency[-1])
         return np.asarray(np.interp(np.log(where), np.log(frequency), referred))
 
-    parts = (density(probe, "x", _BELOW * rate, read_Hz, behind=True) for probe in probes)
-    variances = [np.trapezoid(part, f) for f, part in parts]
-    return before, float(np.mean(variances) / enbw_Hz(probes[0].settings))
+    lowest = _BELOW / (probes[0].settings.time_constant if averaged is None else averaged.open_s)
+    powers = []
+    for probe in probes:
+        f, density = heard_at(probe, "x", lowest, read_Hz)
+        kept = 1.0 if averaged is None else np.sinc(f * averaged.open_s) ** 2
+        powers.append(np.trapezoid(density(*_stages(probe)) * kept, f))
+    if averaged is None:
+        return before, float(np.mean(powers) / enbw_Hz(probes[0].settings))
+    return before, float(np.mean(powers) * 2.0 * averaged.open_s * longer)
 
 
-def _sum(vectors: Vectors, found: Sequence[Element], name: str, *, behind: bool) -> FloatArray:
-    """Density at the output of all elements behind a lock-in's mixer, itself included, or of all before, V^2/Hz."""
+def _stages(probe: LockInBlock) -> tuple[str, ...]:
+    """Beginnings of the names of the instances of mixer and filter."""
+    return tuple(f"x{probe.name}_{stage}" for stage in ("mix", "lp"))
+
+
+def _density(vectors: Vectors, found: Sequence[Element], instances: Sequence[str]) -> FloatArray:
+    """Density at the output, V^2/Hz, of the elements in instances whose names begin so; of all, where none is named."""
     total = np.zeros(len(vectors["frequency"]))
     for vector, element in kinds(vectors, found).items():
-        inside = any(f".x{name}_{stage}" in element.name for stage in ("mix", "lp"))
-        if inside == behind:
+        if not instances or any(f".{instance}" in element.name for instance in instances):
             total += np.asarray(vectors[vector]) ** 2
     return total

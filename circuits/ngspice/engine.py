@@ -261,7 +261,7 @@ class Engine:
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
             default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
-            Of the numbers that the deck draws (``agauss``, TRRANDOM), and of `noise`: the same seed gives the same ones.
+            Of the numbers that the deck draws (``agauss``, TRRANDOM) and of `noise`: the same seed gives the same ones.
             Those of TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
@@ -384,8 +384,8 @@ class Engine:
             A name of `dialects.DIALECTS`, e.g. ``"ltspice"``, in which ngspice reads the deck and what it includes; by
             default the one that a remark in it says (``* dialect: pspice``), as parts of vendors do, or ngspice's own.
         seed : int, optional
-            Of the numbers that the deck draws (``agauss``, TRRANDOM), and of `noise`: the same seed gives the same ones.
-            Those of TRNOISE cannot be repeated, which is a doubt.
+            Of the numbers that the deck draws (``agauss``, TRRANDOM): the same seed gives the same ones. Those of
+            TRNOISE cannot be repeated, which is a doubt.
         progress : callable, optional
         folder : Path, optional
             Where a failing deck is kept; the engine's own folder by default.
@@ -448,9 +448,7 @@ class Engine:
         vectors.trust.warn()
         return vectors
 
-    def expanded(
-        self, deck: str, *, dialect: str | None = None, external: Iterable[str] = ()
-    ) -> tuple[str, ...]:
+    def expanded(self, deck: str, *, dialect: str | None = None, external: Iterable[str] = ()) -> tuple[str, ...]:
         """Lines of a deck as ngspice expands them: subcircuits' elements by full names, parameters as numbers.
 
         Parameters

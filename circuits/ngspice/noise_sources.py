@@ -1,4 +1,4 @@
-"""Noise currents between nodes of any circuit, for `Engine.transient(noise=...)`: what they are, and how they are packed."""
+"""Noise currents between nodes of any circuit, for `Engine.transient(noise=...)`."""
 
 from __future__ import annotations
 

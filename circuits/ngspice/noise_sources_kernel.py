@@ -1,7 +1,7 @@
 """Compiled noise sources between nodes of a circuit, each with a density of its own and gains that follow the bias.
 
-Source s is a unit process u_s, white noise and Lorentzians as in `dnpu_models.noise.kernel` (whose laws of a step and of
-its points are used), times a gain at each of its nodes: the current i_n = sum_s g_sn(t) u_s enters node n. The gains
+Source s is a unit process u_s, white noise and Lorentzians as in `dnpu_models.noise.kernel` (whose laws of a step and
+of its points are used), times a gain at each of its nodes: the current i_n = sum_s g_sn(t) u_s enters node n. The gains
 are straight lines between the times at which they are known, and constant outside. All sources see the same steps,
 so they share the span, and what a step does to a process of decay rate r.
 
@@ -65,7 +65,7 @@ def _parts_of_state(params, state):
 
 @njit(cache=True, error_model="numpy")
 def _factors(h, rates, factors):
-    """Of a step of `h` (s), for unit standard deviation, x = r h: e^-x, sqrt(1 - e^-2x), tanh(x/2)/x, var of the mean."""
+    """What a step of `h` (s) does, x = r h: e^-x, sqrt(1 - e^-2x), tanh(x/2)/x, the variance of the mean."""
     for i in range(rates.size):
         x = rates[i] * h
         lost = -math.expm1(-x)

@@ -179,7 +179,9 @@ def _sources(
     return NoiseSources(tuple(sources), times_s)
 
 
-def _processes(name: str, at: Mapping[int, Density], times: int, f: FloatArray, corners: FloatArray) -> list[NoiseSource]:
+def _processes(
+    name: str, at: Mapping[int, Density], times: int, f: FloatArray, corners: FloatArray
+) -> list[NoiseSource]:
     """The process of one kind of noise, known at some of the times; two where its currents are not all in phase."""
     first = next(iter(at.values()))
     nodes = len(first.element.nodes)

@@ -112,7 +112,11 @@ def _held(
             f"Vnoisehold{k} {node} 0 {format_number(volts.get(node, 0.0))}",
             f"Fnoisehold{k} 0 noisesum Vnoisehold{k} {format_number(weight)}",
         ]
-    lines += [f"Rnoisesum noisesum 0 {format_number(_SENSE_OHM)}", "Vnoisein noisein 0 DC 0 AC 1", "Rnoisein noisein 0 1"]
+    lines += [
+        f"Rnoisesum noisesum 0 {format_number(_SENSE_OHM)}",
+        "Vnoisein noisein 0 DC 0 AC 1",
+        "Rnoisein noisein 0 1",
+    ]
     low, high = band_Hz
     return "\n".join([*lines, f".noise v(noisesum) Vnoisein dec {PER_DECADE} {low!r} {high!r} 1", ".end", ""])
 
@@ -139,7 +143,9 @@ def kinds(heard: Vectors, elements: Sequence[Element]) -> dict[str, Element]:
     return parts | {vector: element for vector, element in sums.items() if element.name not in told}
 
 
-def _solved(name: str, element: Element, weights: Sequence[Mapping[str, float]], parts: Sequence[FloatArray]) -> Density | None:
+def _solved(
+    name: str, element: Element, weights: Sequence[Mapping[str, float]], parts: Sequence[FloatArray]
+) -> Density | None:
     """G of one kind of noise from its parts (V/sqrt(Hz)) of the outputs, by least squares; None where there is none."""
     told = np.stack([np.asarray(part) ** 2 for part in parts]) / _SENSE_OHM**2
     largest = told.max()

@@ -3,17 +3,30 @@
 A resistor divider, a Sallen-Key filter of macro op-amps, a Gilbert cell of transistors and a differential pair in
 GF180MCU with flicker noise: each in a transient with the noise of its own elements, as `noise_at_operating_point` makes
 it. Told is ten times the logarithm of the record's power in each decade over that of ``.noise``, dB, with the standard
-deviation that so many frequencies leave. Run as ``python docs/studies/noise_in_time.py [--points 1000000]``.
+deviation that so many frequencies leave. Then the scatter of at least so many readings of two noisy circuits of macro
+parts, a bank of lock-ins and an opened learning loop, over that of the error budget.
+Run as ``python docs/studies/noise_in_time.py [--points 1000000] [--readings 200]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 
 import numpy as np
 
+from analysis.gradients.bank_check import check_bank
+from analysis.gradients.loop_budget import predict_loop
+from circuits.homodyne.engines import Ngspice
+from circuits.homodyne.readings import gradient
+from circuits.lockin.bank import LockInBank
 from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.noise.circuit_noise import noise_at_operating_point
+from circuits.parts.levels import loop_fields
+from inmateria import default_bench
+from learning.homodyne.gradients import adjoint, probe_loop
+from learning.homodyne.settings import HgeSettings
+from lockin.settings import LockInSettings
 from netlists.foundries import foundry_models
 from netlists.reader import library, load_part, needed
 
@@ -53,11 +66,39 @@ def spectrum(values: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]
     return np.fft.rfftfreq(len(values), step_s), power
 
 
+def bank_readings(engine: Engine, readings: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Readings of a bank of macro lock-ins, S, (runs, controls), and their deviation in the budget."""
+    bench = default_bench()
+    volts = bench.terminal_voltages(np.full(len(bench.trained), 0.05), (0.1, 0.1))
+    rest = float(bench.currents_A(np.full(len(bench.trained), 0.05), (0.1, 0.1)))
+    bank = LockInBank(
+        bench.device, bench.output, bench.trained, volts, bench.plan(0.02), LockInSettings(0.01, 18), level="macro",
+        baseline_A=rest, points_per_cycle=12,
+    )  # fmt: skip
+    runs = -(-readings // len(bench.trained))
+    check = check_bank(bank, engine, 0.15, seeds=tuple(range(seed, seed + runs)), noise=True)
+    return check.measured, check.budget.noise
+
+
+def loop_readings(engine: Engine, readings: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Readings of an opened loop of macro parts, S, (runs, controls), and their predicted deviation."""
+    bench = default_bench()
+    settings = HgeSettings(electronics_noise=True, **loop_fields("macro"))
+    point = np.full(len(bench.trained), 0.05)
+    loop = probe_loop(bench, point, 0.02, (0.1, 0.1), like=settings, points_per_cycle=12)
+    exact = np.asarray(adjoint(bench, point, (0.1, 0.1)))
+    budget = predict_loop(bench, loop, exact, Ngspice(engine), device_A2_per_Hz=0.0)
+    runs = -(-readings // len(bench.trained))
+    found = [gradient(loop, Ngspice(engine).run(loop, seed=k)) for k in range(seed, seed + runs)]
+    return np.stack(found) / loop.stage.transimpedance_ohm, budget.noise
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--readings", type=int, default=200)
     parser.add_argument("--only")
     asked = parser.parse_args()
     with Engine() as engine:
@@ -76,14 +117,25 @@ def main() -> None:
             source = next(word for word in circuit.split() if word.lower().startswith("vin"))
             exact = engine.run(f"{circuit}\n.noise v({output}) {source} dec 50 {low!r} {high!r}\n.end\n")
             f, power = spectrum(run[f"v({output})"][asked.points // 10 :], step)
-            print(f"{name}: {len(noise.sources)} sources, {run.statistics['seconds'] / asked.points * 1e6:.3g} us a point")
+            print(
+                f"{name}: {len(noise.sources)} sources, {run.statistics['seconds'] / asked.points * 1e6:.3g} us a point"
+            )
             edges = 10.0 ** np.arange(np.ceil(np.log10(low)), np.log10(high) + 1e-9)
-            for begin, end in zip(edges[:-1], edges[1:], strict=True):
+            for begin, end in itertools.pairwise(edges):
                 inside = (f >= begin) & (f < end)
                 theirs = np.interp(np.log(f[inside]), np.log(exact["frequency"]), exact["onoise_spectrum"]) ** 2
                 ratio = power[inside] / theirs
-                spread = 10 / np.log(10) * np.sqrt(1.5 / inside.sum())  # neighbours of a Hann window are correlated
+                spread = (
+                    10 / np.log(10) * np.sqrt(35.0 / 18.0 / inside.sum())
+                )  # neighbours of a Hann window are correlated
                 print(f"  {begin:8.3g} to {end:8.3g} Hz: {10 * np.log10(ratio.mean()):+.3f} dB +- {spread:.3f}")
+        for name, reader in {"bank": bank_readings, "loop": loop_readings}.items():
+            if asked.only and asked.only != name:
+                continue
+            measured, predicted = reader(engine, asked.readings, asked.seed)
+            ratio = np.sqrt(np.mean(np.var(measured, axis=0, ddof=1) / predicted**2))
+            spread = ratio / np.sqrt(2.0 * measured.size)
+            print(f"{name}: {measured.size} readings, scatter over the budget's {ratio:.3f} +- {spread:.3f}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def requested_experiment(
     loss: LossName = "squared",
     chopped: bool = False,
     rates: str = "1",
+    electronics_noise: bool = False,
     tolerance: float = 1e-5,
 ) -> tuple[Experiment, int]:
     """The experiment of a command's options, or of its design with those in place that were said; and the seed.
@@ -57,7 +58,7 @@ def requested_experiment(
         Options that stand on the command line.
     task : str or None
         None only where there may be a design.
-    restarts, level, loss, chopped, rates
+    restarts, level, loss, chopped, rates, electronics_noise
         What the command takes of these, where no design says it.
     tolerance : float
         Of a mean field followed in a transient.
@@ -81,6 +82,7 @@ def requested_experiment(
         loss=loss,
         chopped=chopped,
         rates=_rates(rates),
+        electronics_noise=electronics_noise,
         **fitted.training,
         **loop_fields(level),
     )
@@ -96,6 +98,7 @@ DESIGN_KEYS = {
     "level": "electronics.level",
     "loss": "learning.loss",
     "chopped": "dither.chopped",
+    "electronics_noise": "noise.electronics",
     "seed": "seed",
 }
 """What a command's options are called in a design."""
@@ -235,6 +238,9 @@ def check_level(experiment: Experiment, engine: str) -> None:
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
         )
+    if experiment.settings.electronics_noise and not engine_kind(engine).runs_netlist:
+        problem = f"is of a netlist's elements, of which the {engine} loop has none"
+        raise InputError("electronics_noise", True, problem, "use --engine ngspice")
 
 
 def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:

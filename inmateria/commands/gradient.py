@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inmateria.commands.frame import Frame
-from inmateria.commands.options import Amplitude, Chopped, Engine, ExperimentOptions, Level, Loss, Out
+from inmateria.commands.options import Amplitude, Chopped, ElectronicsNoise, Engine, ExperimentOptions, Level, Loss, Out
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import compilation_told
@@ -44,6 +44,7 @@ class Options(ExperimentOptions):
     level: Level = "ideal"
     loss: Loss = "squared"
     chopped: Chopped = False
+    electronics_noise: ElectronicsNoise = False
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
 
     experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, level=options.level, loss=options.loss, chopped=options.chopped,
-        tolerance=1e-6,
+        electronics_noise=options.electronics_noise, tolerance=1e-6,
     )  # fmt: skip
     bench, settings, engine = experiment.bench, experiment.settings, options.engine
     at = numbers("at", options.at)

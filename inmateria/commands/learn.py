@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from inmateria.commands.frame import Frame, stopped
-from inmateria.commands.options import TASKS, Chopped, Engine, ExperimentOptions, Level, Loss, Out, Rates, Restarts
+from inmateria.commands.options import (
+    TASKS,
+    Chopped,
+    ElectronicsNoise,
+    Engine,
+    ExperimentOptions,
+    Level,
+    Loss,
+    Out,
+    Rates,
+    Restarts,
+)
 from inmateria.errors import Interrupted
 from inmateria.terminal.output import stderr
 from inmateria.terminal.progress import TrainingBar, compilation_told
@@ -50,6 +61,7 @@ class Options(ExperimentOptions):
     loss: Loss = "squared"
     chopped: Chopped = False
     rates: Rates = "1"
+    electronics_noise: ElectronicsNoise = False
     method: Annotated[
         str,
         typer.Option(help=f"hge, {', '.join(METHODS)}; several, with commas, are compared."),
@@ -75,7 +87,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     methods = parse_methods(options.method)
     experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss,
-        chopped=options.chopped, rates=options.rates,
+        chopped=options.chopped, rates=options.rates, electronics_noise=options.electronics_noise,
     )  # fmt: skip
     if methods == ("hge",):
         return run_learning(experiment, options.engine, options.evaluations, frame)

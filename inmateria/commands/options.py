@@ -57,6 +57,13 @@ Chopped = Annotated[
     bool,
     typer.Option("--chopped", help="Change the dither's sign from window to window: the multipliers' offsets cancel."),
 ]
+ElectronicsNoise = Annotated[
+    bool,
+    typer.Option(
+        "--electronics-noise",
+        help="Noise of every resistor and transistor, as ngspice's .noise knows it; in ngspice only.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes here; one a processor if left out.", min=1)]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786; else workers here.")

@@ -182,10 +182,9 @@ def test_uneven_steps_change_nothing(engine: Engine) -> None:
 
 
 def test_noise_follows_its_bias_along_a_run(engine: Engine) -> None:
-    """A diode whose current grows fourfold: shot noise 2 q I, and the voltage across r = n kT/(q I) in parallel with it.
+    """A diode whose current grows fourfold has shot noise 2 q I at every instant that was looked at.
 
-    The density of the current at the ends of the run; and the noise of a record: its variance in 12 parts is that of
-    the interpolated density, chi-square, each within chance at 1e-5/12.
+    The variance of the currents in 12 parts of the run is that of the density between, each within chance at 1e-5/12.
     """
     deck = "d\n.model dm d(is=1e-14)\nI1 0 a PWL(0 1u 10m 4u)\nD1 a b dm\nV1 b 0 0\n"
     asked = {"stop_s": 10e-3, "max_step_s": 1e-6, "grids_s": [(0.0, 10e-3, 10_000)]}
