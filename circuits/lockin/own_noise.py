@@ -23,6 +23,8 @@ from lockin.theory import enbw_Hz
 _PER_DECADE = 20
 _BELOW = 1e-3
 """The filter's noise is summed from this share of its bandwidth on."""
+_LOBES = 200
+"""Of sinc^2, that are summed; the rest holds 1/(2 pi^2 200) of it."""
 GATE = "xgate."
 """Instance of the mixer that switches the lock-ins on."""
 
@@ -106,14 +108,22 @@ def own_noise(
         return np.asarray(np.interp(np.log(where), np.log(frequency), referred))
 
     lowest = _BELOW / (probes[0].settings.time_constant if averaged is None else averaged.open_s)
-    powers = []
+    powers: list[float] = []
     for probe in probes:
         f, density = heard_at(probe, "x", lowest, read_Hz)
-        kept = 1.0 if averaged is None else np.sinc(f * averaged.open_s) ** 2
-        powers.append(np.trapezoid(density(*_stages(probe)) * kept, f))
-    if averaged is None:
-        return before, float(np.mean(powers) / enbw_Hz(probes[0].settings))
-    return before, float(np.mean(powers) * 2.0 * averaged.open_s * longer)
+        found_there = density(*_stages(probe))
+        if averaged is None:
+            powers.append(float(np.trapezoid(found_there, f) / enbw_Hz(probe.settings)))
+        else:
+            powers.append(longer * _heard_by_mean(f, found_there, averaged.open_s))
+    return before, float(np.mean(powers))
+
+
+def _heard_by_mean(f: FloatArray, density: FloatArray, time_s: float) -> float:
+    """Density of white noise whose mean over a time varies as much: 2 T times the integral of S(f) sinc^2(f T)."""
+    fine = np.linspace(0.0, _LOBES / time_s, 64 * _LOBES + 1)
+    there = np.interp(np.log(np.maximum(fine, f[0])), np.log(f), density)
+    return float(2.0 * time_s * np.trapezoid(there * np.sinc(fine * time_s) ** 2, fine))
 
 
 def _stages(probe: LockInBlock) -> tuple[str, ...]:

@@ -168,8 +168,8 @@ def _sources(
     frequencies, steady = densities(engine, still, {}, (low, high), dialect)
     by_name = {part.name: dict.fromkeys(range(len(biases)), part) for part in steady}
     for k, volts in enumerate(biases):
-        at, parts = densities(engine, moving, volts, (low, high), dialect)
-        frequencies = at if at.size else frequencies
+        heard, parts = densities(engine, moving, volts, (low, high), dialect)
+        frequencies = heard if heard.size else frequencies
         for part in parts:
             by_name.setdefault(part.name, {})[k] = part
     corners = np.geomspace(0.1 * low, 10.0 * high, int(np.ceil(_RUNGS_PER_DECADE * (np.log10(high / low) + 2.0))) + 1)

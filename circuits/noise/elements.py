@@ -82,7 +82,7 @@ def noisy_elements(expanded: Sequence[str]) -> NoisyElements:
     for line in expanded[1:]:
         most = _MOST_NODES.get(line[:1], 0)
         words = positional(line)
-        at = []
+        at: list[str] = []
         for word in words[1 : 1 + most]:
             if len(at) >= 2 and word in models:
                 break

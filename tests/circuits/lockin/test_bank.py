@@ -7,6 +7,7 @@ import pytest
 
 from analysis.gradients.bank_check import check_bank, predict_bank
 from circuits.lockin.bank import LockInBank
+from circuits.lockin.own_noise import Averaged
 from circuits.signals.sources import Table
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
@@ -101,3 +102,25 @@ def test_bad_banks_are_refused(engine):
 
     with pytest.raises(InputError, match="device"):
         predict_bank(bank(device=Blind()), engine, 0.1)
+
+
+def test_the_electronics_own_noise_is_in_the_budget(engine):
+    """72 readings of macro lock-ins, no other noise: variance over prediction outside 0.42 to 1.91 once in 10^5."""
+    made = bank(level="macro", transimpedance_ohm=1e6, settings=LockInSettings(0.004, 18), points_per_cycle=12)
+    check = check_bank(made, engine, 0.06, seeds=tuple(range(24)), noise=True)
+    scatter = (check.measured - check.measured.mean(axis=0)) / check.budget.noise
+    assert 0.42 < np.sum(scatter**2) / (72 - N) < 1.91
+    quiet = made.front_end(engine, noise=True, averaged=Averaged(10.0, 10.0))
+    twice = made.front_end(engine, noise=True, averaged=Averaged(10.0, 20.0))
+    np.testing.assert_allclose(twice.noise_psd, 2.0 * quiet.noise_psd, rtol=2e-3)  # heard for twice as long
+
+
+def test_a_feedback_resistors_noise_is_johnsons(engine):
+    """An ideal amplifier with 1 Mohm: 4kT/R at all tones, nothing behind ideal mixers but their filters' resistors."""
+    part = load_part("transimpedance", "macro")
+    quiet = {name: 0.0 for name in ("noise",) if name in part.defaults}
+    made = bank(parts=(part.with_defaults("quiet", **quiet),), transimpedance_ohm=1e6)
+    own = made.front_end(engine, noise=True).own_noise(np.array(made.dither.frequencies_Hz))
+    johnson = 4.0 * 1.380649e-23 * 300.15 / 1e6
+    assert np.all(own > 0.999 * johnson)
+    assert np.all(own < 1.2 * johnson)
