@@ -62,6 +62,10 @@ from circuits.ngspice.engine import Engine as Engine
 from circuits.ngspice.implicit import implicit_cosimulation as implicit_cosimulation
 from circuits.ngspice.implicit import ImplicitCoSimulation as ImplicitCoSimulation
 from circuits.ngspice.noise import noise_currents as noise_currents
+from circuits.ngspice.noise_sources import NoiseSource as NoiseSource
+from circuits.ngspice.noise_sources import NoiseSources as NoiseSources
+from circuits.noise.circuit_noise import noise_along as noise_along
+from circuits.noise.circuit_noise import noise_at_operating_point as noise_at_operating_point
 from circuits.ngspice.pool import EnginePool as EnginePool
 from circuits.signals.patterns import PatternSequence as PatternSequence
 from circuits.signals.sources import Drive as Drive

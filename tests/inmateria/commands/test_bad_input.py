@@ -42,6 +42,7 @@ WRONG = [
     (["plan", "--points", "2000"], "points", ["'2000'", "from 1 to 1000"]),
     (["learn", "AND", "--engine", "spectre"], "engine", ["'spectre'", "ngspice, twin or averaged"]),
     (["learn", "AND", "--loss", "cubic"], "loss", ["'cubic'", "squared, absolute or hinge"]),
+    (["learn", "AND", "--electronics-noise", "--engine", "twin"], "electronics_noise", ["use --engine ngspice"]),
     (["learn", "NOSUCH", "--out", "new/run"], "gate", ["'NOSUCH'"]),
     (["lockin", "--time-constant", "1e-9", "--out", "run"], "time_constant", ["1e-09"]),
     (["learn", "AND", "--xyz"], "--xyz", ["is no option", "learn --help"]),
