@@ -1,8 +1,8 @@
 """ngspice in a process of its own: everything that knows what ngspice is, and nothing of what is simulated.
 
 In the caller's process: `library` (where libngspice is), `engine` (one worker, a `worker_process`), `pool` (several),
-`noise` and `noise_sources` (currents as sources), `cosimulation` (what a device brings along; `implicit`: with its tangent),
-`controller` and `clock` (Python at ticks),
+`noise` and `noise_sources` (currents as sources), `cosimulation` (what a device brings along;
+`implicit`: with its tangent), `controller` and `clock` (Python at ticks),
 `deck_checks` with `deck_values`, `deck_expressions`, `deck_branches` and `deck_words`, `dialects` and `one_thread`
 (before a run), `messages` and `failures` (after it). In the worker: `worker`, `shared` (libngspice) and
 `callbacks`, which are compiled. Both sides: `blocks` (memory by name) and `record` (the points).
