@@ -72,7 +72,8 @@ def learning_section(attempt: Attempt, task: Task) -> Section:
     nano = 1e9 / loop.stage.transimpedance_ohm * np.array([readings.outputs_V(loop, run, int(k)) for k in passes])
     high = np.asarray(task.targets_V) > 0
     patterns = list(task.patterns)
-    blocks = [
+    blocks: list[Block] = [
+        Text(f"{attempt.rest_words[0].upper()}{attempt.rest_words[1:]}."),
         Figure(
             plots.curves(
                 passes, {"loss": [attempt.loss(int(k)) for k in passes]},

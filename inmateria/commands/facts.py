@@ -92,12 +92,6 @@ def settling_facts(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def settling_words(attempt: Attempt) -> str:
-    """The same for people."""
-    margin = "" if attempt.stability is None else f"gain margin {attempt.stability.margin_dB:.1f} dB; "
-    return f"{margin}{attempt.settling.words()}"
-
-
 def lasting_facts(found: Lasting) -> dict[str, Any]:
     """How a learned gate lasts: until when, and what moved."""
     return {

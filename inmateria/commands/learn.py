@@ -157,7 +157,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     """Learn, check the gradient along the path, write files if there is a folder; return the document."""
     from analysis.verification.holding import lasting_words
     from inmateria.commands.experiment import planned_loop, told_doubts
-    from inmateria.commands.facts import check_budget, doubts_of, held_out_A, lasting_facts, settling_words
+    from inmateria.commands.facts import check_budget, doubts_of, held_out_A, lasting_facts
     from learning.tasks.boolean import BooleanTask
 
     task = experiment.task
@@ -190,7 +190,7 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     frame.write_figures(lambda dataset: _figures(result, attempt, task, check, held_A, dataset))
     content = frame.summary(summary)
     _tell(summary, attempt.final.words(), frame)
-    frame.say(settling_words(attempt))
+    frame.say(attempt.rest_words)
     if lasting is not None:
         frame.say(f"held, {lasting_words(lasting)} ({lasting.source})")
     for doubt in doubts_of(attempt.loop):

@@ -56,6 +56,12 @@ class Attempt:
         return settling(self.loop, self.run)
 
     @property
+    def rest_words(self) -> str:
+        """How far it was from hunting before it ran, and how it came to rest, in a line."""
+        margin = "" if self.stability is None else f"gain margin {self.stability.margin_dB:.1f} dB; "
+        return margin + self.settling.words()
+
+    @property
     def controls_V(self) -> FloatArray:
         """Control voltages at the end, V."""
         return np.asarray(readings.controls_V(self.loop, self.run)[-1])
