@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 import time
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -172,28 +173,29 @@ class _Member:
         self.most_changes = math.ceil(controller.latency_s * controller.rate_Hz) + 2 + len(self._pending)
         self._places = [inputs.index(name) for name in controller.inputs]
         self._limited = dict.fromkeys((*controller.inputs, *controller.outputs), 0)
-        self._time_s: list[float] = []
-        self._inputs: list[list[float]] = []
-        self._outputs: list[tuple[float, ...]] = []
+        # Tick after tick, in plain numbers: objects for each would have Python's collector look through all of them.
+        self._time_s, self._inputs, self._outputs = array("d"), array("d"), array("d")
 
     def tick(self, sampled: Sequence[float], failed: FailedDeck) -> None:
         """Ask the function about the sampled vectors, and schedule what it answers."""
         controller = self.controller
         inputs = self._converted(controller.inputs, controller.adc, [sampled[k] for k in self._places])
         answer = controller.step(controller.tick_s(self._number), np.array(inputs))
-        self._outputs.append(self._schedule(answer, failed))
-        self._inputs.append(inputs)
+        self._outputs.extend(self._schedule(answer, failed))
+        self._inputs.extend(inputs)
         self._time_s.append(self.next_s)
         self._number += 1
         self.next_s = controller.tick_s(self._number) - self._elapsed_s
 
     def _converted(self, names: Sequence[str], converters: Sequence[Converter], values: list[float]) -> list[float]:
         """Values behind their converters; those beyond a range are counted."""
-        if all(converter.is_none for converter in converters):
-            return values
+        found = []
         for name, converter, value in zip(names, converters, values, strict=True):
-            self._limited[name] += converter.limits(value)
-        return [converter.converted(value) for converter, value in zip(converters, values, strict=True)]
+            if not converter.is_none:
+                self._limited[name] += converter.limits(value)
+                value = converter.converted(value)
+            found.append(value)
+        return found
 
     def _schedule(self, answer: object, failed: FailedDeck) -> tuple[float, ...]:
         """Let the sources have what the function answers, after the latency; returns the converted values."""

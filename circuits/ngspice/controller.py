@@ -50,7 +50,7 @@ class Converter:
         """Whether every value passes as it is."""
         return self.bits is None and self.low == -math.inf
 
-    @property
+    @cached_property
     def step(self) -> float:
         """Distance of two levels, V or A; 0 without bits."""
         return 0.0 if self.bits is None else (self.high - self.low) / (1 << self.bits)
