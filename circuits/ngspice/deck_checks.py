@@ -33,7 +33,7 @@ from netlists.definitions import (
     words_of,
 )
 from netlists.includes import included
-from netlists.lines import Line, element_words, logical_lines, positional
+from netlists.lines import Line, element_words, logical_lines, positional, unix
 from netlists.spice_numbers import is_number, parse_number
 
 LONGEST_LINE = 1_000_000
@@ -114,21 +114,29 @@ class CheckedDeck:
     doubts: tuple[str, ...]
 
 
-def check_circuit(deck: str) -> None:
-    """Refuse a circuit that brings an analysis, ``.control`` or ``.end`` of its own: the engine writes them.
+def check_circuit(
+    circuit: str, cards: Sequence[str], external: frozenset[str] = frozenset(), *, letters: str | None = None
+) -> CheckedDeck:
+    """Check a circuit and the lines that the engine writes behind it, as `check_deck` does.
+
+    Parameters
+    ----------
+    circuit : str
+        From its title on, without analysis, ``.control`` or ``.end``: ngspice would run both analyses into one record,
+        or stop reading.
+    cards : sequence of str
+    external, letters
+        As `check_deck` takes them.
 
     Raises
     ------
     NetlistError
-        With the line: ngspice would run both analyses into one record, or stop reading at ``.end``.
+        With the line.
     """
-    _, *lines = _read(deck)
-    own, libraries = _opened(lines, plain_lib=False)
-    for lines_outside in (own, *(library.outside for library in libraries.values())):
-        for line in lines_outside:
-            if _ANALYSIS.match(line.text):
-                fix = "leave it out; Engine.run takes whole decks"
-                raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
+    lines = _read(circuit)
+    count = unix(circuit.rstrip("\n")).count("\n") + 1
+    more = logical_lines("\n".join(cards), title=False)
+    return _checked([*lines, *(line._replace(number=count + line.number) for line in more)], external, letters, count)
 
 
 def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: str | None = None) -> CheckedDeck:
@@ -148,18 +156,29 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     NetlistError
         With the line, of a file too, and what to write instead.
     """
-    title, *lines = _read(deck)
+    return _checked(_read(deck), external, letters)
+
+
+def _checked(whole: Sequence[Line], external: frozenset[str], letters: str | None, of_circuit: int = 0) -> CheckedDeck:
+    """Check a deck of whose lines the first ones are a circuit, which may hold no analysis."""
+    title, *lines = whole
     if not lines:
-        raise NetlistError("deck", deck[:60], "is empty", "give a title line and a circuit")
+        raise NetlistError("deck", title.text[:60], "is empty", "give a title line and a circuit")
     _check_title(title)
     lines = _until_end(lines)
     for line in lines:
+        if line.number <= of_circuit:
+            _refuse_analysis(line)
         _check_commands(line)
         _check_external(line, external)
     own, placed = _opened(lines, plain_lib=bool(letters))
     libraries = list(placed.values())
     for library in libraries:
         _check_library(library)
+    if of_circuit:
+        for library in libraries:
+            for line in library.other_lines:
+                _refuse_analysis(line)
     circuit = define(own)
     outside = (call for library in libraries for call in library.calls)
     used = reached([*calls(own), *outside], libraries)  # of the deck's own subcircuits all are looked at
@@ -180,6 +199,12 @@ def check_deck(deck: str, external: frozenset[str] = frozenset(), *, letters: st
     given = [title, *_spliced(lines, placed, frozenset(used), words)]
     doubts += check_branches(given[1:])
     return CheckedDeck(_text(given), tuple(dict.fromkeys(doubts)))
+
+
+def _refuse_analysis(line: Line) -> None:
+    if line.text[:1] == "." and _ANALYSIS.match(line.text):
+        fix = "leave it out; Engine.run takes whole decks"
+        raise NetlistError(line.where, line.text[:200], "is the engine's to write", fix)
 
 
 def _check_title(title: Line) -> None:
@@ -279,7 +304,7 @@ def check_sources(deck: str, names: Iterable[str]) -> None:
         With the name.
     """
     standing = {
-        words[0].lower() for line in logical_lines(deck) if (words := line.text.split()) and _EXTERNAL.search(line.text)
+        words[0].lower() for line in _read(deck) if (words := line.text.split()) and _EXTERNAL.search(line.text)
     }
     for name in names:
         if name not in standing:

@@ -296,8 +296,7 @@ class Engine:
             raise InputError("save", save, "names no vector", "give e.g. ['v(out)']")
         dialect = said(deck) if dialect is None else dialect
         behaviour, seed = letters(dialect), count("seed", seed, 0, LARGEST_SEED)
-        check_circuit(deck)
-        cards = [deck.rstrip("\n")] if cosimulation is None else [deck.rstrip("\n"), cosimulation.cards()]
+        cards = [] if cosimulation is None else [cosimulation.cards()]
         if noise is not None and noise.sources:
             cards.append(noise.cards())
         cards += [
@@ -307,13 +306,12 @@ class Engine:
             ".end",
             "",
         ]
-        full = "\n".join(cards)
         external = {f"idevice{k}" for k in range(len(nodes))} | (noise.names if noise is not None else set())
         if clock is not None:
             check_sources(deck, clock.sources)
             external.update(clock.sources)
-        checked = check_deck(full, frozenset(external), letters=behaviour)
-        notes = checked.doubts
+        checked = check_circuit(deck, cards, frozenset(external), letters=behaviour)
+        full, notes = "\n".join([deck.rstrip("\n"), *cards]), checked.doubts
         failed = FailedDeck(full + remark(dialect), folder or self.folder)
         more = 0 if clock is None else clock.points
         with run_folder() as work:

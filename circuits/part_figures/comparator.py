@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
+from circuits.part_figures.figure import SUPPLIES, Curve, Figure, Kind, Measured, Step, completed
 from inmateria.checks import FloatArray
 
 _NODES = {"inp": "p", "inn": "n", "out": "out"}
@@ -121,9 +121,7 @@ KIND = Kind(
         "inp": ("inp", "in+", "+in", "ip", "plus", "vinp", "p", "pos", "+"),
         "inn": ("inn", "in-", "-in", "im", "minus", "vinn", "n", "neg", "-"),
         "out": ("out", "output", "vout", "o", "q"),
-        "supply+": ("vcc", "vdd", "v+", "vp", "vs+", "+vs", "vpos"),
-        "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vneg"),
-        "ground": ("gnd", "0", "ref"),
+        **SUPPLIES,
     },
     order=("inp", "inn", "supply+", "supply-", "out"),
     figures=(

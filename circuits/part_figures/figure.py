@@ -7,12 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, EngineError, NetlistError
 
 Sense = Literal["most", "about"]
+
+SUPPLIES = {
+    "supply+": ("vcc", "vdd", "v+", "vp", "vs+", "+vs", "vccp", "vpos", "avdd", "vpp"),
+    "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vccn", "vneg", "avss", "vnn", "vn"),
+    "ground": ("gnd", "0", "ref"),
+}
+"""Names of supply pins, of any kind of part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,17 @@ class Kind:
     figures: tuple[Figure, ...]
     measure: Callable[[PartBench], Measured]
     compared: tuple[str, ...]
+
+
+def falls_to(frequency: FloatArray, size: FloatArray, level: float) -> float:
+    """Frequency at which a gain falls to a level, between points in logarithms; NaN where it does not."""
+    below = np.flatnonzero(size < level)
+    if not below.size or below[0] == 0:
+        return math.nan
+    k = int(below[0])
+    x = np.log(frequency[k - 1 : k + 1])
+    y = np.log(size[k - 1 : k + 1])
+    return float(np.exp(x[0] + (math.log(level) - y[0]) * (x[1] - x[0]) / (y[1] - y[0])))
 
 
 def completed(bench: PartBench, found: Measured, steps: Mapping[tuple[str, ...], Step]) -> Measured:

@@ -9,7 +9,7 @@ import numpy as np
 
 from circuits.ngspice.engine import Vectors
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
+from circuits.part_figures.figure import SUPPLIES, Curve, Figure, Kind, Measured, Step, completed, falls_to
 
 _CIRCUIT = "Va a 0 {a}\nVb b 0 {b}\nRload out 0 {load!r}"
 _NODES = {"a": "a", "b": "b", "out": "out"}
@@ -74,9 +74,9 @@ def _bandwidth(full: float, bench: PartBench, found: Measured) -> None:
     """Where the gain of a at full scale of b has fallen by 3 dB."""
     ac = _run(bench, "dc 0 ac 1", f"dc {full!r}", ".ac dec 50 10 10g")
     size = np.abs(ac["out"]) / abs(ac["out"][0])
-    below = np.flatnonzero(size < math.sqrt(0.5))
     frequency = np.abs(ac["frequency"])
-    found.figures["bandwidth"] = float(frequency[below[0]]) if below.size else math.inf
+    fallen = falls_to(frequency, size, math.sqrt(0.5))
+    found.figures["bandwidth"] = math.inf if math.isnan(fallen) else fallen
     decibel = 20.0 * np.log10(np.maximum(size, 1e-12))
     found.curves.append(Curve("gain of a", "frequency (Hz)", "gain over that at 10 Hz (dB)", frequency, decibel, "x"))
 
@@ -101,9 +101,8 @@ KIND = Kind(
         "a": ("a", "x", "x1", "in1", "ina", "vx"),
         "b": ("b", "y", "y1", "in2", "inb", "vy"),
         "out": ("out", "w", "output", "vout"),
-        "supply+": ("vcc", "vdd", "v+", "vp", "vs+", "+vs", "vpos"),
-        "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vneg", "vn"),
-        "ground": ("x2", "y2", "z", "gnd", "0", "ref"),
+        **SUPPLIES,
+        "ground": ("x2", "y2", "z", *SUPPLIES["ground"]),
     },
     order=("a", "b", "out", "supply+", "supply-"),
     figures=(

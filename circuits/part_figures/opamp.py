@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Curve, Figure, Kind, Measured, Step, completed
-from inmateria.checks import FloatArray
+from circuits.part_figures.figure import SUPPLIES, Curve, Figure, Kind, Measured, Step, completed, falls_to
 
 _NODES = {"inp": "p", "inn": "n", "out": "out"}
 _OPEN = """Vp p 0 dc 0 ac 0
@@ -52,29 +51,18 @@ def _loop(bench: PartBench, found: Measured) -> None:
     gain = -ac["out"] / ac["n"]
     size = np.abs(gain)
     level = min(100.0, 0.1 * float(size.max()))
-    unity = _falls_to(frequency, size, 1.0)
+    unity = falls_to(frequency, size, 1.0)
     phase = np.degrees(np.unwrap(np.angle(gain)))
     margin = 180.0 + float(np.interp(math.log(unity), np.log(frequency), phase)) if unity > 0 else math.nan
     never = "its gain does not fall through {:.3g} between 1 mHz and 10 GHz"
     found.figures["gain"] = float(np.real(gain[0]))
-    found.take("gbw", level * _falls_to(frequency, size, level), never.format(level))
+    found.take("gbw", level * falls_to(frequency, size, level), never.format(level))
     found.take("phase_margin", margin, never.format(1.0))
     decibel = 20.0 * np.log10(np.maximum(size, 1e-12))
     found.curves += [
         Curve("open-loop gain", "frequency (Hz)", "gain (dB)", frequency, decibel, "x"),
         Curve("open-loop phase", "frequency (Hz)", "phase (deg)", frequency, phase, "x"),
     ]
-
-
-def _falls_to(frequency: FloatArray, size: FloatArray, level: float) -> float:
-    """Frequency at which a gain falls to a level, between points in logarithms; NaN where it does not."""
-    below = np.flatnonzero(size < level)
-    if not below.size or below[0] == 0:
-        return math.nan
-    k = int(below[0])
-    x = np.log(frequency[k - 1 : k + 1])
-    y = np.log(size[k - 1 : k + 1])
-    return float(np.exp(x[0] + (math.log(level) - y[0]) * (x[1] - x[0]) / (y[1] - y[0])))
 
 
 def _noise(bench: PartBench, found: Measured) -> None:
@@ -125,8 +113,7 @@ KIND = Kind(
         "inp": ("inp", "in+", "+in", "ip", "plus", "non_inverting", "noninverting", "vinp", "vip", "p", "pos", "+"),
         "inn": ("inn", "in-", "-in", "im", "in", "minus", "inverting", "vinn", "vin-", "n", "neg", "-"),
         "out": ("out", "output", "vout", "o"),
-        "supply+": ("vcc", "vdd", "v+", "vp", "vs+", "+vs", "vccp", "vpos", "avdd", "vpp"),
-        "supply-": ("vee", "vss", "v-", "vm", "vs-", "-vs", "vccn", "vneg", "avss", "vnn"),
+        **SUPPLIES,
     },
     order=("inp", "inn", "supply+", "supply-", "out"),
     figures=(

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from circuits.part_figures.bench import PartBench
-from circuits.part_figures.figure import Curve, Figure, Kind, Measured, completed
+from circuits.part_figures.figure import SUPPLIES, Curve, Figure, Kind, Measured, completed
 
 _NODES = {"a": "a", "b": "b", "control": "c"}
 _SERIES_OHM, _HOLD_F = 1e3, 1e-9
@@ -80,9 +80,7 @@ KIND = Kind(
         "a": ("a", "in", "s", "s1", "x", "com"),
         "b": ("b", "out", "d", "d1", "y", "no", "nc"),
         "control": ("control", "ctl", "ctrl", "c", "en", "enable", "sel", "logic", "in1"),
-        "supply+": ("vcc", "vdd", "v+", "vp", "vpos"),
-        "supply-": ("vee", "vss", "v-", "vm", "vneg"),
-        "ground": ("gnd", "0"),
+        **SUPPLIES,
     },
     order=("a", "b", "control"),
     figures=(

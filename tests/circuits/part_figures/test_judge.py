@@ -69,7 +69,7 @@ def test_a_multiplier_of_known_figures(engine: Engine) -> None:
     assert found["nonlinearity_a"] == pytest.approx(stated["xnonlin"], rel=0.1)
     assert found["nonlinearity_b"] == pytest.approx(stated["ynonlin"], rel=0.1)
     assert found["noise"] == pytest.approx(stated["noise"], rel=1e-3)
-    assert found["bandwidth"] == pytest.approx(stated["bandwidth"], rel=0.06)
+    assert found["bandwidth"] == pytest.approx(stated["bandwidth"], rel=1e-3)
 
 
 @pytest.mark.parametrize("hysteresis", [0.0, 0.02])
