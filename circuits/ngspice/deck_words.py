@@ -47,6 +47,7 @@ _COMMANDS = {
     ".text": "leave it out", ".vector": "leave it out", ".stimulus": "write the source's PWL points",
     ".distribution": "draw the values from Python", ".aliases": "leave it out", ".endaliases": "leave it out",
 }  # fmt: skip
+_VDMOS = re.compile(r"\.model\s+\S+\s+vdmos(?:[np]\b|(?!\s*\()[^(]*\()", re.IGNORECASE)
 _SWITCH = re.compile(r"\.model\s+\S+\s+(v|i)switch\b", re.IGNORECASE)
 
 
@@ -106,6 +107,9 @@ def _check_command(line: Line) -> None:
             name = "SW(Ron Roff Vt Vh)" if switch[1].lower() == "v" else "CSW(Ron Roff It Ih)"
             fix = f"write {name}: the threshold is the mean of on and off, the hysteresis half their distance"
             raise NetlistError(line.where, text[:200], f"{switch[1].upper()}SWITCH is PSpice's", fix)
+        if _VDMOS.match(text):
+            fix = "write VDMOS(nchan ...) or VDMOS(pchan ...), the bracket right behind the word"
+            raise NetlistError(line.where, text[:200], "ngspice would never have read it", fix)
         if re.search(r"\bako\s*:", text, re.IGNORECASE):
             raise NetlistError(line.where, text[:200], "ngspice knows no AKO", "write the model out")
     elif first == ".tran":

@@ -33,6 +33,8 @@ _MORE = 2
 """Choices of weights beyond those that the unknowns need."""
 _FIT = 1e-5
 """How well they must agree, of the largest."""
+_LEAST = 1e-9
+"""A part of so little of an element's noise, in power, is left out: where it is small it is rounding."""
 _SENSE_OHM = 1e3
 
 
@@ -79,7 +81,7 @@ def densities(
     Raises
     ------
     EngineError
-        If ngspice's parts fit no currents between an element's nodes.
+        If ngspice's parts fit no currents between an element's nodes, or are not the whole.
     NetlistError, ConvergenceError
         As `Engine.run`.
     """
@@ -95,11 +97,28 @@ def densities(
             warnings.simplefilter("ignore", TrustWarning)  # the circuit is run as itself, and doubted there
             heard.append(engine.run(_held(noisy, volts, weights[-1], band_Hz), dialect=dialect))
     parts = kinds(heard[0], noisy.elements)
+    powers = {name: np.stack([np.asarray(vectors[name]) ** 2 for vectors in heard]) for name in parts}
+    _check_complete(heard, powers)
+    largest = dict[str, float]()
+    for name, element in parts.items():
+        largest[element.name] = max(largest.get(element.name, 0.0), float(powers[name].max()))
     return np.asarray(heard[0]["frequency"]), [
-        density
+        _solved(name, element, weights, powers[name] / _SENSE_OHM**2)
         for name, element in parts.items()
-        if (density := _solved(name, element, weights, [vectors[name] for vectors in heard])) is not None
+        if powers[name].max() > _LEAST * largest[element.name]
     ]
+
+
+def _check_complete(heard: Sequence[Vectors], powers: Mapping[str, FloatArray]) -> None:
+    """Refuse parts that are not the whole: names of elements that end as kinds do can be read in two ways."""
+    for k, vectors in enumerate(heard):
+        ours = sum((power[k] for power in powers.values()), np.zeros(len(vectors["frequency"])))
+        own = sum(np.asarray(vectors[f"onoise_{name}"]) ** 2 for name in ("rnoisesum", "rnoisein"))
+        if not np.allclose(ours + own, np.asarray(vectors["onoise_spectrum"]) ** 2, rtol=_FIT, atol=0.0):
+            problem = "the parts that ngspice tells are not the whole of the noise"
+            raise EngineError(
+                "noise", "elements", problem, "rename elements whose names end in e.g. _thermal, _id, _rb"
+            )
 
 
 def _held(
@@ -143,21 +162,15 @@ def kinds(heard: Vectors, elements: Sequence[Element]) -> dict[str, Element]:
     return parts | {vector: element for vector, element in sums.items() if element.name not in told}
 
 
-def _solved(
-    name: str, element: Element, weights: Sequence[Mapping[str, float]], parts: Sequence[FloatArray]
-) -> Density | None:
-    """G of one kind of noise from its parts (V/sqrt(Hz)) of the outputs, by least squares; None where there is none."""
-    told = np.stack([np.asarray(part) ** 2 for part in parts]) / _SENSE_OHM**2
-    largest = told.max()
-    if not largest > 0.0:
-        return None
+def _solved(name: str, element: Element, weights: Sequence[Mapping[str, float]], told: FloatArray) -> Density:
+    """G of one kind of noise from its parts of the outputs (A^2/Hz, a row for each choice of weights)."""
     *free, last = element.nodes if not element.grounded else (*element.nodes, "0")
     differences = np.array([[row[node] - row.get(last, 0.0) for node in free] for row in weights])
     upper = np.triu_indices(len(free))
     twice = np.where(upper[0] == upper[1], 1.0, 2.0)
     products = differences[:, upper[0]] * differences[:, upper[1]] * twice
     solution, *_ = np.linalg.lstsq(products, told, rcond=None)
-    if np.max(np.abs(products @ solution - told)) > _FIT * largest:
+    if np.max(np.abs(products @ solution - told)) > _FIT * np.max(told):
         problem = "its parts fit no currents between the element's nodes"
         raise EngineError("noise", name, problem, "leave it out with noise=0, or report the circuit")
     among = np.zeros((told.shape[1], len(free), len(free)))

@@ -13,6 +13,8 @@ _MOST_NODES = {"r": 2, "d": 2, "s": 2, "q": 5, "m": 7, "j": 3, "z": 3}
 """The most nodes between which an element of this letter makes noise."""
 _BIN = re.compile(r"\.\d+$")
 _KEPT = re.compile(r"\.(model|opt\w*|temp)\b")
+_VDMOS = re.compile(r"\bvdmos([np])\s*(\(?)")
+"""ngspice's own name of a power MOS transistor's model, on which it hangs if it reads it again."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class NoisyElements:
 
 def noisy_elements(expanded: Sequence[str]) -> NoisyElements:
     """The elements that may make noise, out of the lines of an expanded deck."""
-    cards = tuple(line for line in expanded[1:] if _KEPT.match(line))
+    cards = tuple(_VDMOS.sub(r"vdmos \2\1chan ", line) for line in expanded[1:] if _KEPT.match(line))
     models = {_BIN.sub("", line.split()[1]) for line in cards if line.startswith(".model")}
     found = []
     for line in expanded[1:]:

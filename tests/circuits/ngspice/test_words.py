@@ -560,3 +560,19 @@ def test_what_follows_the_end_is_not_read(engine: Engine) -> None:
 def test_a_sweep_without_step_is_refused_in_any_dialect() -> None:
     with pytest.raises(NetlistError, match="lacks a step"):
         check_deck("t\nV1 in 0 1\nR1 in 0 1\n.dc V1 0 1\n.end", letters="psa")
+
+
+@pytest.mark.parametrize(
+    "words", ["vdmosn ( vto=2 )", "vdmosp(vto=2)", "vdmos nchan ( vto=2 )", "vdmos pchan(vto=2)", "vdmos vto=2 (kp=1)"]
+)
+def test_models_of_power_transistors_that_hang_ngspice_are_refused(words: str) -> None:
+    """Seen on ngspice 39: each is never read to its end. Those below it runs."""
+    with pytest.raises(NetlistError, match="would never have read it"):
+        check_deck(deck(f".model vm {words}\nM1 n p 0 vm"))
+
+
+@pytest.mark.parametrize(
+    "words", ["vdmos(nchan vto=2)", "VDMOS (vto=2 pchan)", "vdmos nchan vto=2", "vdmos", "vdmos(nchan) vto=2"]
+)
+def test_models_of_power_transistors_that_run_do(words: str, engine: Engine) -> None:
+    assert doubts(engine, f".model vm {words}\nM1 n p 0 vm")[0] == pytest.approx(0.0, abs=1e-6)

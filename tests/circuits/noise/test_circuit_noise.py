@@ -16,7 +16,7 @@ from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.ngspice.noise_sources import NoiseSource, NoiseSources
 from circuits.noise.circuit_noise import noise_along, noise_at_operating_point, shape
 from circuits.noise.elements import noisy_elements
-from inmateria.errors import InputError
+from inmateria.errors import EngineError, InputError
 from netlists.foundries import foundry_models
 from netlists.reader import library, load_part, needed
 
@@ -247,6 +247,41 @@ def test_elements_are_read_with_their_nodes() -> None:
     }  # fmt: skip
     assert [e.name for e in found.elements if not e.biased] == ["r.x1.r1"]
     assert "c" in found.nodes
+
+
+ELEMENTS = {
+    "jfet": ".model jm njf(vto=-2 beta=1m kf=1e-17 rd=10 rs=10)\nVin g 0 0 AC 1\nJ1 out g s jm\nRs s 0 500\n",
+    "power mos": ".model vm vdmos(vto=2 kp=1 rd=0.1 rs=0.05 rg=3)\nVin g 0 2.05 AC 1\nM1 out g 0 vm\n",
+    "mos": ".model nm nmos(vto=0.7 kp=100u kf=1e-26 rd=10 rs=10)\nVin g 0 1.2 AC 1\nM1 out g 0 0 nm w=20u l=2u m=3\n",
+    "bipolar": ".model qm npn(is=1e-16 bf=80 rb=200 rc=30 re=2 kf=1e-13)\nVin b 0 0.7 AC 1\nQ1 out b 0 0 qm area=2\n",
+    "vbic": ".model qv npn(level=4 is=1e-16 rcx=10 rbx=100 re=2 kfn=1e-12 afn=1)\nVin b 0 0.72 AC 1\nQ1 out b 0 0 qv\n",
+    "diodes": ".model dm d(is=1e-14 rs=5 kf=1e-15 n=1.2)\nVin in 0 2 AC 1\nR0 in a 100\nD1 a out dm m=2\nD2 0 out dm\n",
+    "switch": ".model sm sw(vt=1 vh=0.1 ron=100 roff=1g)\nVin in 0 1 AC 1\nS1 in out d 0 sm ON\n",
+    "resistors": ".temp 85\n.model rm r(rsh=100 kf=1e-20 af=2)\nVin in 0 5 AC 1\nR1 in out rm l=100u w=1u\n"
+    "R2 out 0 10k tc1=1e-3\nR3 out 0 5k temp=100\nR4 out 0 7k noisy=0\nR5 out 0 9k m=2\nL1 out x 1m\nR6 x 0 1k\n",
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_every_kind_of_element_makes_the_noise_that_ngspice_knows(engine: Engine, name: str) -> None:
+    """As above, for the elements that ngspice has noise of; to 0.01 dB."""
+    circuit = f"t\n{ELEMENTS[name]}Vd d 0 5\nRd d out 2k\n"
+    sources = noise_at_operating_point(engine, circuit, band_Hz=(10.0, 1e6))
+    exact = engine.run(f"{circuit}.noise v(out) Vin dec 2 10 1meg\n.end\n")
+    columns = []
+    for node in sources.nodes:
+        probe = f"{circuit.replace(' AC 1', '')}Iprobe 0 {node} DC 0 AC 1\n.ac dec 2 10 1meg\n.end\n"
+        columns.append(engine.run(probe)["out"])
+    z = np.stack(columns, axis=1)
+    density = sources.density(sources.nodes, exact["frequency"])
+    ours = np.einsum("fm,fmn,fn->f", z, density, np.conj(z)).real
+    np.testing.assert_allclose(10.0 * np.log10(ours / exact["onoise_spectrum"] ** 2), 0.0, atol=0.01)
+
+
+def test_names_that_can_be_read_in_two_ways_are_refused(engine: Engine) -> None:
+    """ngspice calls the thermal noise of r1 as it calls all of r1_thermal's."""
+    with pytest.raises(EngineError, match="rename elements"):
+        noise_at_operating_point(engine, "t\nR1 a 0 1k\nR1_thermal a b 2k\nRb b 0 1k\n", band_Hz=(1.0, 10.0))
 
 
 @pytest.mark.parametrize("band", [(0.0, 1e3), (1e3, 10.0), (1.0, float("inf"))])
