@@ -11,7 +11,7 @@ CONTROL = np.dtype(
             "evaluate", "advance",  # addresses of the device's functions; 0 without a device
             "terminals", "params", "n_params", "state", "n_state", "drive", "n_drive", "work", "arrays", "sense",
             "record", "capacity", "columns", "n_columns", "time_index",
-            "corners", "n_corners", "grids", "n_grids",
+            "corners", "n_corners", "grids", "n_grids", "stepped",
             "clock", "unserved",
             "names", "schedule", "n_sources", "changes",  # of external sources that controllers set
             "message", "sampled", "n_sampled", "asking", "answering", "set_breakpoint", "jumped",

@@ -377,11 +377,16 @@ def next_step(t, delta, old, redo, _ident, location, user):
 
     The last corner is the end of the run. Left alone, ngspice's last step ends 1.1e-11 of the largest step before the
     stop time, and 44 then fails over a step of zero. So the last step goes there at once, where it is no longer than
-    the one before. (47 halves its steps down to 1e-17 s there all the same; that costs it some 40 points.)
+    the one before. 44 and 47 tell how long that was behind the step (location 1) only; 47 halves the way to the end,
+    and left alone ends it with a step of zero.
     """
+    control = carray(as_control(user), 1)[0]
+    if redo == 0 and location == 1 and control.stepped != 0:
+        store_float(control.stepped, old)
     if location != 0 or redo != 0:
         return 0
-    control = carray(as_control(user), 1)[0]
+    if old == 0.0 and control.stepped != 0:
+        old = load_float(control.stepped)
     slack = _slack(t)
     step = load_float(delta)
     corner = math.inf

@@ -90,6 +90,7 @@ _POWER = re.compile(r"\*\*|\^")
 _EVEN = re.compile(r"\s*(\d+)(?:\.0*)?(?![\w.])")
 _POWER_CALL = re.compile(r"(?<![\w.])(pow|pwrs?)\s*\(", re.IGNORECASE)
 _SIGNED = re.compile(r"(?<![\w.])[vi]\s*\(|^\s*-", re.IGNORECASE)
+_ABSOLUTE = "takes the absolute value of the base"
 _POSITIVE = re.compile(r"(?:abs|exp|sqrt|cosh|u|u2|uramp)$|max$", re.IGNORECASE)
 
 
@@ -98,6 +99,7 @@ def powers(line: Line, letters: str) -> Iterator[str]:
 
     ``V(y)**3`` at -4 V is +64, ``pow(V(y), 3)`` too; of a ``.param``, ``pow`` gives -64 and ``**`` gives +64. Its
     dialects, by their letters, put some of that right: ``lt`` powers but not pwr, ``hs`` ``**`` and ``^``, ``ps`` pwr.
+    47 keeps the sign of whole powers in all of them (docs/netlists.md).
     """
     text = line.text
     arguments = _formal(text)
@@ -107,7 +109,7 @@ def powers(line: Line, letters: str) -> Iterator[str]:
             continue
         base = _before(text, match.start())
         if _may_be_negative(base, arguments):
-            yield _power_doubt(line, f"{base}{match[0]}", "takes the absolute value of the base")
+            yield _power_doubt(line, f"{base}{match[0]}", _ABSOLUTE)
     for match in _POWER_CALL.finditer(text):
         base, *rest = _arguments(text, match.end()) or [""]
         whole = _EVEN.fullmatch(rest[0]) if rest else None
@@ -124,7 +126,7 @@ def _misreads(function: str, even: bool | None, pairs: set[str]) -> str:
     keeps it.
     """
     if function == "pow":
-        return "" if even or "lt" in pairs else "takes the absolute value of the base"
+        return "" if even or "lt" in pairs else _ABSOLUTE
     if function == "pwrs":
         return "drops the sign of the base" if {"lt", "ps"} <= pairs else ""
     if "hs" in pairs:
@@ -139,7 +141,8 @@ def _pairs(letters: str) -> set[str]:
 
 
 def _power_doubt(line: Line, power: str, what: str) -> str:
-    return f"{line.where}: '{power}' {what} in ngspice where that is negative; write x*x*x, or abs(x)**y, as you mean"
+    ngspice = "ngspice before 47" if what == _ABSOLUTE else "ngspice"
+    return f"{line.where}: '{power}' {what} in {ngspice} where that is negative; write x*x*x, or abs(x)**y, as you mean"
 
 
 def _formal(text: str) -> frozenset[str]:

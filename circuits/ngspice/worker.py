@@ -67,6 +67,7 @@ class Worker:
         control["time_index"] = -1
         control["clock"] = time.CLOCK_MONOTONIC
         self.keep = []
+        self._lend("stepped", np.zeros(1))
         self._lend("corners", np.unique(np.array(request.get("corners", []), dtype=float)))
         if request.get("record") is None:
             return
