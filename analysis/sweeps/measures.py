@@ -46,8 +46,8 @@ def design_at(design: Design, point: Mapping[str, Value]) -> Design:
     return design.changed(values)
 
 
-def _engine(name: str) -> LoopEngine:
-    """The process's own engine of this name."""
+def process_engine(name: str) -> LoopEngine:
+    """The process's own engine of this name: to start ngspice takes as long as a short training."""
     if name not in _engines:
         _engines[name] = engine_named(name)
         atexit.register(_engines[name].close)
@@ -144,7 +144,7 @@ class GradientMeasure:
         density = _density(design) if noisy else 0.0
         measured, _, _, loop = spice_lock_in(
             with_noise(bench, density),
-            _engine(engine),
+            process_engine(engine),
             controls,
             settings.amplitude_V,
             points_per_cycle=POINTS_PER_CYCLE,
@@ -203,7 +203,7 @@ class LossGradientMeasure(GradientMeasure):
         _differentiable(design)
         experiment = experiment_of(design, noisy=False)
         bench, task = experiment.bench, experiment.task
-        simulator = _engine(engine)
+        simulator = process_engine(engine)
         density = _density(design) if noisy else 0.0
         limits_V = middle_loop(experiment).control_limits_V
         controls = np.clip(random_setting(experiment, design.seed), *limits_V)
@@ -281,7 +281,7 @@ class LearnMeasure:
     def _learn(self, point: dict[str, Value], engine: str) -> TrainingResult:
         design = design_at(self.design, point)
         experiment = experiment_of(design, noisy=engine_kind(engine).has_dither)
-        return learn(experiment, rng=np.random.default_rng(design.seed), engine=engine)
+        return learn(experiment, rng=np.random.default_rng(design.seed), engine=process_engine(engine))
 
     def __call__(self, point: dict[str, Value]) -> dict[str, Any]:
         """The values at a point."""

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from analysis.designs.design import Design
 from analysis.designs.experiment import board, experiment_of, parts_of, tolerances_of
 from analysis.sweeps.axes import Axis
-from analysis.sweeps.measures import OUTCOME, outcome
+from analysis.sweeps.measures import OUTCOME, outcome, process_engine
 from analysis.sweeps.runner import Sweep
 from analysis.sweeps.store import Variable
 from analysis.verification.holding import HELD, held_outcome
@@ -55,7 +55,7 @@ def sample_design(design: Design, number: int) -> Design:
 def attempt_on(experiment: Experiment, design: Design, start: int, engine: str) -> Any:
     """A single attempt from a start that is the same for all boards, as a `TrainingResult`."""
     once = replace(experiment, settings=replace(experiment.settings, restarts=1))
-    return learn(once, rng=np.random.default_rng((design.seed, 1, start)), engine=engine)
+    return learn(once, rng=np.random.default_rng((design.seed, 1, start)), engine=process_engine(engine))
 
 
 def on_board(design: Design, number: int, engine: str) -> Experiment:

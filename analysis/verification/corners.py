@@ -16,7 +16,7 @@ from analysis.designs.design import Design
 from analysis.designs.experiment import experiment_of
 from analysis.designs.units import written
 from analysis.sweeps.axes import Axis
-from analysis.sweeps.measures import OUTCOME, outcome
+from analysis.sweeps.measures import OUTCOME, outcome, process_engine
 from analysis.sweeps.runner import Sweep
 from analysis.verification.holding import HELD, held_outcome
 from circuits.homodyne.engines import engine_kind
@@ -72,7 +72,7 @@ class CornerMeasure:
         corner = self.corners[str(point["corner"])]
         noisy = engine_kind(self.engine).has_dither
         experiment = experiment_of(corner.design, extreme=corner.components, noisy=noisy)
-        result = learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=self.engine)
+        result = learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=process_engine(self.engine))
         return {**outcome(result), **held_outcome(corner.design, result)}
 
 

@@ -54,6 +54,7 @@ def test_plan(bridge: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert answered(capsys, *words, "--json")["error"] <= 0.3
 
 
+@pytest.mark.slow
 def test_verify(bridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To its verdict and its report, boards in ngspice; gone on with only while the netlist is the same."""
     text = """
