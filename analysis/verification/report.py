@@ -245,10 +245,11 @@ def last_budget(found: Verification) -> tuple[ErrorBudget, FloatArray]:
 
 def _budget(found: Verification) -> Section:
     budget, measured = last_budget(found)
+    own = found.attempt.loop.electronics_noise
     section = budget_section(budget, found.nominal.experiment.bench.names, measured)
     note = Text(
         "Why the last reading of the output's gradient above differs from the exact one, predicted before the run; the "
-        "noise is that of the published chip."
+        "noise is that of the published chip" + (" and of the electronics." if own else ".")
     )
     return Section(section.title, [note, *section.blocks])
 

@@ -54,7 +54,7 @@ def step_error(loop: HomodyneLoop, engine: LoopEngine) -> StepError | None:
     """
     if is_random(loop.device) or not engine.has_dither:
         return None
-    piece = replace(loop, sequences=min(PIECE, loop.sequences))
+    piece = replace(loop, sequences=min(PIECE, loop.sequences), electronics_noise=False)  # it would part the paths
     fine = replace(piece, points_per_cycle=2 * piece.points_per_cycle)
     coarse_run, fine_run = engine.run(piece), engine.run(fine)
     coarse, finer = readings.controls_V(piece, coarse_run), readings.controls_V(fine, fine_run)

@@ -286,7 +286,14 @@ def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
         frame.say(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}")
     frame.say(f"cosine {facts['cosine']:.6f}, relative error {100 * facts['relative_error']:.2f} %")
     if found.budget is not None:
-        _tell_budget(found.budget, names, np.asarray(found.measured), (scale, shown), frame)
+        _tell_budget(
+            found.budget,
+            names,
+            np.asarray(found.measured),
+            (scale, shown),
+            frame,
+            electronics=found.loop.electronics_noise and found.loop.mode == "output",
+        )
     if np.any(found.bias):
         low, high = scale * found.bias.min(), scale * found.bias.max()
         source = "by the parts' figures" if facts["offset_source"] == "figures" else "as measured on the channels alone"
@@ -295,7 +302,13 @@ def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
 
 
 def _tell_budget(
-    budget: ErrorBudget, names: tuple[str, ...], measured: FloatArray, scale: tuple[float, str], frame: Frame
+    budget: ErrorBudget,
+    names: tuple[str, ...],
+    measured: FloatArray,
+    scale: tuple[float, str],
+    frame: Frame,
+    *,
+    electronics: bool,
 ) -> None:
     """Why: the terms that matter, beside the deviation that was measured."""
     import numpy as np
@@ -308,6 +321,7 @@ def _tell_budget(
         cells = [measured[k] - budget.exact[k], budget.systematic[k], *(budget.terms[term][k] for term in told)]
         rows.append((name, *(f"{factor * cell:.3g}" for cell in cells), f"+-{factor * budget.noise[k]:.2g}"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    frame.say(f"why ({shown}, lock-in less exact; noise of the published chip, not in this run):")
+    noise = "the published chip and of the electronics" if electronics else "the published chip, not in this run"
+    frame.say(f"why ({shown}, lock-in less exact; noise of {noise}):")
     for row in rows:
         frame.say("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

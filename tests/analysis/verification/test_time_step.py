@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from circuits.homodyne import readings
 from circuits.homodyne.engines import Averaged, Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.signals.patterns import PatternSequence
+from circuits.signals.transient import Transient
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from lockin.plan import DitherPlan
@@ -51,6 +53,15 @@ def test_twice_the_points_leave_about_a_quarter(loop: HomodyneLoop) -> None:
     assert fine is not None
     assert 2.5 < coarse.share / fine.share < 6
     assert f"{100 * fine.share:.2g} % of a control's span, at 24 points" in fine.words()
+
+
+def test_noise_of_the_electronics_is_no_error_of_the_step(loop: HomodyneLoop) -> None:
+    class Silent(Twin):
+        def run(self, loop: HomodyneLoop, **asked: Any) -> Transient:
+            assert not loop.electronics_noise
+            return super().run(loop, **asked)
+
+    assert step_error(replace(loop, electronics_noise=True), Silent()) is not None
 
 
 def test_nothing_is_stated_where_paths_differ_by_noise_or_have_no_steps(loop: HomodyneLoop) -> None:

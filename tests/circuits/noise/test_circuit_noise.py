@@ -293,3 +293,28 @@ def test_bands_that_are_none_are_refused(engine: Engine, band: tuple[float, floa
 def test_times_must_ascend() -> None:
     with pytest.raises(InputError, match="times_s"):
         NoiseSources((), np.zeros(1)).currents([1.0, 0.5])
+
+
+def test_a_deck_as_ngspice_expands_it(engine: Engine) -> None:
+    deck = (
+        "t\n.param rr=3k\n.subckt s a b\nR1 a n {rr/2}\nR2 n b 1k\n.ends\nX1 in 0 s\nV1 in 0 1\n.temp 40\n.op\n.end\n"
+    )
+    lines = engine.expanded(deck)
+    assert lines[0] == "t"
+    words = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+    assert words["r.x1.r1"][:2] == ["in", "x1.n"]
+    assert float(words["r.x1.r1"][2]) == 1500.0
+    assert words["r.x1.r2"] == ["x1.n", "0", "1k"]
+    assert words[".temp"] == ["40"]
+
+
+def test_only_the_points_at_corners_are_kept(engine: Engine) -> None:
+    deck = "t\nV1 in 0 SIN(0 1 1k)\nR1 in out 1k\nC1 out 0 1u\n" + OPTIONS
+    asked = {"stop_s": 3e-3, "max_step_s": 1e-6, "save": ["v(out)"], "corners_s": [1e-3, 2.5e-3, 1.7e-3]}
+    whole = engine.transient(deck, **asked)  # type: ignore[arg-type]
+    few = engine.transient(deck, corners_only=True, **asked)  # type: ignore[arg-type]
+    np.testing.assert_allclose(few.time_s, [1e-3, 1.7e-3, 2.5e-3, 3e-3], rtol=1e-12)
+    assert few.complete
+    np.testing.assert_array_equal(
+        few["v(out)"], whole["v(out)"][np.searchsorted(whole.time_s, few.time_s * (1 - 1e-9))]
+    )
