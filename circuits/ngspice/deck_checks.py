@@ -54,6 +54,12 @@ _FIX_EXTERNAL = (
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _COMMANDS = re.compile(r"\.(control|endc|exec)", re.IGNORECASE)
+_DIGITAL_MODEL = re.compile(r"\.model[\s,]+[^\s,]+[\s,]+['\"]?(d_\w+)", re.IGNORECASE)
+_DIGITAL = frozenset(
+    {"d_and", "d_nand", "d_or", "d_nor", "d_xor", "d_xnor", "d_inverter", "d_buffer", "d_dff", "d_jkff", "d_tff",
+     "d_srff", "d_dlatch", "d_srlatch", "d_state", "d_source", "d_ram", "d_osc", "d_pwm", "d_fdiv", "d_open_c",
+     "d_open_e", "d_to_real", "d_pulldown", "d_pullup", "d_tristate", "d_lut", "d_genlut"}
+)  # fmt: skip
 _COUNT = {"r": 4, "c": 4, "l": 4, "v": 3, "i": 3, "b": 4, "e": 4, "f": 4, "g": 4, "h": 4, "d": 4, "k": 4,
           "q": 5, "j": 5, "m": 5, "z": 5, "s": 5, "w": 5, "t": 5, "x": 2}  # fmt: skip
 _NEED = {"r": "two nodes and a resistance", "c": "two nodes and a capacitance", "l": "two nodes and an inductance"}
@@ -355,10 +361,19 @@ def _read(deck: str) -> list[Line]:
 
 
 def _check_commands(line: Line) -> None:
-    """Refuse command blocks: ``shell`` and ``quit`` would run."""
-    if line.text[:1] == "." and _COMMANDS.match(line.text):
+    """Refuse command blocks, as ``shell`` and ``quit`` would run, and digital models that are not known to run nothing.
+
+    ngspice 44 and 47 have d_process, which starts any program, and d_cosim, which loads any library.
+    """
+    if line.text[:1] != ".":
+        return
+    if _COMMANDS.match(line.text):
         fix = "leave the block out; plain 'ngspice -b' runs it"
         raise NetlistError(line.where, line.text[:200], "runs commands of ngspice", fix)
+    model = _DIGITAL_MODEL.match(line.text)
+    if model is not None and model[1].lower() not in _DIGITAL:
+        fix = f"take another: {', '.join(sorted(_DIGITAL))}"
+        raise NetlistError(line.where, line.text[:200], f"{model[1]} may run programs", fix)
 
 
 def _check_external(line: Line, external: frozenset[str]) -> None:

@@ -488,6 +488,31 @@ def test_every_word_that_begins_a_command_block_is_refused(engine: Engine, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "model",
+    [".model p d_process (process_file={})", ".MODEL p D_PROCESS(process_file={})", ".model p\n+ d_cosim simulation={}",
+     ".model p,d_process,process_file={}", '.model p "d_process" process_file={}', ".model p d_later(file={})"],
+)  # fmt: skip
+def test_a_model_that_may_run_a_program_is_refused(engine: Engine, tmp_path: Path, model: str) -> None:
+    """ngspice 44 did run it from a deck given to the engine; even where nothing uses the model, it is no library's."""
+    program = tmp_path / "program.sh"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    placed = (
+        "V2 c 0 PULSE(0 5 0 1n 1n 1u 2u)\nA0 [c] [k] adc\n.model adc adc_bridge\nA1 [k] k null [q] p\nR2 out 0 1k\n"
+    )
+    lines = model.format(f'"{program}"')
+    (tmp_path / "m.lib").write_text(f".subckt unused a\n{lines}\nR1 a 0 1\n.ends\n")
+    for text in (placed + lines, f"{placed}.include {tmp_path}/m.lib"):
+        with pytest.raises(NetlistError, match="may run programs"):
+            engine.run(DIVIDER.format(text))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_digital_models_that_compute_only_are_taken() -> None:
+    check_deck(DIVIDER.format("A1 [in] [k] adc\n.model adc adc_bridge\nA2 k q inv\n.model inv d_inverter\nR2 out 0 1k"))
+
+
 def test_a_circuit_in_an_included_file_finds_its_subcircuits(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "circuit.net").write_text("V1 in 0 4\nX1 in out d\nR2 out 0 1k\n.include parts.lib\n")
     (tmp_path / "parts.lib").write_text(".subckt d a b\nX1 a b e\n.ends\n.subckt e a b\nR1 a b 3k\n.ends\n")
