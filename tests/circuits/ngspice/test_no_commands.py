@@ -15,10 +15,10 @@ from inmateria.errors import InMateriaError, TrustWarning
 
 DECKS = 2000 if os.environ.get("INMATERIA_ALL_DECKS") == "1" else 100
 PAYLOADS = (
-    ".control\nshell touch {mark}\n.endc", ".controls\nshell touch {mark}\n.endc", ".exec shell touch {mark}",
-    "*#shell touch {mark}", "*# shell touch {mark}", "*ng_script\nshell touch {mark}", "shell touch {mark}",
-    "!touch {mark}", ".shell touch {mark}", ".csparam x={{shell touch {mark}}}", ".param x=`touch {mark}`",
-    ".param x='shell touch {mark}'", ".measure op q param='shell(touch {mark})'", ".include |touch {mark}",
+    ".control\n{shell}\n.endc", ".controls\n{shell}\n.endc", ".exec {shell}",
+    "*#{shell}", "*# {shell}", "*ng_script\n{shell}", "{shell}",
+    "!touch {mark}", ".{shell}", ".csparam x={{{shell}}}", ".param x=`touch {mark}`",
+    ".param x='{shell}'", ".measure op q param='shell(touch {mark})'", ".include |touch {mark}",
     '.include "`touch {mark}`"', ".include $(touch {mark})", ".lib |touch tt", ".lib `touch {mark}` tt",
     ".include /dev/fd/0", ".include /dev/stdin", "source {mark}", "pre_codemodel {mark}", "codemodel {program}",
     ".codemodel {program}", "pre_osdi {program}", ".osdi {program}", ".hdl {program}", ".print op v(n) > {mark}",
@@ -26,11 +26,13 @@ PAYLOADS = (
     ".options rawfile={mark}", ".options logfile={mark} outfile={mark}", "echo x > {mark}", "set x=`touch {mark}`",
     ".set x=`touch {mark}`", ".global `touch {mark}`", ".temp `touch {mark}`", ".quit", "quit",
     "B9 q 0 V=shell(touch {mark})\nR9 q 0 1", ".func f(x) {{shell(touch {mark})}}",
-    ".end\n.control\nshell touch {mark}\n.endc",
+    ".end\n.control\n{shell}\n.endc",
     'A9 [n] n null [q] pr\n.model pr d_process(process_file="{program}")',
-    'A9 [n] [q] null pr\n.model pr d_cosim(simulation="{program}")', ".title\n.control\nshell touch {mark}\n.endc",
+    'A9 [n] [q] null pr\n.model pr d_cosim(simulation="{program}")', ".title\n.control\n{shell}\n.endc",
     ".model pr\n+ d_process\n+ process_file={program}\nA9 [n] n null [q] pr",
 )  # fmt: skip
+SHELL = "shell touch {mark} {mark} {mark} {mark}"
+"""With as many words as an element has, so that no other rule is in the way."""
 CIRCUIT = "V1 a 0 1\nR1 a n 1k\nR2 n 0 1k"
 
 
@@ -89,10 +91,11 @@ def test_no_deck_runs_a_program_or_writes_a_file(
     program.write_text(f"#!/bin/sh\ntouch {mark}\n")
     program.chmod(0o755)
     (folder / ".spiceinit").write_text(f"shell touch {mark}\n")
+    shell = SHELL.format(mark=mark)
     rng = random.Random(19)
     ran = 0
     for number in range(DECKS):
-        text = disguised(PAYLOADS[number % len(PAYLOADS)].format(mark=mark, program=program), rng)
+        text = disguised(PAYLOADS[number % len(PAYLOADS)].format(mark=mark, program=program, shell=shell), rng)
         deck = placed(text, folder, rng)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
