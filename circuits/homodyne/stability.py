@@ -20,7 +20,7 @@ with them valleys that curve; slopes and gain change on the way.
 `stable_rates` gives a control a share of the rate in inverse proportion to its slope s_k = sqrt(<(dy/dw_k)^2>), and
 where that is not stable, to the curvature along it, lambda_k = 2 s_k^2, with the largest c that leaves a margin:
 
-    r_k = min(1, 1/s_k, c/lambda_k)
+    r_k = min(1, WHOLE/s_k, c/lambda_k)
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ MARGINS = (1e-5, 1e5)
 """Factors between which the margin is looked for."""
 SPARE = 10 ** (1.0 / 20.0)
 """Gain margin that `stable_rates` leaves, 1 dB; docs/decisions.md has what was measured with others."""
+WHOLE = 1.0
+"""Slope of the normalised output, V/V, up to which a control has the whole rate; docs/studies/own_rates.py."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +169,10 @@ class Stability:
 
 
 def stable_rates(loop: HomodyneLoop, slopes: FloatArray) -> tuple[float, ...]:
-    """Shares min(1, 1/s_k, c/lambda_k), c the largest that leaves a gain margin of `SPARE`; errors as `Stability`."""
+    """Shares min(1, WHOLE/s_k, c/lambda_k), the largest c with a margin of `SPARE`; errors as `Stability`."""
     curvatures = np.maximum(Stability(loop, slopes).curvatures_per_V, np.finfo(float).tiny)
 
-    by_slope = np.minimum(1.0, np.sqrt(2.0 / curvatures))
+    by_slope = np.minimum(1.0, WHOLE * np.sqrt(2.0 / curvatures))
 
     def stability(share: float) -> Stability:
         return Stability(replace(loop, rates=tuple(np.minimum(by_slope, share / curvatures).tolist())), slopes)
