@@ -39,6 +39,11 @@ from lockin.error_budget import FrontEnd as FrontEnd
 from lockin.error_budget import Motion as Motion
 from lockin.error_budget import Readout as Readout
 from lockin.perturbation import Perturbation as Perturbation
+from lockin.third_order import corrected_gradient as corrected_gradient
+from lockin.third_order import corrected_noise as corrected_noise
+from lockin.third_order import dither_hessian as dither_hessian
+from lockin.third_order import free_tones as free_tones
+from lockin.third_order import third_order_correction as third_order_correction
 from lockin.plan import DitherPlan as DitherPlan
 from lockin.plan import plan_frequencies as plan_frequencies
 from lockin.settings import LockInReading as LockInReading

@@ -130,7 +130,7 @@ def gradient(
         fix = "give the calibrated phase in degrees, for all tones or for each"
         raise InputError("phase", phase, f"is not one finite number nor {plan.n} of them", fix)
     omega = 2.0 * np.pi * np.asarray(plan.frequencies_Hz)
-    mean = _means(settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False)
+    mean = means(settings, time, values, omega, np.asarray(plan.phases_rad) + np.radians(degrees), trace=False)
     return np.asarray(2.0 / np.asarray(plan.amplitudes_V) * mean[:, 0])
 
 
@@ -199,10 +199,10 @@ def _pair(
     start = settings.harmonic * finite("reference_phase", reference_phase, "rad") + math.radians(settings.phase)
     time, values = record(time_s, signal)
     phases = np.array([start, start + 0.5 * np.pi])
-    return math.sqrt(2.0) * _means(settings, time, values, np.array([omega, omega]), phases, trace)
+    return math.sqrt(2.0) * means(settings, time, values, np.array([omega, omega]), phases, trace)
 
 
-def _means(
+def means(
     settings: LockInSettings, time: FloatArray, values: FloatArray, omega: FloatArray, phase: FloatArray, trace: bool
 ) -> FloatArray:
     """Filter values * reference for each tone, the reference sin(omega t + phase) or a square wave in its place.
