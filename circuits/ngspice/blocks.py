@@ -15,6 +15,7 @@ CONTROL = np.dtype(
             "clock", "unserved",
             "names", "schedule", "n_sources", "changes",  # of external sources that controllers set
             "message", "sampled", "n_sampled", "asking", "answering", "set_breakpoint", "jumped",
+            "answer_poll", "spins", "rests",  # a struct pollfd of the answers, see `callbacks._stay_awake`
             "noise", "n_noise", "noise_state", "n_noise_state",  # of `noise_sources`
             "corners_only",  # whether no other points are recorded
         )

@@ -64,6 +64,7 @@ STAMP_AT = WORK.fields["stamp_s"][1]
 as_control, as_header, as_work, as_grids = (pointer_to(from_dtype(block)) for block in (CONTROL, HEADER, WORK, GRID))
 _write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
 _read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
+_poll = types.ExternalFunction("poll", types.int32(types.int64, types.int64, types.int32))
 _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
@@ -209,6 +210,31 @@ def _begin_anew(control, t):
     control.jumped = jumps
 
 
+MOST_SPINS, LEAST_SPINS, RESTS = 400, 100, 256
+"""How often the answer to a tick is looked for before this process sleeps, half a microsecond each; the least; and for
+how many ticks not at all where the least was too few."""
+
+
+@njit(cache=True)
+def _stay_awake(control):
+    """Look for the answer to a tick for a while: to be woken takes longer than many an answer does.
+
+    Where no answer comes in time, as on a machine with other work, ever shorter, and at last not at all for some ticks.
+    """
+    if control.spins == 0:
+        control.rests -= 1
+        if control.rests <= 0:
+            control.spins = LEAST_SPINS
+        return
+    for _ in range(control.spins):
+        if _poll(control.answer_poll, np.int64(1), np.int32(0)) != 0:
+            control.spins = min(2 * control.spins, MOST_SPINS)
+            return
+    control.spins //= 2
+    if control.spins < LEAST_SPINS:
+        control.spins, control.rests = 0, RESTS
+
+
 @njit(cache=True)
 def _ask(control, t, vectors):
     """Send the sampled vectors and wait for the new schedule."""
@@ -218,6 +244,7 @@ def _ask(control, t, vectors):
     for k in range(control.n_sampled):
         message[1 + k] = load_float(load_int(vectors + 8 * sampled[k]) + 8)
     sent = _write(np.int32(control.asking), control.message, 8 * (1 + control.n_sampled))
+    _stay_awake(control)
     size = 8 * (SOURCES + (2 * control.changes + 1) * control.n_sources)
     got = 0
     while sent > 0 and got < size:

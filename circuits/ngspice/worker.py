@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import select
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.ngspice import callbacks
 from circuits.ngspice.blocks import ARRAYS, CONTROL, NAME_BYTES, RESIDUAL, WORK
 from circuits.ngspice.messages import rejected, spoken
 from circuits.ngspice.shared import SharedNgSpice
@@ -117,6 +119,9 @@ class Worker:
         self._lend("schedule", np.array(clock["schedule"], dtype=float))
         self._lend("message", np.zeros(1 + len(clock["sampled"])))
         control["asking"], control["answering"] = self.asking, self.answering
+        self._lend("answer_poll", np.array([(self.answering, select.POLLIN, 0)], dtype="i4, i2, i2"))  # struct pollfd
+        control["spins"] = callbacks.MOST_SPINS if len(os.sched_getaffinity(0)) > 1 else 0
+        control["rests"] = sys.maxsize
         control["set_breakpoint"] = self.ngspice.breakpoint_address
 
     def _end_clock(self) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,10 @@ from typing import IO, Any
 
 OUTSIDE = frozenset({"SPICE_USERINIT_DIR", "SPICE_ASCIIRAWFILE", "NGSPICE_MEAS_PRECISION"})
 """Variables of the environment by which ngspice's answers could differ; the first names another place of .spiceinit."""
+
+MOST_AWAKE_S, LEAST_AWAKE_S, RESTS = 200e-6, 50e-6, 256
+"""How long a tick is looked for before this process sleeps, s; the least; and for how many ticks not at all where the
+least was too short."""
 
 _PROCESSES: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 _OF_THE_PARENT: list[WorkerProcess] = []
@@ -63,6 +68,7 @@ class WorkerProcess:
         )
         os.close(asking)
         os.close(answering)
+        self._awake_s, self._rests = (MOST_AWAKE_S, 0) if len(os.sched_getaffinity(0)) > 1 else (0.0, sys.maxsize)
         self._tick = select.poll()
         self._tick.register(self._asked, select.POLLIN)
         self._pumping = threading.Thread(target=self._pump, daemon=True)
@@ -110,7 +116,7 @@ class WorkerProcess:
 
     def asked(self, size: int, timeout_s: float) -> bytes | None:
         """Return the message of a tick, of `size` bytes; None if none came in time, less if the worker has ended."""
-        if not self._tick.poll(1e3 * timeout_s):
+        if not (self._stay_awake() or self._tick.poll(1e3 * timeout_s)):
             return None
         message = os.read(self._asked, size)
         while 0 < len(message) < size:
@@ -119,6 +125,22 @@ class WorkerProcess:
                 break
             message += more
         return message
+
+    def _stay_awake(self) -> bool:
+        """Look for a tick for a while before this process sleeps, as `callbacks._stay_awake` does for the answer."""
+        if self._awake_s == 0.0:
+            self._rests -= 1
+            self._awake_s = LEAST_AWAKE_S if self._rests <= 0 else 0.0
+            return False
+        until = time.perf_counter() + self._awake_s
+        while time.perf_counter() < until:
+            if self._tick.poll(0):
+                self._awake_s = min(2.0 * self._awake_s, MOST_AWAKE_S)
+                return True
+        self._awake_s *= 0.5
+        if self._awake_s < LEAST_AWAKE_S:
+            self._awake_s, self._rests = 0.0, RESTS
+        return False
 
     def answer_tick(self, schedule: bytes) -> None:
         """Let the run go on after a tick.
