@@ -27,7 +27,7 @@ from inmateria.errors import ConvergenceError
 from learning.bench.devices import CHIP_INPUTS
 from learning.homodyne.results import evaluations_to_first
 
-ATTEMPT = 4 * (32 + 15 + 2)  # looks, sequences of learning, measuring before and after
+ATTEMPT = 4 * (32 + 1 + 15 + 2)  # looks, slopes at the start, sequences of learning, measuring before and after
 BUDGET = 10 * ATTEMPT
 HGE = {
     "hge": HgeSettings(looks=32, sequences=15, restarts=10),
