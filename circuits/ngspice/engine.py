@@ -287,6 +287,9 @@ class Engine:
         """
         nodes = [] if cosimulation is None else [f"v({node})" for node in cosimulation.nodes]
         check_request(stop_s, max_step_s, save, corners_s, grids_s)
+        if noise is not None and not isinstance(noise, NoiseSources):
+            problem = "is no noise of a circuit's elements"
+            raise InputError("noise", noise, problem, "make it by noise_at_operating_point or noise_along")
         clock = Clock(controllers, max_step_s, stop_s) if controllers else None
         sampled = []
         if clock is not None:
@@ -336,6 +339,7 @@ class Engine:
                 "clock": None if clock is None else clock.request(),
                 "device": str(work) if cosimulation is not None else None,
                 "noise": str(work / "noise.npz") if noise is not None and noise.sources else None,
+                "noise_nodes": [] if noise is None else [node.lower() for node in noise.nodes],
                 "corners_only": corners_only,
                 "path": [p for p in sys.path if p],
                 "folder": present_folder(),
@@ -446,7 +450,9 @@ class Engine:
         vectors.trust.warn()
         return vectors
 
-    def expanded(self, deck: str, *, dialect: str | None = None, external: Iterable[str] = ()) -> tuple[str, ...]:
+    def expanded(
+        self, deck: str, *, dialect: str | None = None, external: Iterable[str] = (), seed: int = 0
+    ) -> tuple[str, ...]:
         """Lines of a deck as ngspice expands them: subcircuits' elements by full names, parameters as numbers.
 
         Parameters
@@ -457,6 +463,8 @@ class Engine:
             As for `run`.
         external : iterable of str
             Names of sources that a controller sets.
+        seed : int, optional
+            Of the numbers that the deck draws (``agauss``), as for `run`.
 
         Returns
         -------
@@ -468,7 +476,7 @@ class Engine:
         InputError, NetlistError, EngineError, Interrupted
             As `run`.
         """
-        dialect = said(deck) if dialect is None else dialect
+        dialect, seed = said(deck) if dialect is None else dialect, count("seed", seed, 0, LARGEST_SEED)
         checked = check_deck(deck, frozenset(name.lower() for name in external), letters=letters(dialect))
         failed = FailedDeck(deck + remark(dialect), self.folder)
         with run_folder() as work:
@@ -480,7 +488,7 @@ class Engine:
                 "expand": True,
                 "folder": present_folder(),
                 "dialect": letters(dialect),
-                "seed": None,
+                "seed": _drawing(checked.text, seed),
             }
             lines = self._ask(request, None, None, failed)["expanded"]
         # ngspice lists all but the temperature.
@@ -543,6 +551,9 @@ class Engine:
                 self._end()
             if not reply["loaded"]:
                 failed.reject(reply)
+            if reply.get("strange"):
+                fix = "make it of this circuit, by noise_at_operating_point or noise_along"
+                raise InputError("noise", reply["strange"], "flows into nodes that the circuit lacks", fix)
             if reply.get("unserved"):
                 what = "an external source in an include"
                 raise NetlistError("deck", what, "nobody gives it a value", "remove it from the file")

@@ -134,11 +134,11 @@ class NoiseSources:
     def _merged(self) -> list[NoiseSource]:
         """The coloured sources first; white ones between the same nodes that follow no bias are one."""
         merged: dict[Any, NoiseSource] = {}
-        for source in self.sources:
+        for k, source in enumerate(self.sources):
             steady = not source.coloured and len(source.nodes) <= 2 and bool(np.all(source.gains == source.gains[0]))
             way = np.abs(source.gains[0])
             steady = steady and bool(np.all(way == way[0])) and (len(way) == 1 or source.gains[0].sum() == 0.0)
-            key = frozenset(source.nodes) if steady else source.name
+            key = frozenset(source.nodes) if steady else k
             other = merged.get(key)
             if other is not None:
                 strength = other.white * other.gains[0, 0] ** 2 + source.white * source.gains[0, 0] ** 2

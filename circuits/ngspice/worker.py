@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import select
 import sys
 import threading
@@ -37,6 +38,10 @@ def load_function(reference: Any) -> Any:
     if isinstance(reference, str):
         return pointers.imported(reference)
     return pickle.loads(reference)
+
+
+_NAME = re.compile(r"[^\s()\[\],]+")
+"""A word of an element's line."""
 
 
 def vector_name(expression: str) -> str:
@@ -186,8 +191,18 @@ class Worker:
             load_code = ngspice.load(deck)
             reply["loading"] = list(ngspice.messages)
             reply["loaded"] = load_code == 0 and not rejected(spoken(ngspice.messages))
+            if request.get("noise_nodes"):
+                known = {
+                    word
+                    for line in ngspice.expanded()[1:]
+                    if not line.startswith("inoise")
+                    for word in _NAME.findall(line)
+                }
+                reply["strange"] = [node for node in request["noise_nodes"] if node not in known]
             if request.get("expand"):
                 reply["expanded"] = ngspice.expanded()
+            elif reply.get("strange"):
+                pass
             elif reply["loaded"] and ngspice.exited is None:
                 ngspice.messages.clear()
                 _say(self.out, event="running")

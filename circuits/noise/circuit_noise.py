@@ -13,7 +13,7 @@ of it, so that between the instants it is the mean over the period that counts.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from scipy.optimize import nnls
 
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
-from circuits.ngspice.engine import Engine, Progress
+from circuits.ngspice.deck_checks import check_circuit, check_request
+from circuits.ngspice.dialects import letters, said
+from circuits.ngspice.engine import LARGEST_SEED, Engine, Progress
 from circuits.ngspice.noise_sources import NoiseSource, NoiseSources
 from circuits.noise.densities import Density, densities
 from circuits.noise.elements import NoisyElements, noisy_elements
@@ -39,7 +41,7 @@ _LEAST_GAIN = 1e-6
 
 
 def noise_at_operating_point(
-    engine: Engine, circuit: str, *, band_Hz: tuple[float, float], dialect: str | None = None
+    engine: Engine, circuit: str, *, band_Hz: tuple[float, float], dialect: str | None = None, seed: int = 0
 ) -> NoiseSources:
     """Noise of a circuit at ngspice's operating point, for `Engine.transient(noise=...)`.
 
@@ -52,6 +54,8 @@ def noise_at_operating_point(
         Lowest and highest frequency of interest, Hz: to the inverse of the run's length, and half the rate of points.
     dialect : str, optional
         As for `Engine.run`.
+    seed : int, optional
+        Of the numbers that the circuit draws (``agauss``), as for `Engine.transient`.
 
     Returns
     -------
@@ -72,14 +76,16 @@ def noise_at_operating_point(
     ...     noise = noise_at_operating_point(engine, deck, band_Hz=(10.0, 1e5))
     ...     run = engine.transient(deck, stop_s=0.1, max_step_s=5e-6, save=["v(out)"], noise=noise, seed=1)
     """
-    noisy = noisy_elements(engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect))
+    _check_circuit(circuit, dialect)
+    noisy = noisy_elements(engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect, seed=seed))
     volts: Mapping[str, float] = {}
     nodes = noisy.where(biased=True).nodes
     if nodes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
-            found = engine.run(f"{circuit.rstrip()}\n.op\n.end\n", dialect=dialect)
-        volts = {name: float(found[name][-1]) for name in nodes}
+            found = engine.run(f"{circuit.rstrip()}\n.save all\n.op\n.end\n", dialect=dialect, seed=seed)
+        # ngspice says out, but v(2).
+        volts = {name: float((found[name] if name in found else found[f"v({name})"])[-1]) for name in nodes}
     return _sources(engine, noisy, [volts], np.zeros(1), band_Hz, dialect)
 
 
@@ -102,7 +108,8 @@ def noise_along(
     """Noise of a circuit along a run, for `Engine.transient(noise=...)` with the same arguments.
 
     Where the noise of some element depends on its bias, the run is made once without noise, and looked at at
-    `instants` random times, one in each of as many equal parts. Noise of resistors needs no run.
+    `instants` random times, one in each of as many equal parts. Noise of resistors needs no run. Functions of
+    controllers are asked in that run, too: what they keep from call to call has to be set back before the noisy one.
 
     Parameters
     ----------
@@ -125,9 +132,13 @@ def noise_along(
         As `Engine.transient`.
     """
     number = count("instants", instants, 1)
+    check_request(stop_s, max_step_s, (), corners_s, grids_s)
+    count("seed", seed, 0, LARGEST_SEED)
     band = (1.0 / stop_s, 0.5 / max_step_s) if band_Hz is None else band_Hz
     external = {source for controller in controllers for source in controller.outputs}
-    noisy = noisy_elements(engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect, external=external))
+    _check_circuit(circuit, dialect, external)
+    expanded = engine.expanded(f"{circuit.rstrip()}\n.end\n", dialect=dialect, external=external, seed=seed)
+    noisy = noisy_elements(expanded)
     names = noisy.where(biased=True).nodes
     if not names:
         return _sources(engine, noisy, [{}], np.zeros(1), band, dialect)
@@ -150,6 +161,12 @@ def noise_along(
     rows = [int(np.argmin(np.abs(run.time_s - t))) for t in times]
     biases = [{name: float(run[f"v({name})"][row]) for name in names} for row in rows]
     return _sources(engine, noisy, biases, times, band, dialect)
+
+
+def _check_circuit(circuit: str, dialect: str | None, external: Iterable[str] = ()) -> None:
+    """Refuse what `Engine.transient` would: no text, an analysis, an end."""
+    behaviour = letters(said(circuit) if dialect is None and isinstance(circuit, str) else dialect)
+    check_circuit(circuit, [".end"], frozenset(name.lower() for name in external), letters=behaviour)
 
 
 def _sources(

@@ -36,6 +36,8 @@ _FIT = 1e-5
 _LEAST = 1e-9
 """A part of so little of an element's noise, in power, is left out: where it is small it is rounding."""
 _SENSE_OHM = 1e3
+_SUM, _IN = "inmateriasum", "inmateriain"
+"""Nodes that no circuit has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ def _check_complete(heard: Sequence[Vectors], powers: Mapping[str, FloatArray]) 
     """Refuse parts that are not the whole: names of elements that end as kinds do can be read in two ways."""
     for k, vectors in enumerate(heard):
         ours = sum((power[k] for power in powers.values()), np.zeros(len(vectors["frequency"])))
-        own = sum(np.asarray(vectors[f"onoise_{name}"]) ** 2 for name in ("rnoisesum", "rnoisein"))
+        own = sum(np.asarray(vectors[f"onoise_{name}"]) ** 2 for name in (f"r{_SUM}", f"r{_IN}"))
         if not np.allclose(ours + own, np.asarray(vectors["onoise_spectrum"]) ** 2, rtol=_FIT, atol=0.0):
             problem = "the parts that ngspice tells are not the whole of the noise"
             raise EngineError(
@@ -129,15 +131,15 @@ def _held(
     for k, (node, weight) in enumerate(weights.items()):
         lines += [
             f"Vnoisehold{k} {node} 0 {format_number(volts.get(node, 0.0))}",
-            f"Fnoisehold{k} 0 noisesum Vnoisehold{k} {format_number(weight)}",
+            f"Fnoisehold{k} 0 {_SUM} Vnoisehold{k} {format_number(weight)}",
         ]
     lines += [
-        f"Rnoisesum noisesum 0 {format_number(_SENSE_OHM)}",
-        "Vnoisein noisein 0 DC 0 AC 1",
-        "Rnoisein noisein 0 1",
+        f"R{_SUM} {_SUM} 0 {format_number(_SENSE_OHM)}",
+        f"V{_IN} {_IN} 0 DC 0 AC 1",
+        f"R{_IN} {_IN} 0 1",
     ]
     low, high = band_Hz
-    return "\n".join([*lines, f".noise v(noisesum) Vnoisein dec {PER_DECADE} {low!r} {high!r} 1", ".end", ""])
+    return "\n".join([*lines, f".noise v({_SUM}) V{_IN} dec {PER_DECADE} {low!r} {high!r} 1", ".end", ""])
 
 
 def kinds(heard: Vectors, elements: Sequence[Element]) -> dict[str, Element]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from netlists.definitions import GROUND
 from netlists.lines import positional
 
-_MOST_NODES = {"r": 2, "d": 2, "s": 2, "q": 5, "m": 7, "j": 3, "z": 3}
-"""The most nodes between which an element of this letter makes noise."""
+_NODES = {"r": (2, 2), "d": (2, 2), "s": (2, 2), "q": (3, 5), "m": (3, 7), "j": (3, 3), "z": (3, 3)}
+"""The least and the most nodes between which an element of this letter makes noise."""
 _BIN = re.compile(r"\.\d+$")
 _KEPT = re.compile(r"\.(model|opt\w*|temp)\b")
 _VDMOS = re.compile(r"\bvdmos([np])\s*(\(?)")
@@ -48,8 +48,12 @@ class Element:
 
     @property
     def biased(self) -> bool:
-        """Whether its noise depends on its voltages: that of a resistor without a model does not."""
-        return self.name[0] != "r" or not _is_number(positional(self.line)[3:4])
+        """Whether its noise depends on its voltages: that of a resistor without a model does not.
+
+        With a value and a model (``r1 a b 1k rm``) it may: 1/f noise is the model's.
+        """
+        value = positional(self.line)[3:]
+        return self.name[0] != "r" or len(value) != 1 or not _is_number(value)
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,15 @@ class NoisyElements:
 def noisy_elements(expanded: Sequence[str]) -> NoisyElements:
     """The elements that may make noise, out of the lines of an expanded deck."""
     cards = tuple(_VDMOS.sub(r"vdmos \2\1chan ", line) for line in expanded[1:] if _KEPT.match(line))
-    models = {_BIN.sub("", line.split()[1]) for line in cards if line.startswith(".model")}
+    named = {line.split()[1] for line in cards if line.startswith(".model")}
+    models = named | {_BIN.sub("", name) for name in named}
     found = []
     for line in expanded[1:]:
-        most = _MOST_NODES.get(line[:1], 0)
+        least, most = _NODES.get(line[:1], (0, 0))
         words = positional(line)
-        at: list[str] = []
-        for word in words[1 : 1 + most]:
-            if len(at) >= 2 and word in models:
-                break
-            at.append(word)
+        # Nodes end where the model stands, at its last place: a node may have a model's name.
+        ends = [k for k in range(1 + least, 2 + most) if k < len(words) and words[k] in models]
+        at = words[1 : ends[-1] if ends else 1 + most]
         nodes = tuple(dict.fromkeys(node for node in at if node not in GROUND))
         controls = tuple(node for node in words[3:5] if node not in GROUND) if line[:1] == "s" else ()
         element = Element(words[0], line, nodes, controls, any(node in GROUND for node in at)) if at else None
