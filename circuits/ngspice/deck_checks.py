@@ -68,6 +68,7 @@ _NODES = dict.fromkeys("rclvibefghd", 2) | dict.fromkeys("qjmz", 3) | {"s": 4, "
 _RESERVED = frozenset({"time", "frequency", "temper", "hertz", "v-sweep", "i-sweep", "temp-sweep", "res-sweep"})
 _RANDOM_SEED = re.compile(r"\.opt\w*\s.*\bseed\s*=\s*random\b", re.IGNORECASE)
 _TRNOISE = re.compile(r"\btrnoise\b", re.IGNORECASE)
+_NAMED_VDMOS = re.compile(r"\.model\s+\S*vdmos\S*\s+vdmos\b", re.IGNORECASE)
 
 
 def check_request(
@@ -445,6 +446,9 @@ def _check_line(line: Line, vocabulary: _Vocabulary, *, inside: bool) -> Iterabl
         yield f"{line.where}: no seed repeats the numbers of TRNOISE; noise_currents(..., seed=) has some that it does"
     if _RANDOM_SEED.match(line.text):
         yield f"{line.where}: seed=random takes the time of the day; leave it out and give the run a seed"
+    if _NAMED_VDMOS.match(line.text):
+        problem = "ngspice hangs on a power MOS transistor's model so named"
+        raise NetlistError(line.where, line.text[:200], problem, "give it a name without 'vdmos'")
     check_values(line, vocabulary.models, vocabulary.letters)
     if not vocabulary.letters:
         yield from foreign(line, vocabulary.models)

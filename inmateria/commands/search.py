@@ -46,6 +46,9 @@ def run_search(
     assert frame.seed is not None
     seed = frame.seed
     task, settings = experiment.task, experiment.settings
+    if settings.electronics_noise and "hge" not in methods:
+        problem = f"is of the loop's elements, and {', '.join(methods)} sees the device alone"
+        raise InputError("electronics_noise", True, problem, "leave it out, or take hge too")
     planned_loop(experiment, engine)
     budget = evaluations
     if budget is None:

@@ -142,3 +142,11 @@ def test_sources_of_the_same_name_are_several() -> None:
     times = np.arange(1, 20001) * 5e-5
     ratio = np.var(twice.currents(times, seed=1)[:, 0]) / np.var(once.currents(times, seed=2)[:, 0])
     assert 1.85 < ratio < 2.15
+
+
+@pytest.mark.parametrize("name", ["irvdmos", "vdmosn", "VDMOS1"])
+def test_a_name_on_which_ngspice_hangs_is_refused(engine: Engine, name: str) -> None:
+    circuit = f"t\n.model {name} vdmos(vto=2 kp=1)\nVin g 0 2 AC 1\nM1 out g 0 {name}\nR1 out 0 1k\n"
+    for dialect in (None, "ltspice"):
+        with pytest.raises(NetlistError, match="without 'vdmos'"):
+            noise_at_operating_point(engine, circuit, band_Hz=(1.0, 10.0), dialect=dialect)

@@ -88,6 +88,7 @@ def test_hge_runs_beside_the_others_at_the_same_budget(short: Short) -> None:
         (["AND", "--evaluations", "20"], "evaluations", ["20", "at least 196"]),
         (["AND", "--evaluations", "0"], "evaluations", ["at least 1"]),
         (["AND", "--method", "spsa", "--evaluations", "3"], "evaluations", ["one setting needs 4"]),
+        (["AND", "--method", "spsa", "--electronics-noise"], "electronics_noise", ["sees the device alone"]),
         (["missing.csv"], "task", ["is no file"]),
         (["ring", "--electrodes", "e0:e1"], "electrodes", ["OUTPUT:INPUT,INPUT"]),
         (["sphere", "--electrodes", "e0:e1,e2,e1"], "electrodes", ["e1 twice"]),
