@@ -81,6 +81,8 @@ STARTING_S = 300.0
 CLOSING_S = 1.0
 """How long `Engine.close` waits for the run that it ended."""
 
+_TEMPER = re.compile(r"\btemper\b", re.IGNORECASE)
+_TEMPERATURE = re.compile(r"^\.(?:temp\s+|opt\w*\s(?:.*\s)?temp\s*=\s*)(\S+)", re.IGNORECASE | re.MULTILINE)
 LARGEST_SEED = 2**31 - 2
 """ngspice's own seeds are 1 to 2^31 - 1."""
 
@@ -481,7 +483,7 @@ class Engine:
         failed = FailedDeck(deck + remark(dialect), self.folder)
         with run_folder() as work:
             with told_of_no_room():
-                (work / "deck.cir").write_text(on_one_thread(checked.text), encoding="utf-8")
+                (work / "deck.cir").write_text(on_one_thread(_at_temperature(checked.text)), encoding="utf-8")
             request = {
                 "op": "run",
                 "deck": str(work / "deck.cir"),
@@ -668,6 +670,16 @@ def _plot_names(plots: Sequence[str]) -> dict[str, str]:
         counts[kind] = counts.get(kind, 0) + 1
         names[plot] = f"{kind}{counts[kind]}"
     return {plot: names[plot] for plot in dict.fromkeys(plots)}
+
+
+def _at_temperature(deck: str) -> str:
+    """The deck with a number for ``temper``: ngspice's listing has blanks where that stands."""
+    if _TEMPER.search(deck) is None:
+        return deck
+    said = _TEMPERATURE.findall(deck) or ["27"]
+    if len(set(said)) > 1 or not re.fullmatch(r"[-+\d.]+", said[0]):
+        raise InputError("deck", said, "has no plain temperature, and values by temper", "give one, as a number")
+    return _TEMPER.sub(f"({said[0]})", deck)
 
 
 def _drawing(deck: str, seed: int) -> int | None:

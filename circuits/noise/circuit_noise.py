@@ -164,9 +164,14 @@ def noise_along(
 
 
 def _check_circuit(circuit: str, dialect: str | None, external: Iterable[str] = ()) -> None:
-    """Refuse what `Engine.transient` would: no text, an analysis, an end."""
+    """Refuse what `Engine.transient` would: no text, an analysis, an end; and what `Engine.expanded` does not tell."""
     behaviour = letters(said(circuit) if dialect is None and isinstance(circuit, str) else dialect)
-    check_circuit(circuit, [".end"], frozenset(name.lower() for name in external), letters=behaviour)
+    checked = check_circuit(circuit, [".end"], frozenset(name.lower() for name in external), letters=behaviour)
+    depth = 0
+    for line in checked.text.lower().splitlines():
+        depth += line.startswith(".if") - line.startswith(".endif")
+        if depth and line.startswith(".temp"):
+            raise InputError("circuit", line, "stands in an .if, unseen by the noise", "set the temperature outside")
 
 
 def _sources(

@@ -150,3 +150,16 @@ def test_a_name_on_which_ngspice_hangs_is_refused(engine: Engine, name: str) -> 
     for dialect in (None, "ltspice"):
         with pytest.raises(NetlistError, match="without 'vdmos'"):
             noise_at_operating_point(engine, circuit, band_Hz=(1.0, 10.0), dialect=dialect)
+
+
+@pytest.mark.parametrize("temperature", ["", ".temp 80\n", ".options temp=-20\n"])
+def test_values_by_temperature_are_those_of_the_circuit(engine: Engine, temperature: str) -> None:
+    model = ".model dm d(is={1e-14*(1+0.1*temper)} n={1+temper/1e3})\n"
+    circuit = f"t\n{temperature}{model}Vin in 0 1 AC 1\nR1 in out 10k\nD1 out 0 dm\n"
+    np.testing.assert_allclose(levels_dB(engine, circuit), 0.0, atol=0.01)
+
+
+def test_a_temperature_in_an_if_is_refused(engine: Engine) -> None:
+    circuit = f"{DIODE}.param a=1\n.if (a==2)\n.temp 150\n.endif\n"
+    with pytest.raises(InputError, match="outside"):
+        noise_at_operating_point(engine, circuit, band_Hz=(1.0, 10.0))
