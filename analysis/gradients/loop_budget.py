@@ -6,6 +6,7 @@ is the finite amplitude, products that fall on a tone, the electronics and the n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from circuits.homodyne.engines import LoopEngine, Ngspice
 from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
+from circuits.homodyne.loss_noise import loss_noise
 from circuits.homodyne.offsets import channel_bias, has_figures
 from circuits.lockin.bank import BANK_PARTS, LockInBank
 from circuits.lockin.own_noise import Averaged
@@ -51,7 +53,7 @@ def predict_loop(
         How far real parts move v(tia), V: the point at which the loss is meant.
     device_A2_per_Hz : float, optional
         Noise of the device, by default the published chip's. Of loops with `electronics_noise` that of the electronics
-        is added, for the gradient of the output in ngspice.
+        is added, in ngspice.
     samples : int, optional
         As `lockin.error_budget`.
 
@@ -88,6 +90,8 @@ def predict_loop(
         per_unit, psd = 1.0, device_A2_per_Hz * float(np.mean(np.square(slopes))) / sequence.patterns
         heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
     front_end = FrontEnd()
+    if loop.parts and loop.mode == "loss" and loop.electronics_noise and isinstance(engine, Ngspice):
+        front_end = _noise_of_loss(bench, loop, rest, engine)
     if loop.parts and loop.mode == "output" and isinstance(engine, Ngspice):
         reading = Averaged(sequence.window_s, loop.stop_s)
         whole = _bank(bench, loop).front_end(
@@ -99,6 +103,16 @@ def predict_loop(
     budget = error_budget(response, start, readout, exact=exact, samples=samples)
     added = channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)
     return replace(budget, terms={**budget.terms, "offset": budget.terms["offset"] + added})
+
+
+def _noise_of_loss(bench: Bench, loop: HomodyneLoop, rest_A: Sequence[float], engine: Ngspice) -> FrontEnd:
+    """The electronics' noise in the gradient of the loss, V^2/Hz; its means over the patterns' windows are averaged."""
+    patterns = loop.sequence.patterns
+    reading = Averaged(patterns * loop.sequence.window_s, loop.stop_s)
+    behind = _bank(bench, loop).front_end(engine.engine, rest_A[0], noise=True, averaged=reading).noise_psd
+    before = loss_noise(loop, engine.engine, rest_A, reading.open_s / reading.window_s)
+    per_ampere = loop.stage.transimpedance_ohm
+    return FrontEnd(noise_psd=behind * per_ampere**2 / patterns, own_noise=lambda f: before(f) / patterns)
 
 
 def _bank(bench: Bench, loop: HomodyneLoop) -> LockInBank:

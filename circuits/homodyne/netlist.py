@@ -98,9 +98,7 @@ def _add_output_stage(assembly: Assembly, loop: HomodyneLoop) -> None:
     """From the output electrode to y: transimpedance, baseline and automatic gain."""
     add, stage, scale, duty = assembly.add, loop.stage, float(loop.multiplier_V), loop.sequence.listening_s
     reach = stage.reach_V
-    add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
-    add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
-    add("variable_gain", "vga", {"in": "u", "control": "gainlog", "out": "y"}, gain=stage.polarity)
+    _add_amplifiers(assembly, loop)
     add("integrator", "baseline", {"in": "u", "gate": "gate", "out": "baseline"}, rate=stage.baseline_rate / duty,
         vmin=-reach, vmax=reach, v0=stage.baseline_V)  # fmt: skip
     assembly.source("level", stage.level_V**2 / scale)
@@ -111,12 +109,27 @@ def _add_output_stage(assembly: Assembly, loop: HomodyneLoop) -> None:
         vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
 
 
+def _add_amplifiers(assembly: Assembly, loop: HomodyneLoop) -> None:
+    """The amplifiers between the output electrode and y."""
+    add, stage = assembly.add, loop.stage
+    add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
+    add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
+    add("variable_gain", "vga", {"in": "u", "control": "gainlog", "out": "y"}, gain=stage.polarity)
+
+
 def _add_loss(assembly: Assembly, loop: HomodyneLoop) -> None:
     """From y to the loss."""
-    add, sequence = assembly.add, loop.sequence
+    sequence = loop.sequence
     if loop.loss == "hinge":  # hears the output itself, and which side of zero it should be on
         sides = replace(sequence, targets_V=tuple(float(v) for v in np.sign(sequence.targets_V)))
         assembly.source("side", sides.target_table().source())
+    _add_error(assembly, loop)
+
+
+def _add_error(assembly: Assembly, loop: HomodyneLoop) -> None:
+    """The parts of the loss."""
+    add = assembly.add
+    if loop.loss == "hinge":
         add("hinge", "loss", {"error": "y", "side": "side", "gate": "gate", "out": "loss"},
             margin=loop.error_function.margin_V)  # fmt: skip
     else:
@@ -199,6 +212,19 @@ def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
     for k in range(loop.dither.n):
         _add_reference(assembly, loop, k)
         _add_channel(assembly, loop, k, "heard")
+    return str(assembly.finish())
+
+
+def loss_deck(loop: HomodyneLoop, target_V: float) -> str:
+    """From the device's output to the loss, at rest in a window of one target; baseline and gain stand."""
+    title = "output stage and loss at rest"
+    assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
+    for name, value in {"gate": 1.0, "baseline": loop.stage.baseline_V, "gainlog": loop.stage.gain_log}.items():
+        assembly.source(name, float(value))
+    hinge = loop.loss == "hinge"
+    assembly.source("side" if hinge else "target", float(np.sign(target_V) if hinge else target_V))
+    _add_amplifiers(assembly, loop)
+    _add_error(assembly, loop)
     return str(assembly.finish())
 
 

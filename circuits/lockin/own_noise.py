@@ -8,7 +8,7 @@ mixer that depends on it is its mean over the references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,8 @@ def own_noise(
         """Frequencies (Hz), and the density (V^2/Hz) of elements in some instances at a node."""
         analysis = f".noise v({probe.node(node)}) {source} dec {_PER_DECADE} {low!r} {high!r} 1"
         vectors = engine.run(f"{circuit}\n{analysis}\n.end\n")
-        return np.asarray(vectors["frequency"]), lambda *instances: _density(vectors, found, instances)
+        parts = kinds(vectors, found)
+        return np.asarray(vectors["frequency"]), lambda *instances: density_of(vectors, parts, instances)
 
     frequency, density = heard_at(probes[0], "mixer_x", float(at_Hz[0]), float(at_Hz[-1]))
     longer = 1.0 if averaged is None else averaged.open_s / averaged.window_s
@@ -131,10 +132,10 @@ def _stages(probe: LockInBlock) -> tuple[str, ...]:
     return tuple(f"x{probe.name}_{stage}" for stage in ("mix", "lp"))
 
 
-def _density(vectors: Vectors, found: Sequence[Element], instances: Sequence[str]) -> FloatArray:
+def density_of(vectors: Vectors, parts: Mapping[str, Element], instances: Sequence[str] = ()) -> FloatArray:
     """Density at the output, V^2/Hz, of the elements in instances whose names begin so; of all, where none is named."""
     total = np.zeros(len(vectors["frequency"]))
-    for vector, element in kinds(vectors, found).items():
+    for vector, element in parts.items():
         if not instances or any(f".{instance}" in element.name for instance in instances):
             total += np.asarray(vectors[vector]) ** 2
     return total

@@ -3,8 +3,8 @@
 A resistor divider, a Sallen-Key filter of macro op-amps, a Gilbert cell of transistors and a differential pair in
 GF180MCU with flicker noise: each in a transient with the noise of its own elements, as `noise_at_operating_point` makes
 it. Told is ten times the logarithm of the record's power in each decade over that of ``.noise``, dB, with the standard
-deviation that so many frequencies leave. Then the scatter of at least so many readings of two noisy circuits of macro
-parts, a bank of lock-ins and an opened learning loop, over that of the error budget.
+deviation that so many frequencies leave. Then the scatter of at least so many readings of noisy circuits of macro
+parts, a bank of lock-ins and an opened learning loop on output and loss, over that of the error budget.
 Run as ``python docs/studies/noise_in_time.py [--points 1000000] [--readings 200]``.
 """
 
@@ -24,6 +24,7 @@ from circuits.ngspice.engine import OPTIONS, Engine
 from circuits.noise.circuit_noise import noise_at_operating_point
 from circuits.parts.levels import loop_fields
 from inmateria import default_bench
+from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.gradients import adjoint, probe_loop
 from learning.homodyne.settings import HgeSettings
 from lockin.settings import LockInSettings
@@ -93,6 +94,18 @@ def loop_readings(engine: Engine, readings: int, seed: int) -> tuple[np.ndarray,
     return np.stack(found) / loop.stage.transimpedance_ohm, budget.noise
 
 
+def loss_readings(engine: Engine, readings: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the gradient of AND's loss over its four patterns, V/V."""
+    bench = default_bench()
+    experiment = Experiment(bench, bench.task("AND"), HgeSettings(electronics_noise=True, **loop_fields("macro")))
+    loop = middle_loop(experiment)
+    opened = loop.opened(loop.start_V, 0.02, "loss", 12.0)
+    budget = predict_loop(bench, opened, np.zeros(loop.dither.n), Ngspice(engine), device_A2_per_Hz=0.0)
+    runs = -(-readings // len(bench.trained))
+    found = [gradient(opened, Ngspice(engine).run(opened, seed=k)) for k in range(seed, seed + runs)]
+    return np.stack(found), budget.noise
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -129,7 +142,7 @@ def main() -> None:
                     10 / np.log(10) * np.sqrt(35.0 / 18.0 / inside.sum())
                 )  # neighbours of a Hann window are correlated
                 print(f"  {begin:8.3g} to {end:8.3g} Hz: {10 * np.log10(ratio.mean()):+.3f} dB +- {spread:.3f}")
-        for name, reader in {"bank": bank_readings, "loop": loop_readings}.items():
+        for name, reader in {"bank": bank_readings, "loop": loop_readings, "loss": loss_readings}.items():
             if asked.only and asked.only != name:
                 continue
             measured, predicted = reader(engine, asked.readings, asked.seed)

@@ -292,7 +292,7 @@ def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
             np.asarray(found.measured),
             (scale, shown),
             frame,
-            electronics=found.loop.electronics_noise and found.loop.mode == "output",
+            electronics=found.loop.electronics_noise,
         )
     if np.any(found.bias):
         low, high = scale * found.bias.min(), scale * found.bias.max()

@@ -14,6 +14,7 @@ from circuits.homodyne.engines import Ngspice
 from circuits.ngspice.engine import Engine
 from circuits.parts.levels import loop_fields
 from learning.bench.bench import Bench
+from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint, probe_loop
 from learning.homodyne.settings import HgeSettings
 
@@ -39,3 +40,16 @@ def test_scatter_of_an_opened_loops_readings_is_that_of_the_budget(small_bench: 
     )
     assert np.all(silent.noise == 0.0)
     np.testing.assert_array_equal(read[0], readings.gradient(loop, Ngspice(engine).run(loop, seed=0)) / ohm)
+
+
+@pytest.mark.slow
+def test_scatter_of_the_losss_gradient_is_that_of_the_budget(small_bench: Bench, engine: Engine) -> None:
+    """AND over four patterns, 44 degrees of freedom; 1e-5 for other seeds."""
+    settings = HgeSettings(electronics_noise=True, **loop_fields("macro"))
+    experiment = Experiment(small_bench, small_bench.task("AND"), settings)
+    loop = build_loop(experiment, AT, 1.0, small_bench.outputs_A(AT, experiment.task)).opened(AT, 0.02, "loss", 12.0)
+    budget = predict_loop(small_bench, loop, np.zeros(4), Ngspice(engine), device_A2_per_Hz=0.0)
+    read = [readings.gradient(loop, Ngspice(engine).run(loop, seed=seed)) for seed in range(RUNS)]
+    freedom = (RUNS - 1) * len(AT)
+    ratio = np.mean(np.var(read, axis=0, ddof=1) / budget.noise**2)
+    assert stats.chi2.ppf(0.5e-5, freedom) / freedom < ratio < stats.chi2.isf(0.5e-5, freedom) / freedom
