@@ -89,6 +89,10 @@ LARGEST_SEED = 2**31 - 2
 _DRAWS = re.compile(r"gauss|unif|limit|trrandom|trnoise", re.IGNORECASE)
 """A word by which a deck may draw numbers."""
 
+_NORMALS = re.compile(r"trrandom\s*\(?\s*2", re.IGNORECASE)
+"""Normal numbers of TRRANDOM. ngspice makes them in pairs and keeps the second for a later run, whatever its seed: a
+worker runs one such deck."""
+
 RUNS_PER_WORKER = 10_000
 """Runs after which the worker is replaced: ngspice keeps 0.4 to 0.9 kB of each (docs/engine.md)."""
 
@@ -155,6 +159,7 @@ class Engine:
         self._library = find_ngspice_library()
         self._process: WorkerProcess | None = None
         self._runs = 0
+        self._drew_normals = False
         self._aborted = False
         self._lock = threading.RLock()
         self._asked = False
@@ -347,6 +352,7 @@ class Engine:
                 "folder": present_folder(),
                 "dialect": behaviour,
                 "seed": _drawing(checked.text, seed),
+                "normals": _NORMALS.search(checked.text) is not None,
             }
             try:
                 reply = self._ask(request, record, progress, failed, clock)
@@ -419,6 +425,7 @@ class Engine:
                 "folder": present_folder(),
                 "dialect": behaviour,
                 "seed": _drawing(checked.text, seed),
+                "normals": _NORMALS.search(checked.text) is not None,
             }
             reply = self._ask(request, None, progress, failed)
             words = spoken(reply["running"])
@@ -491,6 +498,7 @@ class Engine:
                 "folder": present_folder(),
                 "dialect": letters(dialect),
                 "seed": _drawing(checked.text, seed),
+                "normals": _NORMALS.search(checked.text) is not None,
             }
             lines = self._ask(request, None, None, failed)["expanded"]
         # ngspice lists all but the temperature.
@@ -531,14 +539,16 @@ class Engine:
         try:
             if self._aborted:
                 raise KeyboardInterrupt
-            if self._process is None or not self._process.alive or self._runs >= RUNS_PER_WORKER:
+            spent = self._runs >= RUNS_PER_WORKER or (self._drew_normals and request.get("normals", False))
+            if self._process is None or not self._process.alive or spent:
                 self._end()
                 with told_of_no_room():
-                    self._process, self._runs = WorkerProcess(self._library), 0
+                    self._process, self._runs, self._drew_normals = WorkerProcess(self._library), 0, False
             if self._aborted:  # while it started
                 raise KeyboardInterrupt
             process = self._process
             self._runs += request["op"] == "run"
+            self._drew_normals |= request.get("normals", False)
             process.ask(request)
             reply = self._watch(process, record, progress, failed, clock)
         except BrokenPipeError:

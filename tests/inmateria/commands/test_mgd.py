@@ -77,7 +77,7 @@ def test_no_run_solved_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_stopped_by_ctrl_c_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Between two looks; the result is that of an undisturbed run, and the finished part is not done again."""
-    words = ["mgd", "letters", "--steps", "600000", "--checks", "2", "--seeds", "2", "--json", "--out"]
+    words = ["mgd", "letters", "--steps", "1800000", "--checks", "2", "--seeds", "2", "--json", "--out"]
     answered(capsys, *words, str(tmp_path / "whole"))
     running = subprocess.Popen(
         [*COMMAND, *words, "part"], cwd=tmp_path, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
