@@ -250,8 +250,8 @@ def test_normal_numbers_repeat_whatever_was_drawn_before(engine: Engine) -> None
     """They come in pairs: behind a run that takes an odd number of them, another's seed gave the one that was left."""
     deck = "t\nVn n 0 DC 0 TRRANDOM(2 1m 0 1 0)\nRn n 0 1k\n"
     runs = [
-        engine.transient(deck, stop_s=stop, max_step_s=1e-4, save=["v(n)"], seed=3)["v(n)"][:40]
-        for stop in (5e-3, 6e-3, 5e-3, 6e-3, 7e-3)
+        engine.transient(deck, stop_s=stop, max_step_s=1e-4, save=["v(n)"], seed=3)["v(n)"]
+        for stop in (5e-3, 6e-3, 5e-3, 7e-3, 5e-3)
     ]
-    for run in runs[1:]:
+    for run in runs[2::2]:
         np.testing.assert_array_equal(run, runs[0])
