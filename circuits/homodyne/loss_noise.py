@@ -8,14 +8,12 @@ import numpy as np
 
 from circuits.homodyne import netlist
 from circuits.homodyne.loop import HomodyneLoop
-from circuits.lockin.own_noise import density_of
 from circuits.ngspice.engine import Engine
-from circuits.noise.densities import kinds
-from circuits.noise.elements import noisy_elements
+from circuits.noise.elements import Element
+from circuits.noise.output_noise import elements_of, output_noise
 from inmateria.checks import FloatArray
 from netlists.spice_numbers import format_number
 
-_PER_DECADE = 20
 GATE = "xloss."
 """The part of the loss holds the gate: what arises in it is heard while the gate is closed, too."""
 
@@ -47,16 +45,13 @@ def loss_noise(
     """
     tones = loop.dither.frequencies_Hz
     low, high = 0.5 * min(tones), 2.0 * max(tones)
-    total: FloatArray | None = None
+    found: tuple[Element, ...] = ()
+    each = []
     for pattern, current in enumerate(currents_A):
         deck = netlist.loss_deck(loop, loop.sequence.targets_V[pattern])
-        source = f"Inoise 0 el{loop.output} DC {format_number(current)} AC 1"
-        analysis = f".noise v(loss) Inoise dec {_PER_DECADE} {low!r} {high!r} 1"
-        found = noisy_elements(engine.expanded(f"{deck}\n{source}\n.end\n")).elements
-        vectors = engine.run(f"{deck}\n{source}\n{analysis}\n.end\n")
-        parts = kinds(vectors, found)
-        density = density_of(vectors, parts) + (longer - 1.0) * density_of(vectors, parts, (GATE,))
-        total = density if total is None else total + density
-        frequency = np.asarray(vectors["frequency"])
-    mean = np.asarray(total) / len(currents_A)
+        circuit = f"{deck}\nInoise 0 el{loop.output} DC {format_number(current)} AC 1"
+        found = found or elements_of(engine, circuit)  # the same at all patterns
+        frequency, density = output_noise(engine, circuit, found, "loss", "Inoise", (low, high))
+        each.append(density() + (longer - 1.0) * density(GATE))
+    mean = np.mean(each, axis=0)
     return lambda f: np.asarray(np.interp(np.log(f), np.log(frequency), mean))

@@ -8,19 +8,17 @@ mixer that depends on it is its mean over the references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from circuits.lockin.netlist import LockInBlock
-from circuits.ngspice.engine import Engine, Vectors
-from circuits.noise.densities import kinds
-from circuits.noise.elements import Element, noisy_elements
+from circuits.ngspice.engine import Engine
+from circuits.noise.output_noise import elements_of, output_noise
 from inmateria.checks import FloatArray
 from lockin.theory import enbw_Hz
 
-_PER_DECADE = 20
 _BELOW = 1e-3
 """The filter's noise is summed from this share of its bandwidth on."""
 _LOBES = 200
@@ -88,18 +86,9 @@ def own_noise(
     NetlistError, ConvergenceError, EngineError
         As `Engine.run`.
     """
-    found = noisy_elements(engine.expanded(f"{circuit}\n.end\n")).elements
-
-    def heard_at(
-        probe: LockInBlock, node: str, low: float, high: float
-    ) -> tuple[FloatArray, Callable[..., FloatArray]]:
-        """Frequencies (Hz), and the density (V^2/Hz) of elements in some instances at a node."""
-        analysis = f".noise v({probe.node(node)}) {source} dec {_PER_DECADE} {low!r} {high!r} 1"
-        vectors = engine.run(f"{circuit}\n{analysis}\n.end\n")
-        parts = kinds(vectors, found)
-        return np.asarray(vectors["frequency"]), lambda *instances: density_of(vectors, parts, instances)
-
-    frequency, density = heard_at(probes[0], "mixer_x", float(at_Hz[0]), float(at_Hz[-1]))
+    found = elements_of(engine, circuit)
+    band = float(at_Hz[0]), float(at_Hz[-1])
+    frequency, density = output_noise(engine, circuit, found, probes[0].node("mixer_x"), source, band)
     longer = 1.0 if averaged is None else averaged.open_s / averaged.window_s
     front = density() - density(*_stages(probes[0])) + (longer - 1.0) * density(GATE)
     referred = front / np.interp(np.log(frequency), np.log(at_Hz), heard) ** 2
@@ -111,7 +100,7 @@ def own_noise(
     lowest = _BELOW / (probes[0].settings.time_constant if averaged is None else averaged.open_s)
     powers: list[float] = []
     for probe in probes:
-        f, density = heard_at(probe, "x", lowest, read_Hz)
+        f, density = output_noise(engine, circuit, found, probe.node("x"), source, (lowest, read_Hz))
         found_there = density(*_stages(probe))
         if averaged is None:
             powers.append(float(np.trapezoid(found_there, f) / enbw_Hz(probe.settings)))
@@ -130,12 +119,3 @@ def _heard_by_mean(f: FloatArray, density: FloatArray, time_s: float) -> float:
 def _stages(probe: LockInBlock) -> tuple[str, ...]:
     """Beginnings of the names of the instances of mixer and filter."""
     return tuple(f"x{probe.name}_{stage}" for stage in ("mix", "lp"))
-
-
-def density_of(vectors: Vectors, parts: Mapping[str, Element], instances: Sequence[str] = ()) -> FloatArray:
-    """Density at the output, V^2/Hz, of the elements in instances whose names begin so; of all, where none is named."""
-    total = np.zeros(len(vectors["frequency"]))
-    for vector, element in parts.items():
-        if not instances or any(f".{instance}" in element.name for instance in instances):
-            total += np.asarray(vectors[vector]) ** 2
-    return total

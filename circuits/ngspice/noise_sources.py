@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from circuits.ngspice import noise_sources_kernel as kernel
+from dnpu_models.noise.spectrum import lorentzian
 from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
 
@@ -48,7 +49,7 @@ class NoiseSource:
     def density(self, frequencies_Hz: Any) -> FloatArray:
         """One-sided density of the unit process, 1/Hz: white + sum of (2 s^2/pi) f_i/(f_i^2 + f^2)."""
         f = np.asarray(frequencies_Hz, dtype=float)
-        parts = 2.0 / np.pi * self.deviations**2 * self.corners_Hz / (self.corners_Hz**2 + f[..., None] ** 2)
+        parts = self.deviations**2 * lorentzian(self.corners_Hz, f)
         return np.asarray(self.white + parts.sum(axis=-1))
 
 

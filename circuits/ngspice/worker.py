@@ -201,9 +201,7 @@ class Worker:
                 reply["strange"] = [node for node in request["noise_nodes"] if node not in known]
             if request.get("expand"):
                 reply["expanded"] = ngspice.expanded()
-            elif reply.get("strange"):
-                pass
-            elif reply["loaded"] and ngspice.exited is None:
+            elif reply["loaded"] and ngspice.exited is None and not reply.get("strange"):
                 ngspice.messages.clear()
                 _say(self.out, event="running")
                 ngspice.on_doomed = give_up

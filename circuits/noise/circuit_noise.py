@@ -27,6 +27,7 @@ from circuits.ngspice.engine import LARGEST_SEED, Engine, Progress
 from circuits.ngspice.noise_sources import NoiseSource, NoiseSources
 from circuits.noise.densities import Density, densities
 from circuits.noise.elements import NoisyElements, noisy_elements
+from dnpu_models.noise.spectrum import lorentzian
 from inmateria.checks import FloatArray, array, count
 from inmateria.errors import InputError, TrustWarning
 
@@ -233,8 +234,7 @@ def shape(f: FloatArray, density: FloatArray, corners: FloatArray) -> tuple[floa
     """White part and standard deviations of Lorentzians that make up a density (1/Hz) at frequencies `f` (Hz)."""
     if np.ptp(density) <= _WHITE_WITHIN * np.max(density):
         return float(np.mean(density)), np.zeros(len(corners))
-    basis = 2.0 / np.pi * corners / (corners**2 + f[:, None] ** 2)
-    columns = np.concatenate([np.ones((len(f), 1)), basis], axis=1) / density[:, None]
+    columns = np.concatenate([np.ones((len(f), 1)), lorentzian(corners, f)], axis=1) / density[:, None]
     scale = np.linalg.norm(columns, axis=0)
     solution: Any = nnls(columns / scale, np.ones(len(f)))[0] / scale
     return float(solution[0]), np.sqrt(solution[1:])

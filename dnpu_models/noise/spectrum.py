@@ -28,6 +28,11 @@ RUNGS_PER_DECADE = 2
 DECADES_BEYOND = 1.0
 
 
+def lorentzian(corners_Hz: FloatArray, frequencies_Hz: FloatArray) -> FloatArray:
+    """One-sided density of processes of variance 1, (2/pi) f_i/(f_i^2 + f^2), 1/Hz; the last axis is of the corners."""
+    return np.asarray(2.0 / np.pi * corners_Hz / (corners_Hz**2 + frequencies_Hz[..., None] ** 2))
+
+
 @dataclass(frozen=True)
 class NoiseSpectrum:
     """One-sided spectral density of a current noise: S(f) = [S_w + S_1 (f_1/f)^a] / [1 + (f/B)^2].
@@ -136,7 +141,7 @@ class NoiseSpectrum:
         """S(f) as generated, A^2/Hz: the sum of Lorentzians in place of the law; within 0.01 dB of it in the band."""
         f = _frequencies(frequencies_Hz)
         corners, deviations = self.lorentzians
-        flicker = (2.0 / np.pi * deviations**2 * corners / (corners**2 + f[..., None] ** 2)).sum(axis=-1)
+        flicker = (deviations**2 * lorentzian(corners, f)).sum(axis=-1)
         return np.asarray((self.white_A2_per_Hz + flicker) / (1.0 + (f / self.bandwidth_Hz) ** 2))
 
     @property
