@@ -38,6 +38,8 @@ from lockin.error_budget import ErrorBudget as ErrorBudget
 from lockin.error_budget import FrontEnd as FrontEnd
 from lockin.error_budget import Motion as Motion
 from lockin.error_budget import Readout as Readout
+from lockin.kept_correction import kept_correction as kept_correction
+from lockin.kept_correction import KeptCorrection as KeptCorrection
 from lockin.perturbation import Perturbation as Perturbation
 from lockin.third_order import corrected_gradient as corrected_gradient
 from lockin.third_order import corrected_noise as corrected_noise

@@ -22,13 +22,16 @@ Its terms, sorted by where they come from, are the budget; together they are the
     leakage          the pattern before, whose background and gradient the filter still remembers
     drift            controls that move meanwhile: likewise (both for a front end as it is at low frequency)
     noise            standard deviation
+
+Where the error of third order is taken out (`Readout.correction`), each further reading adds to the same terms;
+``amplitude`` is then all that the dither itself leaves, from the fifth order on, with products that fall on a reading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,17 +39,23 @@ from numpy.typing import ArrayLike
 from inmateria.checks import FloatArray, finite, not_negative
 from inmateria.errors import InputError
 from lockin.averages import BATCH, Response, dither_bias, evaluate, over_common_period, place
+from lockin.choices import Correction
 from lockin.demodulate import gradient as read_gradient
 from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_Hz
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
+from lockin.third_order import Factors, correction_readings, overlaps, product_words, third_order_correction
 
 TERMS = (
     "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stray", "offset", "leakage", "drift",
 )  # fmt: skip
 """The systematic terms, in the order in which they are told; noise stands beside them."""
+_MIXERS: dict[Correction, int] = {"none": 1, "diagonal": 2, "whole": 1}
+"""Mixers that a corrected reading has, each with noise behind it."""
+_MIXERS_OFFSETS: dict[Correction, int] = {"none": 1, "diagonal": 0, "whole": 1}
+"""How many of their offsets are left."""
 _PER_CYCLE = 32
-"""Points in a cycle of the highest tone where the operating point moves: 0.3 % for what is straight between them."""
+"""Points in a cycle of the fastest reference where the point moves: 0.3 % for what is straight between them."""
 
 
 def unity(frequency_Hz: FloatArray) -> ComplexArray:
@@ -160,6 +169,19 @@ class ErrorBudget:
         return next(iter(self.shares()))
 
 
+class _Reference(NamedTuple):
+    """What a control's reading is made of: weight times what sin(2 pi multiple t/P + as_read_rad) reads."""
+
+    control: int
+    multiple: int
+    phase_rad: float
+    """Of the product of tones itself."""
+    as_read_rad: float
+    """With the reference's phase."""
+    weight: float
+    """1/V."""
+
+
 @dataclass(frozen=True, eq=False)
 class Readout:
     """A bank of lock-ins, and when it is read.
@@ -177,7 +199,11 @@ class Readout:
     phase : array_like, shape (n,), optional
         Calibrated phases in degrees, in place of ``settings.phase``.
     psd : array_like, scalar or shape (n,), optional
-        One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together.
+        One-sided density of the output's noise at each tone, unit^2/Hz: white, 1/f and shot noise together. What
+        corrects that tone's reading has the same.
+    correction : {'none', 'diagonal', 'whole'}, optional
+        What is read beside the tones and added: see `lockin.third_order`. The diagonal in the circuit, by mixers of
+        its own whose offsets cancel the first ones' (`circuits.lockin.bank`); the whole from the record before them.
     """
 
     plan: DitherPlan
@@ -186,6 +212,29 @@ class Readout:
     front_end: FrontEnd = field(default_factory=FrontEnd)
     phase: ArrayLike | None = None
     psd: ArrayLike = 0.0
+    correction: Correction = "none"
+
+    def __post_init__(self) -> None:
+        found = [] if self.correction == "none" else overlaps(self.plan.multiples)
+        if found:
+            read, other = (product_words(factors) for factors in found[0])
+            problem = f"put {other} on {read}, which a correction reads"
+            raise InputError("plan.frequencies_Hz", self.plan.frequencies_Hz, problem, "take `free_tones`")
+
+    @property
+    def references(self) -> list[_Reference]:
+        """All that is read, each control's own tone first."""
+        plan, turned = self.plan, np.asarray(self.plan.phases_rad) + np.radians(self.degrees)
+        own: list[tuple[int, Factors, float]] = [
+            (k, tuple(row), 1.0) for k, row in enumerate(np.eye(plan.n, dtype=int).tolist())
+        ]
+        found = []
+        for k, factors, weight in own + correction_readings(plan.n, self.correction):
+            multiple = int(np.dot(factors, plan.multiples))
+            side = 1 if multiple > 0 else -1  # sin(-x) = -sin(x)
+            phase, as_read = side * float(np.dot(factors, plan.phases_rad)), side * float(np.dot(factors, turned))
+            found.append(_Reference(k, side * multiple, phase, as_read, side * weight / plan.amplitudes_V[k]))
+        return found
 
     @property
     def degrees(self) -> FloatArray:
@@ -250,23 +299,27 @@ def error_budget(
     """
     plan, settings, front_end, moved = readout.plan, readout.settings, readout.front_end, motion or Motion()
     point, places = place(voltages, plan, terminals)
-    n, peaks, phases = plan.n, np.asarray(plan.amplitudes_V), np.asarray(plan.phases_rad)
+    n, peaks = plan.n, np.asarray(plan.amplitudes_V)
     ideal, density = _each("exact", exact, n), _each("psd", readout.psd, n)
     drift = _each("drift_V_per_s", moved.drift_V_per_s, n)
-    multiples = np.asarray(plan.multiples)
     settled = float(filtered_tone(settings, 0.0, readout.time_s).real)
     series = _fourier_series(function, point, places, plan, points_per_period)
     transfer = _transfer(front_end, np.arange(series.size) / plan.common_period_s)
 
-    terms = {name: np.zeros(n) for name in TERMS}
-    averaged = np.imag(np.exp(1j * phases) * np.conj(series[multiples])) / peaks  # no fault but the dither's
-    terms |= _filtered(readout, transfer, series, settled * averaged)
+    averaged = np.zeros(n)  # no fault but the dither's
+    for reference in readout.references:
+        averaged[reference.control] += _at_rest(reference, series)
+    terms = {name: np.zeros(n) for name in TERMS} | _filtered(readout, transfer, series, settled)
     terms["settling"] = (settled - 1.0) * averaged
-    bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
-    terms["amplitude"] = bias.gradient
-    terms["intermodulation"] += averaged - ideal - bias.gradient
+    stderr = np.zeros(n)
+    if readout.correction == "none":
+        bias = dither_bias(function, point, plan, ideal, places.tolist(), samples, seed)
+        terms["amplitude"], stderr = bias.gradient, bias.stderr
+        terms["intermodulation"] += averaged - ideal - bias.gradient
+    else:
+        terms["amplitude"] = averaged - ideal
     passed = front_end.offset + front_end.passed * float(series[0].real)
-    terms["offset"] = 2.0 / peaks * passed * settled
+    terms["offset"] = 2.0 / peaks * passed * settled * _MIXERS_OFFSETS[readout.correction]
     at_rest = float(transfer[0].real)
     if moved.patterns is not None:
         path = _path("patterns", *moved.patterns, point.size)
@@ -276,36 +329,45 @@ def error_budget(
         ramp[0, places] = -drift * readout.time_s
         path = np.array([0.0, readout.time_s]), ramp
         terms["drift"] = at_rest * _elsewhere(function, point, places, readout, *path)
-    noise = front_end.noise(np.asarray(plan.frequencies_Hz), density, settings, readout.time_s) / peaks
-    return ErrorBudget(ideal, terms, noise, bias.stderr, settled)
+    mixers = _MIXERS[readout.correction]
+    variance = 4.0 * mixers * front_end.noise_psd * noise_bandwidth_Hz(settings, readout.time_s) / peaks**2
+    before = replace(front_end, noise_psd=0.0)
+    for k, multiple, _, _, weight in readout.references:
+        at = np.array([multiple / plan.common_period_s])
+        variance[k] += (weight * before.noise(at, density[k : k + 1], settings, readout.time_s)[0]) ** 2
+    return ErrorBudget(ideal, terms, np.sqrt(variance), stderr, settled)
 
 
-def _filtered(
-    readout: Readout, transfer: ComplexArray, series: ComplexArray, wanted: FloatArray
-) -> dict[str, FloatArray]:
-    """What front end and filter make of the output's Fourier series, beside what is `wanted` of it."""
-    plan, time_s, degrees = readout.plan, readout.time_s, readout.degrees
+def _at_rest(reference: _Reference, series: ComplexArray) -> float:
+    """What a reference reads of a static output, its filter settled."""
+    turned = np.exp(1j * reference.phase_rad) * np.conj(series[reference.multiple])
+    return reference.weight * float(np.imag(turned))
+
+
+def _filtered(readout: Readout, transfer: ComplexArray, series: ComplexArray, settled: float) -> dict[str, FloatArray]:
+    """What front end and filter make of the output's Fourier series, beside what is wanted of it."""
+    plan, time_s = readout.plan, readout.time_s
     peaks, phases, tones = np.asarray(plan.amplitudes_V), np.asarray(plan.phases_rad), np.asarray(plan.frequencies_Hz)
     frequencies, multiples = np.arange(series.size) / plan.common_period_s, np.asarray(plan.multiples)
     stray = _each("stray_F", readout.front_end.stray_F, plan.n)
+    signal, leaked = transfer * series, np.zeros(series.size, dtype=np.complex128)
     # dV/dt of alpha sin(omega t + phi) is Re omega alpha exp(i (omega t + phi))
-    displaced = stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
-    signal, leaked = transfer * series, transfer[multiples] * displaced
+    leaked[multiples] = transfer[multiples] * stray * 2.0 * np.pi * tones * peaks * np.exp(1j * phases)
     terms = {name: np.zeros(plan.n) for name in ("droop", "stray", "ripple", "crosstalk", "intermodulation")}
-    for k, own in enumerate(multiples):
-        reference = np.exp(1j * (phases[k] + np.radians(degrees[k]))) / peaks[k]
-        above = reference * filtered_tone(readout.settings, frequencies + tones[k], time_s)
-        below = reference * filtered_tone(readout.settings, tones[k] - frequencies, time_s)
+    for reference in readout.references:
+        k, own, _, as_read, weight = reference
+        turned = weight * np.exp(1j * as_read)
+        above = turned * filtered_tone(readout.settings, frequencies + frequencies[own], time_s)
+        below = turned * filtered_tone(readout.settings, frequencies[own] - frequencies, time_s)
         each = np.imag(above * signal + below * np.conj(signal))
-        stray_each = np.imag(above[multiples] * leaked + below[multiples] * np.conj(leaked))
-        others = np.arange(plan.n) != k
-        static, image = np.imag(below[own] * np.conj(signal[own])), np.imag(above[own] * signal[own])
-        terms["droop"][k] = static - wanted[k]
-        terms["stray"][k] = np.imag(below[own] * np.conj(leaked[k]))
-        terms["ripple"][k] = image + np.imag(above[own] * leaked[k]) + each[0]
-        terms["crosstalk"][k] = each[multiples[others]].sum() + stray_each[others].sum()
-        each[[0, *multiples]] = 0.0
-        terms["intermodulation"][k] = each.sum()
+        stray_each = np.imag(above * leaked + below * np.conj(leaked))
+        others = multiples[multiples != own]
+        terms["droop"][k] += np.imag(below[own] * np.conj(signal[own])) - settled * _at_rest(reference, series)
+        terms["stray"][k] += np.imag(below[own] * np.conj(leaked[own]))
+        terms["ripple"][k] += np.imag(above[own] * (signal[own] + leaked[own])) + each[0]
+        terms["crosstalk"][k] += each[others].sum() + stray_each[others].sum()
+        each[[0, own, *others]] = 0.0
+        terms["intermodulation"][k] += each.sum()
     return terms
 
 
@@ -314,7 +376,8 @@ def _elsewhere(
 ) -> FloatArray:
     """What it adds that the operating point was elsewhere before: the output there less the output here, read."""
     plan = readout.plan
-    steps = int(np.ceil(_PER_CYCLE * max(plan.frequencies_Hz) * readout.time_s))
+    fastest = max(reference.multiple for reference in readout.references) / plan.common_period_s
+    steps = int(np.ceil(_PER_CYCLE * fastest * readout.time_s))
     grid = np.linspace(0.0, readout.time_s, steps + 1)
     away = np.stack([np.interp(grid, times, column) for column in offsets.T], axis=1)
     added, elsewhere = np.zeros(grid.size), np.flatnonzero(np.any(away != 0.0, axis=1))
@@ -323,7 +386,9 @@ def _elsewhere(
         here = np.tile(point, (part.size, 1))
         here[:, places] += plan.waveform(grid[part]).T
         added[part] = evaluate(function, here + away[part]) - evaluate(function, here)
-    return read_gradient(plan, grid, added, readout.settings, readout.degrees)
+    turned = replace(plan, phases_rad=tuple(plan.phases_rad + np.radians(readout.degrees)))
+    record = (turned, grid, added, replace(readout.settings, phase=0.0))
+    return read_gradient(*record) + third_order_correction(*record, readout.correction)
 
 
 def _fourier_series(

@@ -17,7 +17,8 @@ reading. The second order gives all of the Hessian: C(2 t_i) = -H_ii alpha_i^2/4
 H_ij alpha_i alpha_j.
 
 Every reading brings its own noise: the corrected gradient of n tones has 1 + 9 + 2 (n - 1) times the variance in white
-noise. Mean the corrections over many windows, where they hardly change, or keep those that exceed their noise.
+noise. `kept_correction` takes the mean of the corrections over windows, where they hardly change, and keeps as much as
+exceeds their noise.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray, count, record
 from inmateria.errors import InputError
+from lockin.choices import Correction
 from lockin.demodulate import gradient, means
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
@@ -39,7 +41,11 @@ Factors = tuple[int, ...]
 
 
 def third_order_correction(
-    plan: DitherPlan, time_s: ArrayLike, signal: ArrayLike, settings: LockInSettings
+    plan: DitherPlan,
+    time_s: ArrayLike,
+    signal: ArrayLike,
+    settings: LockInSettings,
+    correction: Correction = "whole",
 ) -> FloatArray:
     """What is added to `gradient` of a record, so that the error of third order is gone.
 
@@ -51,6 +57,9 @@ def third_order_correction(
         The record, as for `gradient`; its points must resolve three times the highest tone.
     settings : LockInSettings
         Filter. A window of whole common periods is exact; poles let each other product through as far as they do.
+        Its phase is that of the references at the tones, and turns those of their products as often as they count it.
+    correction : {'none', 'diagonal', 'whole'}, optional
+        Nothing; what 3 t_i reads; all.
 
     Returns
     -------
@@ -62,15 +71,7 @@ def third_order_correction(
     InputError
         When the record cannot be used, is shorter than the window, or too coarse.
     """
-    n, peaks = plan.n, np.asarray(plan.amplitudes_V)
-    triple = 3 * np.eye(n, dtype=int)
-    sine, _ = _read(plan, time_s, signal, settings, [tuple(row) for row in triple.tolist()])
-    total = 3.0 * sine
-    pairs = [(i, j, sign) for i in range(n) for j in range(n) if j != i for sign in (2, -2)]
-    if pairs:
-        each, _ = _read(plan, time_s, signal, settings, [_factors(n, {i: 1, j: sign}) for i, j, sign in pairs])
-        np.add.at(total, [i for i, _, _ in pairs], each)
-    return np.asarray(total / peaks)
+    return correction_and_quadrature(plan, time_s, signal, settings, correction)[0]
 
 
 def corrected_gradient(plan: DitherPlan, time_s: ArrayLike, signal: ArrayLike, settings: LockInSettings) -> FloatArray:
@@ -79,6 +80,49 @@ def corrected_gradient(plan: DitherPlan, time_s: ArrayLike, signal: ArrayLike, s
     Parameters, result and errors as those.
     """
     return gradient(plan, time_s, signal, settings) + third_order_correction(plan, time_s, signal, settings)
+
+
+def correction_and_quadrature(
+    plan: DitherPlan,
+    time_s: ArrayLike,
+    signal: ArrayLike,
+    settings: LockInSettings,
+    correction: Correction = "whole",
+) -> tuple[FloatArray, FloatArray]:
+    """`third_order_correction`, and the rms of what the same references a quarter turn on read of the record.
+
+    Parameters
+    ----------
+    plan, time_s, signal, settings, correction
+        As for `third_order_correction`.
+
+    Returns
+    -------
+    correction, quadrature : ndarray, shape (n,)
+        In the signal's unit per V. Of a device that answers at once the quadrature has noise of the correction's
+        variance, and what products of even order put on these readings.
+
+    Raises
+    ------
+    InputError
+        As `third_order_correction`.
+    """
+    n, peaks = plan.n, np.asarray(plan.amplitudes_V)
+    added, squares = np.zeros(n), np.zeros(n)
+    if readings := correction_readings(n, correction):
+        sine, cosine = _read(plan, time_s, signal, settings, [factors for _, factors, _ in readings])
+        for (k, _, weight), x, c in zip(readings, sine, cosine, strict=True):
+            added[k] += weight * x
+            squares[k] += (weight * c) ** 2
+    return added / peaks, np.sqrt(squares) / peaks
+
+
+def correction_readings(n: int, correction: Correction = "whole") -> list[tuple[int, Factors, float]]:
+    """What is added to the gradient of each control: its number, the product of tones that is read, and its weight."""
+    triple = [(i, _factors(n, {i: 3}), 3.0) for i in range(n)]
+    pairs = [(i, j, sign) for i in range(n) for j in range(n) if j != i for sign in (2, -2)]
+    others = [(i, _factors(n, {i: 1, j: sign}), 1.0) for i, j, sign in pairs]
+    return {"none": [], "diagonal": triple, "whole": triple + others}[correction]
 
 
 def dither_hessian(plan: DitherPlan, time_s: ArrayLike, signal: ArrayLike, settings: LockInSettings) -> FloatArray:
@@ -185,6 +229,13 @@ def free_tones(n: int, lowest: int = 200) -> tuple[int, ...]:
     return tuple(tones)
 
 
+def product_words(factors: Factors) -> str:
+    """A product of tones in words, the tones counted from 0: ``f2 - 2 f0``; ``0`` for what stands still."""
+    terms = sorted(((number, k) for k, number in enumerate(factors) if number), key=lambda term: -term[0])
+    words = [f"{'-' if number < 0 else '+'} {'' if abs(number) == 1 else f'{abs(number)} '}f{k}" for number, k in terms]
+    return " ".join(words).removeprefix("+ ") or "0"
+
+
 def _products(n: int) -> Iterator[Factors]:
     """Every product of at most three tones, once: its first number that is not 0 is positive."""
     found = {(0,) * n}
@@ -214,7 +265,7 @@ def _read(
     time, values = record(time_s, signal)
     matrix = np.asarray(products, dtype=float)
     omega = 2.0 * np.pi * matrix @ np.asarray(plan.frequencies_Hz)
-    phases = matrix @ np.asarray(plan.phases_rad)
+    phases = matrix @ (np.asarray(plan.phases_rad) + np.radians(settings.phase))
     fastest = float(np.max(np.abs(omega))) * (time[-1] - time[0]) / (time.size - 1)
     if fastest >= np.pi:
         fix = f"take more than {fastest * (time.size - 1) / np.pi:.0f} points"

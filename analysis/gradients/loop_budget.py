@@ -23,6 +23,7 @@ from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from learning.bench.bench import Bench
+from lockin.choices import Correction
 from lockin.error_budget import ErrorBudget, FrontEnd, Readout, error_budget
 from lockin.settings import LockInSettings
 
@@ -33,6 +34,7 @@ def predict_loop(
     exact: FloatArray,
     engine: LoopEngine,
     *,
+    correction: Correction = "none",
     output_offset_V: float = 0.0,
     device_A2_per_Hz: float = PUBLISHED_A2_PER_HZ,
     samples: int = 1024,
@@ -49,6 +51,8 @@ def predict_loop(
         The exact gradient.
     engine : LoopEngine
         Of the reading; ngspice gives small signals of electronics that are not ideal, other engines leave them out.
+    correction : {'none', 'whole'}, optional
+        Whether the reading is corrected (`circuits.homodyne.readings.corrected_gradient`).
     output_offset_V : float, optional
         How far real parts move v(tia), V: the point at which the loss is meant.
     device_A2_per_Hz : float, optional
@@ -99,7 +103,7 @@ def predict_loop(
         )
         front_end = FrontEnd(whole.transfer, noise_psd=whole.noise_psd, own_noise=whole.own_noise)
     boxcar = LockInSettings(sequence.window_s, window="boxcar")
-    readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd)
+    readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd, correction=correction)
     budget = error_budget(response, start, readout, exact=exact, samples=samples)
     added = channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)
     return replace(budget, terms={**budget.terms, "offset": budget.terms["offset"] + added})

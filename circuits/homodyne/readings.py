@@ -9,7 +9,9 @@ from circuits.signals.transient import Transient, mean_between
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from lockin.demodulate import gradient as demodulated
+from lockin.kept_correction import KeptCorrection
 from lockin.settings import LockInSettings
+from lockin.third_order import correction_and_quadrature
 
 AVERAGED = "averaged"
 """Of a run's statistics, where the dither was averaged: 1."""
@@ -66,3 +68,41 @@ def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
     settings = LockInSettings(loop.sequence.window_s, window="boxcar")
     sign = loop.chop_signs[loop.sequence.patterns - 1]
     return np.asarray(sign * demodulated(loop.dither, time, values, settings))
+
+
+def corrected_gradient(loop: HomodyneLoop, run: Transient) -> KeptCorrection:
+    """`gradient`, and its correction of third order out of what the same lock-ins heard in the windows: V/V.
+
+    Of the loss it is the mean over all windows, as the reading is.
+
+    Parameters
+    ----------
+    loop : HomodyneLoop
+        Opened; its tones free of overlaps (`lockin.third_order`).
+    run : Transient
+        Of an engine that has the dither.
+
+    Raises
+    ------
+    InputError
+        If the loop is closed, or its dither was averaged.
+    """
+    raw = gradient(loop, run)
+    if AVERAGED in run.statistics:
+        fix = "take a run of ngspice or twin"
+        raise InputError("run", "averaged", "has no tones to read a correction from", fix)
+    boxcar = LockInSettings(loop.sequence.window_s, window="boxcar")
+    heard = run["v(tia)"] - run["v(baseline)"]
+    if loop.mode == "loss":
+        gate = run["v(gate)"]
+        heard = np.where(gate > 0.25, run["v(loss)"] / np.maximum(gate, 0.25), 0.0)  # half a window's edge is within it
+    found = []
+    for number in range(loop.shown):
+        signs = loop.chop_signs[number * loop.sequence.patterns :]
+        for sign, (start, stop) in zip(signs, loop.sequence.windows(number), strict=False):
+            even = np.linspace(start, stop, loop.window_steps + 1)
+            read = correction_and_quadrature(loop.dither, even, np.interp(even, run.time_s, heard), boxcar)
+            found.append((sign * read[0], read[1]))
+    corrections, quadratures = np.array(found).transpose(1, 0, 2)
+    noise = np.sqrt(np.mean(quadratures**2, axis=0) / len(found))
+    return KeptCorrection(raw, np.mean(corrections, axis=0), noise)

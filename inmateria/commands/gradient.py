@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from circuits.signals.transient import Transient
     from inmateria.checks import FloatArray
     from learning.homodyne.experiment import Experiment
+    from lockin.choices import Correction
     from lockin.error_budget import ErrorBudget
+    from lockin.kept_correction import KeptCorrection
 
 FILES = ("waveforms.nc", "deck.cir", "gradient.png", "budget.png")
 SlopeOf = Literal["output", "loss"]
@@ -45,6 +47,14 @@ class Options(ExperimentOptions):
     loss: Loss = "squared"
     chopped: Chopped = False
     electronics_noise: ElectronicsNoise = False
+    corrected: Annotated[
+        bool,
+        typer.Option(
+            "--corrected",
+            help="Take out the dither's error of third order, read from the same record at 3 f and f +- 2 f' of tones "
+            "that are free for it; as much as exceeds the noise.",
+        ),
+    ] = False
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
@@ -62,6 +72,8 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         options, frame.said, options.gate, level=options.level, loss=options.loss, chopped=options.chopped,
         electronics_noise=options.electronics_noise, tolerance=1e-6,
     )  # fmt: skip
+    if options.corrected:
+        experiment = replace(experiment, bench=experiment.bench.with_free_tones())
     bench, settings, engine = experiment.bench, experiment.settings, options.engine
     at = numbers("at", options.at)
     check_level(experiment, engine)
@@ -117,6 +129,15 @@ class _Reading:
     transient: Transient
     loop: HomodyneLoop
     about: str | None
+    corrected: KeptCorrection | None
+    """In the units of the reading."""
+
+    @property
+    def best(self) -> FloatArray:
+        """The gradient that was read, corrected where that was asked for."""
+        import numpy as np
+
+        return np.asarray(self.measured) if self.corrected is None else self.corrected.gradient
 
     @property
     def scale(self) -> tuple[float, str]:
@@ -157,6 +178,24 @@ class _Reading:
             "offset_bias": self.bias.tolist(),
             "offset_source": "figures" if has_figures(self.loop) else "measured",
             "cosine_without_offset": compare(self.measured - self.bias, self.ideal).cosine,
+            "corrected": self._corrected_facts(),
+        }
+
+    def _corrected_facts(self) -> dict[str, Any] | None:
+        """The corrected gradient as the document has it."""
+        from analysis.gradients.compare import compare
+
+        kept = self.corrected
+        if kept is None:
+            return None
+        result = compare(self.measured.copy(data=kept.gradient), self.ideal)
+        return {
+            "gradient": kept.gradient.tolist(),
+            "correction": kept.correction.tolist(),
+            "noise": kept.noise.tolist(),
+            "kept": kept.kept.tolist(),
+            "cosine": result.cosine,
+            "relative_error": result.relative_error,
         }
 
 
@@ -167,6 +206,7 @@ def _read(
     import numpy as np
 
     from analysis.gradients.loop_budget import predict_loop
+    from circuits.homodyne import readings
     from circuits.homodyne.engines import engine_named
     from circuits.homodyne.offsets import channel_bias
     from dnpu_models.interface.device import has_exact_slopes
@@ -181,11 +221,15 @@ def _read(
         measured, ideal, run, loop = _measure(experiment, of, controls, points, engine, seed)
         if has_exact_slopes(bench.device):
             moved = float(ideal.attrs.get("output_offset_V", 0.0))
-            budget = predict_loop(bench, loop, np.asarray(ideal), engine, output_offset_V=moved)
+            correction: Correction = "whole" if options.corrected else "none"
+            exact = np.asarray(ideal)
+            budget = predict_loop(bench, loop, exact, engine, correction=correction, output_offset_V=moved)
             bias = budget.terms["offset"]
         else:
             bias = channel_bias(loop, engine) / loop.stage.transimpedance_ohm  # hop by hop only the output is read
-    return _Reading(measured, ideal, bias, budget, run, loop, about)
+    per_unit = loop.stage.transimpedance_ohm if of == "output" else 1.0
+    corrected = readings.corrected_gradient(loop, run).scaled(1.0 / per_unit) if options.corrected else None
+    return _Reading(measured, ideal, bias, budget, run, loop, about, corrected)
 
 
 def _controls(
@@ -269,9 +313,10 @@ def _figures(found: _Reading, names: tuple[str, ...], of: SlopeOf, amplitude_V: 
 
     scale, shown = found.scale
     title = f"gradient of the {of}, {1e3 * amplitude_V:g} mV"
-    drawn = {"gradient.png": plots.plot_gradients([found.measured], [found.ideal], title)}
+    read = [found.measured.copy(data=found.best)]
+    drawn = {"gradient.png": plots.plot_gradients(read, [found.ideal], title)}
     if found.budget is not None:
-        deviation = np.asarray(found.measured) - np.asarray(found.ideal)
+        deviation = found.best - np.asarray(found.ideal)
         drawn["budget.png"] = plot_budget(found.budget, names, deviation, scale=scale, units=shown, title=title)
     return drawn
 
@@ -282,14 +327,20 @@ def _tell(found: _Reading, names: tuple[str, ...], frame: Frame) -> None:
 
     facts = found.facts()
     scale, shown = found.scale
-    for name, a, b in zip(names, facts["lockin"], facts["ideal"], strict=True):
-        frame.say(f"{name}: lock-in {scale * a:9.4f} {shown}, exact {scale * b:9.4f} {shown}")
+    corrected = facts["corrected"]
+    for k, (name, a, b) in enumerate(zip(names, facts["lockin"], facts["ideal"], strict=True)):
+        also = "" if corrected is None else f"corrected {scale * corrected['gradient'][k]:9.4f} {shown}, "
+        frame.say(f"{name}: lock-in {scale * a:9.4f} {shown}, {also}exact {scale * b:9.4f} {shown}")
     frame.say(f"cosine {facts['cosine']:.6f}, relative error {100 * facts['relative_error']:.2f} %")
+    if corrected is not None:
+        error = f"relative error {100 * corrected['relative_error']:.2f} %"
+        share = f"{100 * min(corrected['kept']):.0f} to {100 * max(corrected['kept']):.0f} % of the correction kept"
+        frame.say(f"corrected: cosine {corrected['cosine']:.6f}, {error}, {share}")
     if found.budget is not None:
         _tell_budget(
             found.budget,
             names,
-            np.asarray(found.measured),
+            found.best,
             (scale, shown),
             frame,
             electronics=found.loop.electronics_noise,

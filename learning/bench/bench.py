@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from inmateria.errors import InputError
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
 from lockin.plan import DitherPlan, plan_frequencies
+from lockin.third_order import free_tones, overlaps, product_words
 
 DEFAULT_DEVICE_SEED = 0
 DEFAULT_PRESET = "tertilt2022"
@@ -160,6 +162,30 @@ class Bench:
             band = None if self.base_Hz is None else (self.base_Hz, 1e3 * (self.base_Hz + self.spacing_Hz * count**2))
             return plan_frequencies(count, band, self.spacing_Hz, amplitude_V=peaks)
         return DitherPlan(tuple(map(float, self.frequencies_Hz)), peaks)
+
+    def with_free_tones(self) -> Bench:
+        """The bench with tones on which gradients can be corrected, free of overlaps: its own if it was given some.
+
+        Raises
+        ------
+        InputError
+            If its own have overlaps.
+        """
+        count, spacing = len(self.trained), self.spacing_Hz
+        if self.frequencies_Hz is None:
+            free = free_tones(count) if self.base_Hz is None else free_tones(count, math.ceil(self.base_Hz / spacing))
+            return replace(self, frequencies_Hz=tuple(mark * spacing for mark in free))
+        found = overlaps(self.plan(1e-3).multiples)
+        if not found:
+            return self
+        read, other = (product_words(factors) for factors in found[0])
+        example = ",".join(f"{mark * spacing:g}" for mark in free_tones(count))
+        raise InputError(
+            "frequencies",
+            list(self.frequencies_Hz),
+            f"put {other} on {read}, which a correction reads",
+            f"leave them out, or take for example {example} Hz",
+        )
 
     def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:
         """Timing: windows of the common period of the tones, ramps and waiting of a twentieth of it."""

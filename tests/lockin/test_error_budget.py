@@ -1,5 +1,7 @@
 """The error budget against the digital lock-in on a densely sampled record, and each term by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from lockin.filter_response import filtered_tone, noise_bandwidth_Hz
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.settings import LockInSettings
 from lockin.theory import enbw_Hz
+from lockin.third_order import free_tones, third_order_correction
 
 from ..rc_filter import rc_filter
 
@@ -135,3 +138,54 @@ def test_bad_arguments_are_named():
             error_budget(curved, V, Readout(plan, settings, **{"time_s": 0.2, **changes}), exact=exact)
     with pytest.raises(InputError, match="noise_psd"):
         FrontEnd(noise_psd=-1.0)
+
+
+@pytest.mark.parametrize("correction", ["diagonal", "whole"])
+@pytest.mark.parametrize(("settings", "tau"), [(FILTERS[0], 0.0), (FILTERS[3], 2e-4)], ids=["rc24", "boxcar"])
+def test_corrected_reading_is_what_the_record_gives(correction, settings, tau):
+    """When the filter is not settled yet, and behind a pole of 0.2 ms: every term of it at once."""
+    tones = tuple(10.0 * mark for mark in free_tones(3, 20))
+    plan, degrees = DitherPlan(tones, (0.1, 0.07, 0.13), (0.3, -1.0, 2.0)), -3.0
+    turned = replace(settings, phase=degrees)
+    t = np.linspace(0.0, 0.2, 200_001)
+    seen = curved(V + plan.waveform(t).T)
+    seen = rc_filter(t, seen, tau, 1) if tau else seen
+    end = FrontEnd(lambda f: 1.0 / (1.0 + 2j * np.pi * f * tau))
+    exact = slopes(curved, V)
+    budget = error_budget(curved, V, Readout(plan, turned, 0.2, end, correction=correction), exact=exact)
+    record = (plan, t, seen, turned)
+    measured = gradient(*record) + third_order_correction(*record, correction)
+    np.testing.assert_allclose(budget.reading, measured, atol=2e-4)
+    raw = error_budget(curved, V, Readout(plan, turned, 0.2, end), exact=exact)
+    assert np.linalg.norm(budget.terms["amplitude"]) < (0.1 if correction == "whole" else 0.8) * np.linalg.norm(
+        raw.terms["amplitude"]
+    )
+
+
+def test_noise_and_drift_of_a_corrected_reading():
+    plan = DitherPlan(tuple(10.0 * mark for mark in free_tones(3, 20)), (0.1, 0.07, 0.13))
+    settings, end = LockInSettings(0.1, window="boxcar"), FrontEnd(noise_psd=0.5, offset=0.1)
+    budgets = {
+        correction: error_budget(
+            curved, V, Readout(plan, settings, 0.1, end, psd=[1.0, 2.0, 3.0], correction=correction),
+            exact=slopes(curved, V), motion=Motion([0.2, -0.1, 0.3]),
+        )
+        for correction in ("none", "diagonal", "whole")
+    }  # fmt: skip
+    white = np.array([1.0, 2.0, 3.0]) / 0.1 / np.array(plan.amplitudes_V) ** 2  # S / (T alpha^2)
+    behind = 2.0 * 0.5 / 0.1 / np.array(plan.amplitudes_V) ** 2
+    for correction, readings, mixers in (("none", 1, 1), ("diagonal", 10, 2), ("whole", 14, 1)):
+        np.testing.assert_allclose(budgets[correction].noise ** 2, readings * white + mixers * behind)
+    assert np.all(budgets["diagonal"].terms["offset"] == 0.0)
+    np.testing.assert_array_equal(budgets["whole"].terms["offset"], budgets["none"].terms["offset"])
+    t = np.linspace(0.0, 0.1, 50_001)
+    path = np.array([0.2, -0.1, 0.3]) * (t[:, None] - 0.1)
+    record = (plan, t, curved(V + path + plan.waveform(t).T) - curved(V + plan.waveform(t).T), settings)
+    drift = gradient(*record) + third_order_correction(*record)
+    np.testing.assert_allclose(budgets["whole"].terms["drift"], drift, atol=2e-3 * np.abs(drift).max())
+    assert np.linalg.norm(drift - budgets["none"].terms["drift"]) > 1e-2 * np.linalg.norm(drift)
+
+
+def test_a_corrected_reading_wants_free_tones():
+    with pytest.raises(InputError, match="which a correction reads"):
+        Readout(plan_frequencies(3, None, 10.0), FILTERS[3], 0.1, correction="whole")

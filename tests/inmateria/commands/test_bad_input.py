@@ -59,6 +59,11 @@ WRONG = [
     (["gradient", "--of", "loss", "--gate", "foo"], "gate", ["'foo'"]),
     (["gradient", "--of", "foo"], "of", ["'foo'", "output or loss"]),
     (["gradient", "--amplitude", "inf"], "amplitude", ["inf"]),
+    (
+        ["gradient", "--corrected", "--frequencies", "260,270,300,360,440,490,510"],
+        "frequencies",
+        ["which a correction reads", "2000,2010,2040"],
+    ),
     (["export", "AND", "/dev/null/x"], "deck", ["/dev/null/x"]),
     (["export", "AND", "/tmp"], "deck", ["/tmp"]),
     (["export", "AND"], "deck", ["missing", "deck.cir"]),

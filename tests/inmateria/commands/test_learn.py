@@ -185,6 +185,21 @@ def test_gradient(
         assert "control_V" not in waves
 
 
+@pytest.mark.parametrize("of", ["output", "loss"])
+def test_corrected_gradient(of: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """At 2 mV, below the device's kinks; the budget says beforehand what is left."""
+    words = ["gradient", "--corrected", "--engine", "twin", "--amplitude", "0.002", "--of", of, "--seed", "3", "--json"]
+    document = in_process(capsys, *words).document
+    raw, exact, corrected = np.array(document["lockin"]), np.array(document["ideal"]), document["corrected"]
+    assert document["frequencies_Hz"] == [2000.0, 2010.0, 2040.0, 2130.0, 2320.0, 2710.0, 3120.0]
+    gradient = np.array(corrected["gradient"])
+    np.testing.assert_allclose(gradient, raw + np.multiply(corrected["kept"], corrected["correction"]))
+    error = np.linalg.norm(gradient - exact)
+    assert corrected["relative_error"] == pytest.approx(error / np.linalg.norm(exact))
+    assert error < 0.5 * np.linalg.norm(raw - exact)
+    assert np.linalg.norm(gradient - document["budget"]["predicted"]) < 0.3 * np.linalg.norm(raw - exact)
+
+
 def test_random_controls_follow_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["gradient", "--engine", "twin", "--json", "--seed"]
     one, same, other = (in_process(capsys, *words, seed).document["controls_V"] for seed in ("1", "1", "2"))
