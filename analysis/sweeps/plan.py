@@ -78,6 +78,14 @@ def planned_amplitudes(
     )
     density = GradientMeasure(design).noise_A2_per_Hz
     need = GradientRequirements(
-        gradient, points, first.trained, 0.1, density, min(largest, room), filters=("boxcar",), output=output
-    )
+        gradient,
+        points,
+        first.trained,
+        0.1,
+        density,
+        min(largest, room),
+        filters=("boxcar",),
+        output=output,
+        share=None,
+    )  # fmt: skip
     return dict(zip(spacings, plan_in(need, [1.0 / s for s in spacings]), strict=True))

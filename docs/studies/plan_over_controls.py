@@ -29,7 +29,7 @@ def main() -> None:
             for filters, band in ((("boxcar",), None), (("24",), (0.0, BAND_HZ))):
                 begin = time.perf_counter()
                 need = GradientRequirements(
-                    gradient, np.zeros((1, n)), range(n), 0.1, PSD, LIMIT_V, filters=filters, band_Hz=band
+                    gradient, np.zeros((1, n)), range(n), 0.1, PSD, LIMIT_V, filters=filters, band_Hz=band, share=None
                 )
                 found = plan(need)
                 print(

@@ -271,7 +271,7 @@ def lockins() -> Found:
     points = np.random.default_rng(0).uniform(-0.4, 0.4, (8, 2))
     planned = im.plan(im.GradientRequirements(
         gradient=slopes, voltages=points, terminals=(0, 1), error=0.03, psd=1e-6, amplitude_limit_V=0.5,
-        band_Hz=(100.0, 1000.0),
+        band_Hz=(100.0, 1000.0), share=None,
     ))  # fmt: skip
     readout = im.Readout(planned.dither, planned.settings, planned.time_s, psd=1e-6)
     budget = im.error_budget(output, points[0], readout, exact=slopes(points[:1])[0])

@@ -90,8 +90,8 @@ COMMANDS = {
     "gradient-loss-macro": f"gradient --of loss --engine twin --level macro {AT} --amplitude 0.02 --out out",
     "gradient-twin": "gradient --engine twin --device-seed 5 --frequencies 260,270,300,360,440,490,510 --out out",
     "gradient-design": "gradient --design xor.toml --engine twin --out out",
-    "plan": "plan --error 0.1 --points 2 --out out",
-    "plan-chip": f"plan {CHIP} --electrodes out:e2,e4 --error 0.3 --points 2 --limit 0.05 --band 100:3000 --filters "
+    "plan": "plan --error 0.1 --points 2 --share 0.5 --confidence 0.7 --out out",
+    "plan-chip": f"plan {CHIP} --electrodes out:e2,e4 --error 0.3 --points 40 --limit 0.05 --band 100:3000 --filters "
     "boxcar,12,24 --curvature 5 --seed 1 --out out",
     "export": "export AND deck.cir --design short.toml",
     "export-closed": f"export AND deck.cir --closed --design short.toml {CHIP}",

@@ -35,7 +35,11 @@ class Options:
     device: DeviceName = "meanfield"
     electrodes: Electrodes = None
     error: Annotated[float, typer.Option(help="Wanted error of the gradient, relative to its size.")] = 0.1
-    points: Annotated[int, typer.Option(help="Random settings at which it counts.", min=1, max=1000)] = 4
+    share: Annotated[float, typer.Option(help="Share of all settings at which a reading is to be that good.")] = 0.9
+    confidence: Annotated[float, typer.Option(help="Confidence of that share.")] = 0.95
+    points: Annotated[
+        int, typer.Option(help="Random settings that judge; half as many more choose the dither.", min=1, max=1000)
+    ] = 64
     noise: Annotated[float, typer.Option(help="Noise of the output, one-sided, A^2/Hz.")] = 1e-23
     limit: Annotated[float, typer.Option(help="Largest peak dither, V.")] = 0.1
     band: Annotated[str | None, typer.Option(help="Band of the tones, LOW:HIGH in Hz; any if left out.")] = None
@@ -50,6 +54,8 @@ class Options:
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
     """Plan tones, amplitudes and filter for a required error of the gradient: the fastest reading, and what limits it.
+
+    The plan is for a share of all settings, and says with which confidence.
 
     Example: inmateria plan --error 0.1 --band 100:2000 --out plan
     """
@@ -78,7 +84,10 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         "binding": found.binding,
         "sensitivities": found.sensitivities,
         "learning_rate": found.learning_rate,
+        "share": options.share,
+        "confidence": options.confidence,
         "points": options.points,
+        "misses": requirements.misses,
         "noise_A2_per_Hz": options.noise,
         "device": facts,
     })  # fmt: skip
@@ -103,7 +112,8 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
     """What the planner is asked for: the exact gradient and output of the device at random settings."""
     import numpy as np
 
-    from analysis.gradients.planner import GradientRequirements
+    from analysis.gradients.planner import GradientRequirements, points_for
+    from analysis.gradients.tolerance import settings_needed
     from dnpu_models.interface.device import follow_path, has_exact_slopes
     from learning.homodyne.settings import HgeSettings
 
@@ -116,8 +126,12 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
         raise InputError(
             "limit", options.limit, "leaves the controls no range", f"take more than 0 and less than {most:.3g} V"
         )
+    if options.points < (needed := settings_needed(options.share, options.confidence)):
+        told = f"are too few for a share of {options.share:g} with a confidence of {options.confidence:g}"
+        raise InputError("points", options.points, told, f"take {needed} or more")
     rng = np.random.default_rng(options.seed)
-    controls = np.array([bench.random_controls(HgeSettings().spread, rng) for _ in range(options.points)])
+    points = points_for(options.points)
+    controls = np.array([bench.random_controls(HgeSettings().spread, rng) for _ in range(points)])
     controls = np.clip(controls, low + options.limit, high - options.limit)
 
     def gradient(volts: FloatArray) -> FloatArray:
@@ -138,6 +152,8 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
         curvature=options.curvature,
         filters=names,
         output=output,
+        share=options.share,
+        confidence=options.confidence,
         seed=options.seed,
     )
 
@@ -174,7 +190,7 @@ def _tell(found: GradientPlan, names: tuple[str, ...], frame: Frame) -> None:
     kind = "boxcar" if settings.window == "boxcar" else f"{settings.filter_slope} dB/octave"
     frame.say(
         f"read after {found.time_s:.4g} s: {kind}, time constant {settings.time_constant:.4g} s, "
-        f"error {100 * found.error:.3g} % of the gradient",
+        f"error {100 * found.error:.3g} % of the gradient or less {found.requirements.promise}",
     )
     for name, tone, peak in zip(names, found.dither.frequencies_Hz, found.dither.amplitudes_V, strict=True):
         frame.say(f"{name}: {tone:10.4f} Hz, {1e3 * peak:8.3f} mV peak")

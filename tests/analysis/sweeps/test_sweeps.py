@@ -468,7 +468,7 @@ def test_a_plan_for_each_time_is_the_planners_best() -> None:
     def gradient(volts: np.ndarray) -> np.ndarray:
         return 1.0 + 3.0 * c * volts**2
 
-    need = GradientRequirements(gradient, [[0.0]], [0], 0.05, psd, 0.1, filters=("boxcar",))
+    need = GradientRequirements(gradient, [[0.0]], [0], 0.05, psd, 0.1, filters=("boxcar",), share=None)
     for time_s, found in zip((1.0, 10.0), plan_in(need, (1.0, 10.0)), strict=True):
         # error^2 = (3/4 c a^2)^2 + S/(T a^2) is smallest where a^6 = S/(T 2 (3/4 c)^2)
         best = (psd / time_s / (2.0 * (0.75 * c) ** 2)) ** (1 / 6)

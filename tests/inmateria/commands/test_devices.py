@@ -41,12 +41,13 @@ def chip_file(tmp_path: Path) -> Path:
 
 def test_plan(chip_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = tmp_path / "plan"
-    words = ["plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", "--error", "0.3", "--points", "2"]
+    words = ["plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", "--error", "0.3", "--points", "29"]
     document = answered(
         capsys, *words, "--limit", "0.05", "--band", "100:3000", "--filters", "boxcar", "--out", str(folder), "--json"
     )
     assert {f.name for f in folder.iterdir()} == {"plan.nc", "plan.png", "summary.json"}
     assert document["error"] <= 0.3
+    assert (document["share"], document["confidence"], document["points"], document["misses"]) == (0.9, 0.95, 29, 0)
     assert max(document["amplitudes_V"]) <= 0.05 * (1 + 1e-9)
     assert min(document["frequencies_Hz"]) >= 100.0
     assert max(document["frequencies_Hz"]) <= 3000.0 * (1 + 1e-9)
@@ -55,7 +56,8 @@ def test_plan(chip_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     with xr.open_dataset(folder / "plan.nc") as curves:
         assert list(curves["control"].values) == document["controls"]
         assert float(curves["smallest_error"][-1]) < document["error"]
-    bad = {"--error": "-1", "--band": "3", "--limit": "5", "--filters": "hann", "--noise": "0"}
+    bad = {"--error": "-1", "--band": "3", "--limit": "5", "--filters": "hann", "--noise": "0", "--share": "1"}
+    bad |= {"--points": "28", "--confidence": "0"}
     for option, value in bad.items():
         refused = in_process(capsys, "plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", option, value)
         assert refused.code == 2, (option, refused)

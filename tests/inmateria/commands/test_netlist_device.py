@@ -51,6 +51,7 @@ def test_learn_and_its_files(bridge: str, tmp_path: Path, capsys: pytest.Capture
 
 def test_plan(bridge: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plan", "--device", bridge, "--error", "0.3", "--points", "2", "--limit", "0.05", "--filters", "boxcar"]
+    words += ["--share", "0.5", "--confidence", "0.75"]
     assert answered(capsys, *words, "--json")["error"] <= 0.3
 
 
