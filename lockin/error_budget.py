@@ -17,6 +17,7 @@ Its terms, sorted by where they come from, are the budget; together they are the
     ripple           what is left at f_k and 2 f_k behind the mixer: of the background, and of the own tone
     settling         what the filter, empty at first, still lacks
     droop            gain and phase of what stands before the filter: leads, amplifier, multiplier
+    stage            where the loss is read: gains and offsets between the device and the loss; else 0
     stray            displacement current of a stray capacitance between terminal and output, in quadrature
     offset           constant at the mixer's output, and the background that the mixer lets through
     leakage          the pattern before, whose background and gradient the filter still remembers
@@ -47,7 +48,8 @@ from lockin.settings import LockInSettings
 from lockin.third_order import Factors, correction_readings, overlaps, product_words, third_order_correction
 
 TERMS = (
-    "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stray", "offset", "leakage", "drift",
+    "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stage", "stray", "offset", "leakage",
+    "drift",
 )  # fmt: skip
 """The systematic terms, in the order in which they are told; noise stands beside them."""
 _MIXERS: dict[Correction, int] = {"none": 1, "diagonal": 2, "whole": 1}

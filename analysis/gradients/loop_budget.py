@@ -1,7 +1,8 @@
 """The error budget of an opened learning loop: of what its reading integrators end at, before the transient.
 
 Over a window of whole cycles the integrator behind the lock-in is a boxcar: tones and ripple vanish, and what is left
-is the finite amplitude, products that fall on a tone, the electronics and the noise.
+is the finite amplitude, products that fall on a tone, the electronics and the noise. Where the loss is read with parts
+that state what they do, their gains and offsets are in it: `circuits.homodyne.static_loss`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.loss_noise import loss_noise
 from circuits.homodyne.offsets import channel_bias, has_figures
+from circuits.homodyne.static_loss import StaticLoss, has_static_loss
 from circuits.lockin.bank import BANK_PARTS, LockInBank
 from circuits.lockin.own_noise import Averaged
 from circuits.parts.chosen import chosen_among
@@ -68,10 +70,14 @@ def predict_loop(
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     ohm, start = stage.transimpedance_ohm, loop.start_V
+    parts = StaticLoss(loop) if loop.mode == "loss" and loop.parts and has_static_loss(loop) else None
     rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
 
     def output(controls: FloatArray, pattern: int) -> FloatArray:
-        volts = bench.terminal_voltages(controls, sequence.levels_V[pattern])
+        if parts is None:
+            volts = bench.terminal_voltages(controls, sequence.levels_V[pattern])
+        else:
+            volts = parts.voltages(controls, pattern)
         return np.asarray(-follow_path(bench.device, volts)[:, bench.output])
 
     if loop.mode == "output":
@@ -87,12 +93,16 @@ def predict_loop(
 
         def response(controls: FloatArray) -> FloatArray:
             outputs = np.stack([output(controls, p) for p in range(sequence.patterns)], axis=-1)
+            if parts is not None:
+                return np.asarray(np.mean(parts.values(outputs), axis=-1))
             return np.asarray(np.mean(loop.loss_values(ohm * outputs + output_offset_V), axis=-1))
 
-        # dE = (dE/d v(tia)) R dI in each window, and windows are averaged; the slope at rest
-        slopes = ohm * loop.loss_slopes(ohm * np.array(rest) + output_offset_V)
-        per_unit, psd = 1.0, device_A2_per_Hz * float(np.mean(np.square(slopes))) / sequence.patterns
-        heard = float(np.mean(loop.loss_values(ohm * np.array(rest) + output_offset_V)))
+        # dE = (dE/dI) dI in each window, and windows are averaged; the slope at rest
+        per_ampere = ohm * loop.loss_slopes(ohm * np.array(rest) + output_offset_V)
+        if parts is not None:
+            per_ampere = parts.slopes(np.array([output(start[None], p)[0] for p in range(sequence.patterns)]))
+        per_unit, psd = 1.0, device_A2_per_Hz * float(np.mean(np.square(per_ampere))) / sequence.patterns
+        heard = float(response(start[None])[0])
     front_end = FrontEnd()
     if loop.parts and loop.mode == "loss" and loop.electronics_noise and isinstance(engine, Ngspice):
         front_end = _noise_of_loss(bench, loop, rest, engine)
@@ -104,9 +114,22 @@ def predict_loop(
         front_end = FrontEnd(whole.transfer, noise_psd=whole.noise_psd, own_noise=whole.own_noise)
     boxcar = LockInSettings(sequence.window_s, window="boxcar")
     readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd, correction=correction)
-    budget = error_budget(response, start, readout, exact=exact, samples=samples)
-    added = channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)
-    return replace(budget, terms={**budget.terms, "offset": budget.terms["offset"] + added})
+    heard_exactly = exact if parts is None else _slope_of_parts(bench, loop, parts)
+    budget = error_budget(response, start, readout, exact=heard_exactly, samples=samples)
+    added = {"offset": channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)}
+    if parts is not None:
+        gains = parts.channel_gains
+        added |= {"stage": heard_exactly - exact, "droop": (gains - 1.0) * budget.reading}
+        budget = replace(budget, exact=exact, noise=gains * budget.noise)
+    return replace(budget, terms={**budget.terms, **{name: budget.terms[name] + more for name, more in added.items()}})
+
+
+def _slope_of_parts(bench: Bench, loop: HomodyneLoop, parts: StaticLoss) -> FloatArray:
+    """dE/dw as the parts make it, V/V, (n_controls,)."""
+    volts = np.stack([parts.voltages(loop.start_V[None], p)[0] for p in range(loop.sequence.patterns)])
+    outputs = -np.asarray(bench.device.currents(volts))[:, bench.output]
+    slopes = -np.asarray(bench.device.conductances(volts))[:, bench.output, list(bench.trained)]
+    return np.asarray(np.mean(parts.slopes(outputs)[:, None] * slopes, axis=0) * parts.dither_gains)
 
 
 def _noise_of_loss(bench: Bench, loop: HomodyneLoop, rest_A: Sequence[float], engine: Ngspice) -> FrontEnd:
