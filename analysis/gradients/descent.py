@@ -1,13 +1,17 @@
 """Whether a loop of real parts descends at all: what its channels add to a slope beside the slope, before it runs.
 
 At a start g = dE/dw is exact, and the lock-ins of dither alpha read g + b/alpha: b/alpha is the bias that offsets and
-feedthrough add (`circuits.homodyne.offsets`). Where the cosine of the two is not positive, the loop climbs. The bias
-grows as the dither falls, so the start is looked at with the dither of the first and of the last sequence.
+feedthrough add (`circuits.homodyne.offsets`). Each control follows its reading with its own share r_k of the rate, so
+
+    dE/dt ~ -sum_k r_k g_k (g_k + b_k/alpha_k):
+
+where the cosine of sqrt(r) g and sqrt(r)(g + b/alpha) is not positive, the loop climbs. The bias grows as the dither
+falls, so the start is looked at with the dither of the first and of the last sequence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ import numpy as np
 from circuits.homodyne.engines import Twin, engine_named
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.offsets import channel_bias, has_figures
+from circuits.homodyne.stability import stable_rates
 from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment, build_loop
@@ -34,26 +39,35 @@ class Descent:
         What the channels add at the dither of the first and of the last sequence, V/V.
     dither_V : tuple of float
         Largest peak in the first and in the last sequence.
+    rates : ndarray, shape (n_controls,)
+        Shares of the rate.
     """
 
     slope: FloatArray
     bias_start: FloatArray
     bias_end: FloatArray
     dither_V: tuple[float, float]
+    rates: FloatArray
+
+    def _weighted(self, values: FloatArray) -> FloatArray:
+        """By the root of each control's rate, over that of the fastest."""
+        return np.asarray(np.sqrt(self.rates / np.max(self.rates)) * values)
 
     @property
     def cosines(self) -> tuple[float, float]:
-        """Of the slope with what the lock-ins are expected to read, in the first and in the last sequence."""
-        return _cosine(self.slope + self.bias_start, self.slope), _cosine(self.slope + self.bias_end, self.slope)
+        """Of the slope with what the lock-ins are expected to read, by the rates, in the first and last sequence."""
+        slope = self._weighted(self.slope)
+        first, last = (_cosine(slope + self._weighted(bias), slope) for bias in (self.bias_start, self.bias_end))
+        return first, last
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """Why the loop may not descend, in words."""
         found = []
-        size = float(np.linalg.norm(self.slope))
+        size = float(np.linalg.norm(self._weighted(self.slope)))
         cases = zip(("first", "last"), self.dither_V, (self.bias_start, self.bias_end), self.cosines, strict=True)
         for when, peak, bias, cosine in cases:
-            added = float(np.linalg.norm(bias))
+            added = float(np.linalg.norm(self._weighted(bias)))
             told = f"in the {when} sequence, at {1e3 * peak:.3g} mV of dither, offsets add {added:.3g} V/V to the slope"
             if cosine <= 0:
                 found.append(f"{told} of {size:.3g} V/V at the start: the loop climbs there (cosine {cosine:.2f})")
@@ -104,7 +118,9 @@ def predict_descent(
     slope = np.mean(opened.loss_slopes(outputs_V)[:, None] * slopes, axis=0)
     bias = _bias(opened, engine, folder, float(np.mean(opened.loss_values(outputs_V))))
     end = loop.dither_end
-    return Descent(slope, bias, bias / end, (float(peaks.max()), float(peaks.max() * end)))
+    if experiment.settings.rates == "auto":
+        loop = replace(loop, rates=stable_rates(loop, slopes))
+    return Descent(slope, bias, bias / end, (float(peaks.max()), float(peaks.max() * end)), loop.control_rates)
 
 
 def _bias(opened: HomodyneLoop, engine: str, folder: Path | None, heard_V: float) -> FloatArray:

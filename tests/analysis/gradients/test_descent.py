@@ -60,6 +60,26 @@ def test_it_doubts_where_offsets_outweigh_the_slope(small_bench: Bench) -> None:
     assert min(cosines) < 0 < max(cosines)  # against the slope one way, along it the other
 
 
+def test_each_control_counts_by_its_rate(small_bench: Bench) -> None:
+    """Whether the loss falls is told by the readings of the controls that move: here those that offsets turn round."""
+    offset_V = -3.7e-3
+    plain = predicted(experiment(small_bench, offset_V))
+    turned = plain.slope * (plain.slope + plain.bias_start) < 0
+    assert np.any(turned)
+    assert plain.cosines[0] > 0
+    rates = tuple(np.where(turned, 1.0, 1e-4).tolist())
+    one = experiment(small_bench, offset_V, rates=rates)
+    found = predicted(one)
+    assert found.cosines[0] < 0
+    assert "the loop climbs there" in found.doubts[0]
+    start = choose_start(one, np.random.default_rng(SEED))
+    loop = as_measured(build_loop(one, start.controls_V, start.polarity, start.outputs_A), Twin())
+    measured, exact, _ = loss_gradients(one, loop, start.controls_V, 0.005, Twin())
+    assert np.asarray(measured) @ (np.array(rates) * np.asarray(exact)) < 0  # dE/dt > 0
+    auto = predicted(experiment(small_bench, offset_V, rates="auto"))
+    assert 0 < auto.rates.min() < auto.rates.max() <= 1
+
+
 def test_ideal_parts_add_nothing(small_bench: Bench) -> None:
     assert predict_descent(Experiment(small_bench, small_bench.task("AND")), "twin", np.random.default_rng(0)) is None
 
