@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike
 
 from inmateria.checks import FloatArray, count
 from inmateria.errors import InputError
+from lockin.choices import Correction
 from lockin.plan import DitherPlan
+from lockin.third_order import check_free, references
 
 Response = Callable[[FloatArray], ArrayLike]
 BATCH = 1 << 15  # voltage settings handed to the function at once
@@ -177,6 +179,7 @@ def common_period_average(
     plan: DitherPlan,
     points_per_period: int = 16,
     terminals: Sequence[int] | None = None,
+    correction: Correction = "none",
 ) -> FloatArray:
     """Average over one common period of the tones, as a circuit with an ideal device and filter does.
 
@@ -193,6 +196,8 @@ def common_period_average(
         Tones that are whole multiples of a common base.
     points_per_period : int, optional
         Samples in one period of the highest tone, at least 3.
+    correction : {'none', 'diagonal', 'whole'}, optional
+        What is taken out of the error of third order, on tones that are free for it (`lockin.third_order`).
 
     Returns
     -------
@@ -202,13 +207,14 @@ def common_period_average(
     Raises
     ------
     InputError
-        As for `dither_average`; and when the tones have no common period.
+        As for `dither_average`; and when the tones have no common period, or overlaps that a correction would read.
     """
+    check_free(correction, plan)
     point, places = place(voltages, plan, terminals)
     total, sums = 0, np.zeros(plan.n)
     for values, sines in over_common_period(function, point, places, plan, points_per_period):
         total += values.size
-        sums += values @ sines
+        sums += values @ references(sines, correction)
     return np.asarray(2.0 / np.asarray(plan.amplitudes_V) * sums / total)
 
 

@@ -45,7 +45,7 @@ from lockin.demodulate import gradient as read_gradient
 from lockin.filter_response import ComplexArray, filtered_tone, noise_bandwidth_Hz
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
-from lockin.third_order import Factors, correction_readings, overlaps, product_words, third_order_correction
+from lockin.third_order import Factors, check_free, correction_readings, third_order_correction
 
 TERMS = (
     "amplitude", "intermodulation", "crosstalk", "ripple", "settling", "droop", "stage", "stray", "offset", "leakage",
@@ -217,11 +217,7 @@ class Readout:
     correction: Correction = "none"
 
     def __post_init__(self) -> None:
-        found = [] if self.correction == "none" else overlaps(self.plan.multiples)
-        if found:
-            read, other = (product_words(factors) for factors in found[0])
-            problem = f"put {other} on {read}, which a correction reads"
-            raise InputError("plan.frequencies_Hz", self.plan.frequencies_Hz, problem, "take `free_tones`")
+        check_free(self.correction, self.plan)
 
     @property
     def references(self) -> list[_Reference]:

@@ -16,6 +16,8 @@ error falls with the fourth power of the amplitudes, and with the third where pr
 reading. The second order gives all of the Hessian: C(2 t_i) = -H_ii alpha_i^2/4 and C(t_i - t_j) - C(t_i + t_j) =
 H_ij alpha_i alpha_j.
 
+With s_j = sin t_j all of it is one reference, 2 s_i (n + 4 - 2 sum_j s_j^2 - 4 s_i^2) in place of s_i (`references`).
+
 Every reading brings its own noise: the corrected gradient of n tones has 1 + 9 + 2 (n - 1) times the variance in white
 noise. `kept_correction` takes the mean of the corrections over windows, where they hardly change, and keeps as much as
 exceeds their noise.
@@ -194,6 +196,38 @@ def overlaps(multiples: Iterable[int]) -> list[tuple[Factors, Factors]]:
         for other in there
         if other != one
     ]
+
+
+def references(sines: FloatArray, correction: Correction) -> FloatArray:
+    """What to multiply an output with in place of the tones' sines (m, n), so that its mean is the corrected reading.
+
+    By sin 3t = 3 s - 4 s^3 and sin(t_i + 2 t_j) + sin(t_i - 2 t_j) = 2 s_i (1 - 2 s_j^2): s_i + 3 sin 3 t_i is
+    10 s_i - 12 s_i^3, and with the products of two tones it is 2 s_i (n + 4 - 2 sum_j s_j^2 - 4 s_i^2).
+    """
+    if correction == "none":
+        return sines
+    squares = sines**2
+    if correction == "diagonal":
+        return np.asarray(10.0 * sines - 12.0 * sines * squares)
+    total = np.sum(squares, axis=1, keepdims=True)
+    return np.asarray(2.0 * sines * (sines.shape[1] + 4.0 - 2.0 * total - 4.0 * squares))
+
+
+def check_free(correction: Correction, plan: DitherPlan) -> None:
+    """Refuse tones on which a correction reads products that it does not mean.
+
+    Raises
+    ------
+    InputError
+        Which names two of them.
+    """
+    found = [] if correction == "none" else overlaps(plan.multiples)
+    if found:
+        read, other = (product_words(factors) for factors in found[0])
+        unit = plan.frequencies_Hz[0] / plan.multiples[0]
+        example = ", ".join(f"{mark * unit:g}" for mark in free_tones(plan.n))
+        problem = f"put {other} on {read}, which a correction reads"
+        raise InputError("frequencies", plan.frequencies_Hz, problem, f"take `free_tones`, for example {example} Hz")
 
 
 def free_tones(n: int, lowest: int = 200) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ def predict_bank(
     return error_budget(
         response,
         bank.voltages_V,
-        Readout(bank.dither, bank.settings_as_built, duration_s, front_end, psd=psd),
+        Readout(bank.dither, bank.settings_as_built, duration_s, front_end, psd=psd, correction=bank.correction),
         exact=-device.conductances(bank.voltages_V)[place, dithered],
         motion=Motion(bank.drift_V_per_s, _patterns(bank)),
         terminals=dithered,

@@ -5,6 +5,12 @@
     one lock-in a tone (`LockInBlock`, in-phase arm) <------------------------------------------------------+
 
 The device's output is a current; gradients are in S, the output counted out of the device.
+
+With `correction` "diagonal" a second lock-in a tone takes out what its third power adds (`lockin.third_order`):
+
+    x_k + 3 x_3k = x_k less what a lock-in at 3 f_k reads behind an amplifier of 3, its reference turned over
+
+so that offsets which both have cancel.
 """
 
 from __future__ import annotations
@@ -31,9 +37,11 @@ from circuits.signals.transient import Transient
 from dnpu_models.interface.device import InNetlists, Steppable, kernel_of
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
+from lockin.choices import Correction
 from lockin.error_budget import FrontEnd
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
+from lockin.third_order import check_free
 from netlists.reader import Part, available
 from netlists.spice_numbers import format_number
 
@@ -84,6 +92,9 @@ class LockInBank:
         Time-points per cycle of the highest tone.
     temperature_K : float
         Of the electronics: ``.temp`` of the decks.
+    correction : {"none", "diagonal"}
+        What is taken out of the gradient's error of third order, in the circuit. (The whole is for the record:
+        `lockin.third_order`.)
 
     Raises
     ------
@@ -108,6 +119,7 @@ class LockInBank:
     waves: Mapping[int, Table] = field(default_factory=dict)
     points_per_cycle: int = POINTS_PER_CYCLE
     temperature_K: float = NOMINAL_K
+    correction: Correction = "none"
 
     def __post_init__(self) -> None:
         count, used = len(self.device.terminals), (self.output, *self.dithered)
@@ -127,8 +139,12 @@ class LockInBank:
             value = np.asarray(getattr(self, name), dtype=float)
             if value.shape not in ((), (self.dither.n,)) or not np.all(np.isfinite(value)):
                 raise InputError(name, getattr(self, name), f"is not one finite number nor {self.dither.n}", "check it")
+        if self.correction == "whole":
+            fix = "take 'diagonal', or correct the record by `third_order_correction`"
+            raise InputError("correction", self.correction, "has no circuit", fix)
+        check_free(self.correction, self.dither)
         check_chosen(by_name(self.parts), BANK_PARTS, self.level)
-        _ = self.blocks
+        _ = self.blocks, self.triples
 
     def _part(self, name: str) -> Part:
         """A part: the replacement, the level's, or the ideal one where the level has none."""
@@ -139,6 +155,24 @@ class LockInBank:
         """The lock-ins, one a tone."""
         lockins = chosen_among(by_name(self.parts), LOCKIN_PARTS)
         return channel_blocks(self.settings, self.dither, self.level, self.gain, lockins)
+
+    @property
+    def triples(self) -> tuple[LockInBlock, ...]:
+        """The lock-ins at three times each tone, which read -3 times what is there; none without the correction."""
+        if self.correction == "none":
+            return ()
+        turned = replace(self.settings, harmonic=3, phase=3.0 * self.settings.phase + 180.0)
+        return tuple(
+            replace(block, settings=turned, gain=3.0 * block.gain, name=f"triple{k}")
+            for k, block in enumerate(self.blocks)
+        )
+
+    @property
+    def read_nodes(self) -> tuple[str, ...]:
+        """Node that each gradient is read from."""
+        if self.triples:
+            return tuple(f"corrected{k}" for k in range(self.dither.n))
+        return tuple(block.node("x") for block in self.blocks)
 
     @property
     def settings_as_built(self) -> LockInSettings:
@@ -171,8 +205,8 @@ class LockInBank:
         ]
 
     def _preamble(self, device: PlacedDevice | None = None) -> str:
-        block = self.blocks[0]
-        used = [*map(self._part, ("transimpedance", "difference")), *map(block.part, block.parts)]
+        used = [*map(self._part, ("transimpedance", "difference"))]
+        used += [block.part(name) for block in (self.blocks[0], *self.triples[:1]) for name in block.parts]
         used += [] if device is None else [device.part]
         return preamble(used, self.temperature_K)
 
@@ -203,7 +237,10 @@ class LockInBank:
         for terminal, stray in zip(self.dithered, self._each(self.stray_F), strict=True):
             if stray:
                 lines.append(f"Cstray{terminal} el{terminal} electrode {format_number(stray)}")
-        lines += [*self._front_cards(), *(block.cards("signal", "x") for block in self.blocks)]
+        lines += [*self._front_cards(), *(block.cards("signal", "x") for block in (*self.blocks, *self.triples))]
+        for block, triple, node in zip(self.blocks, self.triples, self.read_nodes, strict=False):
+            nodes = {"a": block.node("x"), "b": triple.node("x"), "out": node}
+            lines.append(self._part("difference").instance(node, nodes))
         return "\n".join(lines)
 
     def cosimulation(self, duration_s: float, seed: int = 0) -> CoSimulation:
@@ -267,7 +304,7 @@ class LockInBank:
             As `Engine.transient`.
         """
         placed = self.placed(duration_s)
-        save = ["v(tia)", "v(signal)", *(f"v({block.node('x')})" for block in self.blocks)]
+        save = ["v(tia)", "v(signal)", *(f"v({node})" for node in self.read_nodes)]
         run = engine.transient(
             self.deck(duration_s),
             save=save if placed is None else [*save, *placed.saved],
@@ -297,7 +334,7 @@ class LockInBank:
 
     def gradient(self, run: Transient) -> FloatArray:
         """What the lock-ins read at the end of a run, S, (n,)."""
-        x = np.array([run[f"v({block.node('x')})"][-1] for block in self.blocks])
+        x = np.array([run[f"v({node})"][-1] for node in self.read_nodes])
         return np.asarray(2.0 * x / (np.array(self.dither.amplitudes_V) * self.gain * self.transimpedance_ohm))
 
     def front_end(

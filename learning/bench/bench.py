@@ -19,7 +19,7 @@ from inmateria.errors import InputError
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
 from lockin.plan import DitherPlan, plan_frequencies
-from lockin.third_order import free_tones, overlaps, product_words
+from lockin.third_order import check_free, free_tones
 
 DEFAULT_DEVICE_SEED = 0
 DEFAULT_PRESET = "tertilt2022"
@@ -175,17 +175,8 @@ class Bench:
         if self.frequencies_Hz is None:
             free = free_tones(count) if self.base_Hz is None else free_tones(count, math.ceil(self.base_Hz / spacing))
             return replace(self, frequencies_Hz=tuple(mark * spacing for mark in free))
-        found = overlaps(self.plan(1e-3).multiples)
-        if not found:
-            return self
-        read, other = (product_words(factors) for factors in found[0])
-        example = ",".join(f"{mark * spacing:g}" for mark in free_tones(count))
-        raise InputError(
-            "frequencies",
-            list(self.frequencies_Hz),
-            f"put {other} on {read}, which a correction reads",
-            f"leave them out, or take for example {example} Hz",
-        )
+        check_free("whole", self.plan(1e-3))
+        return self
 
     def sequence(self, levels_V: tuple[tuple[float, ...], ...], targets_V: tuple[float, ...]) -> PatternSequence:
         """Timing: windows of the common period of the tones, ramps and waiting of a twentieth of it."""

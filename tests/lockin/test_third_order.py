@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inmateria.errors import InputError
+from lockin.averages import common_period_average
+from lockin.choices import Correction
 from lockin.demodulate import gradient
 from lockin.plan import DitherPlan
 from lockin.settings import LockInSettings
@@ -18,6 +20,7 @@ from lockin.third_order import (
     dither_hessian,
     free_tones,
     overlaps,
+    references,
     third_order_correction,
 )
 
@@ -70,6 +73,22 @@ def smooth_gradient() -> Array:
             for row in np.eye(7)
         ]
     )
+
+
+@pytest.mark.parametrize("correction", ["none", "diagonal", "whole"])
+def test_one_reference_reads_what_all_readings_together_do(correction: Correction) -> None:
+    dither = plan(0.03)
+    time, values = recorded(smooth, dither)
+    record = (dither, time, values, WINDOW)
+    expected = gradient(*record) + third_order_correction(*record, correction)
+    found = common_period_average(smooth, np.zeros(7), dither, correction=correction)
+    np.testing.assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())
+    theta = np.random.default_rng(0).uniform(0.0, 2 * np.pi, 5)  # the sum of sines that the module's head has
+    sums = {"none": np.zeros(5), "diagonal": 3 * np.sin(3 * theta)}
+    pairs = [[np.sin(a + 2 * b) + np.sin(a - 2 * b) for b in theta if b != a] for a in theta]
+    sums["whole"] = sums["diagonal"] + np.sum(pairs, axis=1)
+    written = references(np.sin(theta)[None], correction)[0]
+    np.testing.assert_allclose(written, np.sin(theta) + sums[correction], atol=1e-13)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -1,5 +1,6 @@
 """A bank of lock-ins in ngspice at frozen controls, and its predicted error budget."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,15 @@ from analysis.gradients.bank_check import check_bank, predict_bank
 from circuits.lockin.bank import LockInBank
 from circuits.lockin.own_noise import Averaged
 from circuits.signals.sources import Table
+from dnpu_models.function.function_device import device_from_function
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.errors import InputError
-from lockin.plan import plan_frequencies
+from lockin.demodulate import gradient
+from lockin.plan import DitherPlan, plan_frequencies
 from lockin.settings import LockInSettings
+from lockin.third_order import free_tones, third_order_correction
 from netlists.reader import load_part
 
 N = 3
@@ -44,6 +48,49 @@ def test_prediction_is_what_ngspice_reads(engine):
     check = check_bank(bank(), engine, 0.12)
     assert check.budget.dominant == "amplitude"
     np.testing.assert_allclose(check.measured[0], check.budget.reading, atol=1e-3 * np.abs(check.budget.exact).max())
+
+
+@pytest.mark.parametrize("level", ["ideal", "macro"])
+def test_the_diagonal_is_taken_out_in_the_circuit(engine, level):
+    """A sum of functions of one control each has no other third order: against the mathematics, and the budget."""
+    tones = tuple(50.0 * mark for mark in free_tones(N, 20))
+    plan = DitherPlan(tones, (0.3, 0.2, 0.25), (0.3, -1.0, 2.0))
+
+    def currents(v):
+        out = 2e-8 * (math.tanh(2.0 * v[1]) + math.sin(2.0 * v[2]) + v[3] ** 3)
+        return np.array([-out, out, 0.0, 0.0])
+
+    smooth = device_from_function(currents, [[-1.0, 1.0]] * (N + 1))
+    volts = np.array([0.0, 0.2, -0.1, 0.3])
+    settings, duration = LockInSettings(0.01, 24), 0.12
+    built = LockInBank(
+        smooth, 0, (1, 2, 3), volts, plan, settings, level, transimpedance_ohm=1e7, correction="diagonal",
+        baseline_A=-float(smooth.currents(volts)[0]), points_per_cycle=72,
+    )  # fmt: skip
+    assert len(built.triples) == N
+    read, raw = (one.gradient(one.run(engine, duration)) for one in (built, replace(built, correction="none")))
+    time = np.linspace(0.0, duration, 20_001)
+    moved = np.tile(volts, (time.size, 1))
+    moved[:, 1:] += plan.waveform(time).T
+    record = (plan, time, -smooth.currents(moved)[:, 0] - built.baseline_A, built.settings_as_built)
+    exact = -smooth.conductances(volts)[0, 1:]
+    size = np.linalg.norm(third_order_correction(*record, "diagonal"))
+    assert size > 0.02 * np.linalg.norm(exact)
+    if level == "ideal":
+        expected = gradient(*record) + third_order_correction(*record, "diagonal")
+        np.testing.assert_allclose(read, expected, atol=2e-3 * size)
+        assert np.linalg.norm(read - exact) < 0.2 * size
+    budget, of_raw = (predict_bank(one, engine, duration) for one in (built, replace(built, correction="none")))
+    added = np.linalg.norm(of_raw.terms["offset"])
+    assert (added > size) == (level == "macro")
+    np.testing.assert_allclose(read - raw, budget.reading - of_raw.reading, atol=0.02 * (size + added))
+
+
+def test_a_correction_wants_a_circuit_and_free_tones():
+    with pytest.raises(InputError, match="has no circuit"):
+        bank(correction="whole")
+    with pytest.raises(InputError, match="which a correction reads"):
+        bank(correction="diagonal")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ WRONG = [
     (
         ["gradient", "--corrected", "--frequencies", "260,270,300,360,440,490,510"],
         "frequencies",
-        ["which a correction reads", "2000,2010,2040"],
+        ["which a correction reads", "2000, 2010, 2040"],
     ),
     (["export", "AND", "/dev/null/x"], "deck", ["/dev/null/x"]),
     (["export", "AND", "/tmp"], "deck", ["/tmp"]),
