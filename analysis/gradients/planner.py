@@ -18,6 +18,9 @@ A plan is for a share of all settings. Points drawn as those are fall in two: a 
 of T; the others, which chose nothing, judge it, each with noise and phases drawn once, and T is the shortest time in
 which no more of them exceed the wanted error than the share and the confidence allow (`tolerance`). Errors fall with T,
 so the time that each of them asks for is a number drawn like any other setting's, and the bound on the share is exact.
+
+A corrected reading (`lockin.third_order`) has a bias that grows as alpha^4 in place of alpha^2, and more noise: `plan`
+takes it where a larger dither makes up for that.
 """
 
 from __future__ import annotations
@@ -34,14 +37,16 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
 from analysis.gradients.tolerance import allowed_misses, settings_needed
-from inmateria.checks import FloatArray, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from lockin.averages import common_period_average, sobol
+from lockin.choices import Correction
 from lockin.error_budget import FrontEnd
 from lockin.filter_response import filtered_tone
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.planning import gains, narrowed, safe_loop_gain, widest_tones
 from lockin.settings import LockInSettings
+from lockin.third_order import correction_readings, free_tones
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")
@@ -57,6 +62,13 @@ _PER_PERIOD = 5
 on the default network 2.5 % is left at 3 to 30 mV, where 12 samples take it."""
 _SAMPLES = 250
 """At least so many in all."""
+_PER_PERIOD_CORRECTED = 7
+"""The same where three times that tone is read."""
+_FREE = 8
+"""Controls for which tones that are free for corrections are found in seconds."""
+_PILOTS = 4
+"""Points at which it is tried whether a correction may pay."""
+_CORRECTION: dict[bool, Correction] = {False: "none", True: "whole"}
 _WIDER = (3.0, 10.0, 30.0, 100.0)
 """Spacings tried with RC poles, over 1/tau, where no band limits them."""
 _MANY = 40
@@ -102,6 +114,11 @@ class GradientRequirements:
         and the error is the rms over them and the noise.
     confidence : float, optional
         That the share is reached, with regard to the luck of the points.
+    corrected : bool or None, optional
+        Whether the error of third order is taken out of each reading, by a boxcar; None: if that is faster, which
+        is tried for up to 8 controls. It wants `output`.
+    windows : int, optional
+        Readings, neighbours on a path, whose mean a correction is; each gradient is still one reading's.
     seed : int, optional
         Of the phases, and of the noise where points judge.
 
@@ -126,6 +143,8 @@ class GradientRequirements:
     output: Callable[[FloatArray], FloatArray] | None = None
     share: float | None = 0.9
     confidence: float = 0.95
+    corrected: bool | None = False
+    windows: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -149,6 +168,11 @@ class GradientRequirements:
             raise InputError("filters", unknown or None, "is no filter", f"choose from {', '.join(FILTERS)}")
         if self.band_Hz is not None and not 0.0 <= self.band_Hz[0] < self.band_Hz[1] < math.inf:
             raise InputError("band_Hz", self.band_Hz, "is no band", "give (lowest, highest) tone in Hz")
+        count("windows", self.windows)
+        if self.corrected and self.output is None:
+            raise InputError("output", None, "is missing, of which a correction is read", "give it, or corrected=False")
+        if self.corrected and "boxcar" not in self.filters:
+            raise InputError("filters", list(self.filters), "let through what a correction reads", "allow 'boxcar'")
         if self.share is not None:
             needed = points_for(settings_needed(self.share, self.confidence))
             if len(points) < needed:
@@ -214,6 +238,8 @@ class GradientPlan:
         Predicted |reading - gradient| / |gradient|, as the requirements' `promise` says.
     shares : dict of str to float
         The same for each term by itself, largest first.
+    corrected : bool
+        Whether the error of third order is taken out: read with `corrected_gradient` or `kept_correction`.
     learning_rate : float or None
         eta of dw/dt = -eta dE/dw, V/s per unit/V, with a gain margin of 3.
     binding : str
@@ -233,6 +259,7 @@ class GradientPlan:
     time_s: float
     error: float
     shares: dict[str, float]
+    corrected: bool
     learning_rate: float | None
     binding: str
     sensitivities: dict[str, float]
@@ -263,6 +290,11 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
     """
     search = _Search(requirements)
     found = search.fastest()
+    if requirements.corrected is None and _may_pay(search, found):
+        other = _Search(replace(requirements, corrected=True), search)
+        corrected = other.fastest()
+        if corrected is not None and (found is None or corrected.time_s < found.time_s):
+            return _planned(other, corrected)
     if found is None:
         best = search.best(requirements.longest_s)
         if best is None:
@@ -278,6 +310,28 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
             f"ask for {1.05 * best.error:.2g}{more}, or change what makes the {worst}",
         )  # fmt: skip
     return _planned(search, found)
+
+
+def _may_pay(search: _Search, found: _Reading | None) -> bool:
+    """Whether a correction may be faster: at some points a dither that makes up for its noise is within the error."""
+    need, at = search.need, search.chooses
+    if need.output is None or need.n > _FREE or "boxcar" not in need.filters:
+        return False
+    if found is None:
+        return True
+    corrected = replace(need, corrected=True, share=None)
+    points = _Points(corrected, at.volts[:_PILOTS], 0, None)
+    noisier = float(np.sqrt(1.0 + (7.0 + 2.0 * need.n) / need.windows))
+    for larger in (1.0, 1.4, 2.0):
+        alpha = larger * noisier * found.alpha
+        if np.any(alpha > search.limits):
+            return False
+        left = points.over(np.linalg.norm(points.bias(alpha), axis=1)[None] / points.sizes)[0]
+        if left >= need.error:  # and larger ones have more
+            return False
+        if np.hypot(left, found.shares["noise"] / larger) < need.error:
+            return True
+    return False
 
 
 def _planned(search: _Search, found: _Reading) -> GradientPlan:
@@ -299,6 +353,7 @@ def _planned(search: _Search, found: _Reading) -> GradientPlan:
         found.time_s,
         found.error,
         dict(sorted(found.shares.items(), key=lambda item: -item[1])),
+        bool(requirements.corrected),
         rate,
         max(found.shares, key=lambda name: found.shares[name]),
         search.sensitivities(found),
@@ -389,9 +444,13 @@ class _Points:
     def bias(self, alpha: FloatArray) -> FloatArray:
         """Averaged less exact gradient at all points, (m, n)."""
         if self.need.output is not None:
-            dither, terminals = DitherPlan(_unit_tones(self.need.n), tuple(alpha)), list(self.need.terminals)
-            samples = max(_PER_PERIOD, math.ceil(_SAMPLES / max(dither.multiples)))
-            averages = [common_period_average(self.need.output, p, dither, samples, terminals) for p in self.volts]
+            tones, terminals = _unit_tones(self.need.n, bool(self.need.corrected)), list(self.need.terminals)
+            dither, correction = DitherPlan(tones, tuple(alpha)), _CORRECTION[bool(self.need.corrected)]
+            fewest = _PER_PERIOD_CORRECTED if self.need.corrected else _PER_PERIOD
+            samples = max(fewest, math.ceil(_SAMPLES / max(dither.multiples)))
+            averages = [
+                common_period_average(self.need.output, p, dither, samples, terminals, correction) for p in self.volts
+            ]
             return np.array(averages) - self.slopes
         offsets = alpha * np.sin(self.angles)
         weights = 2.0 * np.cos(self.angles) ** 2
@@ -402,53 +461,68 @@ class _Points:
             biases.append(np.mean(weights * (self._gradients(volts) - slope), axis=0))
         return np.array(biases)
 
+    @property
+    def order(self) -> int:
+        """The power of the amplitude that a bias grows with, where it is small."""
+        return 4 if self.need.corrected else 2
+
     def _tabulated(self, k: int) -> FloatArray:
         """`bias` at one of the scales; of the lowest third by Taylor."""
         third = _SCALES // 3
         if k < third:
-            return self._tabulated(third) * (_SCALED[k] / _SCALED[third]) ** 2
+            return self._tabulated(third) * (_SCALED[k] / _SCALED[third]) ** self.order
         if k not in self._biases:
             self._biases[k] = self.bias(_SCALED[k] * self.shape)
         return self._biases[k]
 
     def biases(self, scales: FloatArray) -> FloatArray:
-        """`bias` at scales (s,), between those tabulated as alpha^2, (s, m, n)."""
-        found = []
+        """`bias` at scales (s,), between those tabulated as alpha^`order`, (s, m, n)."""
+        found, order = [], self.order
         for scale in scales:
             k = int(np.clip(np.searchsorted(_SCALED, scale * (1.0 + 1e-12)) - 1, 0, _SCALES - 2))
-            share = (scale**2 - _SCALED[k] ** 2) / (_SCALED[k + 1] ** 2 - _SCALED[k] ** 2)
+            share = (scale**order - _SCALED[k] ** order) / (_SCALED[k + 1] ** order - _SCALED[k] ** order)
             ends = [(1.0 - share, k), (share, k + 1)]
             found.append(sum(part * self._tabulated(at) for part, at in ends if abs(part) > 1e-9))
         return np.array(found)
 
 
 @cache
-def _unit_tones(n: int) -> tuple[float, ...]:
-    """Tones on a Golomb ruler of 1 Hz, as low as may be."""
+def _unit_tones(n: int, corrected: bool) -> tuple[float, ...]:
+    """Tones on a Golomb ruler of 1 Hz, as low as may be; those that are free for corrections."""
+    if corrected:
+        return tuple(float(mark) for mark in free_tones(n))
     return plan_frequencies(n, None, 1.0).frequencies_Hz
 
 
 class _Search:
     """The device's part of the error, found once, and the search over all else."""
 
-    def __init__(self, need: GradientRequirements) -> None:
+    def __init__(self, need: GradientRequirements, shaped_as: _Search | None = None) -> None:
         self.need = need
+        self.unit_tones = np.array(_unit_tones(need.n, bool(need.corrected)))
         self.limits = np.broadcast_to(np.asarray(need.amplitude_limit_V, dtype=float), (need.n,))
         self.tried = _SCALES // 3 + 1
         points = np.asarray(need.voltages, dtype=float)
         choosing = len(points) - need.judging
         if choosing == 0:
             self.chooses = self.judges = _Points(need, points, 0, None)
-            self._shape_amplitudes()
+            self._shape_amplitudes(shaped_as)
             return
         misses = need.misses * choosing // need.judging
         self.chooses = self.judges = _Points(need, points[:choosing], misses, None)
-        self._shape_amplitudes()
+        self._shape_amplitudes(shaped_as)
         self.judges = _Points(need, points[choosing:], need.misses, np.random.default_rng([need.seed, choosing]))
         self.judges.shaped(self.chooses.shape)
 
-    def _shape_amplitudes(self) -> None:
-        """Amplitudes of their own for few controls: B_k = sum_j M_kj alpha_j^2 fitted where the best equal ones are."""
+    def _shape_amplitudes(self, shaped_as: _Search | None) -> None:
+        """Amplitudes of their own for few controls: B_k = sum_j M_kj alpha_j^2 fitted where the best equal ones are.
+
+        Those of a corrected reading are in the proportions of another search's.
+        """
+        if self.need.corrected:
+            if shaped_as is not None:
+                self.chooses.shaped(shaped_as.chooses.shape)
+            return
         found, at = self.fastest(), self.chooses
         if not 1 < self.need.n <= _MANY or found is None:
             return
@@ -480,7 +554,15 @@ class _Search:
     def noise(self, tones: FloatArray, settings: LockInSettings, time_s: float) -> FloatArray:
         """Standard deviation of each gradient times its amplitude, (n,)."""
         front_end = self.need.front_end
-        return front_end.noise(tones, self.need.density(tones), settings, time_s)
+        own = front_end.noise(tones, self.need.density(tones), settings, time_s)
+        if not self.need.corrected:
+            return own
+        controls, products, weights = zip(*correction_readings(self.need.n), strict=True)
+        at, before = np.abs(np.array(products) @ tones), replace(front_end, noise_psd=0.0)
+        variance = own**2
+        added = (np.array(weights) * before.noise(at, self.need.density(at), settings, time_s)) ** 2
+        np.add.at(variance, list(controls), added / self.need.windows)
+        return np.sqrt(variance)
 
     def judged(
         self, at: _Points, tones: FloatArray, settings: LockInSettings, time_s: float, scales: FloatArray
@@ -548,7 +630,10 @@ class _Search:
     def _tones(self, spacing_Hz: float) -> FloatArray | None:
         """Tones on a Golomb ruler of the spacing within the band, as low as may be."""
         if self.need.band_Hz is None:
-            return spacing_Hz * np.array(_unit_tones(self.need.n))
+            return spacing_Hz * self.unit_tones
+        if self.need.corrected:
+            tones, (low, high) = spacing_Hz * self.unit_tones, self.need.band_Hz
+            return tones if low <= tones[0] and tones[-1] <= high else None
         try:
             return np.array(plan_frequencies(self.need.n, self.need.band_Hz, spacing_Hz).frequencies_Hz)
         except InputError:
@@ -558,6 +643,8 @@ class _Search:
     def _widest_spacing(self) -> float:
         """Largest spacing with which tones fit the band, Hz; 0 where none does."""
         assert self.need.band_Hz is not None
+        if self.need.corrected:
+            return float(self.need.band_Hz[1] / self.unit_tones[-1])
         try:
             return widest_tones(self.need.n, self.need.band_Hz)[0]
         except InputError:
@@ -576,6 +663,8 @@ class _Search:
                     if tones is not None:
                         yield tones, LockInSettings(time_s, window="boxcar")
                 continue
+            if self.need.corrected:
+                continue
             for ratio in np.geomspace(2.5, 22.0, 10 if few else 6):
                 settings = LockInSettings(time_s / float(ratio), int(name))
                 if self.need.band_Hz is not None:
@@ -584,7 +673,7 @@ class _Search:
                         yield tones, settings
                     continue
                 for factor in _WIDER if few else (10.0, 100.0):
-                    yield factor / settings.time_constant * np.array(_unit_tones(self.need.n)), settings
+                    yield factor / settings.time_constant * self.unit_tones, settings
 
     def best(self, time_s: float) -> _Reading | None:
         """The reading of the smallest error in a time where points choose, judged; None where no tones fit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from learning.bench.bench import Bench
 
 FILES = ("plan.nc", "plan.png")
+Corrected = Literal["auto", "yes", "no"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,12 @@ class Options:
     filters: Annotated[str, typer.Option(help="Filters to choose from: boxcar, 6, 12, 18, 24 (dB/octave).")] = (
         "boxcar,6,12,18,24"
     )
+    corrected: Annotated[
+        Corrected, typer.Option(help="Whether the dither's error of third order is taken out; auto: if that is faster.")
+    ] = "auto"
+    windows: Annotated[
+        int, typer.Option(help="Readings along a path whose mean a correction is; each gradient is one's.", min=1)
+    ] = 1
     curvature: Annotated[
         float | None, typer.Option(help="Largest curvature of the loss, per V^2: plans a learning rate, too.")
     ] = None
@@ -78,6 +85,8 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         "amplitudes_V": list(found.dither.amplitudes_V),
         "filter": {"window": settings.window, "time_constant_s": settings.time_constant,
                    "slope_dB_per_octave": settings.filter_slope if settings.window == "rc" else None},
+        "corrected": found.corrected,
+        "windows": options.windows if found.corrected else None,
         "time_s": found.time_s,
         "error": found.error,
         "terms": found.shares,
@@ -154,6 +163,8 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
         output=output,
         share=options.share,
         confidence=options.confidence,
+        corrected={"auto": None, "yes": True, "no": False}[options.corrected],
+        windows=options.windows,
         seed=options.seed,
     )
 
@@ -192,6 +203,9 @@ def _tell(found: GradientPlan, names: tuple[str, ...], frame: Frame) -> None:
         f"read after {found.time_s:.4g} s: {kind}, time constant {settings.time_constant:.4g} s, "
         f"error {100 * found.error:.3g} % of the gradient or less {found.requirements.promise}",
     )
+    if found.corrected:
+        mean = "" if found.requirements.windows == 1 else f", the mean over {found.requirements.windows} readings"
+        frame.say(f"with the error of third order taken out{mean}")
     for name, tone, peak in zip(names, found.dither.frequencies_Hz, found.dither.amplitudes_V, strict=True):
         frame.say(f"{name}: {tone:10.4f} Hz, {1e3 * peak:8.3f} mV peak")
     terms = ", ".join(f"{name} {100 * share:.2g} %" for name, share in found.shares.items() if share > 1e-5)
