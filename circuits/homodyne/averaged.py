@@ -149,11 +149,12 @@ def _quadrature(loop: HomodyneLoop, wanted: int | None, many: bool, tones: Tones
 
 def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
     terminals = len(loop.device.terminals)
-    device, _alive = device_calls(kernel_of(loop.device, loop.start_terminals_V), terminals, 1)
+    kernel = kernel_of(loop.device, loop.start_terminals_V)
+    device, _alive = device_calls(kernel, terminals, 1)
     _refuse_change(loop, device)
     constants, sides = constants_of(loop)
     schedule, tones = _schedule(loop, constants, sides[0]), tones_of(loop)
-    quadrature = _quadrature(loop, wanted, bool(device.many), tones)
+    quadrature = _quadrature(loop, wanted, kernel.many is not None and not kernel.costly, tones)
     names, groups = waveforms(loop), (quadrature.sines.shape[1] - 1) // compiled.GROUP
     record = np.empty((1 + len(names) + terminals, len(schedule.starts_s) * (groups + 1) + 1))
     tally = np.zeros(1)

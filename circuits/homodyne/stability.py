@@ -36,6 +36,7 @@ from scipy.linalg import expm
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from inmateria.threads import one_blas_thread
 
 OUTSIDE = 1e-6
 """By how much an eigenvalue lies outside the unit circle that counts: directions in which nothing changes are at 1."""
@@ -132,6 +133,10 @@ class Stability:
 
     def _multipliers(self, factor: float) -> NDArray[np.complex128]:
         """Factors that deviations change by in a pass, all rates times this factor."""
+        with one_blas_thread():  # several, for matrices of some forty rows, wait for each other: ten times the time
+            return self._multipliers_on_one(factor)
+
+    def _multipliers_on_one(self, factor: float) -> NDArray[np.complex128]:
         sequence = self.loop.sequence
         idle = expm(self._equations(None, factor) * (sequence.slot_s - sequence.window_s))
         whole = np.eye(len(idle))

@@ -74,6 +74,8 @@ class SteppableKernel:
         ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
         call, in double and in single precision: the first argument is their number, voltages and currents are tables
         (n_terminals, number).
+    costly : bool
+        Whether a setting costs so much, even so, that averages are taken over as few as they allow.
     """
 
     evaluate: Callable[..., Any]
@@ -83,6 +85,7 @@ class SteppableKernel:
     conductances_S: FloatArray
     c_functions: tuple[str, str] | None = None
     many: tuple[str, str] | None = None
+    costly: bool = False
 
     def wrapped(self, module: str, evaluate: str, advance: str) -> tuple[str, str] | None:
         """`c_functions` of a wrapper, whose functions of these names make them from this kernel's; None without."""

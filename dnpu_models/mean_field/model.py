@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dnpu_models.interface import memoryless
 from dnpu_models.interface.device import SteppableKernel
-from dnpu_models.mean_field import chord, stepper
+from dnpu_models.mean_field import batch, chord, stepper
 from dnpu_models.mean_field import kernel as kernel_module
 from dnpu_models.mean_field.equations import ComplexArray, Linearisation, RateEquations
 from dnpu_models.mean_field.states import StationaryState
@@ -497,7 +497,7 @@ class MeanField(NetworkModel):
         header = np.array([n, k, pairs, leads, self.tolerance, net.thermal_energy_eV, equations.current_A])
         hops = [array.view(np.float64) for array in equations.hops]
         params = np.concatenate([header, *hops, equations.fixed, equations.phi.ravel(), equations.coulomb.ravel()])
-        state = np.zeros(stepper.state_size(n, k, pairs, leads))
+        state = np.zeros(stepper.state_size(n, k, pairs, leads) + batch.memory_size(n, k))
         at = stepper.STATE_HEADER
         state[at : at + n] = p
         state[at + 4 * n : at + 4 * n + k] = volts
@@ -508,4 +508,6 @@ class MeanField(NetworkModel):
             state,
             self._linearised(volts, p).conductances * equations.conductance_S,
             (f"{stepper.__name__}:c_evaluate", memoryless.C_ADVANCE),
+            (f"{batch.__name__}:c_many",) * 2,
+            costly=True,
         )

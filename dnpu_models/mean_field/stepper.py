@@ -34,11 +34,17 @@ def state_size(n, electrodes, pairs, leads):
     return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
 
 
+@njit(cache=True, nogil=True)
+def state_size_of(params):
+    """The same of a device whose `params` are given."""
+    return state_size(int(params[N_SITES]), int(params[N_ELECTRODES]), int(params[N_PAIRS]), int(params[N_LEADS]))
+
+
 # Both become part of `evaluate`: handed back by a call, so many arrays took 4 % of its time.
 
 
 @njit(inline="always")
-def _equations(params):
+def equations_of(params):
     """Hops, fixed energies, unit potentials and Coulomb energies, as they lie in `params`."""
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])
@@ -109,7 +115,7 @@ def evaluate(t, voltages, params, state, out):
     Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
     fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
     """
-    hops, fixed, phi, coulomb = _equations(params)
+    hops, fixed, phi, coulomb = equations_of(params)
     sites, ends, inverse, shift, adjoint, work, steps = _followed(params, state)
     p, rate, energy, bare = sites[0], sites[1], sites[2], sites[3]
     v_last, volts, current, correction = ends[0], ends[1], ends[2], ends[3]

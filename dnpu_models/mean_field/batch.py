@@ -1,0 +1,434 @@
+"""The mean field at many settings in one call, solved side by side around centres that are kept.
+
+Settings that differ by a dither or by a step of a sweep have nearly one solution. What is known at a centre (V_c, p_c),
+dp/dV, (dF/dp)^-1 and the adjoint, serves all of them:
+
+    predict    p = p_c + dp/dV (V - V_c);
+    correct    p <- min(max(p + s, 0), 1), s Broyden's step from -(dF/dp)^-1 F, as in `chord`;
+    currents   I_k + lambda_k . F, the adjoint's correction, whose error is a fraction theta of the correction itself:
+               theta is how far one pass moved the corrected currents, over the correction before.
+
+A setting is done when theta times its correction is within the tolerance. So are one or two passes saved that only
+show that the pass before had been enough. Every array is (n, settings): the products with the Coulomb energies and with
+the inverse are products of matrices, and what hops do is computed for all settings of a pair in one vectorised loop.
+
+Afterwards the centre moves to the mean of what was found, and dp/dV becomes the one that fits it best (least change),
+so that inverses serve for some passes of a training. A few centres are kept, one for each pattern; the nearest is
+taken. Settings that do not converge are solved one by one (`stepper.evaluate`), with all its care.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from dnpu_models.interface.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
+from dnpu_models.mean_field import stepper
+from dnpu_models.mean_field.kernel import Work, balance, exp_of_negative, jacobian
+
+LANES = 32
+"""Settings that are solved together."""
+CENTRES = 8
+REACH = 8.0
+"""Change of a voltage, in kT/e, from the nearest centre beyond which a new one is made."""
+PASSES = 16
+"""... before settings are solved one by one."""
+USUAL_PASSES = 3
+RENEWAL = 5.0
+"""Passes that cost as much as a Jacobian with its inverse: it is renewed when as many were spent on its age."""
+NEAR = 0.5
+"""Change of every voltage, in kT/e, up to which the settings of the last call are followed instead."""
+LEAST_THETA, SAFETY = 0.05, 2.0
+BRISK = 0.1
+"""A correction counts as this part of the one before, at least: near a fold it goes through zero, and back."""
+PER_SITE = 32
+"""Pairs of one site that are computed together."""
+
+# head of the memory: of each centre when it was used last (0: never) and passes spent on its age; then the time, the
+# centre used last, columns found with it, and counters: passes, Jacobians, settings solved by themselves
+NOW, LAST, KNOWN, SPENT, RENEWED, ALONE, HEAD = range(2 * CENTRES, 2 * CENTRES + 7)
+
+
+@njit(cache=True, nogil=True)
+def memory_size(n, electrodes):
+    """Length of what `solve` keeps."""
+    return HEAD + CENTRES * (electrodes + n + 2 * n * electrodes + n * n) + LANES * (electrodes + n)
+
+
+@njit(inline="always")
+def _kept(memory, n, electrodes):
+    """Voltages, occupations, dp/dV, adjoints and inverses of the centres; voltages and occupations found last."""
+    at = HEAD
+    volts = memory[at : at + CENTRES * electrodes].reshape(CENTRES, electrodes)
+    at += volts.size
+    p = memory[at : at + CENTRES * n].reshape(CENTRES, n)
+    at += p.size
+    shift = memory[at : at + CENTRES * n * electrodes].reshape(CENTRES, n, electrodes)
+    at += shift.size
+    adjoint = memory[at : at + CENTRES * n * electrodes].reshape(CENTRES, electrodes, n)
+    at += adjoint.size
+    inverse = memory[at : at + CENTRES * n * n].reshape(CENTRES, n, n)
+    at += inverse.size
+    last_volts = memory[at : at + LANES * electrodes]
+    last_p = memory[at + LANES * electrodes : at + LANES * (electrodes + n)]
+    return volts, p, shift, adjoint, inverse, last_volts, last_p
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _pair_barriers(i, begin, end, pair_j, pair_c, energy, p, x, forth, back):
+    """Barriers of a site's pairs, p_i (1 - p_j) and p_j (1 - p_i), a row for each pair."""
+    for m in range(begin, end):
+        j, c, row = pair_j[m], pair_c[m], np.uint64(m - begin)
+        for s in range(energy.shape[1]):
+            x[row, s] = energy[j, s] - energy[i, s] + c * (p[j, s] - p[i, s])
+            forth[row, s] = p[i, s] * (1.0 - p[j, s])
+            back[row, s] = p[j, s] * (1.0 - p[i, s])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back):
+    for m in range(begin, end):
+        i, k, row = lead_i[m], lead_k[m], np.uint64(m - begin)
+        for s in range(energy.shape[1]):
+            x[row, s] = volts[k, s] - energy[i, s]
+            forth[row, s] = p[i, s]
+            back[row, s] = 1.0 - p[i, s]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _minus_size(x, out):
+    for m in range(x.size):
+        out[m] = -abs(x[m])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _fluxes(begin, end, g, x, boltzmann, forth, back):
+    """Replace `forth` by the fluxes."""
+    for m in range(begin, end):
+        rate, row = g[m], np.uint64(m - begin)
+        for s in range(x.shape[1]):
+            up = boltzmann[row, s] if x[row, s] > 0.0 else 1.0
+            down = 1.0 if x[row, s] > 0.0 else boltzmann[row, s]
+            forth[row, s] = rate * (forth[row, s] * up - back[row, s] * down)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _take(begin, end, source, target, flux, out, into):
+    """What leaves `source` of `out` arrives at `target` of `into`."""
+    for m in range(begin, end):
+        i, j, row = source[m], target[m], np.uint64(m - begin)
+        for s in range(flux.shape[1]):
+            into[j, s] += flux[row, s]
+            out[i, s] -= flux[row, s]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def balances(hops, sources, energy, volts, p, rate, outflow, floats, bits):
+    """`kernel.balance` of every column: fills `rate` with F_i and `outflow` with minus the currents into the device.
+
+    `sources` is the first site of every pair, `floats` room for four (PER_SITE, columns), `bits` of int64 for one.
+    """
+    first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
+    width = p.shape[1]
+    room = floats[: 4 * PER_SITE * width].reshape(4, PER_SITE, width)
+    x, boltzmann, forth, back = room[0], room[1], room[2], room[3]
+    rate[:] = 0.0
+    outflow[:] = 0.0
+    for i in range(p.shape[0]):
+        for begin in range(first[i], first[i + 1], PER_SITE):
+            end = min(begin + PER_SITE, first[i + 1])
+            _pair_barriers(np.uint64(i), begin, end, pair_j, pair_c, energy, p, x, forth, back)
+            used = (end - begin) * width
+            _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
+            exp_of_negative(boltzmann.reshape(x.size)[:used], bits[:used])
+            _fluxes(begin, end, pair_g, x, boltzmann, forth, back)
+            _take(begin, end, sources, pair_j, forth, rate, rate)
+    for begin in range(0, lead_i.size, PER_SITE):
+        end = min(begin + PER_SITE, lead_i.size)
+        _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back)
+        used = (end - begin) * width
+        _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
+        exp_of_negative(boltzmann.reshape(x.size)[:used], bits[:used])
+        _fluxes(begin, end, lead_g, x, boltzmann, forth, back)
+        _take(begin, end, lead_i, lead_k, forth, rate, outflow)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _renew(equations, volts, p, shift, adjoint, inverse):
+    """Jacobian, inverse and what follows from them at a centre."""
+    hops, fixed, phi, coulomb = equations
+    entries = hops.pair_j.size + hops.lead_i.size
+    work = Work(np.empty(entries), np.empty(entries), np.empty(entries, np.int64), np.empty(entries), np.empty(entries))
+    balance(
+        hops, fixed + np.dot(phi, volts) + np.dot(coulomb, p), volts, p, np.empty(p.size), np.empty(volts.size), work
+    )
+    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
+    inverse[:] = np.linalg.inv(rate_p)
+    shift[:] = -np.dot(inverse, rate_v)
+    adjoint[:] = -np.dot(current_p, inverse)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _centre(equations, middle, params, state, memory):
+    """Number of the centre to start from: the nearest, or a new one, for which one setting is solved by itself."""
+    n, electrodes = equations[2].shape
+    volts, p, shift, adjoint, inverse, _, _ = _kept(memory, n, electrodes)
+    memory[NOW] += 1.0
+    best, oldest, nearest = -1, 0, REACH
+    for c in range(CENTRES):
+        if memory[c] > 0.0 and np.max(np.abs(volts[c] - middle)) <= nearest:
+            best, nearest = c, np.max(np.abs(volts[c] - middle))
+        if memory[c] < memory[oldest]:
+            oldest = c
+    if best < 0:
+        best = oldest
+        current = np.empty(electrodes)
+        stepper.evaluate(0.0, middle * params[stepper.THERMAL_V], params, state, current)
+        if not np.all(np.isfinite(current)):
+            return -1
+        volts[best], p[best] = middle, state[stepper.STATE_HEADER : stepper.STATE_HEADER + n]
+        _renew(equations, volts[best], p[best], shift[best], adjoint[best], inverse[best])
+        memory[CENTRES + best] = 0.0
+        memory[LAST] = -1.0
+        memory[RENEWED] += 1.0
+    memory[best] = memory[NOW]
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _broyden(steps, m, step):
+    """`chord.broyden` of every column."""
+    width = step.shape[1]
+    along, square = np.empty(width), np.empty(width)
+    for k in range(1, m + 1):
+        past = steps[k - 1]
+        along[:] = 0.0
+        square[:] = 1e-300
+        for i in range(step.shape[0]):
+            for s in range(width):
+                along[s] += past[i, s] * step[i, s]
+                square[s] += past[i, s] * past[i, s]
+        for s in range(width):
+            along[s] /= square[s]
+        if k < m:
+            following = steps[k]
+            for i in range(step.shape[0]):
+                for s in range(width):
+                    step[i, s] += following[i, s] * along[s]
+        else:
+            for s in range(width):
+                along[s] = 1.0 / max(1.0 - along[s], 0.1)
+            for i in range(step.shape[0]):
+                for s in range(width):
+                    step[i, s] *= along[s]
+    along[:] = 1e-300
+    for i in range(step.shape[0]):
+        for s in range(width):
+            along[s] = max(along[s], abs(step[i, s]))
+    for s in range(width):
+        along[s] = min(1.0, 0.5 / along[s])
+    for i in range(step.shape[0]):
+        for s in range(width):
+            step[i, s] *= along[s]
+    steps[m] = step
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _move(p, step):
+    for i in range(p.shape[0]):
+        for s in range(p.shape[1]):
+            p[i, s] = min(max(p[i, s] + step[i, s], 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _columns(table, chosen):
+    """Some columns of a table."""
+    result = np.empty((table.shape[0], chosen.size))
+    for i in range(table.shape[0]):
+        for s in range(chosen.size):
+            result[i, s] = table[i, chosen[s]]
+    return result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _judge(corrected, before, miss_before, size, miss, tolerance, done):
+    """Which columns are done: see the module's text. Fills `done`, returns their number."""
+    count = 0
+    for s in range(miss.size):
+        theta = 1.0
+        if miss_before[s] > 0.0:
+            moved = 0.0
+            for k in range(corrected.shape[0]):
+                moved = max(moved, abs(corrected[k, s] - before[k, s]))
+            theta = min(max(SAFETY * moved / miss_before[s], LEAST_THETA), 1.0)
+        done[s] = theta * max(miss[s], BRISK * miss_before[s]) <= tolerance * size[s] + 1e-16
+        count += done[s]
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _largest(table):
+    """Largest size in every column."""
+    result = np.zeros(table.shape[1])
+    for i in range(table.shape[0]):
+        for s in range(table.shape[1]):
+            result[s] = max(result[s], abs(table[i, s]))
+    return result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _together(equations, sources, volts, p, adjoint, inverse, tolerance, found, currents):
+    """Correct the columns of `p` until they are done; fills `found`, and `currents` with NaN where they are not.
+
+    Returns the passes, as parts of passes of all columns.
+    """
+    hops, fixed, phi, coulomb = equations
+    n, width = p.shape
+    floats, bits = np.empty(4 * PER_SITE * width), np.empty(PER_SITE * width, np.int64)
+    rate, flow, steps = np.empty((n, width)), np.empty((volts.shape[0], width)), np.empty((PASSES, n, width))
+    before, miss_before = np.zeros((volts.shape[0], width)), np.zeros(width)
+    column, done, bare = np.arange(width), np.zeros(width, np.bool_), np.dot(phi, volts)
+    for i in range(n):
+        bare[i] += fixed[i]
+    currents[:] = np.nan
+    spent = 0.0
+    for m in range(PASSES):
+        energy = bare + np.dot(coulomb, p)
+        balances(hops, sources, energy, volts, p, rate, flow, floats, bits)
+        spent += p.shape[1] / width
+        correction = np.dot(adjoint, rate)
+        miss, size = _largest(correction), _largest(flow)
+        corrected = correction - flow
+        count = _judge(corrected, before, miss_before, size, miss, tolerance, done)
+        for s in range(column.size):
+            if done[s]:
+                found[:, column[s]] = p[:, s]
+                currents[:, column[s]] = corrected[:, s]
+        if count == column.size:
+            break
+        step = np.dot(inverse, rate)
+        for i in range(n):
+            for s in range(step.shape[1]):
+                step[i, s] = -step[i, s]
+        _broyden(steps, m, step)
+        _move(p, step)
+        before, miss_before = corrected, miss
+        if count > 0 and 4 * (column.size - count) <= 3 * column.size:
+            left = np.nonzero(~done)[0]
+            column, volts, p, bare = column[left], _columns(volts, left), _columns(p, left), _columns(bare, left)
+            before, miss_before, done = _columns(before, left), miss[left], np.zeros(left.size, np.bool_)
+            rate, flow = np.empty((n, left.size)), np.empty((volts.shape[0], left.size))
+            fewer = np.empty((PASSES, n, left.size))
+            for k in range(m + 1):
+                fewer[k] = _columns(steps[k], left)
+            steps = fewer
+    for s in range(column.size):
+        if not done[s]:
+            found[:, column[s]] = p[:, s]
+    return spent
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _learn(volts, found, centre_volts, centre_p, shift):
+    """Move a centre to the mean of what was found there, and change dp/dV as little as fits all of it."""
+    n, width = found.shape
+    electrodes = volts.shape[0]
+    middle = np.empty(electrodes)
+    for k in range(electrodes):
+        middle[k] = np.mean(volts[k])
+    away, wrong = volts.copy(), np.empty((n, width))
+    for k in range(electrodes):
+        away[k] -= middle[k]
+    for i in range(n):
+        centre_p[i] = np.mean(found[i])
+        wrong[i] = found[i] - centre_p[i]
+    centre_volts[:] = middle
+    square = np.dot(away, away.T)
+    ridge = 1e-6 * np.trace(square)
+    if ridge > 0.0:
+        for k in range(electrodes):
+            square[k, k] += ridge
+        wrong -= np.dot(shift, away)
+        shift += np.dot(np.dot(wrong, away.T), np.linalg.inv(square))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve(voltages, params, state, memory, out):
+    """Stationary currents (A, into the device) at up to `LANES` `voltages` (V), both (terminals, settings).
+
+    Within the tolerance of `stepper.evaluate`, whose `params` and `state` these are; NaN where that finds none, and
+    everywhere if a voltage is none.
+    """
+    equations = stepper.equations_of(params)
+    hops, _, phi, _ = equations
+    n, electrodes = phi.shape
+    thermal, width = params[stepper.THERMAL_V], voltages.shape[1]
+    sources = np.empty(hops.pair_j.size, np.uint64)
+    for i in range(n):
+        sources[hops.first[i] : hops.first[i + 1]] = i
+    volts, middle = voltages / thermal, np.empty(electrodes)
+    for k in range(electrodes):
+        middle[k] = np.mean(volts[k])
+    out[:] = np.nan
+    if not np.all(np.isfinite(middle)):
+        return
+    kept_volts, kept_p, kept_shift, kept_adjoint, kept_inverse, last_volts, last_p = _kept(memory, n, electrodes)
+    c = _centre(equations, middle, params, state, memory)
+    if c < 0:
+        return
+    p, found, currents = np.empty((n, width)), np.empty((n, width)), np.empty((electrodes, width))
+    past = last_volts[: electrodes * width].reshape(electrodes, width)
+    way = volts - past
+    if memory[LAST] == c and memory[KNOWN] == width and np.max(np.abs(way)) < NEAR:
+        p[:] = last_p[: n * width].reshape(n, width)
+    else:
+        for k in range(electrodes):
+            way[k] = volts[k] - kept_volts[c, k]
+        for i in range(n):
+            p[i] = kept_p[c, i]
+    _move(p, np.dot(kept_shift[c], way))
+    spent = _together(equations, sources, volts, p, kept_adjoint[c], kept_inverse[c], params[stepper.TOLERANCE], found,
+                      currents)  # fmt: skip
+    alone, one, answer = 0, np.empty(electrodes), np.empty(electrodes)
+    for s in range(width):
+        if np.isfinite(currents[0, s]):
+            for k in range(electrodes):
+                out[k, s] = currents[k, s] * params[stepper.CURRENT_A]
+        else:
+            alone += 1
+            one[:] = voltages[:, s]
+            state[stepper.STATE_HEADER : stepper.STATE_HEADER + n] = found[:, s]
+            state[stepper.READY] = 0.0
+            stepper.evaluate(0.0, one, params, state, answer)
+            out[:, s] = answer
+            found[:, s] = state[stepper.STATE_HEADER : stepper.STATE_HEADER + n]
+    if not np.all(np.isfinite(out)):
+        memory[c], memory[LAST] = 0.0, -1.0
+        return
+    _learn(volts, found, kept_volts[c], kept_p[c], kept_shift[c])
+    past[:] = volts
+    last_p[: n * width].reshape(n, width)[:] = found
+    memory[LAST], memory[KNOWN] = c, width
+    memory[SPENT] += spent * width / LANES
+    memory[ALONE] += alone
+    memory[CENTRES + c] += max(spent - USUAL_PASSES, 0.0) * width / LANES + alone
+    if memory[CENTRES + c] > RENEWAL:
+        _renew(equations, kept_volts[c], kept_p[c], kept_shift[c], kept_adjoint[c], kept_inverse[c])
+        memory[CENTRES + c] = 0.0
+        memory[RENEWED] += 1.0
+
+
+@c_function(DEVICE_SIGNATURE)
+def c_many(settings, voltages, params, n_params, state, n_state, out):
+    """`solve` for any number of settings, as a C function."""
+    terminals = int(load_float(state + 8 * n_state))
+    shape = (terminals, int(settings))
+    volts, found = carray(as_float_pointer(voltages), shape), carray(as_float_pointer(out), shape)
+    words, known = carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state)
+    memory = known[stepper.state_size_of(words) :]
+    for begin in range(0, shape[1], LANES):
+        end = min(begin + LANES, shape[1])
+        some = np.empty((terminals, end - begin))
+        solve(volts[:, begin:end].copy(), words, known, memory, some)
+        found[:, begin:end] = some
