@@ -462,9 +462,9 @@ class _Points:
         return np.array(biases)
 
     @property
-    def order(self) -> int:
+    def order(self) -> float:
         """The power of the amplitude that a bias grows with, where it is small."""
-        return 4 if self.need.corrected else 2
+        return 4.0 if self.need.corrected else 2.0
 
     def _tabulated(self, k: int) -> FloatArray:
         """`bias` at one of the scales; of the lowest third by Taylor."""
@@ -562,7 +562,7 @@ class _Search:
         variance = own**2
         added = (np.array(weights) * before.noise(at, self.need.density(at), settings, time_s)) ** 2
         np.add.at(variance, list(controls), added / self.need.windows)
-        return np.sqrt(variance)
+        return np.asarray(np.sqrt(variance))
 
     def judged(
         self, at: _Points, tones: FloatArray, settings: LockInSettings, time_s: float, scales: FloatArray
