@@ -16,11 +16,16 @@ from circuits.ngspice.engine import Engine
 from circuits.parts.levels import loop_fields
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.transient import Transient
-from lockin.plan import plan_frequencies
+from learning.bench.bench import default_bench
+from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.settings import HgeSettings
+from learning.homodyne.start import choose_start, read_start
+from lockin.plan import DitherPlan, plan_frequencies
 from lockin.theory import stability_limit
 
 from ...refused import refused
 from ...toys import Linear
+from .test_loop_by_hand import TwoTanh
 
 SLOPES = np.array([0.5, 0.3])
 """d v(tia)/dw of `Linear` at 1e7 ohm, V/V, whatever the pattern."""
@@ -85,6 +90,49 @@ def test_a_loop_swings_up_just_beyond_its_margin_and_dies_away_just_within(engin
         found = stability(loop)
         verdicts = [bool(a_pass > 1), found.multiplier > 1 + 1e-6, found.doubt is not None]
         assert verdicts == [grows] * 3
+
+
+@pytest.mark.parametrize("engine", [Twin, Averaged])
+def test_the_limit_of_a_curved_device_is_where_its_loop_begins_to_hunt(engine: type[Twin]) -> None:
+    """About the outputs it is to have: half a millivolt dies away at 0.9 of the limit, and grows at 1.1."""
+    device, at = TwoTanh(), np.array([-0.1, 0.2])
+    sequence = PatternSequence(((0.0,), (0.3,)), (0.0, 0.0), 0.1, 0.005, 0.005, 5e-5)
+    volts = np.array([[0.0, at[0] + level, at[1]] for (level,) in sequence.levels_V])
+    outputs_V = -1e7 * device.currents(volts)[:, 0]
+    stage = OutputStage(baseline_rate=0.0, gain_rate=0.0).measured_at(outputs_V)
+    targets = np.exp(stage.gain_log) * (outputs_V - stage.baseline_V)
+    loop = HomodyneLoop(
+        device, 0, (1,), (1, 2), at + np.array([5e-4, 0.0]), DitherPlan((110.0, 130.0), (2e-3, 2e-3)),
+        replace(sequence, targets_V=tuple(targets.tolist())), sequences=24, step_V=1.0, anneal_to=1.0, stage=stage,
+    )  # fmt: skip
+    slopes = -1e7 * np.stack([device.conductances(v)[0, 1:] for v in volts])
+    limit = Stability(loop, slopes).gain_margin
+    for factor, grows in ((0.9, False), (1.1, True)):
+        one = replace(loop, learning_rate=factor * limit * loop.learning_rate)
+        swing = np.abs(np.diff((passes(one, engine().run(one)) - at) @ slopes[0]))
+        assert bool(np.max(swing[-6:]) > np.max(swing[:6])) == grows
+        assert (Stability(one, slopes).doubt is not None) == grows
+
+
+def test_curvatures_are_those_that_lock_ins_measure() -> None:
+    """Along the electrodes beside the output, which no limit stated for the whole loop had held: by two readings."""
+    bench = default_bench()
+    experiment = Experiment(bench, bench.task("XOR"), HgeSettings(amplitude_V=2e-4, looks=4))
+    start = choose_start(experiment, np.random.default_rng(3))
+    loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
+    stage = loop.stage
+    y = stage.polarity * np.exp(stage.gain_log) * (stage.transimpedance_ohm * start.outputs_A - stage.baseline_V)
+    there = replace(loop, sequence=replace(loop.sequence, targets_V=tuple(y.tolist())))  # the outputs are as wanted
+    _, slopes = read_start(there, Twin())
+    stated = Stability(there, slopes).curvatures_per_V
+    for k, step in ((0, 2e-4), (6, 2e-4)):
+        gradients = []
+        for sign in (1.0, -1.0):
+            at = start.controls_V + sign * step * np.eye(7)[k]
+            opened = replace(there, start_V=at).opened(at, 2e-4, "loss", there.points_per_cycle)
+            gradients.append(readings.gradient(opened, Twin().run(opened))[k])
+        assert (gradients[0] - gradients[1]) / (2 * step) == pytest.approx(stated[k], rel=5e-3)
+    assert stated[0] > 1000 * np.median(stated)
 
 
 def test_shares_of_the_rate_are_in_all_engines(engine: Engine) -> None:
