@@ -2,10 +2,14 @@
 
 Error: largest deviation of a control from the path at 96 points a cycle (120 for the loop by hand), as a share of that
 control's span. Cost: seconds of the run. Run: python docs/studies/time_step.py
+
+With the chip's file behind it instead: twin and ngspice against the loop's equations integrated to convergence (Runge
+and Kutta, 40 points a cycle), as a share of the largest excursion of a control.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 
@@ -13,12 +17,15 @@ import numpy as np
 
 from analysis.verification.time_step import step_error
 from circuits.homodyne import readings
-from circuits.homodyne.engines import Ngspice
+from circuits.homodyne.engines import Averaged, Ngspice, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.signals.patterns import PatternSequence
-from inmateria import Experiment, HgeSettings, default_bench, loop_fields
+from dnpu_models.surrogate.chip import ChipSurrogate
+from inmateria import Bench, Experiment, HgeSettings, default_bench, loop_fields
 from learning.homodyne.experiment import build_loop, middle_loop
+from learning.homodyne.start import choose_start, measured_loop
 from lockin.plan import DitherPlan
+from tests.circuits.homodyne.test_converged_path import integrated, off, two_tanh
 from tests.circuits.homodyne.test_loop_by_hand import TwoTanh
 
 SEQUENCES = 4
@@ -69,5 +76,23 @@ def main() -> None:
                 )
 
 
+def against_converged(chip: ChipSurrogate) -> None:
+    """A table: two loops, three engines, steps halved twice."""
+    bench = Bench(chip, chip.measured[0], (2, 4))
+    experiment = Experiment(bench, bench.task("XOR"), HgeSettings(rates="auto", sequences=6))
+    with Ngspice() as ngspice:
+        learning, _ = measured_loop(experiment, choose_start(experiment, np.random.default_rng(31)), Twin())
+        for name, loop in {"two tanh, 8 passes": two_tanh(8), "chip XOR, 6 passes": learning}.items():
+            times, path = integrated(loop)
+            for points in (10, 20, 40):
+                one = replace(loop, points_per_cycle=points)
+                told = [f"{e.name} {100 * off(one, e, times, path)[0]:.3f} %" for e in (Twin(), ngspice)]
+                print(f"{name}, {points} points a cycle: {', '.join(told)}", flush=True)
+            print(f"{name}: averaged {100 * off(loop, Averaged(), times, path)[0]:.3f} %", flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        against_converged(ChipSurrogate.from_npz(sys.argv[1]))
+    else:
+        main()
