@@ -470,7 +470,7 @@ class _Points:
         """`bias` at one of the scales; of the lowest third by Taylor."""
         third = _SCALES // 3
         if k < third:
-            return self._tabulated(third) * float(_SCALED[k] / _SCALED[third]) ** self.order
+            return np.asarray(self._tabulated(third) * (_SCALED[k] / _SCALED[third]) ** self.order)
         if k not in self._biases:
             self._biases[k] = self.bias(_SCALED[k] * self.shape)
         return self._biases[k]
