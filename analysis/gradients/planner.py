@@ -289,12 +289,14 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
         When no reading within `longest_s` reaches the error, or no tones fit the band: with what could be had.
     """
     search = _Search(requirements)
+    if requirements.corrected is None:  # decided by the points that choose: those that judge have no part in it
+        chosen = search.fastest(judged=False)
+        if _may_pay(search, chosen):
+            other = _Search(replace(requirements, corrected=True), search)
+            corrected = other.fastest(judged=False)
+            if corrected is not None and (chosen is None or corrected.time_s < chosen.time_s):
+                search = other
     found = search.fastest()
-    if requirements.corrected is None and _may_pay(search, found):
-        other = _Search(replace(requirements, corrected=True), search)
-        corrected = other.fastest()
-        if corrected is not None and (found is None or corrected.time_s < found.time_s):
-            return _planned(other, corrected)
     if found is None:
         best = search.best(requirements.longest_s)
         if best is None:
@@ -675,8 +677,8 @@ class _Search:
                 for factor in _WIDER if few else (10.0, 100.0):
                     yield factor / settings.time_constant * self.unit_tones, settings
 
-    def best(self, time_s: float) -> _Reading | None:
-        """The reading of the smallest error in a time where points choose, judged; None where no tones fit."""
+    def best(self, time_s: float, judged: bool = True) -> _Reading | None:
+        """The reading of the smallest error in a time where points choose, judged or not; None where no tones fit."""
         tried = [
             min(self.table(tones, settings, time_s), key=lambda reading: reading.error)
             for tones, settings in self._readings(time_s)
@@ -685,19 +687,19 @@ class _Search:
             return None
         first = min(tried, key=lambda reading: reading.error)
         best = self._refined(first.tones, first.settings, time_s)
-        if self.judges is self.chooses:
+        if self.judges is self.chooses or not judged:
             return best
         return self.judged(self.judges, best.tones, best.settings, time_s, np.array([best.scale]))[0]
 
-    def fastest(self) -> _Reading | None:
-        """The shortest reading of the wanted error, or None."""
+    def fastest(self, judged: bool = True) -> _Reading | None:
+        """The shortest reading of the wanted error, where points judge or where they choose; or None."""
 
         def ask(log_time: float) -> _Reading | None:
-            best = self.best(math.exp(log_time))
+            best = self.best(math.exp(log_time), judged)
             return None if best is None or best.error > self.need.error else best
 
         low = high = math.log(self.need.longest_s)
-        found = self.best(self.need.longest_s)
+        found = self.best(self.need.longest_s, judged)
         if found is None or found.error > self.need.error:
             return None
         while low > high - 40.0:  # steps of 20 until it fails, then halves
