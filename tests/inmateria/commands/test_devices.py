@@ -14,6 +14,7 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria.commands.experiment import make_bench, parse_electrodes
 from inmateria.errors import InputError
 from learning.bench.devices import DeviceOptions
+from lockin.third_order import free_tones
 
 from .command import answered, assert_refused, in_process
 from .conftest import Short
@@ -56,8 +57,14 @@ def test_plan(chip_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     with xr.open_dataset(folder / "plan.nc") as curves:
         assert list(curves["control"].values) == document["controls"]
         assert float(curves["smallest_error"][-1]) < document["error"]
+    corrected = answered(capsys, *words, "--limit", "0.05", "--corrected", "yes", "--windows", "16", "--json")
+    assert (corrected["corrected"], corrected["windows"]) == (True, 16)
+    assert document["corrected"] in (True, False)
+    spacing = corrected["frequencies_Hz"][0] / 200.0
+    np.testing.assert_allclose(np.array(corrected["frequencies_Hz"]) / spacing, free_tones(5))
+    assert corrected["filter"]["window"] == "boxcar"
     bad = {"--error": "-1", "--band": "3", "--limit": "5", "--filters": "hann", "--noise": "0", "--share": "1"}
-    bad |= {"--points": "28", "--confidence": "0"}
+    bad |= {"--points": "28", "--confidence": "0", "--corrected": "perhaps", "--windows": "0"}
     for option, value in bad.items():
         refused = in_process(capsys, "plan", "--device", str(chip_file), "--electrodes", "out:e2,e4", option, value)
         assert refused.code == 2, (option, refused)
