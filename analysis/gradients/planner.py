@@ -14,10 +14,11 @@ For a reading taken a time T after empty filters, at points V_m of the device (r
 A boxcar over whole periods of the spacing has neither crosstalk nor settling, and asks for an integrator with a switch;
 RC poles ask for a spacing of many 1/tau instead.
 
-A plan is for a share of all settings. Points drawn as those are fall in two: a third chooses all of that, as a function
-of T; the others, which chose nothing, judge it, each with noise and phases drawn once, and T is the shortest time in
-which no more of them exceed the wanted error than the share and the confidence allow (`tolerance`). Errors fall with T,
-so the time that each of them asks for is a number drawn like any other setting's, and the bound on the share is exact.
+A plan is for a share of all settings. Points drawn as those are fall in two: a third, 64 at most, chooses all of that
+as a function of T; the others, which chose nothing, judge it, each with noise and phases drawn once, and T is the
+shortest time in which no more of them exceed the wanted error than the share and the confidence allow (`tolerance`).
+Errors fall with T, so the time that each of them asks for is a number drawn like any other setting's, and the bound on
+the share is exact.
 
 A corrected reading (`lockin.third_order`) has a bias that grows as alpha^4 in place of alpha^2, and more noise: `plan`
 takes it where a larger dither makes up for that.
@@ -50,6 +51,8 @@ from lockin.third_order import correction_readings, free_tones
 
 Gradients = Callable[[FloatArray], FloatArray]
 FILTERS = ("boxcar", "6", "12", "18", "24")
+_CHOOSING = 64
+"""Points that choose, at most: more would only cost the device's time."""
 _PAIRS = 32
 """Antithetic pairs of phases in the average over the dither."""
 _SCALES = 15
@@ -184,7 +187,7 @@ class GradientRequirements:
     def judging(self) -> int:
         """Number of points that judge: all that do not choose; all where they stand for themselves alone."""
         points = len(np.asarray(self.voltages))
-        return points if self.share is None else points - max(1, points // 3)
+        return points if self.share is None else points - max(1, min(points // 3, _CHOOSING))
 
     @property
     def misses(self) -> int:
@@ -214,7 +217,7 @@ class GradientRequirements:
 
 def points_for(judging: int) -> int:
     """How many points it takes so that so many of them judge."""
-    return judging + max(1, judging // 2)
+    return judging + max(1, min(judging // 2, _CHOOSING))
 
 
 def _percent(share: float) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from learning.bench.bench import Bench
 
 FILES = ("plan.nc", "plan.png")
+_FEW, _MANY = 64, 640
+"""Settings that judge: of 64 the time still depends on their luck, of 640 it hardly does (docs/error_budget.md)."""
 Corrected = Literal["auto", "yes", "no"]
 
 
@@ -39,8 +41,14 @@ class Options:
     share: Annotated[float, typer.Option(help="Share of all settings at which a reading is to be that good.")] = 0.9
     confidence: Annotated[float, typer.Option(help="Confidence of that share.")] = 0.95
     points: Annotated[
-        int, typer.Option(help="Random settings that judge; half as many more choose the dither.", min=1, max=1000)
-    ] = 64
+        int | None,
+        typer.Option(
+            help="Random settings that judge; others choose the dither. Left out: 64, of a chip's file 640, or what "
+            "the confidence needs.",
+            min=1,
+            max=1000,
+        ),
+    ] = None
     noise: Annotated[float, typer.Option(help="Noise of the output, one-sided, A^2/Hz.")] = 1e-23
     limit: Annotated[float, typer.Option(help="Largest peak dither, V.")] = 0.1
     band: Annotated[str | None, typer.Option(help="Band of the tones, LOW:HIGH in Hz; any if left out.")] = None
@@ -95,7 +103,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         "learning_rate": found.learning_rate,
         "share": options.share,
         "confidence": options.confidence,
-        "points": options.points,
+        "points": requirements.judging,
         "misses": requirements.misses,
         "noise_A2_per_Hz": options.noise,
         "device": facts,
@@ -124,6 +132,7 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
     from analysis.gradients.planner import GradientRequirements, points_for
     from analysis.gradients.tolerance import settings_needed
     from dnpu_models.interface.device import follow_path, has_exact_slopes
+    from dnpu_models.surrogate.chip import ChipSurrogate
     from learning.homodyne.settings import HgeSettings
 
     if not has_exact_slopes(bench.device):
@@ -135,11 +144,13 @@ def _requirements(bench: Bench, options: Options) -> GradientRequirements:
         raise InputError(
             "limit", options.limit, "leaves the controls no range", f"take more than 0 and less than {most:.3g} V"
         )
-    if options.points < (needed := settings_needed(options.share, options.confidence)):
+    needed = settings_needed(options.share, options.confidence)
+    judging = options.points or max(needed, _MANY if isinstance(bench.device, ChipSurrogate) else _FEW)
+    if judging < needed:
         told = f"are too few for a share of {options.share:g} with a confidence of {options.confidence:g}"
         raise InputError("points", options.points, told, f"take {needed} or more")
     rng = np.random.default_rng(options.seed)
-    points = points_for(options.points)
+    points = points_for(judging)
     controls = np.array([bench.random_controls(HgeSettings().spread, rng) for _ in range(points)])
     controls = np.clip(controls, low + options.limit, high - options.limit)
 

@@ -232,7 +232,7 @@ def test_more_settings_plan_nearer_to_the_share():
     rng = np.random.default_rng(3)
     few, many = (
         GradientRequirements(their_slopes, heavy_tailed(m, rng), (0, 1), 0.1, PSD, 0.5, filters=("boxcar",))
-        for m in (96, 960)
+        for m in (96, 704)
     )
     assert (many.judging, many.misses) == (640, 51)
     assert plan(many).time_s < plan(few).time_s
