@@ -318,14 +318,17 @@ def plan(requirements: GradientRequirements) -> GradientPlan:
 
 
 def _may_pay(search: _Search, found: _Reading | None) -> bool:
-    """Whether a correction may be faster: at some points a dither that makes up for its noise is within the error."""
+    """Whether a correction may be faster: at a few points a dither that makes up for its noise is within the error."""
     need, at = search.need, search.chooses
     if need.output is None or need.n > _FREE or "boxcar" not in need.filters:
         return False
     if found is None:
         return True
-    corrected = replace(need, corrected=True, share=None)
-    points = _Points(corrected, at.volts[:_PILOTS], 0, None)
+    pilots = at.volts[:_PILOTS]
+    if need.share is not None:  # those that bind: with the largest bias, but for the misses
+        biased = np.linalg.norm(at.biases(np.array([found.scale]))[0], axis=1) / at.sizes
+        pilots = at.volts[np.argsort(-biased)[at.misses :][:_PILOTS]]
+    points = _Points(replace(need, corrected=True), pilots, 0, None)
     noisier = float(np.sqrt(1.0 + (7.0 + 2.0 * need.n) / need.windows))
     for larger in (1.0, 1.4, 2.0):
         alpha = larger * noisier * found.alpha

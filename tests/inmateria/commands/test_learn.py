@@ -185,10 +185,10 @@ def test_gradient(
         assert "control_V" not in waves
 
 
-@pytest.mark.parametrize("of", ["output", "loss"])
-def test_corrected_gradient(of: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("of", "engine"), [("output", "ngspice"), ("loss", "twin")])
+def test_corrected_gradient(of: str, engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At 2 mV, below the device's kinks; the budget says beforehand what is left."""
-    words = ["gradient", "--corrected", "--engine", "twin", "--amplitude", "0.002", "--of", of, "--seed", "3", "--json"]
+    words = ["gradient", "--corrected", "--engine", engine, "--amplitude", "0.002", "--of", of, "--seed", "3", "--json"]
     document = in_process(capsys, *words).document
     raw, exact, corrected = np.array(document["lockin"]), np.array(document["ideal"]), document["corrected"]
     assert document["frequencies_Hz"] == [2000.0, 2010.0, 2040.0, 2130.0, 2320.0, 2710.0, 3120.0]
