@@ -17,7 +17,7 @@ from circuits.homodyne.figures import constants_of
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.loss_noise import loss_noise
 from circuits.homodyne.offsets import channel_bias, has_figures
-from circuits.homodyne.static_loss import StaticLoss, has_static_loss
+from circuits.homodyne.static_loss import MeasuredLoss, StaticLoss, has_static_loss
 from circuits.lockin.bank import BANK_PARTS, LockInBank
 from circuits.lockin.own_noise import Averaged
 from circuits.parts.chosen import chosen_among
@@ -25,9 +25,13 @@ from dnpu_models.interface.device import follow_path
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from learning.bench.bench import Bench
+from lockin.averages import sobol
 from lockin.choices import Correction
 from lockin.error_budget import ErrorBudget, FrontEnd, Readout, error_budget
 from lockin.settings import LockInSettings
+
+_PHASES = 64
+"""Of the dither, at which the reach of the output is looked for."""
 
 
 def predict_loop(
@@ -70,7 +74,7 @@ def predict_loop(
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
     ohm, start = stage.transimpedance_ohm, loop.start_V
-    parts = StaticLoss(loop) if loop.mode == "loss" and loop.parts and has_static_loss(loop) else None
+    parts = _parts_of(bench, loop, engine)
     rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
 
     def output(controls: FloatArray, pattern: int) -> FloatArray:
@@ -118,10 +122,25 @@ def predict_loop(
     budget = error_budget(response, start, readout, exact=heard_exactly, samples=samples)
     added = {"offset": channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)}
     if parts is not None:
-        gains = parts.channel_gains
+        gains = parts.channel_gains(heard)
         added |= {"stage": heard_exactly - exact, "droop": (gains - 1.0) * budget.reading}
         budget = replace(budget, exact=exact, noise=gains * budget.noise)
     return replace(budget, terms={**budget.terms, **{name: budget.terms[name] + more for name, more in added.items()}})
+
+
+def _parts_of(bench: Bench, loop: HomodyneLoop, engine: LoopEngine) -> StaticLoss | None:
+    """Real parts between the controls and the loss: by their figures, in ngspice measured; None of ideal ones."""
+    if loop.mode != "loss" or not loop.parts:
+        return None
+    if has_static_loss(loop):
+        return StaticLoss(loop)
+    if not isinstance(engine, Ngspice):
+        return None
+    turns = sobol(loop.dither.n, np.random.default_rng(0), _PHASES)
+    dithered = loop.start_V + np.array(loop.dither.amplitudes_V) * np.sin(2.0 * np.pi * turns)
+    outputs = np.stack([bench.currents_A(dithered, levels) for levels in loop.sequence.levels_V])
+    middle, half = 0.5 * (outputs.max() + outputs.min()), np.ptp(outputs)  # twice what was seen
+    return MeasuredLoss(loop, engine, (float(middle - half), float(middle + half)))
 
 
 def _slope_of_parts(bench: Bench, loop: HomodyneLoop, parts: StaticLoss) -> FloatArray:

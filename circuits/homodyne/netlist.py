@@ -200,19 +200,25 @@ def placements(loop: HomodyneLoop) -> dict[str, Placement]:
     return compose(loop, device=False)[1]
 
 
-def channels_deck(loop: HomodyneLoop, heard_V: float) -> str:
-    """The lock-in channels of an opened loop alone, as they stand in it, hearing a constant in the windows."""
-    title = "the channels of opened lock-ins, their signal held"
+def channels_deck(loop: HomodyneLoop, heard_V: float, slope: float = 0.0) -> str:
+    """The lock-in channels of an opened loop alone, as they stand in it; what they hear in the windows is given.
+
+    It is `heard_V` and each control's dither times `slope`.
+    """
+    title = "the channels of opened lock-ins, their signal given"
     assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
-    gate = _gate(loop)
-    assembly.source("heard", replace(gate, values=tuple(heard_V * v for v in gate.values)).source())
+    assembly.source("gate", _gate(loop).source())
+    peaks = (slope * peak / float(loop.multiplier_V) for peak in loop.dither.amplitudes_V)
+    tones = "+".join(f"({format_number(peak)})*v(ref{k})" for k, peak in enumerate(peaks))
+    chop = "*v(chop)" if loop.chopped else ""
+    heard = f"Bheard heard 0 V=v(gate)*({format_number(heard_V)}+({tones}){chop})\n"
     assembly.source("learning", loop.learning.source())
     if loop.chopped:
         assembly.source("chop", loop.chop.source())
     for k in range(loop.dither.n):
         _add_reference(assembly, loop, k)
         _add_channel(assembly, loop, k, "heard")
-    return str(assembly.finish())
+    return str(assembly.finish(heard))
 
 
 def loss_deck(loop: HomodyneLoop, target_V: float) -> str:

@@ -58,9 +58,19 @@ def channel_bias(loop: HomodyneLoop, engine: LoopEngine, heard_V: float = 0.0) -
 
 def measured_bias(loop: HomodyneLoop, engine: Ngspice, heard_V: float = 0.0) -> FloatArray:
     """As `channel_bias`, measured whatever the parts are: the channels alone, `heard_V` at their inputs."""
+    return _channels(loop, engine, heard_V)
+
+
+def measured_gains(loop: HomodyneLoop, engine: Ngspice, heard_V: float, slope: float) -> FloatArray:
+    """What each channel of an opened loop makes of a slope, V/V, beside `heard_V`: over that slope, (n_trained,)."""
+    return (_channels(loop, engine, heard_V, slope) - _channels(loop, engine, heard_V)) / slope
+
+
+def _channels(loop: HomodyneLoop, engine: Ngspice, heard_V: float, slope: float = 0.0) -> FloatArray:
+    """Readings of the channels alone, V/V, (n_trained,); errors as `channel_bias`."""
     _check_opened(loop)
     run = engine.engine.transient(
-        channels_deck(loop, heard_V),
+        channels_deck(loop, heard_V, slope),
         stop_s=loop.stop_s,
         max_step_s=loop.max_step_s,
         save=[f"v(w{k})" for k in range(loop.dither.n)],
