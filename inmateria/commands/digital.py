@@ -40,10 +40,6 @@ class Options(ExperimentOptions):
     assumed_latency: Annotated[
         str | None, typer.Option(help="What the computer takes it for; the true one if left out.")
     ] = None
-    step: Annotated[
-        Literal["descent", "gauss-newton"],
-        typer.Option(help="Down the gradient, or by the curvature that the slopes of all patterns tell."),
-    ] = "descent"
     engine: Annotated[
         Literal["ngspice", "recurrence"], typer.Option(help="ngspice, or its recurrence on a device at rest at once.")
     ] = "ngspice"
@@ -96,7 +92,6 @@ def _settings(options: Options) -> dict[str, Any]:
         "transimpedance_ohm": given("transimpedance", "ohm"),
         "latency_s": given("latency", "s"),
         "assumed_latency_s": given("assumed_latency", "s"),
-        "step": options.step,
     }
 
 
@@ -161,7 +156,6 @@ def _facts(experiment: Experiment, loop: DigitalLoop, found: DigitalRun, attempt
             "rate_Hz": loop.rate_Hz, "adc_bits": loop.adc_bits, "dac_bits": loop.dac_bits,
             "adc_range_V": loop.adc_range_V, "transimpedance_ohm": loop.ohm, "latency_s": loop.latency_s,
             "assumed_latency_s": loop.latency_s if loop.assumed_latency_s is None else loop.assumed_latency_s,
-            "step": loop.step,
         },
         "physical_s": experiment.settings.sequences * loop.pass_ticks / loop.rate_Hz,
         "device": experiment.facts["device"],

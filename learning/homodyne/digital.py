@@ -11,8 +11,7 @@ with n samples, of which a pass makes
     g_k = sum_p (dL/d<y>_p) S_pk,
     w_k -= s r_k clip(learning_rate g_k, -step_V, step_V),     s falling linearly from 1 to `anneal_to`,
 
-or, as all S_pk are known, by Gauss and Newton's step in place of -learning_rate g (`descent_step`). L is the loss of
-the analogue loop with its output stage settled (`learning.trace.settled_loss`).
+where L is the loss of the analogue loop with its output stage settled (`learning.trace.settled_loss`).
 
 A sample belongs to the values that its tick finds at the sources: those of 1 + floor(latency rate) ticks before. The
 computer takes as many, unless it is told of another latency.
@@ -26,7 +25,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -44,37 +43,21 @@ from learning.homodyne.experiment import Experiment
 from learning.tasks.task import Score
 
 TIA = "v(tia)"
-StepRule = Literal["descent", "gauss-newton"]
-DAMPING = 0.03
-"""Of Gauss and Newton's step; docs/decisions.md has what was measured with another."""
 
 STEPS_PER_TICK = 20
 """Least number of steps between two ticks around a device that is a netlist, for its own time constants."""
 
 
-def normalised(outputs_A: FloatArray, polarity: float, least_rms_A: float) -> tuple[FloatArray, FloatArray]:
-    """Outputs as the settled output stage gives them, y = polarity (I - <I>)/scale, and dy_p/dI_q, 1/A."""
-    count = len(outputs_A)
+def loss_slopes(outputs_A: FloatArray, targets: FloatArray, polarity: float, least_rms_A: float) -> FloatArray:
+    """Derivative of `learning.trace.settled_loss` by each output, 1/A."""
     centred = outputs_A - np.mean(outputs_A)
     rms = float(np.std(centred))
     scale = max(rms, least_rms_A)
-    slopes = np.eye(count) - 1.0 / count
-    if rms > least_rms_A:  # the scale moves with the outputs: d rms/d I_q = centred_q / (count rms)
-        slopes -= np.outer(centred, centred) / (count * rms**2)
-    return polarity * centred / scale, polarity / scale * slopes
-
-
-def descent_step(residuals: FloatArray, jacobian: FloatArray, damping: float) -> FloatArray:
-    """Gauss and Newton's step, V, from y - target (P,) and dy/dV (P, n), damped as by Levenberg and Marquardt.
-
-    -(J^T J + damping lambda_max 1)^-1 J^T (y - target), lambda_max the largest eigenvalue of J^T J: where outputs are
-    straight in V, the undamped step is the least-squares solution.
-    """
-    u, sizes, v = np.linalg.svd(jacobian, full_matrices=False)
-    largest = float(sizes[0])
-    if largest < 1e-6:  # 1/V: outputs that move alike, all but rounding; a step by it would be of megavolts
-        return np.zeros(jacobian.shape[1])
-    return np.asarray(-v.T @ (sizes / (sizes**2 + damping * largest**2) * (u.T @ residuals)))
+    error = 2 * (polarity * centred / scale - targets) / len(targets)
+    slopes = polarity / scale * (error - np.mean(error))
+    if rms > least_rms_A:  # the scale moves with the outputs: d rms / d I = centred / (n rms)
+        slopes -= polarity * float(error @ centred) / rms**2 * centred / (len(targets) * rms)
+    return np.asarray(slopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +114,6 @@ class DigitalLoop:
         From a tick to the change at the electrodes, s.
     assumed_latency_s : float, optional
         The latency that the computer reckons with; the true one by default.
-    step : {'descent', 'gauss-newton'}
-        Down the gradient, or by the curvature that the slopes of all patterns tell (`descent_step`); of that step
-        `learning_rate` is no part, its limit is `step_V`.
     settle_s : float, optional
         How long a pattern stands before its window; a tenth of the window by default.
 
@@ -154,15 +134,12 @@ class DigitalLoop:
     transimpedance_ohm: float | None = None
     latency_s: float = 0.0
     assumed_latency_s: float | None = None
-    step: StepRule = "descent"
     settle_s: float | None = None
 
     def __post_init__(self) -> None:
         bench = self.experiment.bench
         object.__setattr__(self, "start_V", array("start_V", self.start_V, (len(bench.trained),)))
         check_rates(self.experiment.settings.rates, len(bench.trained))
-        if self.step not in get_args(StepRule):
-            raise InputError("step", self.step, "is no rule", f"choose from {', '.join(get_args(StepRule))}")
         positive("rate_Hz", self.rate_Hz, "Hz")
         finite("polarity", self.polarity, "1 or -1")
         positive("transimpedance_ohm", self.ohm, "Ohm")
@@ -339,7 +316,7 @@ class Descent:
         experiment = loop.experiment
         bench, self._settings = experiment.bench, experiment.settings
         self._targets, self._polarity = np.array(experiment.task.targets_V), loop.polarity
-        self._volts_per_A, self._gauss_newton = loop.ohm, loop.step == "gauss-newton"
+        self._volts_per_A = loop.ohm
         self._rates = np.asarray(self._settings.rates, dtype=float)
         tones = bench.plan(self._settings.amplitude_V)
         self._amplitudes_V = np.array(tones.amplitudes_V)
@@ -381,18 +358,13 @@ class Descent:
         windows = samples_V[self._delay :].reshape(self._shape)[:, self._settle :] / self._volts_per_A
         outputs = windows.mean(axis=1)
         slopes = 2 / self._amplitudes_V * (windows @ self._sines[self._settle :]) / windows.shape[1]
-        y, by_output = normalised(outputs, self._polarity, settings.least_rms_A)
-        residuals, jacobian = y - self._targets, by_output @ slopes
+        by_output = loss_slopes(outputs, self._targets, self._polarity, settings.least_rms_A)
         scale = float(np.linspace(1.0, settings.anneal_to, settings.sequences)[done])
-        if self._gauss_newton:
-            wanted = descent_step(residuals, jacobian, DAMPING)
-        else:
-            wanted = -settings.learning_rate * 2.0 / len(y) * (residuals @ jacobian)
-        step = self._rates * np.clip(wanted, -settings.step_V, settings.step_V)
+        step = self._rates * np.clip(settings.learning_rate * (by_output @ slopes), -settings.step_V, settings.step_V)
         self.path_V.append(self.controls_V)
         self.outputs_A.append(outputs)
         self.slopes_S.append(slopes)
-        self.controls_V = np.clip(self.controls_V + scale * step, self._low_V, self._high_V)
+        self.controls_V = np.clip(self.controls_V - scale * step, self._low_V, self._high_V)
 
     def __call__(self, time_s: float, sampled: FloatArray) -> FloatArray:
         """One tick: keep the sample, give the electrodes' voltages, V, (n_trained,)."""

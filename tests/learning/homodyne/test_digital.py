@@ -15,7 +15,7 @@ from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
-from learning.homodyne.digital import DAMPING, DigitalLoop, descent_step, normalised
+from learning.homodyne.digital import DigitalLoop, loss_slopes
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.gradients import central_difference
 from learning.homodyne.settings import HgeSettings
@@ -46,37 +46,8 @@ def test_slopes_of_the_loss_are_its_difference_quotients(outputs_nA: list[float]
         return settled_loss(values, targets, polarity, 0.5e-9)
 
     quotients = [(loss(outputs + step) - loss(outputs - step)) / 2e-14 for step in steps]
-    y, by_output = normalised(outputs, polarity, 0.5e-9)
-    assert np.mean((y - targets) ** 2) == pytest.approx(loss(outputs), rel=1e-12)
-    slopes = 2.0 / len(y) * (y - targets) @ by_output
+    slopes = loss_slopes(outputs, targets, polarity, 0.5e-9)
     np.testing.assert_allclose(slopes, quotients, atol=1e-6 * np.max(np.abs(quotients)))
-
-
-def test_the_step_of_gauss_and_newton_is_the_damped_least_squares_solution() -> None:
-    rng = np.random.default_rng(0)
-    jacobian, residuals = rng.normal(size=(4, 7)), rng.normal(size=4)
-    added = DAMPING * np.linalg.norm(jacobian, 2) ** 2
-    rows = np.vstack([jacobian, np.sqrt(added) * np.eye(7)])
-    expected = np.linalg.lstsq(rows, np.append(-residuals, np.zeros(7)), rcond=None)[0]
-    np.testing.assert_allclose(descent_step(residuals, jacobian, DAMPING), expected, atol=1e-14)
-    np.testing.assert_allclose(jacobian @ descent_step(residuals, jacobian, 0.0), -residuals, atol=1e-13)
-    assert not np.any(descent_step(residuals, np.zeros((4, 7)), DAMPING))
-
-
-def test_gauss_and_newtons_loop_takes_that_step() -> None:
-    """From the slopes that it read: limited, and less as the passes go on; none where the outputs move alike."""
-    device = random_chip(7, 20, 20, 1, seed=0)
-    loop = DigitalLoop(experiment(device), np.full(7, 0.1), adc_bits=None, dac_bits=None, step="gauss-newton")
-    found = loop.run()
-    assert not np.any(np.diff(linear(step="gauss-newton").run().controls_V, axis=0))
-    settings, targets = loop.experiment.settings, np.array(loop.experiment.task.targets_V)
-    for k, scale in enumerate((1.0, settings.anneal_to)):
-        y, by_output = normalised(found.outputs_A[k], 1.0, settings.least_rms_A)
-        step = descent_step(y - targets, by_output @ found.slopes_S[k], DAMPING)
-        limited = np.clip(step, -settings.step_V, settings.step_V)
-        np.testing.assert_allclose(found.controls_V[k + 1] - found.controls_V[k], scale * limited, atol=1e-12)
-    with pytest.raises(InputError, match="descent, gauss-newton"):
-        DigitalLoop(experiment(device), np.full(7, 0.1), step="newton")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.4e-3, 2e-3])
