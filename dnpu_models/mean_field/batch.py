@@ -21,11 +21,12 @@ taken. Settings that do not converge are solved one by one (`stepper.evaluate`),
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import carray, float32, njit
+from numba.extending import overload
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 from dnpu_models.mean_field import stepper
-from dnpu_models.mean_field.kernel import Work, balance, exp_of_negative, jacobian
+from dnpu_models.mean_field.kernel import Hops, Work, balance, exp_of_negative, jacobian
 
 LANES = 32
 """Settings that are solved together."""
@@ -42,8 +43,12 @@ NEAR = 0.5
 LEAST_THETA, SAFETY = 0.05, 2.0
 BRISK = 0.1
 """A correction counts as this part of the one before, at least: near a fold it goes through zero, and back."""
+SINGLE = 1e-5
+"""Tolerance from which on single precision does: it adds some 1e-6 of the largest current."""
 PER_SITE = 32
 """Pairs of one site that are computed together."""
+
+_F = np.float32
 
 # head of the memory: of each centre when it was used last (0: never) and passes spent on its age; then the time, the
 # centre used last, columns found with it, and counters: passes, Jacobians, settings solved by themselves
@@ -76,24 +81,68 @@ def _kept(memory, n, electrodes):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def exp_of_negative_single(x, bits):
+    """`kernel.exp_of_negative` in single precision, within 2e-7 of e^x (1 + |x|); `bits` of int32."""
+    for m in range(x.size):
+        y = max(x[m], _F(-87.0)) * _F(1.4426950408889634)
+        k = np.floor(y + _F(0.5))
+        f = (y - k) * _F(0.6931471805599453)
+        s = f * _F(1.0 / 5040.0) + _F(1.0 / 720.0)
+        s = s * f + _F(1.0 / 120.0)
+        s = s * f + _F(1.0 / 24.0)
+        s = s * f + _F(1.0 / 6.0)
+        s = s * f + _F(0.5)
+        s = s * f + _F(1.0)
+        x[m] = s * f + _F(1.0)
+        bits[m] = (np.int32(k) + np.int32(127)) << np.int32(23)
+    scale = bits.view(np.float32)
+    for m in range(x.size):
+        x[m] *= scale[m]
+
+
+def _exponentials(x, bits):
+    """`exp_of_negative` in the precision of x."""
+
+
+@overload(_exponentials)
+def _exponentials_of(x, bits):
+    if x.dtype == float32:
+        return lambda x, bits: exp_of_negative_single(x, bits)
+    return lambda x, bits: exp_of_negative(x, bits)
+
+
+def _integers(like, size):
+    """Room for integers as wide as the numbers of `like`."""
+
+
+@overload(_integers)
+def _integers_of(like, size):
+    if like.dtype == float32:
+        return lambda like, size: np.empty(size, np.int32)
+    return lambda like, size: np.empty(size, np.int64)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _pair_barriers(i, begin, end, pair_j, pair_c, energy, p, x, forth, back):
     """Barriers of a site's pairs, p_i (1 - p_j) and p_j (1 - p_i), a row for each pair."""
+    one = p.dtype.type(1.0)
     for m in range(begin, end):
         j, c, row = pair_j[m], pair_c[m], np.uint64(m - begin)
         for s in range(energy.shape[1]):
             x[row, s] = energy[j, s] - energy[i, s] + c * (p[j, s] - p[i, s])
-            forth[row, s] = p[i, s] * (1.0 - p[j, s])
-            back[row, s] = p[j, s] * (1.0 - p[i, s])
+            forth[row, s] = p[i, s] * (one - p[j, s])
+            back[row, s] = p[j, s] * (one - p[i, s])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back):
+    one = p.dtype.type(1.0)
     for m in range(begin, end):
         i, k, row = lead_i[m], lead_k[m], np.uint64(m - begin)
         for s in range(energy.shape[1]):
             x[row, s] = volts[k, s] - energy[i, s]
             forth[row, s] = p[i, s]
-            back[row, s] = 1.0 - p[i, s]
+            back[row, s] = one - p[i, s]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -105,11 +154,12 @@ def _minus_size(x, out):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _fluxes(begin, end, g, x, boltzmann, forth, back):
     """Replace `forth` by the fluxes."""
+    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
     for m in range(begin, end):
         rate, row = g[m], np.uint64(m - begin)
         for s in range(x.shape[1]):
-            up = boltzmann[row, s] if x[row, s] > 0.0 else 1.0
-            down = 1.0 if x[row, s] > 0.0 else boltzmann[row, s]
+            up = boltzmann[row, s] if x[row, s] > zero else one
+            down = one if x[row, s] > zero else boltzmann[row, s]
             forth[row, s] = rate * (forth[row, s] * up - back[row, s] * down)
 
 
@@ -124,12 +174,12 @@ def _take(begin, end, source, target, flux, out, into):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def balances(hops, sources, energy, volts, p, rate, outflow, floats, bits):
+def balances(hops, energy, volts, p, rate, outflow, floats, bits):
     """`kernel.balance` of every column: fills `rate` with F_i and `outflow` with minus the currents into the device.
 
-    `sources` is the first site of every pair, `floats` room for four (PER_SITE, columns), `bits` of int64 for one.
+    `floats` is room for four (PER_SITE, columns), `bits` of int64 for one.
     """
-    first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
+    first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
     width = p.shape[1]
     room = floats[: 4 * PER_SITE * width].reshape(4, PER_SITE, width)
     x, boltzmann, forth, back = room[0], room[1], room[2], room[3]
@@ -141,15 +191,15 @@ def balances(hops, sources, energy, volts, p, rate, outflow, floats, bits):
             _pair_barriers(np.uint64(i), begin, end, pair_j, pair_c, energy, p, x, forth, back)
             used = (end - begin) * width
             _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
-            exp_of_negative(boltzmann.reshape(x.size)[:used], bits[:used])
+            _exponentials(boltzmann.reshape(x.size)[:used], bits[:used])
             _fluxes(begin, end, pair_g, x, boltzmann, forth, back)
-            _take(begin, end, sources, pair_j, forth, rate, rate)
+            _take(begin, end, pair_i, pair_j, forth, rate, rate)
     for begin in range(0, lead_i.size, PER_SITE):
         end = min(begin + PER_SITE, lead_i.size)
         _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back)
         used = (end - begin) * width
         _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
-        exp_of_negative(boltzmann.reshape(x.size)[:used], bits[:used])
+        _exponentials(boltzmann.reshape(x.size)[:used], bits[:used])
         _fluxes(begin, end, lead_g, x, boltzmann, forth, back)
         _take(begin, end, lead_i, lead_k, forth, rate, outflow)
 
@@ -200,11 +250,13 @@ def _centre(equations, middle, params, state, memory):
 def _broyden(steps, m, step):
     """`chord.broyden` of every column."""
     width = step.shape[1]
-    along, square = np.empty(width), np.empty(width)
+    kind = step.dtype
+    along, square = np.empty(width, kind), np.empty(width, kind)
+    tiny = kind.type(1e-30)
     for k in range(1, m + 1):
         past = steps[k - 1]
         along[:] = 0.0
-        square[:] = 1e-300
+        square[:] = tiny
         for i in range(step.shape[0]):
             for s in range(width):
                 along[s] += past[i, s] * step[i, s]
@@ -218,16 +270,16 @@ def _broyden(steps, m, step):
                     step[i, s] += following[i, s] * along[s]
         else:
             for s in range(width):
-                along[s] = 1.0 / max(1.0 - along[s], 0.1)
+                along[s] = kind.type(1.0) / max(kind.type(1.0) - along[s], kind.type(0.1))
             for i in range(step.shape[0]):
                 for s in range(width):
                     step[i, s] *= along[s]
-    along[:] = 1e-300
+    along[:] = tiny
     for i in range(step.shape[0]):
         for s in range(width):
             along[s] = max(along[s], abs(step[i, s]))
     for s in range(width):
-        along[s] = min(1.0, 0.5 / along[s])
+        along[s] = min(kind.type(1.0), kind.type(0.5) / along[s])
     for i in range(step.shape[0]):
         for s in range(width):
             step[i, s] *= along[s]
@@ -236,15 +288,16 @@ def _broyden(steps, m, step):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _move(p, step):
+    zero, one = p.dtype.type(0.0), p.dtype.type(1.0)
     for i in range(p.shape[0]):
         for s in range(p.shape[1]):
-            p[i, s] = min(max(p[i, s] + step[i, s], 0.0), 1.0)
+            p[i, s] = min(max(p[i, s] + step[i, s], zero), one)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _columns(table, chosen):
     """Some columns of a table."""
-    result = np.empty((table.shape[0], chosen.size))
+    result = np.empty((table.shape[0], chosen.size), table.dtype)
     for i in range(table.shape[0]):
         for s in range(chosen.size):
             result[i, s] = table[i, chosen[s]]
@@ -270,7 +323,7 @@ def _judge(corrected, before, miss_before, size, miss, tolerance, done):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _largest(table):
     """Largest size in every column."""
-    result = np.zeros(table.shape[1])
+    result = np.zeros(table.shape[1], table.dtype)
     for i in range(table.shape[0]):
         for s in range(table.shape[1]):
             result[s] = max(result[s], abs(table[i, s]))
@@ -278,24 +331,40 @@ def _largest(table):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _together(equations, sources, volts, p, adjoint, inverse, tolerance, found, currents):
+def _together(equations, volts, p, centre, tolerance, found, currents):
     """Correct the columns of `p` until they are done; fills `found`, and `currents` with NaN where they are not.
 
+    In the precision of `p`. `centre` holds energies, voltages, occupations, adjoint and inverse there: energies are
+    those of the centre and what follows from the way there, which single precision tells well.
     Returns the passes, as parts of passes of all columns.
     """
-    hops, fixed, phi, coulomb = equations
+    hops, phi, coulomb = equations
+    energy_there, volts_there, p_there, adjoint, inverse = centre
+    kind = p.dtype
     n, width = p.shape
-    floats, bits = np.empty(4 * PER_SITE * width), np.empty(PER_SITE * width, np.int64)
-    rate, flow, steps = np.empty((n, width)), np.empty((volts.shape[0], width)), np.empty((PASSES, n, width))
-    before, miss_before = np.zeros((volts.shape[0], width)), np.zeros(width)
-    column, done, bare = np.arange(width), np.zeros(width, np.bool_), np.dot(phi, volts)
+    electrodes = volts.shape[0]
+    floats, bits = np.empty(4 * PER_SITE * width, kind), _integers(p, PER_SITE * width)
+    rate, flow, steps = (
+        np.empty((n, width), kind),
+        np.empty((electrodes, width), kind),
+        np.empty((PASSES, n, width), kind),
+    )
+    before, miss_before = np.zeros((electrodes, width), kind), np.zeros(width, kind)
+    column, done, away = np.arange(width), np.zeros(width, np.bool_), np.empty((n, width), kind)
+    way = volts.copy()
+    for k in range(electrodes):
+        way[k] -= volts_there[k]
+    bare = np.dot(phi, way)
     for i in range(n):
-        bare[i] += fixed[i]
+        bare[i] += energy_there[i]
     currents[:] = np.nan
     spent = 0.0
     for m in range(PASSES):
-        energy = bare + np.dot(coulomb, p)
-        balances(hops, sources, energy, volts, p, rate, flow, floats, bits)
+        for i in range(n):
+            for s in range(p.shape[1]):
+                away[i, s] = p[i, s] - p_there[i]
+        energy = bare + np.dot(coulomb, away)
+        balances(hops, energy, volts, p, rate, flow, floats, bits)
         spent += p.shape[1] / width
         correction = np.dot(adjoint, rate)
         miss, size = _largest(correction), _largest(flow)
@@ -318,8 +387,8 @@ def _together(equations, sources, volts, p, adjoint, inverse, tolerance, found, 
             left = np.nonzero(~done)[0]
             column, volts, p, bare = column[left], _columns(volts, left), _columns(p, left), _columns(bare, left)
             before, miss_before, done = _columns(before, left), miss[left], np.zeros(left.size, np.bool_)
-            rate, flow = np.empty((n, left.size)), np.empty((volts.shape[0], left.size))
-            fewer = np.empty((PASSES, n, left.size))
+            rate, flow = np.empty((n, left.size), kind), np.empty((electrodes, left.size), kind)
+            away, fewer = np.empty((n, left.size), kind), np.empty((PASSES, n, left.size), kind)
             for k in range(m + 1):
                 fewer[k] = _columns(steps[k], left)
             steps = fewer
@@ -354,19 +423,18 @@ def _learn(volts, found, centre_volts, centre_p, shift):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve(voltages, params, state, memory, out):
+def solve(voltages, params, state, memory, out, single):
     """Stationary currents (A, into the device) at up to `LANES` `voltages` (V), both (terminals, settings).
+
+    In single precision, for averages, where the tolerance is as coarse as `SINGLE` and that is asked for.
 
     Within the tolerance of `stepper.evaluate`, whose `params` and `state` these are; NaN where that finds none, and
     everywhere if a voltage is none.
     """
     equations = stepper.equations_of(params)
-    hops, _, phi, _ = equations
+    hops, fixed, phi, coulomb = equations
     n, electrodes = phi.shape
     thermal, width = params[stepper.THERMAL_V], voltages.shape[1]
-    sources = np.empty(hops.pair_j.size, np.uint64)
-    for i in range(n):
-        sources[hops.first[i] : hops.first[i + 1]] = i
     volts, middle = voltages / thermal, np.empty(electrodes)
     for k in range(electrodes):
         middle[k] = np.mean(volts[k])
@@ -388,8 +456,18 @@ def solve(voltages, params, state, memory, out):
         for i in range(n):
             p[i] = kept_p[c, i]
     _move(p, np.dot(kept_shift[c], way))
-    spent = _together(equations, sources, volts, p, kept_adjoint[c], kept_inverse[c], params[stepper.TOLERANCE], found,
-                      currents)  # fmt: skip
+    energy, tolerance = fixed + np.dot(phi, kept_volts[c]) + np.dot(coulomb, kept_p[c]), params[stepper.TOLERANCE]
+    if single and tolerance >= SINGLE:
+        g, c_, lead_g = hops.pair_g.astype(np.float32), hops.pair_c.astype(np.float32), hops.lead_g.astype(np.float32)
+        rates = Hops(hops.first, hops.pair_i, hops.pair_j, g, c_, hops.lead_i, hops.lead_k, lead_g)
+        centre = (energy.astype(np.float32), kept_volts[c].astype(np.float32), kept_p[c].astype(np.float32),
+                  kept_adjoint[c].astype(np.float32), kept_inverse[c].astype(np.float32))  # fmt: skip
+        some = (rates, phi.astype(np.float32), coulomb.astype(np.float32))
+        spent = _together(some, volts.astype(np.float32), p.astype(np.float32), centre, tolerance, found,
+                          currents)  # fmt: skip
+    else:
+        centre_ = (energy, kept_volts[c], kept_p[c], kept_adjoint[c], kept_inverse[c])
+        spent = _together((hops, phi, coulomb), volts, p, centre_, tolerance, found, currents)
     alone, one, answer = 0, np.empty(electrodes), np.empty(electrodes)
     for s in range(width):
         if np.isfinite(currents[0, s]):
@@ -412,16 +490,15 @@ def solve(voltages, params, state, memory, out):
     memory[LAST], memory[KNOWN] = c, width
     memory[SPENT] += spent * width / LANES
     memory[ALONE] += alone
-    memory[CENTRES + c] += max(spent - USUAL_PASSES, 0.0) * width / LANES + alone
+    memory[CENTRES + c] += max(spent - USUAL_PASSES, 0.0) * width / LANES + RENEWAL * alone
     if memory[CENTRES + c] > RENEWAL:
         _renew(equations, kept_volts[c], kept_p[c], kept_shift[c], kept_adjoint[c], kept_inverse[c])
         memory[CENTRES + c] = 0.0
         memory[RENEWED] += 1.0
 
 
-@c_function(DEVICE_SIGNATURE)
-def c_many(settings, voltages, params, n_params, state, n_state, out):
-    """`solve` for any number of settings, as a C function."""
+@njit(cache=True)
+def _many(settings, voltages, params, n_params, state, n_state, out, single):
     terminals = int(load_float(state + 8 * n_state))
     shape = (terminals, int(settings))
     volts, found = carray(as_float_pointer(voltages), shape), carray(as_float_pointer(out), shape)
@@ -430,5 +507,17 @@ def c_many(settings, voltages, params, n_params, state, n_state, out):
     for begin in range(0, shape[1], LANES):
         end = min(begin + LANES, shape[1])
         some = np.empty((terminals, end - begin))
-        solve(volts[:, begin:end].copy(), words, known, memory, some)
+        solve(volts[:, begin:end].copy(), words, known, memory, some, single)
         found[:, begin:end] = some
+
+
+@c_function(DEVICE_SIGNATURE)
+def c_many(settings, voltages, params, n_params, state, n_state, out):
+    """`solve` for any number of settings, in double precision, as a C function."""
+    _many(settings, voltages, params, n_params, state, n_state, out, False)
+
+
+@c_function(DEVICE_SIGNATURE)
+def c_many_single(settings, voltages, params, n_params, state, n_state, out):
+    """The same in single precision, for averages."""
+    _many(settings, voltages, params, n_params, state, n_state, out, True)

@@ -90,6 +90,7 @@ class RateEquations:
         coulomb = np.ascontiguousarray(network.coulomb_eV / kt)
         hops = kernel_module.Hops(
             np.searchsorted(i, np.arange(network.n_sites + 1)).astype(np.int64),
+            i.astype(np.uint64),
             j.astype(np.uint64),
             network.hop_prefactors_Hz[i, j] / network.attempt_rate_Hz,
             coulomb[i, j].copy(),

@@ -44,7 +44,8 @@ class Hops(NamedTuple):
     """Possible hops; pairs of sites stand in the order of their first site."""
 
     first: FloatArray  # (n_sites + 1) of int64: pairs first[i] to first[i + 1] begin at site i
-    pair_j: FloatArray  # of uint64, the second site, as what follows for every pair
+    pair_i: FloatArray  # of uint64, the first site, as what follows for every pair
+    pair_j: FloatArray  # of uint64, the second site
     pair_g: FloatArray
     pair_c: FloatArray
     lead_i: FloatArray  # of uint64, the site, as what follows for every pair of a site and an electrode
@@ -107,16 +108,14 @@ def add_product(out, matrix, x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _pairs(first, pair_j, pair_c, energy, p, x, forth, back):
-    """Barriers of the pairs and p_i (1 - p_j), p_j (1 - p_i)."""
-    for i in range(p.size):
-        e, q = energy[i], p[i]
-        for m in range(first[i], first[i + 1]):
-            j = pair_j[m]
-            r = p[j]
-            x[m] = energy[j] - e + pair_c[m] * (r - q)
-            forth[m] = q * (1.0 - r)
-            back[m] = r * (1.0 - q)
+def _pairs(pair_i, pair_j, pair_c, energy, p, x, forth, back):
+    """Barriers of the pairs and p_i (1 - p_j), p_j (1 - p_i); one loop: those of single sites are short."""
+    for m in range(pair_i.size):
+        i, j = pair_i[m], pair_j[m]
+        q, r = p[i], p[j]
+        x[m] = energy[j] - energy[i] + pair_c[m] * (r - q)
+        forth[m] = q * (1.0 - r)
+        back[m] = r * (1.0 - q)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -166,10 +165,10 @@ def balance(hops, energy, volts, p, rate, current, work):
 
     The loops stand in functions of their own: then the compiler sees that they can be vectorised.
     """
-    first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
+    first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
     x, boltzmann, bits, forth, back = work
     pairs = pair_j.size
-    _pairs(first, pair_j, pair_c, energy, p, x, forth, back)
+    _pairs(pair_i, pair_j, pair_c, energy, p, x, forth, back)
     _leads(lead_i, lead_k, energy, volts, p, x[pairs:], forth[pairs:], back[pairs:])
     _minus_size(x, boltzmann)
     exp_of_negative(boltzmann, bits)
@@ -199,7 +198,7 @@ def move(p, step):
 @njit(cache=True, nogil=True, error_model="numpy")
 def slopes(hops, p, work, by_x, by_i, by_j):
     """Derivatives of every flux, pairs first, by its barrier x, p_i and p_j, from what `balance` left in `work`."""
-    first, pair_j, pair_g, pair_c, lead_i, _, lead_g = hops
+    first, _, pair_j, pair_g, pair_c, lead_i, _, lead_g = hops
     barrier, factor = work.barrier, work.boltzmann
     pairs = pair_j.size
     for i in range(p.size):
@@ -224,7 +223,7 @@ def slopes(hops, p, work, by_x, by_i, by_j):
 def rate_by_p(hops, coulomb, by_x, by_i, by_j, negligible, rate_p):
     """Fill `rate_p` with dF/dp = dF/dp at fixed energies + dF/dE . C, from the `slopes`; see `_ROUGH`."""
     n = coulomb.shape[0]
-    first, pair_j, _, _, lead_i, _, _ = hops
+    first, _, pair_j, _, _, lead_i, _, _ = hops
     pairs = pair_j.size
     rate_p[:] = 0.0
     for i in range(n):
@@ -256,7 +255,7 @@ def jacobian(hops, coulomb, phi, p, work):
     Returns ``(dF/dp (n, n), dF/dV (n, k), dI/dp (k, n), dI/dV (k, k))`` for n sites and k electrodes.
     """
     n, electrodes = phi.shape
-    first, pair_j, _, _, lead_i, lead_k, _ = hops
+    first, _, pair_j, _, _, lead_i, lead_k, _ = hops
     pairs = pair_j.size
     by_x = np.empty(work.barrier.size)
     by_i = np.empty(work.barrier.size)

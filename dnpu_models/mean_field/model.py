@@ -508,6 +508,6 @@ class MeanField(NetworkModel):
             state,
             self._linearised(volts, p).conductances * equations.conductance_S,
             (f"{stepper.__name__}:c_evaluate", memoryless.C_ADVANCE),
-            (f"{batch.__name__}:c_many",) * 2,
+            (f"{batch.__name__}:c_many", f"{batch.__name__}:c_many_single"),
             costly=True,
         )

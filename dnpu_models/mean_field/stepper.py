@@ -2,7 +2,7 @@
 
 The stationary state F = 0 is followed by a quasi-Newton iteration with a kept inverse Jacobian; currents are corrected
 by the adjoint of the remaining imbalance, I_k + lambda_k . F, lambda_k = -(dF/dp)^-T dI_k/dp, so that their error is of
-second order in what is left.
+second order in what is left: a fraction theta of the correction, which is measured wherever there is a second iteration.
 
 Everything a call needs lies in two flat float64 arrays, `params` (constant) and `state`, in the order in which
 `evaluate` takes them apart.
@@ -20,10 +20,15 @@ from dnpu_models.mean_field.kernel import CAREFUL, MAX_RELAXATION, Hops, Work, i
 # header of `params`
 N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
 # header of `state`: whether a factorisation is there, counters, then arrays
-READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, STATE_HEADER = range(7)
+READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, THETA, UNMEASURED, STATE_HEADER = range(9)
 
 REFRESH_COST = 60.0
 """A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
+SAFETY, LEAST_THETA, BRISK = 3.0, 0.05, 0.1
+"""theta (`batch`) is taken times `SAFETY`, and as `LEAST_THETA` at least; a correction counts as the part `BRISK` of the
+one before it at least."""
+KEEP, MEASURE = 0.8, 8
+"""Of theta, what is kept when it is measured again; solutions after which it has to be, by a second iteration."""
 MAX_REFRESH = 6
 """Jacobians per solution before the kernel relaxes from where it stands."""
 
@@ -31,7 +36,7 @@ MAX_REFRESH = 6
 @njit(cache=True, nogil=True)
 def state_size(n, electrodes, pairs, leads):
     """Length of `state` for `evaluate`."""
-    return STATE_HEADER + 4 * n + 4 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
+    return STATE_HEADER + 4 * n + 5 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
 
 
 @njit(cache=True, nogil=True)
@@ -53,6 +58,8 @@ def equations_of(params):
     at = HEADER
     first = params[at : at + n + 1].view(np.int64)
     at += n + 1
+    pair_i = params[at : at + pairs].view(np.uint64)
+    at += pairs
     pair_j = params[at : at + pairs].view(np.uint64)
     at += pairs
     pair_g = params[at : at + pairs]
@@ -70,7 +77,7 @@ def equations_of(params):
     phi = params[at : at + n * electrodes].reshape(n, electrodes)
     at += n * electrodes
     coulomb = params[at : at + n * n].reshape(n, n)
-    return Hops(first, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g), fixed, phi, coulomb
+    return Hops(first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g), fixed, phi, coulomb
 
 
 @njit(inline="always")
@@ -81,8 +88,8 @@ def _followed(params, state):
     entries = int(params[N_PAIRS]) + int(params[N_LEADS])
     sites = state[STATE_HEADER : STATE_HEADER + 4 * n].reshape(4, n)
     at = STATE_HEADER + 4 * n
-    ends = state[at : at + 4 * electrodes].reshape(4, electrodes)
-    at += 4 * electrodes
+    ends = state[at : at + 5 * electrodes].reshape(5, electrodes)
+    at += 5 * electrodes
     inverse = state[at : at + n * n].reshape(n, n)
     at += n * n
     shift = state[at : at + n * electrodes].reshape(n, electrodes)
@@ -118,38 +125,53 @@ def evaluate(t, voltages, params, state, out):
     hops, fixed, phi, coulomb = equations_of(params)
     sites, ends, inverse, shift, adjoint, work, steps = _followed(params, state)
     p, rate, energy, bare = sites[0], sites[1], sites[2], sites[3]
-    v_last, volts, current, correction = ends[0], ends[1], ends[2], ends[3]
+    v_last, volts, current, correction, corrected = ends[0], ends[1], ends[2], ends[3], ends[4]
     if not np.all(np.isfinite(voltages)):  # linear algebra would raise, and an exception is lost in a callback
         state[FAILED] += 1.0
         out[:] = np.nan
         return
     for k in range(volts.size):
         volts[k] = voltages[k] / params[THERMAL_V]
+    if state[READY] > 0.0 and np.all(volts == v_last):  # asked again: the same answer, to the last bit
+        for k in range(volts.size):
+            out[k] = corrected[k] * params[CURRENT_A]
+        return
     bare[:] = fixed + np.dot(phi, volts)
+    way, p_last = volts - v_last, p.copy()
     if state[READY] > 0.0:  # predict: p + dp/dV (V - V_last)
-        move(p, np.dot(shift, volts - v_last))
+        move(p, np.dot(shift, way))
     v_last[:] = volts
     state[SOLVES] += 1.0
+    state[UNMEASURED] += 1.0
     chord = 0
     refreshes = 0
-    before = np.inf
+    before = 0.0
     while True:
         imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
         stale = state[READY] == 0.0 or state[EXCESS] > REFRESH_COST
+        done = False
         if state[READY] > 0.0:
             largest = np.max(np.abs(current))
             correction[:] = np.dot(adjoint, rate)
             miss = np.max(np.abs(correction))
-            if miss <= params[TOLERANCE] * largest + 1e-16:
-                break
-            stale = stale or chord >= MAX_CHORD or miss > 2.0 * before or not np.isfinite(miss)
+            if before > 0.0:
+                moved = 0.0
+                for k in range(current.size):
+                    moved = max(moved, abs(current[k] + correction[k] - corrected[k]))
+                state[THETA] = max(moved / before, KEEP * state[THETA])
+                state[UNMEASURED] = 0.0
+            theta = min(max(SAFETY * state[THETA], LEAST_THETA), 1.0) if state[UNMEASURED] < MEASURE else 1.0
+            done = theta * max(miss, BRISK * before) <= params[TOLERANCE] * largest + 1e-16
+            if not done:
+                stale = stale or chord >= MAX_CHORD or (before > 0.0 and miss > 2.0 * before) or not np.isfinite(miss)
             before = miss
-        if stale:
+            corrected[:] = current + correction
+        if stale and not done:
             if refreshes >= MAX_REFRESH or not np.isfinite(np.max(np.abs(rate))):
                 if not np.isfinite(np.max(np.abs(rate))):
                     p[:] = 0.5
-                done = relax(hops, coulomb, bare, volts, p, rate, current, work, CAREFUL, MAX_RELAXATION)
-                if done < 0 or refreshes > MAX_REFRESH:
+                relaxed = relax(hops, coulomb, bare, volts, p, rate, current, work, CAREFUL, MAX_RELAXATION)
+                if relaxed < 0 or refreshes > MAX_REFRESH:
                     state[FAILED] += 1.0
                     state[READY] = 0.0
                     out[:] = np.nan
@@ -157,16 +179,27 @@ def evaluate(t, voltages, params, state, out):
             _linearise(hops, coulomb, phi, p, work, inverse, shift, adjoint, state)
             refreshes += 1
             chord = 0
-            before = np.inf
+            before = 0.0
         step = -np.dot(inverse, rate)
         broyden(steps, chord, step)
         move(p, step)
+        if done:
+            break
         chord += 1
         state[ITERATIONS] += 1.0
         if chord > 2:
             state[EXCESS] += 1.0
+    square = np.dot(way, way)
+    if square > 0.0:
+        for i in range(p.size):  # the tangent through both solutions, changed least
+            wrong = p[i] - p_last[i]
+            for k in range(way.size):
+                wrong -= shift[i, k] * way[k]
+            wrong /= square
+            for k in range(way.size):
+                shift[i, k] += wrong * way[k]
     for k in range(volts.size):
-        out[k] = (current[k] + correction[k]) * params[CURRENT_A]
+        out[k] = corrected[k] * params[CURRENT_A]
 
 
 @njit(cache=True, nogil=True)
