@@ -2,7 +2,7 @@
 
 The stationary state F = 0 is followed by a quasi-Newton iteration with a kept inverse Jacobian; currents are corrected
 by the adjoint of the remaining imbalance, I_k + lambda_k . F, lambda_k = -(dF/dp)^-T dI_k/dp, so that their error is of
-second order in what is left: a fraction theta of the correction, which is measured wherever there is a second iteration.
+second order in what is left: a fraction theta of the correction, measured wherever there is a second iteration.
 
 Everything a call needs lies in two flat float64 arrays, `params` (constant) and `state`, in the order in which
 `evaluate` takes them apart.
@@ -25,8 +25,8 @@ READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, THETA, UNMEASURED, STATE_H
 REFRESH_COST = 60.0
 """A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
 SAFETY, LEAST_THETA, BRISK = 3.0, 0.05, 0.1
-"""theta (`batch`) is taken times `SAFETY`, and as `LEAST_THETA` at least; a correction counts as the part `BRISK` of the
-one before it at least."""
+"""theta (`batch`) is taken times `SAFETY`, and as `LEAST_THETA` at least; a correction counts as the part `BRISK` of
+the one before it at least."""
 KEEP, MEASURE = 0.8, 8
 """Of theta, what is kept when it is measured again; solutions after which it has to be, by a second iteration."""
 MAX_REFRESH = 6
