@@ -25,8 +25,9 @@ exceeds their noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations, product
+from collections.abc import Iterable
+from functools import cache
+from itertools import combinations, combinations_with_replacement, product
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -183,8 +184,9 @@ def overlaps(multiples: Iterable[int]) -> list[tuple[Factors, Factors]]:
     tones = tuple(count("multiples", tone, 1) for tone in multiples)
     n = len(tones)
     by_frequency: dict[int, list[Factors]] = {}
-    for factors in _products(n):
-        by_frequency.setdefault(abs(int(np.dot(factors, tones))), []).append(factors)
+    products = _products(n)
+    for factors, frequency in zip(products, np.abs(np.array(products) @ np.array(tones)).tolist(), strict=True):
+        by_frequency.setdefault(frequency, []).append(factors)
     read = {_factors(n, {i: 1}) for i in range(n)} | {_factors(n, {i: 3}) for i in range(n)}
     read |= {_factors(n, {i: 2}) for i in range(n)}
     read |= {_upright(_factors(n, {i: 1, j: s})) for i in range(n) for j in range(n) if i != j for s in (1, -1, 2, -2)}
@@ -270,17 +272,18 @@ def product_words(factors: Factors) -> str:
     return " ".join(words).removeprefix("+ ") or "0"
 
 
-def _products(n: int) -> Iterator[Factors]:
+@cache
+def _products(n: int) -> tuple[Factors, ...]:
     """Every product of at most three tones, once: its first number that is not 0 is positive."""
     found = {(0,) * n}
     for order in (1, 2, 3):
-        for members in product(range(n), repeat=order):
+        for members in combinations_with_replacement(range(n), order):
             for signs in product((1, -1), repeat=order):
                 factors = [0] * n
                 for member, sign in zip(members, signs, strict=True):
                     factors[member] += sign
                 found.add(_upright(tuple(factors)))
-    yield from sorted(found)
+    return tuple(sorted(found))
 
 
 def _upright(factors: Factors) -> Factors:

@@ -147,16 +147,24 @@ class _Reading:
 
     @property
     def doubts(self) -> list[str]:
-        """Why a loop may not descend by such a reading: offsets that outweigh the gradient."""
+        """Offsets that outweigh the gradient, so that a loop may not descend by it; a correction beyond its range."""
         import numpy as np
 
         exact, (scale, shown) = np.asarray(self.ideal), self.scale
-        added, size = float(np.linalg.norm(self.bias)), float(np.linalg.norm(exact))
-        if added <= size:
-            return []
-        told = f"offsets add {scale * added:.3g} {shown} to a gradient of {scale * size:.3g} {shown}"
-        ends = "against" if float((exact + self.bias) @ exact) <= 0 else "away from"
-        return [f"{told}: the reading points {ends} it; trim the offsets behind the mixers, or raise the dither"]
+        added, size, found = float(np.linalg.norm(self.bias)), float(np.linalg.norm(exact)), []
+        if added > size:
+            told = f"offsets add {scale * added:.3g} {shown} to a gradient of {scale * size:.3g} {shown}"
+            ends = "against" if float((exact + self.bias) @ exact) <= 0 else "away from"
+            fix = "trim the offsets behind the mixers, or raise the dither"
+            found.append(f"{told}: the reading points {ends} it; {fix}")
+        if self.corrected is not None and self.budget is not None:
+            raw, left = (float(np.linalg.norm(read - exact)) for read in (self.measured, self.corrected.gradient))
+            if left > raw:
+                told = (
+                    f"the correction makes an error of {scale * left:.3g} {shown} of one of {scale * raw:.3g} {shown}"
+                )
+                found.append(f"{told}: terms of the fifth order outweigh it; lower the dither, or leave it out")
+        return found
 
     def facts(self) -> dict[str, Any]:
         """The reading as the document has it."""

@@ -189,6 +189,7 @@ def test_gradient(
 def test_corrected_gradient(of: str, engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At 2 mV, below the device's kinks; the budget says beforehand what is left."""
     words = ["gradient", "--corrected", "--engine", engine, "--amplitude", "0.002", "--of", of, "--seed", "3", "--json"]
+    words += ["--chopped"] if of == "output" else []
     document = in_process(capsys, *words).document
     raw, exact, corrected = np.array(document["lockin"]), np.array(document["ideal"]), document["corrected"]
     assert document["frequencies_Hz"] == [2000.0, 2010.0, 2040.0, 2130.0, 2320.0, 2710.0, 3120.0]
@@ -198,6 +199,11 @@ def test_corrected_gradient(of: str, engine: str, capsys: pytest.CaptureFixture[
     assert corrected["relative_error"] == pytest.approx(error / np.linalg.norm(exact))
     assert error < 0.5 * np.linalg.norm(raw - exact)
     assert np.linalg.norm(gradient - document["budget"]["predicted"]) < 0.3 * np.linalg.norm(raw - exact)
+    assert not any("correction" in doubt for doubt in document["doubts"])
+    if engine == "twin":  # a dither far beyond the device's kinks: told
+        beyond = in_process(capsys, *words, "--amplitude", "0.005").document
+        assert beyond["corrected"]["relative_error"] > beyond["relative_error"]
+        assert any("the correction makes an error of" in doubt for doubt in beyond["doubts"])
 
 
 def test_random_controls_follow_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
