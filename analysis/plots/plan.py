@@ -9,7 +9,10 @@ from analysis.plots.figure import COLOURS, Figure, new_figure
 
 
 def plot_plan(plan: GradientPlan) -> Figure:
-    """Left: noise falls, bias grows with the amplitude, at the planned time. Right: error against time of reading."""
+    """Left: noise falls, bias grows with the amplitude, at the planned time. Right: error against time of reading.
+
+    The curves on the left are of the settings that chose, the planned point is of those that judged.
+    """
     figure = new_figure(figsize=(9.6, 4.2))
     left, right = figure.subplots(1, 2)
     alpha, error, noise, amplitude = plan.amplitude_curve.T
@@ -17,7 +20,15 @@ def plot_plan(plan: GradientPlan) -> Figure:
     left.loglog(1e3 * alpha, error, "k-", lw=1.8, label="all")
     left.loglog(1e3 * alpha, noise, "--", color=COLOURS[0], label="noise")
     left.loglog(1e3 * alpha, amplitude, "--", color=COLOURS[1], label="amplitude")
-    left.plot(chosen, plan.error, "o", mfc="w", mec="k", ms=8, label="planned")
+    left.plot(
+        chosen,
+        plan.error,
+        "o",
+        mfc="w",
+        mec="k",
+        ms=8,
+        label="planned" if plan.requirements.share is None else "as judged",
+    )
     left.set_ylim(bottom=float(error.min()) / 30.0, top=float(error.max()) * 2.0)
     left.set(xlabel="peak dither, mean over the controls (mV)", ylabel="error of the gradient / its size")
     left.set_title(f"read after {plan.time_s:.3g} s")
