@@ -40,7 +40,7 @@ RENEWAL = 5.0
 """Passes that cost as much as a Jacobian with its inverse: it is renewed when as many were spent on its age."""
 NEAR = 0.5
 """Change of every voltage, in kT/e, up to which the settings of the last call are followed instead."""
-LEAST_THETA, SAFETY = 0.05, 2.0
+LEAST_THETA, SAFETY = 0.1, 4.0
 BRISK = 0.1
 """A correction counts as this part of the one before, at least: near a fold it goes through zero, and back."""
 SINGLE = 1e-5

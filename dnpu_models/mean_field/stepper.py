@@ -24,10 +24,10 @@ READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, THETA, UNMEASURED, STATE_H
 
 REFRESH_COST = 60.0
 """A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
-SAFETY, LEAST_THETA, BRISK = 3.0, 0.05, 0.1
+SAFETY, LEAST_THETA, BRISK = 5.0, 0.1, 0.1
 """theta (`batch`) is taken times `SAFETY`, and as `LEAST_THETA` at least; a correction counts as the part `BRISK` of
 the one before it at least."""
-KEEP, MEASURE = 0.8, 8
+KEEP, MEASURE = 0.95, 8
 """Of theta, what is kept when it is measured again; solutions after which it has to be, by a second iteration."""
 MAX_REFRESH = 6
 """Jacobians per solution before the kernel relaxes from where it stands."""
