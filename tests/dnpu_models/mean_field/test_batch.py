@@ -42,7 +42,7 @@ def dithered(network: DopantNetwork, centre: FloatArray, settings: int, rng: np.
 def errors(network: DopantNetwork, volts: FloatArray, found: FloatArray) -> FloatArray:
     """Of each setting, as a fraction of its largest current."""
     exact = MeanField(network).currents(volts.T).T
-    return np.abs(found - exact).max(axis=0) / np.abs(exact).max(axis=0)
+    return np.asarray(np.abs(found - exact).max(axis=0) / np.abs(exact).max(axis=0))
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["double", "single"])
