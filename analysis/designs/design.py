@@ -280,6 +280,8 @@ class Design(Section):
             "step_V": learning.step,
             "sequences": learning.sequences,
             "looks": learning.looks,
+            "candidates": learning.candidates,
+            "moves": learning.moves,
             "spread": learning.spread,
         }
         chosen = {**task.training, **{name: value for name, value in given.items() if value is not None}}

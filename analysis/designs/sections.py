@@ -184,11 +184,15 @@ class LearningSection(Section):
     """V per (V/V) and sequence."""
     step: PositiveVolts | None = None
     """Largest step of a control per sequence."""
-    rates: Rates = (1.0,)
+    rates: Rates = "auto"
     """Shares of rate and step: one for all trained electrodes, one each, or "auto": each by its slope at the start."""
     sequences: Count | None = None
     looks: Count | None = None
     """Random settings looked at before an attempt."""
+    candidates: Count | None = None
+    """How many of them, those whose slopes promise most, are followed by their slopes."""
+    moves: Whole | None = None
+    """So many times, a look each."""
     spread: PositiveFraction | None = None
     """They come from the middle of each range, this share of it."""
     anneal_to: PositiveFraction = 0.1

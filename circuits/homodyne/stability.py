@@ -26,6 +26,7 @@ where that is not stable, to the curvature along it, lambda_k = 2 s_k^2, with th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -174,19 +175,31 @@ class Stability:
 
 
 def stable_rates(loop: HomodyneLoop, slopes: FloatArray) -> tuple[float, ...]:
-    """Shares min(1, WHOLE/s_k, c/lambda_k), the largest c with a margin of `SPARE`; errors as `Stability`."""
-    curvatures = np.maximum(Stability(loop, slopes).curvatures_per_V, np.finfo(float).tiny)
+    """Shares min(1, WHOLE/s_k, c/lambda_k), the largest c with a margin of `SPARE`; errors as `Stability`.
 
+    Loops of other losses, whose curvature no slope tells, get those that suit the squared one.
+    """
+    squared = replace(loop, loss="squared", parts={}, component_errors={})
+
+    def hunts(shares: FloatArray) -> bool:
+        return Stability(replace(squared, rates=tuple(shares.tolist())), slopes).hunts_at(SPARE)
+
+    return tuple(largest_shares(Stability(squared, slopes).curvatures_per_V, hunts).tolist())
+
+
+def largest_shares(curvatures_per_V: FloatArray, hunts: Callable[[FloatArray], bool]) -> FloatArray:
+    """Shares of the rate, min(1, WHOLE/s_k, c/lambda_k) with lambda_k = 2 s_k^2, the largest c that does not hunt."""
+    curvatures = np.maximum(curvatures_per_V, np.finfo(float).tiny)
     by_slope = np.minimum(1.0, WHOLE * np.sqrt(2.0 / curvatures))
 
-    def stability(share: float) -> Stability:
-        return Stability(replace(loop, rates=tuple(np.minimum(by_slope, share / curvatures).tolist())), slopes)
+    def shares(c: float) -> FloatArray:
+        return np.asarray(np.minimum(by_slope, c / curvatures))
 
     high = float(np.max(curvatures))
     low = high / MARGINS[1]
-    if not stability(high).hunts_at(SPARE):
+    if not hunts(shares(high)):
         low = high
     while high > 1.001 * low:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if stability(middle).hunts_at(SPARE) else (middle, high)
-    return tuple(stability(low).loop.control_rates.tolist())
+        low, high = (low, middle) if hunts(shares(middle)) else (middle, high)
+    return shares(low)

@@ -299,9 +299,10 @@ class MeanField(NetworkModel):
         """
         volts = self.network.check_voltages(voltages)
         result = np.empty((*volts.shape, volts.shape[-1]))
-        for index, solution in self._along(volts):
-            scaled = volts[index] / self.network.thermal_energy_eV
-            result[index] = self._linearised(scaled, solution.occupations).conductances
+        with one_blas_thread():
+            for index, solution in self._along(volts):
+                scaled = volts[index] / self.network.thermal_energy_eV
+                result[index] = self._linearised(scaled, solution.occupations).conductances
         return result * self._equations.conductance_S
 
     def _linearised(self, volts: FloatArray, p: FloatArray) -> Linearisation:

@@ -34,8 +34,8 @@ from dnpu_models.surrogate.chip import ChipSurrogate
 from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn
 from inmateria.errors import ConvergenceError
 from learning.bench.devices import CHIP_INPUTS
+from learning.settled_loss import settled_loss
 from learning.tasks.task import SEPARATION_MIN_A
-from learning.trace import settled_loss
 
 LOW_V, HIGH_V = -1.2, 0.6
 TONES_HZ = 8.0 * np.arange(1, 6)

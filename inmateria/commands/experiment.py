@@ -45,7 +45,7 @@ def requested_experiment(
     level: LevelName = "ideal",
     loss: LossName = "squared",
     chopped: bool = False,
-    rates: str = "1",
+    rates: str = "auto",
     electronics_noise: bool = False,
     tolerance: float = 1e-5,
 ) -> tuple[Experiment, int]:

@@ -60,7 +60,7 @@ class Options(ExperimentOptions):
     level: Level = "ideal"
     loss: Loss = "squared"
     chopped: Chopped = False
-    rates: Rates = "1"
+    rates: Rates = "auto"
     electronics_noise: ElectronicsNoise = False
     method: Annotated[
         str,

@@ -211,6 +211,11 @@ class Bench:
         shape = volts.shape[:2]
         return np.asarray(-follow_path(self.device, volts.reshape(-1, volts.shape[-1]))[:, self.output].reshape(shape))
 
+    def slopes_S(self, controls_V: FloatArray, task: Task) -> FloatArray:
+        """Exact derivatives of `outputs_A` by each control, S, (n_patterns, n_trained)."""
+        volts = np.stack([self.terminal_voltages(controls_V, levels) for levels in task.levels_V])
+        return np.asarray(-self.device.conductances(volts)[:, self.output][:, list(self.trained)])
+
     @property
     def slot_s(self) -> float:
         """Time of one device evaluation, one pattern's presentation: ramp, waiting and window, s."""

@@ -11,7 +11,7 @@ with n samples, of which a pass makes
     g_k = sum_p (dL/d<y>_p) S_pk,
     w_k -= s r_k clip(learning_rate g_k, -step_V, step_V),     s falling linearly from 1 to `anneal_to`,
 
-where L is the loss of the analogue loop with its output stage settled (`learning.trace.settled_loss`).
+where L is the loss of the analogue loop with its output stage settled (`learning.settled_loss`).
 
 A sample belongs to the values that its tick finds at the sources: those of 1 + floor(latency rate) ticks before. The
 computer takes as many, unless it is told of another latency.
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from circuits.homodyne.options import check_rates
+from circuits.homodyne.stability import largest_shares
 from circuits.ngspice.controller import Controller
 from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.engine import Engine, engine_seed
@@ -40,24 +41,13 @@ from dnpu_models.interface.device import kernel_of
 from inmateria.checks import FloatArray, array, finite, not_negative, positive
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment
+from learning.settled_loss import normalised, settled_loss_slopes
 from learning.tasks.task import Score
 
 TIA = "v(tia)"
 
 STEPS_PER_TICK = 20
 """Least number of steps between two ticks around a device that is a netlist, for its own time constants."""
-
-
-def loss_slopes(outputs_A: FloatArray, targets: FloatArray, polarity: float, least_rms_A: float) -> FloatArray:
-    """Derivative of `learning.trace.settled_loss` by each output, 1/A."""
-    centred = outputs_A - np.mean(outputs_A)
-    rms = float(np.std(centred))
-    scale = max(rms, least_rms_A)
-    error = 2 * (polarity * centred / scale - targets) / len(targets)
-    slopes = polarity / scale * (error - np.mean(error))
-    if rms > least_rms_A:  # the scale moves with the outputs: d rms / d I = centred / (n rms)
-        slopes -= polarity * float(error @ centred) / rms**2 * centred / (len(targets) * rms)
-    return np.asarray(slopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +85,8 @@ class DigitalLoop:
     Parameters
     ----------
     experiment : Experiment
-        Bench, task, and of its settings `amplitude_V`, `sequences`, `learning_rate`, `rates` (r_k), `step_V`,
+        Bench, task, and of its settings `amplitude_V`, `sequences`, `learning_rate`, `rates` (r_k; "auto": by the first
+        pass's slopes), `step_V`,
         `anneal_to`, `least_rms_A`.
     start_V : array_like, shape (n_trained,)
         Controls to begin with, V.
@@ -120,7 +111,7 @@ class DigitalLoop:
     Raises
     ------
     InputError
-        For a wrong number of controls, rates to be found by themselves, or a rate that does not divide the window.
+        For a wrong number of controls or rates, or a rate that does not divide the window.
     """
 
     experiment: Experiment
@@ -139,7 +130,8 @@ class DigitalLoop:
     def __post_init__(self) -> None:
         bench = self.experiment.bench
         object.__setattr__(self, "start_V", array("start_V", self.start_V, (len(bench.trained),)))
-        check_rates(self.experiment.settings.rates, len(bench.trained))
+        if self.experiment.settings.rates != "auto":
+            check_rates(self.experiment.settings.rates, len(bench.trained))
         positive("rate_Hz", self.rate_Hz, "Hz")
         finite("polarity", self.polarity, "1 or -1")
         positive("transimpedance_ohm", self.ohm, "Ohm")
@@ -300,6 +292,20 @@ def _ticks_before(latency_s: float, rate_Hz: float) -> int:
     return 1 + math.floor(latency_s * rate_Hz * (1 + 1e-12))
 
 
+def _own_rates(by_control: FloatArray, learning_rate: float) -> FloatArray:
+    """Shares r_k with which no step overshoots along any direction, by the slopes s (1/V) of the settled outputs.
+
+    A step changes deviations w of the controls by -learning_rate R H w, H = 2 <s s^T> Gauss and Newton's curvature: no
+    eigenvalue of learning_rate R H may exceed 1.
+    """
+    curvature = 2.0 * by_control.T @ by_control / len(by_control)
+
+    def overshoots(shares: FloatArray) -> bool:
+        return bool(learning_rate * np.max(np.abs(np.linalg.eigvals(shares[:, None] * curvature))) > 1.0)
+
+    return largest_shares(np.diagonal(curvature), overshoots)
+
+
 class Descent:
     """The computer's program: `block` is what it sets in a pass, `take` what it makes of the samples.
 
@@ -317,7 +323,8 @@ class Descent:
         bench, self._settings = experiment.bench, experiment.settings
         self._targets, self._polarity = np.array(experiment.task.targets_V), loop.polarity
         self._volts_per_A = loop.ohm
-        self._rates = np.asarray(self._settings.rates, dtype=float)
+        rates = self._settings.rates
+        self._rates: FloatArray | None = None if rates == "auto" else np.asarray(rates, dtype=float)
         tones = bench.plan(self._settings.amplitude_V)
         self._amplitudes_V = np.array(tones.amplitudes_V)
         window = round(tones.common_period_s * loop.rate_Hz)
@@ -358,7 +365,10 @@ class Descent:
         windows = samples_V[self._delay :].reshape(self._shape)[:, self._settle :] / self._volts_per_A
         outputs = windows.mean(axis=1)
         slopes = 2 / self._amplitudes_V * (windows @ self._sines[self._settle :]) / windows.shape[1]
-        by_output = loss_slopes(outputs, self._targets, self._polarity, settings.least_rms_A)
+        if self._rates is None:
+            _, by_output = normalised(outputs, self._polarity, settings.least_rms_A)
+            self._rates = _own_rates(by_output @ slopes, settings.learning_rate)
+        by_output = settled_loss_slopes(outputs, self._targets, self._polarity, settings.least_rms_A)
         scale = float(np.linspace(1.0, settings.anneal_to, settings.sequences)[done])
         step = self._rates * np.clip(settings.learning_rate * (by_output @ slopes), -settings.step_V, settings.step_V)
         self.path_V.append(self.controls_V)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
+from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
@@ -42,9 +43,21 @@ class Experiment:
 
     @property
     def attempt_evaluations(self) -> int:
-        """Pattern presentations of one attempt: looks, slopes, outputs before and after, every sequence."""
-        passes = self.settings.looks + self.settings.sequences + 2
-        return len(self.task.points) * passes + self.reading_evaluations
+        """Pattern presentations of one attempt at most: looks, moves, slopes, outputs before and after, every pass."""
+        return (
+            self.looking_evaluations + self.reading_evaluations + len(self.task.points) * (self.settings.sequences + 2)
+        )
+
+    @property
+    def looking_evaluations(self) -> int:
+        """Pattern presentations of looking for a start at most: see `learning.homodyne.start.choose_start`."""
+        settings = self.settings
+        return len(self.task.points) * (settings.looks + min(settings.candidates, settings.looks) * self.moves)
+
+    @property
+    def moves(self) -> int:
+        """How often an operator follows slopes from a look: the settings', or never on a device that has none."""
+        return self.settings.moves if has_exact_slopes(self.bench.device) else 0
 
     @property
     def reading_evaluations(self) -> int:

@@ -16,8 +16,9 @@ from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.start import Start, stability_of
+from learning.settled_loss import settled_loss
 from learning.tasks.task import Score
-from learning.trace import Trace, settled_loss
+from learning.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +201,7 @@ def evaluations_to_first(result: TrainingResult) -> int | None:
             used += patterns
             if not task.score(readings.outputs_V(loop, run, number) / scale, polarity, noise).learned:
                 continue
-            if number == loop.sequences + 1:  # the dither is off already
+            if number in (0, loop.sequences + 1):  # the dither is off already
                 return used
             used += patterns
             row = min(int(np.searchsorted(run.time_s, (number + 1) * loop.sequence.period_s)), len(run.time_s) - 1)

@@ -24,7 +24,10 @@ class HgeSettings(LoopOptions):
     amplitude_V : float or tuple of float
         Peak dither at the start, of all controls or of each.
     looks : int
-        Random settings looked at before an attempt.
+        Random settings looked at before an attempt, with the dither on.
+    candidates, moves : int
+        How many of them, those whose slopes promise most, are followed: so many times by their slopes, one look each;
+        see `learning.homodyne.looks`.
     spread : float
         Settings are drawn uniformly from the middle of each control's range, this fraction of it.
     least_rms_A : float
@@ -45,11 +48,13 @@ class HgeSettings(LoopOptions):
 
     amplitude_V: Peaks = 0.01
     _: KW_ONLY
-    looks: int = 16
+    looks: int = 22
+    candidates: int = 4
+    moves: int = 3
     spread: float = 0.6
     least_rms_A: float = SEPARATION_MIN_A
     restarts: int = 20
-    rates: float | Sequence[float] | Literal["auto"] = 1.0
+    rates: float | Sequence[float] | Literal["auto"] = "auto"
     max_step_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -57,8 +62,9 @@ class HgeSettings(LoopOptions):
         for peak in np.ravel(self.amplitude_V).tolist():
             positive("amplitude_V", peak, "V")
         positive("least_rms_A", self.least_rms_A, "A")
-        for name in ("looks", "restarts"):
+        for name in ("looks", "candidates", "restarts"):
             count(name, getattr(self, name))
+        count("moves", self.moves, least=0)
         if self.rates != "auto":
             check_rates(self.rates)
         if not 0 < self.spread <= 1:

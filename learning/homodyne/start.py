@@ -15,8 +15,8 @@ from circuits.homodyne.engines import LoopEngine
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.stability import Stability, stable_rates
 from inmateria.checks import FloatArray
-from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment, build_loop
+from learning.homodyne.looks import Operator
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Start:
     looked : int
         Device evaluations used for looking, and for reading the slopes.
     found : int or None
-        How many of them it took to the first setting that fulfils the task without learning; such are left out.
+        How many of them it took to a setting that fulfils the task already, which then is the start; else None.
     slopes : ndarray, shape (n_patterns, n_trained), or None
         d v(tia)/dw of each pattern as the lock-ins read it there, V/V; None before they did.
     """
@@ -45,35 +45,37 @@ class Start:
 
 
 def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
-    """Look at random settings; return the most promising.
+    """Look at random settings, follow the slopes of the most promising ones, return the best; see `looks`.
+
+    The operator looks at `looks` settings, takes the `candidates` whose slopes promise the smallest loss, goes `moves`
+    times where they say, half as far where the loss did not fall, and takes the best. A look that fulfils the task
+    already ends the looking, and is followed alone.
 
     Raises
     ------
-    InputError
-        If no setting was found that does not fulfil the task already.
+    ConvergenceError
+        If the device has no state at one of the settings.
     """
     bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    best: tuple[tuple[bool, float], FloatArray, float, FloatArray] | None = None
-    used, patterns = 0, len(task.points)
-    found: int | None = None
-    for batch in range(20):  # more than one where too many settings fulfil the task
-        settings_V = np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)])
-        for controls, outputs in zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True):
-            if batch and best is not None:
-                break
+    operator, patterns, noise_A = Operator(experiment), len(task.points), bench.noise_A()
+    seen = operator.looks(np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)]))
+    there = [bool(task.fulfilled(look.outputs_A, noise_A)) for look in seen]
+    found = patterns * (there.index(True) + 1) if any(there) else None
+    used = patterns * len(seen) if found is None else found
+    if found is None:
+        seen = sorted(seen, key=lambda look: operator.promise(look)[0])[: settings.candidates]
+    else:
+        seen = [seen[there.index(True)]]
+    candidates = [(look, 1.0) for look in seen]
+    for _ in range(experiment.moves):
+        for place, (look, share) in enumerate(candidates):
+            moved = operator.look(operator.promise(look, share)[1], look.polarity)
             used += patterns
-            if task.fulfilled(outputs, bench.noise_A()):
-                found = used if found is None else found
-                continue
-            correlation = task.correlation(outputs)
-            promise = bool(np.std(outputs) >= experiment.least_rms_A), abs(correlation)
-            if best is None or promise > best[0]:
-                best = promise, controls, 1.0 if correlation >= 0 else -1.0, outputs
-        if best is not None:
-            break
-    if best is None:
-        raise InputError("looks", settings.looks, "every setting fulfils the task already", "there is nothing to learn")
-    return Start(*best[1:], used, found)
+            candidates[place] = (moved, share) if moved.loss < look.loss else (look, 0.5 * share)
+            if found is None and task.fulfilled(moved.outputs_A, noise_A):
+                found = used
+    best = min((look for look, _ in candidates), key=lambda look: look.loss)
+    return Start(best.controls_V, best.polarity, best.outputs_A, used, found)
 
 
 def read_start(loop: HomodyneLoop, engine: LoopEngine) -> tuple[FloatArray, FloatArray]:

@@ -1,11 +1,11 @@
 """Homodyne gradient extraction as a trainer: restarts of the closed loop until a task is learned.
 
-One attempt: an operator looks at a few random settings (dither off, each pattern once), takes the one whose outputs
-correlate best with the wanted ones, of those where the outputs move enough, sets polarity, baseline and gain of the
-output stage by it, lets the lock-ins read the slopes there, from which rates and stability margin follow (`start`),
-and lets the circuit learn. A setting that fulfils the task already is never taken. The attempt is judged by the outputs
-that stand at the end of the same transient, with dither and learning off. An attempt whose device or circuit gives no
-number somewhere has failed, and the next one begins.
+One attempt: an operator looks at a few random settings with the dither on, follows the slopes of the most promising
+ones a few times and takes the best (`start`, `looks`), sets polarity, baseline and gain of the output stage by it, lets
+the lock-ins read the slopes there, from which rates and stability margin follow, and lets the circuit learn. A setting
+that fulfils the task already is taken at once, and improved. The attempt is judged by the outputs that stand at the end
+of the same transient, with dither and learning off. An attempt whose device or circuit gives no number somewhere has
+failed, and the next one begins.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _attempt(
         raise
     except ConvergenceError as error:
         patterns, settings = len(experiment.task.points), experiment.settings
-        used = patterns * settings.looks if start is None else start.looked + patterns * (settings.sequences + 2)
+        used = experiment.looking_evaluations if start is None else start.looked + patterns * (settings.sequences + 2)
         return FailedAttempt(number, error, used, start)
     return judge(experiment, loop, run, start)
 

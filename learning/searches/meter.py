@@ -8,8 +8,9 @@ import numpy as np
 
 from inmateria.checks import FloatArray, count, positive
 from learning.homodyne.experiment import Experiment
+from learning.settled_loss import settled_loss
 from learning.tasks.task import Score
-from learning.trace import Trace, settled_loss
+from learning.trace import Trace
 
 
 class SearchOver(Exception):

@@ -11,15 +11,17 @@ import pytest
 
 from circuits.ngspice.engine import Engine
 from circuits.user_device.user_device import user_device
+from dnpu_models.function.function_device import FunctionDevice
 from dnpu_models.noise.noisy_device import NoisyDevice
 from dnpu_models.noise.spectrum import NoiseSpectrum
+from inmateria.checks import FloatArray
 from inmateria.errors import InputError
 from learning.bench.bench import Bench
-from learning.homodyne.digital import DigitalLoop, loss_slopes
+from learning.homodyne.digital import DigitalLoop
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.gradients import central_difference
 from learning.homodyne.settings import HgeSettings
-from learning.trace import settled_loss
+from learning.settled_loss import settled_loss, settled_loss_slopes
 
 from ...toys import Linear, random_chip
 
@@ -46,7 +48,7 @@ def test_slopes_of_the_loss_are_its_difference_quotients(outputs_nA: list[float]
         return settled_loss(values, targets, polarity, 0.5e-9)
 
     quotients = [(loss(outputs + step) - loss(outputs - step)) / 2e-14 for step in steps]
-    slopes = loss_slopes(outputs, targets, polarity, 0.5e-9)
+    slopes = settled_loss_slopes(outputs, targets, polarity, 0.5e-9)
     np.testing.assert_allclose(slopes, quotients, atol=1e-6 * np.max(np.abs(quotients)))
 
 
@@ -117,7 +119,7 @@ def test_it_learns() -> None:
     """A settled AND from a start that is none."""
     chip = random_chip(3, 8, 1, seed=5)
     bench = Bench(chip, 0, (1, 3))
-    fit = Experiment(bench, bench.task("AND"), HgeSettings(sequences=30))
+    fit = Experiment(bench, bench.task("AND"), HgeSettings(sequences=30, rates=1.0))
     start = np.array([0.0, 0.0, 0.0])
     before = bench.outputs_A(start, fit.task)
     polarity = 1.0 if fit.task.correlation(before) > 0 else -1.0
@@ -183,5 +185,23 @@ def test_each_control_has_its_own_rate() -> None:
         moved.append(found.controls_V[-1] - start)
     np.testing.assert_allclose(moved[1], moved[0] * [1.0, 0.5, 0.25, 0.1], rtol=1e-9)
     assert np.all(np.abs(moved[0]) > 0)
-    with pytest.raises(InputError, match="is no number"):
-        DigitalLoop(replace(made, settings=replace(made.settings, rates="auto")), start)
+
+
+def test_rates_by_slopes_keep_the_descent_from_overshooting() -> None:
+    """One control is a hundred times as steep as the others: one rate makes the loss rise, own ones never."""
+
+    def currents(volts: FloatArray) -> FloatArray:
+        return np.array([0, 0, 0, 0, -(2e-9 * volts[0] + 40e-9 * volts[1] * volts[3] + 400e-9 * volts[2] * volts[1])])
+
+    names = tuple(f"e{k}" for k in range(5))
+    bench = Bench(FunctionDevice(currents, names, np.tile([-1.0, 1.0], (5, 1)), "e4"), 4, (1, 3))  # type: ignore[arg-type]
+    losses = {}
+    for rates in (1.0, "auto"):
+        settings = HgeSettings(sequences=12, rates=rates, amplitude_V=1e-3, step_V=10.0, anneal_to=1.0)  # type: ignore[arg-type]
+        made = Experiment(bench, bench.task("XOR"), settings)
+        found = DigitalLoop(made, [0.1, 0.0, 0.002, 0.0], -1.0, adc_bits=None, dac_bits=None).run()
+        targets = np.array(made.task.targets_V)
+        losses[rates] = [settled_loss(row, targets, -1.0, made.settings.least_rms_A) for row in found.outputs_A]
+    assert np.all(np.diff(losses["auto"]) < 1e-9)
+    assert losses["auto"][-1] < losses["auto"][0]
+    assert np.any(np.diff(losses[1.0]) > 0)

@@ -25,7 +25,7 @@ from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.gradients import adjoint, central_difference, digital_lock_in, spice_lock_in
 from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult, evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
-from learning.homodyne.start import Start, choose_start
+from learning.homodyne.start import Start
 from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 
@@ -58,7 +58,6 @@ def test_and_is_learned_on_the_default_device(bench: Bench, learned: TrainingRes
     assert 1 <= len(learned.attempts) <= 5
     last = learned.attempts[-1]
     assert last.final.learned
-    assert not last.initial.learned
     assert last.final.margin >= 0.2
     assert last.final.separation_A >= 0.5e-9
     assert all(not attempt.final.learned for attempt in learned.attempts[:-1])
@@ -76,7 +75,8 @@ def test_every_look_and_every_window_is_counted(learned: TrainingResult) -> None
     settings = learned.experiment.settings
     for attempt in learned.attempts:
         looked = attempt.device_evaluations - 4 * (settings.sequences + 2)
-        assert looked >= 4 * (settings.looks + 1)  # the slopes are read in one pass more
+        assert looked == attempt.start.looked
+        assert 4 * (1 + settings.moves + 1) <= looked <= 4 * (settings.looks + settings.candidates * settings.moves + 1)
         assert looked % 4 == 0
         assert len(attempt.loop.sequence.windows()) == 4
 
@@ -98,40 +98,9 @@ def test_the_same_seed_gives_the_same_run_bit_by_bit(small: Bench) -> None:
     assert not np.array_equal(first.attempts[0].loop.start_V, first.attempts[1].loop.start_V)
 
 
-def test_a_start_never_fulfils_the_gate(bench: Bench) -> None:
-    settings = HgeSettings(looks=6)
-    task, skipped = BooleanTask("AND"), 0
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        start = choose_start(Experiment(bench, task, settings), rng)
-        controls, polarity, outputs, used = start.controls_V, start.polarity, start.outputs_A, start.looked
-        assert used >= 4 * settings.looks
-        np.testing.assert_allclose(outputs, bench.outputs_A(controls, task), atol=1e-12)  # 1e-5 of the largest current
-        for sign in (1.0, -1.0):
-            assert not task.score(outputs, sign, bench.noise_A()).learned
-        assert polarity * task.score(outputs).correlation >= 0
-        assert np.all(np.abs(controls) <= settings.spread)
-        # The same draws hold settings that fulfil it, or nothing was left out.
-        again = np.random.default_rng(seed)
-        drawn = [bench.outputs_A(again.uniform(-0.6, 0.6, 7), task) for _ in range(used // 4)]
-        there = [any(task.score(row, sign, bench.noise_A()).learned for sign in (1.0, -1.0)) for row in drawn]
-        skipped += sum(there)
-        assert start.found == (4 * (there.index(True) + 1) if any(there) else None)
-    assert skipped > 0
-
-
-def test_where_every_setting_fulfils_the_gate_there_is_nothing_to_learn() -> None:
-    bench = Bench(OneOutput(lambda volts: volts @ AND_EVERYWHERE))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="nothing to learn"):
-        choose_start(Experiment(bench, BooleanTask("AND"), HgeSettings(looks=2)), np.random.default_rng(0))
-    start = choose_start(Experiment(bench, BooleanTask("XOR"), HgeSettings(looks=2)), np.random.default_rng(0))
-    assert start.polarity in (1.0, -1.0)
-    assert start.found is None
-
-
 def test_a_budget_ends_the_restarts(small: Bench) -> None:
-    settings = HgeSettings(sequences=1, restarts=5, looks=2, step_V=1e-6)  # learns nothing
-    one = 4 * (2 + 1 + 3)  # looks, sequences; slopes, outputs before and after
+    settings = HgeSettings(sequences=1, restarts=5, looks=2, moves=1, step_V=1e-6)  # learns nothing
+    one = 4 * (2 + 2 + 1 + 3)  # looks, moves, sequences; slopes, outputs before and after
     for budget, attempts in ((one - 1, 0), (one, 1), (2 * one, 2), (3 * one - 1, 2)):
         result = learn(
             Experiment(small, BooleanTask("XOR"), settings),
@@ -172,24 +141,26 @@ def test_looks_count_as_evaluations(learned: TrainingResult) -> None:
     assert one == none + len(learned.attempts)
 
 
-def test_a_success_while_learning_is_confirmed_with_the_dither_off(learned: TrainingResult) -> None:
+def test_a_success_while_learning_is_confirmed_with_the_dither_off(bench: Bench) -> None:
     """Evaluations to the first success: looks and passes up to it, and one pass more where the dither was still on."""
-    patterns, last = 4, learned.attempts[-1]
+    patterns, settings = 4, HgeSettings(looks=16, candidates=1, moves=0)
+    learned = learn(Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(3), engine="averaged")
+    last = learned.attempts[-1]
+    assert learned.success
+    assert last.start.found is None
     before = sum(one.device_evaluations for one in learned.attempts[:-1])
-    starts = [replace(one, start=replace(one.start, found=None)) for one in learned.attempts]
-    found = evaluations_to_first(replace(learned, attempts=tuple(starts)))
+    found = evaluations_to_first(learned)
     assert found is not None
     passes, rest = divmod(found - before - last.start.looked, patterns)
     assert rest == 0
     task, scale, polarity = learned.experiment.task, last.loop.stage.transimpedance_ohm, last.loop.stage.polarity
     seen = [  # what each pass showed
-        task.score(
-            readings.outputs_V(last.loop, last.run, k) / scale, polarity, learned.experiment.bench.noise_A()
-        ).learned
+        task.score(readings.outputs_V(last.loop, last.run, k) / scale, polarity, bench.noise_A()).learned
         for k in range(last.loop.sequences + 2)
     ]
     tried = sum(seen[:passes])  # each of these was confirmed, at the cost of a pass
     first = passes - tried - 1
+    assert first > 0
     assert seen[first]
     assert first + 1 + sum(seen[: first + 1]) - (first == last.loop.sequences + 1) == passes
 
@@ -244,7 +215,7 @@ def flaky_bench(broken: int) -> Bench:
 
 @pytest.mark.parametrize("engine", ["ngspice", "twin", "averaged"])
 def test_an_attempt_whose_device_fails_is_followed_by_the_next(engine: EngineName) -> None:
-    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, moves=0, step_V=1e-6)  # learns nothing
     told: list[Attempt | FailedAttempt] = []
     bench = flaky_bench(1)
     task = bench.task("XOR")
@@ -291,7 +262,7 @@ class Shy(Flaky):
 def test_a_device_that_fails_at_the_looks_has_shown_them() -> None:
     chip = flaky_bench(0).device
     shy = Bench(Shy(chip.weights, chip.biases, [-1.0] * 4, [1.0] * 4, 1e-9), 0, (1, 2))  # type: ignore[attr-defined]
-    settings = HgeSettings(sequences=1, restarts=2, looks=2, step_V=1e-6)  # learns nothing
+    settings = HgeSettings(sequences=1, restarts=2, looks=2, moves=0, step_V=1e-6)  # learns nothing
     result = learn(Experiment(shy, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin")
     (failure,) = result.failed
     assert failure.start is None
@@ -397,7 +368,7 @@ def test_the_gain_ends_at_the_least_swing_that_counts() -> None:
 @pytest.mark.parametrize("level", ["ideal", "macro"])
 def test_rates_by_slope_are_read_by_the_circuit_at_the_start(bench: Bench, level: LevelName) -> None:
     """What the lock-ins read there is the exact slope; rates, curvature and margin follow from it, before the run."""
-    settings = HgeSettings(sequences=1, restarts=1, looks=2, rates="auto", amplitude_V=2e-3, **loop_fields(level))
+    settings = HgeSettings(sequences=1, restarts=1, looks=2, moves=0, amplitude_V=2e-3, **loop_fields(level))
     told: list[tuple[int, HomodyneLoop, Start]] = []
     result = learn(
         Experiment(bench, BooleanTask("XOR"), settings), rng=np.random.default_rng(0), engine="twin",

@@ -14,8 +14,8 @@ from learning.homodyne.settings import HgeSettings
 from learning.searches.meter import Meter, SearchOver, SearchSettings
 from learning.searches.optimisers import finite_differences, forward_difference
 from learning.searches.search import search
+from learning.settled_loss import settled_loss
 from learning.tasks.boolean import BooleanTask
-from learning.trace import settled_loss
 
 from ...toys import OneOutput
 

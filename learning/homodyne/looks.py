@@ -1,0 +1,106 @@
+"""What an operator sees of a setting with the dither on, and where its slopes say to look next.
+
+One presentation of a pattern p tells its output current I_p and, as all lock-ins listen at once, its slopes
+s_pk = dI_p/dw_k. By them a move d of the controls makes I + s d of I, and the loss `settled_loss` of that is what the
+setting promises: the smallest one for moves of at most `REACH` of each control's range.
+
+Here the device itself is asked, without noise, and its slopes are exact: what lock-ins misread would only change which
+start is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from dnpu_models.interface.device import has_exact_slopes
+from inmateria.checks import FloatArray
+from learning.homodyne.experiment import Experiment, middle_loop
+from learning.settled_loss import settled_loss, settled_loss_slopes
+
+REACH = 0.01
+"""Of a control's range, how far slopes are trusted: docs/studies/starts.py."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A setting as it was seen.
+
+    Attributes
+    ----------
+    controls_V : ndarray, shape (n_trained,)
+    outputs_A : ndarray, shape (n_patterns,)
+    polarity : float
+        +1, or -1 where the output is to be read upside down.
+    loss : float
+        `settled_loss` of the outputs with it.
+    """
+
+    controls_V: FloatArray
+    outputs_A: FloatArray
+    polarity: float
+    loss: float
+
+
+class Operator:
+    """Who looks at settings of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._targets = np.array(experiment.task.targets_V)
+        self._rails_V = middle_loop(experiment).control_limits_V
+        self._reach_V = REACH * np.ptp(experiment.bench.limits_V, axis=1)
+
+    def looks(self, settings_V: FloatArray) -> list[Look]:
+        """What is seen at settings (m, n_trained), each read with the polarity that suits it better.
+
+        Raises
+        ------
+        ConvergenceError
+            Where the device has no state.
+        """
+        bench, task = self._experiment.bench, self._experiment.task
+        seen = zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True)
+        return [self._seen(controls, outputs, 1.0 if task.correlation(outputs) >= 0 else -1.0)
+                for controls, outputs in seen]  # fmt: skip
+
+    def look(self, controls_V: FloatArray, polarity: float) -> Look:
+        """What is seen at one setting, with this polarity; errors as `looks`."""
+        bench, task = self._experiment.bench, self._experiment.task
+        return self._seen(controls_V, bench.many_outputs_A(controls_V[None], task)[0], polarity)
+
+    def _seen(self, controls_V: FloatArray, outputs_A: FloatArray, polarity: float) -> Look:
+        loss = settled_loss(outputs_A, self._targets, polarity, self._experiment.least_rms_A)
+        return Look(controls_V, outputs_A, polarity, loss)
+
+    def promise(self, look: Look, share: float = 1.0) -> tuple[float, FloatArray]:
+        """The loss that a setting promises within a share of `REACH`, and the controls (V) that would give it.
+
+        Both are the look's own where the device has no exact slopes.
+
+        Raises
+        ------
+        ConvergenceError
+            Where the device has no state.
+        """
+        bench, least_A = self._experiment.bench, self._experiment.least_rms_A
+        if not has_exact_slopes(bench.device):
+            return look.loss, look.controls_V
+        reach_V = share * self._reach_V
+        by_move = bench.slopes_S(look.controls_V, self._experiment.task) * reach_V
+        low, high = (np.clip((rail - look.controls_V) / reach_V, -1.0, 1.0) for rail in self._rails_V)
+
+        def promised(move: FloatArray) -> tuple[float, FloatArray]:
+            outputs = look.outputs_A + by_move @ move
+            slopes = settled_loss_slopes(outputs, self._targets, look.polarity, least_A)
+            return settled_loss(outputs, self._targets, look.polarity, least_A), slopes @ by_move
+
+        best = minimize(promised, np.zeros(len(low)), jac=True, bounds=np.column_stack([low, high]), method="L-BFGS-B")
+        return float(best.fun), look.controls_V + reach_V * best.x
