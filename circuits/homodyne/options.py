@@ -86,9 +86,9 @@ class LoopOptions:
         For a value out of its range, an unknown loss, or a part that the loop would not use.
     """
 
-    sequences: int = 12
+    sequences: int = 30
     learning_rate: float = 0.1
-    step_V: float = 0.1
+    step_V: float = 0.05
     anneal_to: float = 0.1
     dither_to: float | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)

@@ -48,6 +48,8 @@ class HgeSettings(LoopOptions):
 
     amplitude_V: Peaks = 0.01
     _: KW_ONLY
+    sequences: int = 12
+    step_V: float = 0.1
     looks: int = 22
     candidates: int = 4
     moves: int = 3

@@ -34,7 +34,7 @@ def bench() -> Bench:
 
 
 def closed(level: str = "ideal", **options: object) -> HomodyneLoop:
-    settings = HgeSettings(0.02, **loop_fields(level), **options)  # type: ignore[arg-type]
+    settings = HgeSettings(0.02, step_V=0.05, **loop_fields(level), **options)  # type: ignore[arg-type]
     experiment = Experiment(bench(), bench().task("AND"), settings)
     return build_loop(experiment, AT, 1.0, bench().outputs_A(AT, experiment.task))
 

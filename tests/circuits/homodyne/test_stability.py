@@ -117,7 +117,7 @@ def test_the_limit_of_a_curved_device_is_where_its_loop_begins_to_hunt(engine: t
 def test_curvatures_are_those_that_lock_ins_measure() -> None:
     """Along the electrodes beside the output, which no limit stated for the whole loop had held: by two readings."""
     bench = default_bench()
-    experiment = Experiment(bench, bench.task("XOR"), HgeSettings(amplitude_V=2e-4, looks=4))
+    experiment = Experiment(bench, bench.task("XOR"), HgeSettings(amplitude_V=2e-4, looks=4, moves=0))
     start = choose_start(experiment, np.random.default_rng(3))
     loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
     stage = loop.stage
