@@ -84,7 +84,12 @@ def _cosine(a: FloatArray, b: FloatArray) -> float:
 
 
 def predict_descent(
-    experiment: Experiment, engine: str, rng: np.random.Generator, folder: Path | None = None
+    experiment: Experiment,
+    engine: str,
+    rng: np.random.Generator,
+    folder: Path | None = None,
+    *,
+    take_found: bool = True,
 ) -> Descent | None:
     """The slope at the first start of a training and what the loop's parts add to it.
 
@@ -99,6 +104,8 @@ def predict_descent(
         As the training's: the start is its first one.
     folder : Path, optional
         Where a failing deck is kept.
+    take_found : bool
+        As the training's, see `choose_start`.
 
     Raises
     ------
@@ -108,7 +115,7 @@ def predict_descent(
     bench, task = experiment.bench, experiment.task
     if not experiment.settings.parts or not has_exact_slopes(bench.device):
         return None
-    start = choose_start(experiment, rng)
+    start = choose_start(experiment, rng, take_found=take_found)
     loop = build_loop(experiment, start.controls_V, start.polarity, start.outputs_A)
     peaks = np.array(loop.dither.amplitudes_V)
     opened = loop.opened(start.controls_V, peaks.tolist(), "loss", loop.points_per_cycle)

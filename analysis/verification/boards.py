@@ -55,7 +55,9 @@ def sample_design(design: Design, number: int) -> Design:
 def attempt_on(experiment: Experiment, design: Design, start: int, engine: str) -> Any:
     """A single attempt from a start that is the same for all boards, as a `TrainingResult`."""
     once = replace(experiment, settings=replace(experiment.settings, restarts=1))
-    return learn(once, rng=np.random.default_rng((design.seed, 1, start)), engine=process_engine(engine))
+    return learn(
+        once, rng=np.random.default_rng((design.seed, 1, start)), engine=process_engine(engine), take_found=False
+    )
 
 
 def on_board(design: Design, number: int, engine: str) -> Experiment:

@@ -72,7 +72,12 @@ class CornerMeasure:
         corner = self.corners[str(point["corner"])]
         noisy = engine_kind(self.engine).has_dither
         experiment = experiment_of(corner.design, extreme=corner.components, noisy=noisy)
-        result = learn(experiment, rng=np.random.default_rng(corner.design.seed), engine=process_engine(self.engine))
+        result = learn(
+            experiment,
+            rng=np.random.default_rng(corner.design.seed),
+            engine=process_engine(self.engine),
+            take_found=False,
+        )
         return {**outcome(result), **held_outcome(corner.design, result)}
 
 

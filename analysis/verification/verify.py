@@ -284,7 +284,7 @@ def _nominal(
         told("nominal design", number, restarts)
 
     rng = np.random.default_rng(design.seed)
-    result = learn(experiment, rng=rng, engine=engine, progress=report, folder=folder)
+    result = learn(experiment, rng=rng, engine=engine, progress=report, folder=folder, take_found=False)
     attempt = result.best
     told("gradient along the path", 0, 1)
     with engine_named(with_dither(engine), folder) as reading:

@@ -284,11 +284,13 @@ def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
     return loop
 
 
-def told_doubts(experiment: Experiment, engine: str, seed: int | None, folder: Path | None = None) -> list[str]:
+def told_doubts(
+    experiment: Experiment, engine: str, seed: int | None, folder: Path | None = None, *, take_found: bool = True
+) -> list[str]:
     """Why the loop may not descend, by its own budget at its first start; told before it runs."""
     from analysis.gradients.descent import predict_descent
 
-    descent = predict_descent(experiment, engine, np.random.default_rng(seed), folder)
+    descent = predict_descent(experiment, engine, np.random.default_rng(seed), folder, take_found=take_found)
     return tell_doubts(() if descent is None else descent.doubts)
 
 

@@ -88,7 +88,7 @@ def _doubts(design: Design, quick: bool, folder: Path | None) -> list[str]:
 
     check_design(design, quick=quick)
     engine = design.verify.engine if quick else "ngspice"
-    doubts = told_doubts(experiment_of(design, noisy=False), engine, design.seed, folder)
+    doubts = told_doubts(experiment_of(design, noisy=False), engine, design.seed, folder, take_found=False)
     takes = boards_take(design, *boards_and_starts(design, quick), folder)
     return doubts + tell_doubts(() if takes is None else takes.doubts)
 

@@ -15,6 +15,7 @@ from circuits.homodyne.engines import LoopEngine
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.stability import Stability, stable_rates
 from inmateria.checks import FloatArray
+from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment, build_loop
 from learning.homodyne.looks import Operator
 
@@ -31,7 +32,7 @@ class Start:
     looked : int
         Device evaluations used for looking, and for reading the slopes.
     found : int or None
-        How many of them it took to a setting that fulfils the task already, which then is the start; else None.
+        How many of them it took to the first setting that fulfils the task already, None without one.
     slopes : ndarray, shape (n_patterns, n_trained), or None
         d v(tia)/dw of each pattern as the lock-ins read it there, V/V; None before they did.
     """
@@ -44,35 +45,49 @@ class Start:
     slopes: FloatArray | None = None
 
 
-def choose_start(experiment: Experiment, rng: np.random.Generator) -> Start:
+def choose_start(experiment: Experiment, rng: np.random.Generator, *, take_found: bool = True) -> Start:
     """Look at random settings, follow the slopes of the most promising ones, return the best; see `looks`.
 
     The operator looks at `looks` settings, takes the `candidates` whose slopes promise the smallest loss, goes `moves`
     times where they say, half as far where the loss did not fall, and takes the best. A look that fulfils the task
     already ends the looking, and is followed alone.
 
+    Parameters
+    ----------
+    experiment : Experiment
+    rng : numpy.random.Generator
+    take_found : bool
+        Whether a setting that fulfils the task already may be the start. If not, none is looked at twice or gone to:
+        for what is to show that the loop itself learns.
+
     Raises
     ------
     ConvergenceError
         If the device has no state at one of the settings.
+    InputError
+        If every setting fulfils the task, and none may be taken.
     """
     bench, task, settings = experiment.bench, experiment.task, experiment.settings
     operator, patterns, noise_A = Operator(experiment), len(task.points), bench.noise_A()
     seen = operator.looks(np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)]))
     there = [bool(task.fulfilled(look.outputs_A, noise_A)) for look in seen]
     found = patterns * (there.index(True) + 1) if any(there) else None
-    used = patterns * len(seen) if found is None else found
-    if found is None:
-        seen = sorted(seen, key=lambda look: operator.promise(look)[0])[: settings.candidates]
+    if found is not None and take_found:
+        used, seen = found, [seen[there.index(True)]]
     else:
-        seen = [seen[there.index(True)]]
-    candidates = [(look, 1.0) for look in seen]
+        used, seen = patterns * len(seen), [look for look, fulfils in zip(seen, there, strict=True) if not fulfils]
+    if not seen:
+        raise InputError("looks", settings.looks, "every setting fulfils the task already", "there is nothing to learn")
+    seen = sorted(seen, key=lambda look: operator.promise(look)[0])
+    candidates = [(look, 1.0) for look in seen[: settings.candidates]]
     for _ in range(experiment.moves):
         for place, (look, share) in enumerate(candidates):
             moved = operator.look(operator.promise(look, share)[1], look.polarity)
             used += patterns
-            candidates[place] = (moved, share) if moved.loss < look.loss else (look, 0.5 * share)
-            if found is None and task.fulfilled(moved.outputs_A, noise_A):
+            fulfils = bool(task.fulfilled(moved.outputs_A, noise_A))
+            better = moved.loss < look.loss and (take_found or not fulfils)
+            candidates[place] = (moved, share) if better else (look, 0.5 * share)
+            if fulfils and found is None:
                 found = used
     best = min((look for look, _ in candidates), key=lambda look: look.loss)
     return Start(best.controls_V, best.polarity, best.outputs_A, used, found)

@@ -55,6 +55,7 @@ def learn(
     on_attempt: Callable[[Attempt | FailedAttempt], None] | None = None,
     folder: Path | None = None,
     device_evaluations: int | None = None,
+    take_found: bool = True,
 ) -> TrainingResult:
     """Learn a task by homodyne gradient extraction, restarting until it is learned.
 
@@ -74,6 +75,8 @@ def learn(
         Where an engine that is named keeps failing decks.
     device_evaluations : int, optional
         Budget: no attempt begins that might need more than is left of it.
+    take_found : bool
+        As `choose_start`: whether an attempt may begin where the task is fulfilled already.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def learn(
                 left = device_evaluations - result.device_evaluations
                 if left < experiment.attempt_evaluations:
                     break
-            attempt = _attempt(experiment, number, rng, simulator, progress, on_start)
+            attempt = _attempt(experiment, number, rng, simulator, progress, on_start, take_found)
             if isinstance(attempt, FailedAttempt):
                 result = replace(result, failed=(*result.failed, attempt))
             else:
@@ -109,13 +112,13 @@ def learn(
 
 def _attempt(
     experiment: Experiment, number: int, rng: np.random.Generator, engine: LoopEngine,
-    progress: TrainingProgress | None, on_start: StartTold | None,
+    progress: TrainingProgress | None, on_start: StartTold | None, take_found: bool = True,
 ) -> Attempt | FailedAttempt:  # fmt: skip
     """Choose a start, let the circuit learn from there, judge."""
     start: Start | None = None
     loop: HomodyneLoop | None = None
     try:
-        start = choose_start(experiment, rng)
+        start = choose_start(experiment, rng, take_found=take_found)
         start = replace(start, looked=start.looked + experiment.reading_evaluations)
         loop, slopes = measured_loop(experiment, start, engine)
         start = replace(start, slopes=slopes)

@@ -22,7 +22,7 @@ DESIGN = {
     "seed": 0,
     "task": {"name": "AND"},
     "dither": {"amplitude": "20 mV"},
-    "learning": {"sequences": 20, "restarts": 10},
+    "learning": {"sequences": 20, "restarts": 10, "moves": 0, "looks": 16, "rates": 1.0, "step": "50 mV"},
     "electronics": {"level": "macro"},
     "criteria": {"hold_min": "30 s", "left_on_min": "15 s"},
 }
@@ -44,7 +44,7 @@ def _trained(chip: str, level: str, figure: str = "ibias", value: float = 1.2e-9
     device = {"model": chip, "inputs": ["e1", "e2"]}
     design = Design.from_values({**DESIGN, "device": device, "electronics": {"level": level, "values": values}})
     experiment = experiment_of(design, noisy=False)
-    result = learn(experiment, rng=np.random.default_rng(design.seed), engine="averaged")
+    result = learn(experiment, rng=np.random.default_rng(design.seed), engine="averaged", take_found=False)
     assert result.success
     return design, NominalRun.of(result, None)  # type: ignore[arg-type]  # gradients are not asked for here
 

@@ -31,7 +31,7 @@ def chip(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Short:
     """Run a command whose attempts have one sequence of tiny steps: nothing is learned in it."""
-    monkeypatch.setattr(experiment, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, step_V=1e-6))
+    monkeypatch.setattr(experiment, "HgeSettings", partial(HgeSettings, sequences=1, looks=2, moves=0, step_V=1e-6))
     monkeypatch.setattr(Task, "training", {"spread": 0.45})
     monkeypatch.setattr(RegressionTask, "training", {})
     monkeypatch.setattr(path_check, "check_path", partial(path_check.check_path, samples=5))

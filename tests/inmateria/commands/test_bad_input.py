@@ -55,7 +55,7 @@ WRONG = [
     (["gradient", "--at", "0.1,0.2"], "at", ["2 values for 7 controls", "e1, e2"]),
     (["gradient", "--at", "9,0,0,0,0,0,0"], "at[0]", ["9.0", "-0.995 to 0.995 V"]),
     (["gradient", "--at", "0,0,0,0,0,nan,0"], "at[5]", ["nan"]),
-    (["gradient", "--of", "loss", "--at", "0,0,0,0,0,0.8,0"], "at[5]", ["logic swing", "0.745 V"]),
+    (["gradient", "--of", "loss", "--at", "0,0,0,0,0,0.8,0"], "at[5]", ["logic swing", "0.7449 V"]),
     (["gradient", "--of", "loss", "--gate", "foo"], "gate", ["'foo'"]),
     (["gradient", "--of", "foo"], "of", ["'foo'", "output or loss"]),
     (["gradient", "--amplitude", "inf"], "amplitude", ["inf"]),

@@ -132,9 +132,9 @@ def test_a_failed_attempt_is_told_and_followed_by_the_next(
 
 
 def test_without_json_the_result_is_on_stdout(short: Short, chip: str) -> None:
-    result = short("learn", "AND", "--engine", "twin", "--device", chip, "--restarts", "1")
+    result = short("learn", "XOR", "--engine", "twin", "--device", chip, "--restarts", "1")
     assert result.code == 1
-    assert "AND not learned after 1 attempt" in result.stdout
+    assert "XOR not learned after 1 attempt" in result.stdout
     assert "gradient of the loss, lock-ins against exact: cosine" in result.stdout
     assert no_noise(result.stderr)
 
@@ -251,9 +251,9 @@ def passes_in_ngspice(folder: Path) -> None:
 
 def test_a_recorded_run_is_exported(short: Short, tmp_path: Path) -> None:
     result = short("export", "and", str(tmp_path / "deck.cir"), "--restarts", "1", "--json")
-    assert result.code == 1, result  # nothing is learned in so short a run, and its deck is written all the same
+    assert result.code == 0, result  # the gate is there where the run begins
     document = result.document
-    assert document["success"] is False
+    assert document["success"] is True
     assert document["closed"] is False
     assert document["network_rms_A"] is None
     passes_in_ngspice(tmp_path)

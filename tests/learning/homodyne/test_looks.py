@@ -9,6 +9,7 @@ from dnpu_models.function.function_device import FunctionDevice
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
+from inmateria.errors import InputError
 from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.looks import REACH, Operator
@@ -100,6 +101,21 @@ def test_a_task_that_is_there_already_is_improved_not_refused() -> None:
     experiment = Experiment(Bench(OneOutput(lambda volts: volts @ AND_EVERYWHERE)), BooleanTask("AND"))  # type: ignore[arg-type]
     start = choose_start(experiment, np.random.default_rng(0))
     assert (start.found, start.looked) == (4, 4)  # it has no slopes to follow
+
+
+def test_where_none_may_be_taken_the_start_never_fulfils_the_gate(bench: Bench) -> None:
+    """And the same draws hold settings that fulfil it: they are left out, by the looks and by the moves."""
+    settings, left_out = HgeSettings(looks=6, candidates=2, moves=2), 0
+    for seed in range(4):
+        experiment = Experiment(bench, BooleanTask("AND"), settings)
+        start = choose_start(experiment, np.random.default_rng(seed), take_found=False)
+        assert not experiment.task.fulfilled(start.outputs_A, bench.noise_A())
+        assert start.looked == 4 * (6 + 2 * 2)
+        left_out += start.found is not None
+    assert left_out > 0
+    everywhere = Experiment(Bench(OneOutput(lambda volts: volts @ AND_EVERYWHERE)), BooleanTask("AND"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="nothing to learn"):
+        choose_start(everywhere, np.random.default_rng(0), take_found=False)
 
 
 def test_a_device_without_exact_slopes_is_looked_at_only() -> None:
