@@ -26,6 +26,7 @@ from inmateria import GATES, Bench, Experiment, HgeSettings, default_bench, lear
 from inmateria.errors import ConvergenceError
 from learning.bench.devices import CHIP_INPUTS
 from learning.homodyne.results import evaluations_to_first
+from learning.searches.methods import DESCENT
 
 ATTEMPT = 4 * (22 + 4 * 3 + 1 + 12 + 2)  # looks, moves, slopes at the start, passes, measuring before and after
 BUDGET = 10 * ATTEMPT
@@ -70,7 +71,12 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
             **result.best.final.facts(),
         }
     else:
-        found = search(Experiment(bench, task), method, device_evaluations=BUDGET, rng=rng)
+        found = search(
+            Experiment(bench, task, HgeSettings(**DESCENT)),
+            method,  # type: ignore[arg-type]
+            device_evaluations=BUDGET,
+            rng=rng,
+        )
         row |= {
             "success": found.success,
             "restarts": found.starts,

@@ -20,7 +20,7 @@ from learning.homodyne.results import evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
 from learning.searches.meter import SearchResult, SearchSettings
-from learning.searches.methods import METHODS as BASELINES
+from learning.searches.methods import DESCENT, METHODS as BASELINES
 from learning.searches.search import search
 from learning.tasks.task import Task
 from learning.trace import Trace
@@ -53,9 +53,9 @@ def run_search(
     budget = evaluations
     if budget is None:
         budget = settings.restarts * experiment.attempt_evaluations
-    # rate and limit of a design's steps are the loop's own, baselines keep theirs
-    same = HgeSettings(looks=settings.looks, sequences=settings.sequences, spread=settings.spread)
-    searched = replace(experiment, settings=same)
+    # looks and steps of a design are the loop's own, baselines keep theirs
+    descent: dict[str, Any] = {**DESCENT, **task.training, "spread": settings.spread}
+    searched = replace(experiment, settings=HgeSettings(**descent))
     own = SearchSettings(probe_V=float(np.max(settings.amplitude_V)))
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}

@@ -9,3 +9,6 @@ METHODS = {
     "evolution": "differential_evolution",
 }
 """What a user calls a baseline, and its function in `optimisers`."""
+
+DESCENT = {"looks": 16, "sequences": 30, "step_V": 0.05}
+"""Fields of `HgeSettings` that suit the descents among them, chosen on device seeds from 100 on: not the loop's own."""
