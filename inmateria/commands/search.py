@@ -20,7 +20,8 @@ from learning.homodyne.results import evaluations_to_first, training_trace
 from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import learn
 from learning.searches.meter import SearchResult, SearchSettings
-from learning.searches.methods import DESCENT, METHODS as BASELINES
+from learning.searches.methods import DESCENT
+from learning.searches.methods import METHODS as BASELINES
 from learning.searches.search import search
 from learning.tasks.task import Task
 from learning.trace import Trace
