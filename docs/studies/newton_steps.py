@@ -76,7 +76,7 @@ def attempts(seed: int, gate: str) -> list[dict[str, object]]:
             controls = controls + scale * rates * np.clip(step, -STEP_V, STEP_V)
             controls = np.clip(controls, low + reach, high - reach)
         rows.append(
-            {"seed": seed, "gate": gate, "rule": rule, "learned": score.learned, "margin": score.margin,
+            {"seed": seed, "gate": gate, "rule": rule, "learned": score.learned, "margin": score.quality,
              "fulfilled": fulfilled}
         )  # fmt: skip
     return rows

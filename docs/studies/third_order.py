@@ -40,7 +40,8 @@ Points = list[tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray, 
 
 def on_bench(bench: Bench, settings: int, tones: int, seed: int) -> Points:
     """Random settings of a bench, with tones on the first of its controls."""
-    rng, found = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    found: Points = []
     places = list(bench.trained[:tones])
 
     def output(volts: np.ndarray) -> np.ndarray:
@@ -121,8 +122,8 @@ def told(name: str, errors: np.ndarray, points: Points) -> None:
     found = {wanted: times_s(errors, points, wanted) for wanted in ERRORS}
     print("\n| wanted error | " + " | ".join(found[ERRORS[0]]) + " |")
     print("|---" * (len(found[ERRORS[0]]) + 1) + "|")
-    for wanted, row in found.items():
-        cells = [f"{t:.2g} s, {1e3 * a:.2g} mV" if np.isfinite(t) else "-" for t, a in row.values()]
+    for wanted, times in found.items():
+        cells = [f"{t:.2g} s, {1e3 * a:.2g} mV" if np.isfinite(t) else "-" for t, a in times.values()]
         print(f"| {100 * wanted:g} % | " + " | ".join(cells) + " |")
 
 
