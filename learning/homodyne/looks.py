@@ -21,7 +21,7 @@ from learning.homodyne.experiment import Experiment, middle_loop
 from learning.settled_loss import settled_loss, settled_loss_slopes
 
 REACH = 0.01
-"""Of a control's range, how far slopes are trusted: docs/studies/starts.py."""
+"""Of a control's range, how far slopes are trusted: docs/decisions.md, "Looks with the dither on"."""
 
 
 @dataclass(frozen=True, eq=False)
