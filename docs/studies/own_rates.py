@@ -22,8 +22,8 @@ from learning.homodyne.start import choose_start, measured_loop
 from learning.homodyne.training import judge
 
 VARIANTS = {
-    "one rate": HgeSettings(),
-    "own rates": HgeSettings(rates="auto", step_V=0.1),
+    "one rate": HgeSettings(rates=1.0, step_V=0.05, sequences=30, candidates=1, moves=0),
+    "own rates": HgeSettings(rates="auto", step_V=0.1, sequences=30, candidates=1, moves=0),
 }
 
 
