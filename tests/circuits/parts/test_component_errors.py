@@ -34,7 +34,7 @@ def loop() -> HomodyneLoop:
     bench = Bench(MeanField(DopantNetwork.random(seed=0, acceptors=40)))
     task = bench.task("AND")
     controls = bench.random_controls(0.6, np.random.default_rng(5))
-    settings = HgeSettings(amplitude_V=AMPLITUDE_V, sequences=3)
+    settings = HgeSettings(amplitude_V=AMPLITUDE_V, sequences=3, step_V=0.05)
     ideal = build_loop(Experiment(bench, task, settings), controls, 1.0, bench.outputs_A(controls, task))
     return replace(ideal, **loop_fields("macro", trimmed={"mixer": {"offset": 2e-4}}))
 
