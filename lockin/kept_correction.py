@@ -16,7 +16,9 @@ variance, and products of even order that fall there. Where those are large, the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,6 +48,13 @@ class KeptCorrection:
     raw: FloatArray
     correction: FloatArray
     noise: FloatArray
+
+    @classmethod
+    def over_windows(cls, raw: FloatArray, found: Sequence[tuple[FloatArray, FloatArray]]) -> Self:
+        """The mean correction of windows, of each of which correction and quadrature were `found`, unit/V."""
+        corrections, quadratures = np.array(found).transpose(1, 0, 2)
+        noise = np.sqrt(np.mean(quadratures**2, axis=0) / len(found))
+        return cls(raw, np.mean(corrections, axis=0), noise)
 
     @property
     def kept(self) -> FloatArray:
@@ -103,6 +112,4 @@ def kept_correction(
     for number in range(windows):
         until = int(np.searchsorted(time, time[-1] - number * length * (1.0 - 1e-9), side="right"))
         found.append(correction_and_quadrature(plan, time[:until], values[:until], settings))
-    corrections, quadratures = np.array(found).transpose(1, 0, 2)
-    noise = np.sqrt(np.mean(quadratures**2, axis=0) / windows)
-    return KeptCorrection(gradient(plan, time, values, settings), np.mean(corrections, axis=0), noise)
+    return KeptCorrection.over_windows(gradient(plan, time, values, settings), found)

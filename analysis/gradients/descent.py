@@ -23,7 +23,6 @@ from circuits.homodyne.stability import stable_rates
 from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment, build_loop
-from learning.homodyne.gradients import adjoint
 from learning.homodyne.start import choose_start
 
 
@@ -120,8 +119,7 @@ def predict_descent(
     peaks = np.array(loop.dither.amplitudes_V)
     opened = loop.opened(start.controls_V, peaks.tolist(), "loss", loop.points_per_cycle)
     outputs_V = opened.stage.transimpedance_ohm * start.outputs_A
-    slopes = np.stack([np.asarray(adjoint(bench, start.controls_V, levels)) for levels in task.levels_V])
-    slopes *= opened.stage.transimpedance_ohm
+    slopes = opened.stage.transimpedance_ohm * bench.slopes_S(start.controls_V, task)
     slope = np.mean(opened.loss_slopes(outputs_V)[:, None] * slopes, axis=0)
     bias = _bias(opened, engine, folder, float(np.mean(opened.loss_values(outputs_V))))
     end = loop.dither_end

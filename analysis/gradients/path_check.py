@@ -193,7 +193,7 @@ def loss_gradients(
     outputs = bench.outputs_A(controls_V, task)
     # Offsets of real parts move the circuit's outputs, and with them the point at which the loss is meant.
     offset_V = float(np.mean(readings.outputs_V(opened, run, 0) - ohm * outputs)) if opened.parts else 0.0
-    slopes = np.stack([np.asarray(adjoint(bench, controls_V, levels)) for levels in task.levels_V])
+    slopes = bench.slopes_S(controls_V, task)
     exact = np.mean(opened.loss_slopes(ohm * outputs + offset_V)[:, None] * ohm * slopes, axis=0)
     measured = label(bench, readings.gradient(opened, run), "lock-in on the loss", dither_V=dither_V)
     ideal = label(bench, exact, "adjoint", output_offset_V=offset_V)

@@ -103,6 +103,4 @@ def corrected_gradient(loop: HomodyneLoop, run: Transient) -> KeptCorrection:
             even = np.linspace(start, stop, loop.window_steps + 1)
             read = correction_and_quadrature(loop.dither, even, np.interp(even, run.time_s, heard), boxcar)
             found.append((sign * read[0], read[1]))
-    corrections, quadratures = np.array(found).transpose(1, 0, 2)
-    noise = np.sqrt(np.mean(quadratures**2, axis=0) / len(found))
-    return KeptCorrection(raw, np.mean(corrections, axis=0), noise)
+    return KeptCorrection.over_windows(raw, found)

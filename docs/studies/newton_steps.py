@@ -20,20 +20,10 @@ import numpy as np
 
 from inmateria import Experiment, HgeSettings, default_bench
 from learning.homodyne.start import choose_start
+from learning.settled_loss import normalised
 
 RULES = {"one rate": None, "own rates": None, "gauss-newton, 0.03": 0.03, "gauss-newton, 0.3": 0.3}
 PASSES, LOOKS, STEP_V, LEARNING_RATE, DITHER_V = 15, 32, 0.1, 0.1, 0.01
-
-
-def normalised(outputs_A: np.ndarray, polarity: float, least_rms_A: float) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs as the settled output stage gives them, y = polarity (I - <I>)/scale, and dy_p/dI_q, 1/A."""
-    count, centred = len(outputs_A), outputs_A - np.mean(outputs_A)
-    rms = float(np.std(centred))
-    scale = max(rms, least_rms_A)
-    slopes = np.eye(count) - 1.0 / count
-    if rms > least_rms_A:  # the scale moves with the outputs: d rms/d I_q = centred_q / (count rms)
-        slopes -= np.outer(centred, centred) / (count * rms**2)
-    return polarity * centred / scale, polarity / scale * slopes
 
 
 def newton_step(residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:

@@ -11,6 +11,7 @@ start is chosen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.optimize import minimize
@@ -18,7 +19,7 @@ from scipy.optimize import minimize
 from dnpu_models.interface.device import has_exact_slopes
 from inmateria.checks import FloatArray
 from learning.homodyne.experiment import Experiment, middle_loop
-from learning.settled_loss import settled_loss, settled_loss_slopes
+from learning.settled_loss import normalised, settled_loss
 
 REACH = 0.01
 """Of a control's range, how far slopes are trusted: docs/decisions.md, "Looks with the dither on"."""
@@ -57,6 +58,7 @@ class Operator:
         self._targets = np.array(experiment.task.targets_V)
         self._rails_V = middle_loop(experiment).control_limits_V
         self._reach_V = REACH * np.ptp(experiment.bench.limits_V, axis=1)
+        self._slopes_S = cache(lambda look: experiment.bench.slopes_S(look.controls_V, experiment.task))
 
     def looks(self, settings_V: FloatArray) -> list[Look]:
         """What is seen at settings (m, n_trained), each read with the polarity that suits it better.
@@ -90,17 +92,17 @@ class Operator:
         ConvergenceError
             Where the device has no state.
         """
-        bench, least_A = self._experiment.bench, self._experiment.least_rms_A
-        if not has_exact_slopes(bench.device):
+        least_A = self._experiment.least_rms_A
+        if not has_exact_slopes(self._experiment.bench.device):
             return look.loss, look.controls_V
         reach_V = share * self._reach_V
-        by_move = bench.slopes_S(look.controls_V, self._experiment.task) * reach_V
+        by_move = self._slopes_S(look) * reach_V
         low, high = (np.clip((rail - look.controls_V) / reach_V, -1.0, 1.0) for rail in self._rails_V)
 
         def promised(move: FloatArray) -> tuple[float, FloatArray]:
-            outputs = look.outputs_A + by_move @ move
-            slopes = settled_loss_slopes(outputs, self._targets, look.polarity, least_A)
-            return settled_loss(outputs, self._targets, look.polarity, least_A), slopes @ by_move
+            y, by_output = normalised(look.outputs_A + by_move @ move, look.polarity, least_A)
+            error = y - self._targets
+            return float(np.mean(error**2)), 2.0 / len(error) * error @ by_output @ by_move
 
         best = minimize(promised, np.zeros(len(low)), jac=True, bounds=np.column_stack([low, high]), method="L-BFGS-B")
         return float(best.fun), look.controls_V + reach_V * best.x
