@@ -8,6 +8,7 @@ from dnpu_models.interface.conformance import check_device as check_device
 from dnpu_models.interface.conformance import Examination as Examination
 from dnpu_models.interface.device import Device as Device
 from dnpu_models.interface.device import SteppableKernel as SteppableKernel
+from dnpu_models.joined.joined_devices import JoinedDevices as JoinedDevices
 from dnpu_models.master_equation.model import MasterEquation as MasterEquation
 from dnpu_models.mean_field.model import MeanField as MeanField
 from dnpu_models.monte_carlo.estimate import Estimate as Estimate

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
@@ -37,7 +38,7 @@ from circuits.user_device.remarks import remarks_of
 from inmateria.errors import InputError
 from inmateria.spelling import did_you_mean, nearest
 from learning.bench.bench import Bench
-from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, make_device
+from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, joined_bench, make_device
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
 from learning.tasks.task import Task, at_swing
@@ -225,7 +226,7 @@ class Design(Section):
         InputError
             For a device or electrodes that do not exist or do not fit the task.
         """
-        said, device = self.device, self._device(tolerance)
+        said, (device, options) = self.device, self._device(tolerance)
         names = device.terminals
         output, inputs = default_electrodes(device, self.named_task().inputs)
         if said.output is not None:
@@ -233,21 +234,23 @@ class Design(Section):
         if said.inputs is not None:
             inputs = tuple(_terminal("device.inputs", name, names) for name in said.inputs)
         dither = self.dither
-        return Bench(
-            device, output, inputs, frequencies_Hz=dither.frequencies, spacing_Hz=dither.spacing, base_Hz=dither.base
-        )
+        one = Bench(device, output, inputs, spacing_Hz=dither.spacing, base_Hz=dither.base)
+        try:
+            bench = joined_bench(one, options, tolerance=tolerance)
+        except InputError as error:
+            raise InputError("device.count", said.count, f"{error.value} {error.problem}", error.fix) from None
+        return replace(bench, frequencies_Hz=dither.frequencies)
 
-    def _device(self, tolerance: float) -> Any:
-        """The device alone, of a netlist with what the design says of it."""
+    def _device(self, tolerance: float) -> tuple[Any, DeviceOptions]:
+        """One device alone, of a netlist with what the design says of it, and how it was asked for."""
         said = self.device
         netlist = is_netlist(said.model)
         keys = {key: name for key, name in NETLIST_KEYS.items() if netlist or key not in ("output", "inputs")}
         about = {name: value for key, name in keys.items() if (value := getattr(said, key)) is not None}
         at_K = self.electronics.temperature if netlist and said.temperature is None else said.temperature
+        options = DeviceOptions(self._place(said.model), said.seed, None, at_K, about, said.count)
         try:
-            return make_device(
-                DeviceOptions(self._place(said.model), said.seed, None, at_K, about), tolerance=tolerance
-            )[0]
+            return make_device(options, tolerance=tolerance)[0], options
         except InputError as error:
             name, bracket, place = error.field.partition("[")
             key = next((key for key, argument in keys.items() if argument == name), None)
@@ -264,7 +267,7 @@ class Design(Section):
             If the bench has another number of inputs.
         """
         task = bench.task(self.named_task())
-        return task if self.task.swing is None else at_swing(task, (self.task.swing,) * task.inputs)
+        return task if self.task.swing is None else at_swing(task, (self.task.swing,) * len(bench.inputs))
 
     def settings(self, task: Task) -> HgeSettings:
         """How the loop learns, and its parts.

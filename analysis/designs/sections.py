@@ -123,6 +123,8 @@ class DeviceSection(Section):
     """meanfield, kmc, or a file, relative to the design: a chip's, or a netlist whose remarks say the rest."""
     seed: Whole | None = None
     """Of a random network; the default device, 0, if left out."""
+    count: Count = 1
+    """Devices side by side, their outputs joined: networks of this seed and the next ones, or copies of a chip."""
     temperature: Kelvin | None = None
     """Of a random network, the preset's 77 K if left out; a netlist is as warm as the electronics."""
     output: Name | None = None

@@ -21,7 +21,14 @@ from inmateria.commands.options import TASKS, ExperimentOptions
 from inmateria.errors import InputError
 from inmateria.terminal.output import stderr
 from learning.bench.bench import DEFAULT_PRESET, SPACING_HZ, Bench
-from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, make_device, parse_electrodes
+from learning.bench.devices import (
+    DeviceOptions,
+    default_electrodes,
+    is_netlist,
+    joined_bench,
+    make_device,
+    parse_electrodes,
+)
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
@@ -69,7 +76,7 @@ def requested_experiment(
     if task is None:
         raise InputError("gate", None, "is missing", f"name one of {TASKS}, or a --design")
     named, amplitude_V = named_task(task), options.amplitude
-    device = DeviceOptions(options.device, options.device_seed, options.electrodes)
+    device = DeviceOptions(options.device, options.device_seed, options.electrodes, count=options.devices)
     bench, facts = make_bench(device, options.frequencies, tolerance, named.inputs)
     if not (np.isfinite(amplitude_V) and amplitude_V > 0):
         raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
@@ -93,6 +100,7 @@ DESIGN_KEYS = {
     "gate": "task.name",
     "device": "device.model",
     "device_seed": "device.seed",
+    "devices": "device.count",
     "amplitude": "dither.amplitude",
     "restarts": "learning.restarts",
     "level": "electronics.level",
@@ -136,6 +144,7 @@ def from_design(design: Design, *, max_step_s: float | None = None, tolerance: f
         "model": model if known else "netlist" if is_netlist(model) else "chip",
         "preset": DEFAULT_PRESET if known else None,
         "seed": (design.device.seed or 0) if known else None,
+        "count": design.device.count,
         "file": None if known else model,
         "output": names[bench.output],
         "inputs": [names[k] for k in bench.inputs],
@@ -189,15 +198,13 @@ def make_bench(
     if options.electrodes is not None:
         output, chosen = parse_electrodes(options.electrodes, names, inputs)
     live = isinstance(device, KineticMonteCarlo)
-    bench = Bench(
-        device,
-        output,
-        chosen,
-        frequencies_Hz=numbers("frequencies", frequencies),
-        spacing_Hz=LIVE_SPACING_HZ if live else SPACING_HZ,
-    )
+    one = Bench(device, output, chosen, spacing_Hz=LIVE_SPACING_HZ if live else SPACING_HZ)
+    joined = joined_bench(one, options, tolerance=tolerance)
+    bench = replace(joined, frequencies_Hz=numbers("frequencies", frequencies))
     _check_tones(bench, frequencies)
-    return bench, {**facts, "output": names[output], "inputs": [names[k] for k in chosen]}
+    names = bench.device.terminals
+    told = {"count": options.count, "output": names[bench.output], "inputs": [names[k] for k in bench.inputs]}
+    return bench, {**facts, **told}
 
 
 def _check_tones(bench: Bench, text: str | None) -> None:

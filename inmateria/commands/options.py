@@ -21,6 +21,14 @@ DesignFile = Annotated[
     str | None, typer.Option("--design", help="File of a design (.toml); options beside it take the place of its own.")
 ]
 DeviceSeed = Annotated[int | None, typer.Option(help="Seed of the device; 0, the default device, if left out.", min=0)]
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="Devices side by side, their outputs joined and all their controls trained: networks of this seed and "
+        "the next ones, or copies of a chip.",
+        min=1,
+    ),
+]
 DeviceName = Annotated[
     str, typer.Option(help="meanfield, kmc, or a file: a measured chip (.npz, .pickle), a netlist (.lib, .cir).")
 ]
@@ -79,6 +87,7 @@ class ExperimentOptions:
     seed: Seed = 0
     device_seed: DeviceSeed = None
     device: DeviceName = "meanfield"
+    devices: Devices = 1
     electrodes: Electrodes = None
     frequencies: Frequencies = None
     amplitude: Amplitude = 0.01

@@ -48,6 +48,9 @@ class Bench:
         The whole experiment's clock: filters, ramps and windows follow the tones.
     base_Hz : float, optional
         Lowest frequency that a tone on the ruler may have; by default the ruler's lowest octave.
+    copies : int
+        How often the task's inputs are shown: `inputs` are the terminals of all of them, then of all of them again, as
+        of several devices side by side.
 
     Raises
     ------
@@ -62,10 +65,14 @@ class Bench:
     window_s: float | None = None
     spacing_Hz: float = SPACING_HZ
     base_Hz: float | None = None
+    copies: int = 1
 
     def __post_init__(self) -> None:
         count = len(self.device.terminals)
         used = (self.output, *self.inputs)
+        if not 1 <= self.copies <= len(self.inputs) or len(self.inputs) % self.copies:
+            problem = f"does not divide {len(self.inputs)} input terminals"
+            raise InputError("copies", self.copies, problem, "name the terminals of every copy")
         if len(set(used)) != len(used) or not self.inputs or not all(0 <= k < count for k in used):
             raise InputError(
                 "electrodes", used, f"output and inputs must differ and lie in 0..{count - 1}", "change them"
@@ -140,10 +147,9 @@ class Bench:
             For an unknown task, or one with another number of inputs.
         """
         found = named_task(task) if isinstance(task, str) else task
-        if found.inputs != len(self.inputs):
-            raise InputError(
-                "task", found.name, f"has {found.inputs} inputs, the bench {len(self.inputs)}", "name as many"
-            )
+        here = len(self.inputs) // self.copies
+        if found.inputs != here:
+            raise InputError("task", found.name, f"has {found.inputs} inputs, the bench {here}", "name as many")
         return at_swing(found, self.swings_V(found.swing_share))
 
     def plan(self, amplitude_V: Peaks) -> DitherPlan:

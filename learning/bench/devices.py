@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from circuits.parts.temperature import NOMINAL_K
 from circuits.user_device.user_device import UserDevice, user_device
+from dnpu_models.joined.joined_devices import JoinedDevices
 from dnpu_models.mean_field.model import MeanField
 from dnpu_models.monte_carlo.model import KineticMonteCarlo
 from dnpu_models.network.network import DopantNetwork
 from dnpu_models.surrogate.chip import ChipSurrogate
+from inmateria.checks import count
 from inmateria.errors import InputError
-from learning.bench.bench import DEFAULT_DEVICE_SEED, DEFAULT_OUTPUT, DEFAULT_PRESET
+from learning.bench.bench import DEFAULT_DEVICE_SEED, DEFAULT_OUTPUT, DEFAULT_PRESET, Bench
 
 INPUT_ORDER = (2, 6, 4, 3, 5, 1, 7)
 """Which electrodes of the default device become inputs, in this order, where a task has other than two."""
@@ -43,6 +45,8 @@ class DeviceOptions:
         Of a random network, where it is not the preset's; of a netlist, where it is not 300.15 K.
     netlist : mapping, optional
         Further arguments of `user_device`, of a netlist only.
+    count : int
+        Devices side by side, their outputs joined: `JoinedDevices`; networks of this seed and the next ones.
     """
 
     model: str = "meanfield"
@@ -50,6 +54,7 @@ class DeviceOptions:
     electrodes: str | None = None
     temperature_K: float | None = None
     netlist: Mapping[str, Any] = field(default_factory=dict)
+    count: int = 1
 
 
 def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[AnyModel, dict[str, Any]]:
@@ -79,6 +84,24 @@ def make_device(options: DeviceOptions, *, tolerance: float = 1e-6) -> tuple[Any
     if options.temperature_K is not None and kind == "chip":
         raise InputError("temperature", options.temperature_K, f"means nothing to {told}", "leave it out")
     return device, {"model": kind, "preset": None, "seed": None, "file": name}
+
+
+def joined_bench(bench: Bench, options: DeviceOptions, *, tolerance: float = 1e-6) -> Bench:
+    """The bench of one device, with as many side by side as the options say, all wired as this one is.
+
+    Raises
+    ------
+    InputError
+        For a device that cannot be joined to others.
+    """
+    if count("devices", options.count) == 1:
+        return bench
+    first = options.seed or DEFAULT_DEVICE_SEED
+    named = options.model in ("meanfield", "kmc")
+    further = [replace(options, seed=first + d if named else None) for d in range(1, options.count)]
+    others = [make_device(one, tolerance=tolerance)[0] for one in further]
+    joined = JoinedDevices([bench.device, *others], bench.output)
+    return replace(bench, device=joined, output=0, inputs=joined.everywhere(bench.inputs), copies=options.count)
 
 
 def is_netlist(name: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
@@ -66,7 +67,8 @@ class Task(ABC):
     targets : tuple of float
         Wanted output for each pattern, in any unit.
     swing_V : float or tuple of float
-        Difference of input levels that the coordinates -1 and 1 stand for, of all inputs or of each.
+        Difference of input levels that the coordinates -1 and 1 stand for, of all inputs or of each. Twice as many
+        swings as inputs, or more, show each input at as many terminals: all inputs, then all inputs again.
     test_points, test_targets
         Held-out points, not shown in training, within the range of those that are (the rails of the controls leave
         room for their levels); none for gates.
@@ -114,7 +116,7 @@ class Task(ABC):
 
     @property
     def swings_V(self) -> tuple[float, ...]:
-        """Swing of each input, V."""
+        """Swing at each terminal that shows an input, V."""
         return self.swing_V if isinstance(self.swing_V, tuple) else (self.swing_V,) * self.inputs
 
     @property
@@ -125,12 +127,12 @@ class Task(ABC):
 
     @property
     def levels_V(self) -> Points:
-        """Level of each input for each pattern, V."""
+        """Level at each terminal that shows an input, for each pattern, V."""
         return self._levels(self.points)
 
     @property
     def test_levels_V(self) -> Points:
-        """Level of each input for each held-out point, V."""
+        """The same for each held-out point, V."""
         return self._levels(self.test_points)
 
     @property
@@ -141,7 +143,7 @@ class Task(ABC):
 
     def _levels(self, points: Points) -> Points:
         swings = self.swings_V
-        return tuple(tuple(0.5 * x * s for x, s in zip(point, swings, strict=True)) for point in points)
+        return tuple(tuple(0.5 * x * s for x, s in zip(cycle(point), swings, strict=False)) for point in points)
 
     def correlation(self, currents_A: FloatArray) -> float:
         """Pearson correlation of outputs and targets; 0 where nothing moves."""
@@ -177,8 +179,9 @@ class Task(ABC):
                 )
         if not np.all(np.isfinite(self.target_values)) or np.ptp(self.target_values) <= 0:
             raise InputError("targets", self.name, "must be finite and differ", "check the targets")
-        if len(self.swings_V) != self.inputs:
-            raise InputError("swing_V", self.swing_V, f"{self.inputs} inputs need a swing each", "give one or as many")
+        if not self.swings_V or len(self.swings_V) % self.inputs:
+            problem = f"{self.inputs} inputs need a swing each, or as often as they are shown"
+            raise InputError("swing_V", self.swing_V, problem, "give one or as many")
         for swing in self.swings_V:
             positive("swing_V", swing, "V")
 
