@@ -99,8 +99,8 @@ def joined_bench(bench: Bench, options: DeviceOptions, *, tolerance: float = 1e-
     first = options.seed or DEFAULT_DEVICE_SEED
     named = options.model in ("meanfield", "kmc")
     further = [replace(options, seed=first + d if named else None) for d in range(1, options.count)]
-    others = [make_device(one, tolerance=tolerance)[0] for one in further]
-    joined = JoinedDevices([bench.device, *others], bench.output)
+    devices: list[Any] = [bench.device, *(make_device(one, tolerance=tolerance)[0] for one in further)]
+    joined = JoinedDevices(devices, bench.output)
     return replace(bench, device=joined, output=0, inputs=joined.everywhere(bench.inputs), copies=options.count)
 
 
