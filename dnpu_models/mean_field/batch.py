@@ -10,7 +10,7 @@ dp/dV, (dF/dp)^-1 and the adjoint, serves all of them:
 
 A setting is done when theta times its correction is within the tolerance. So are one or two passes saved that only
 show that the pass before had been enough. Every array is (n, settings): the products with the Coulomb energies and with
-the inverse are products of matrices, and what hops do is computed for all settings of a pair in one vectorised loop.
+the inverse are products of matrices, and what hops do is computed for all settings of a hop in one vectorised loop.
 
 Afterwards the centre moves to the mean of what was found, and dp/dV becomes the one that fits it best (least change),
 so that inverses serve for some passes of a training. A few centres are kept, one for each pattern; the nearest is
@@ -26,7 +26,7 @@ from numba.extending import overload
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 from dnpu_models.mean_field import stepper
-from dnpu_models.mean_field.kernel import Hops, Work, balance, exp_of_negative, jacobian
+from dnpu_models.mean_field.kernel import Hops, Work, imbalance, linearised
 
 LANES = 32
 """Settings that are solved together."""
@@ -46,7 +46,7 @@ BRISK = 0.1
 SINGLE = 1e-5
 """Tolerance from which on single precision does: it adds some 1e-6 of the largest current."""
 PER_SITE = 32
-"""Pairs of one site that are computed together."""
+"""Hops of one site that are computed together."""
 
 _F = np.float32
 
@@ -81,8 +81,37 @@ def _kept(memory, n, electrodes):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def exp_of_negative(x, bits):
+    """Replace x <= 0 by exp(x), within 1e-14 relative; written so that the compiler vectorises it.
+
+    exp(x) = 2^k e^f with k = round(x log2 e) and |f| <= ln(2)/2; the polynomial is Taylor's up to f^13/13!.
+    """
+    for m in range(x.size):
+        y = max(x[m], -700.0) * 1.4426950408889634
+        k = np.floor(y + 0.5)
+        f = (y - k) * 0.6931471805599453
+        s = f * (1.0 / 6227020800.0) + 1.0 / 479001600.0
+        s = s * f + 1.0 / 39916800.0
+        s = s * f + 1.0 / 3628800.0
+        s = s * f + 1.0 / 362880.0
+        s = s * f + 1.0 / 40320.0
+        s = s * f + 1.0 / 5040.0
+        s = s * f + 1.0 / 720.0
+        s = s * f + 1.0 / 120.0
+        s = s * f + 1.0 / 24.0
+        s = s * f + 1.0 / 6.0
+        s = s * f + 0.5
+        s = s * f + 1.0
+        x[m] = s * f + 1.0
+        bits[m] = (np.int64(k) + 1023) << 52
+    scale = bits.view(np.float64)
+    for m in range(x.size):
+        x[m] *= scale[m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def exp_of_negative_single(x, bits):
-    """`kernel.exp_of_negative` in single precision, within 2e-7 of e^x (1 + |x|); `bits` of int32."""
+    """`exp_of_negative` in single precision, within 2e-7 of e^x (1 + |x|); `bits` of int32."""
     for m in range(x.size):
         y = max(x[m], _F(-87.0)) * _F(1.4426950408889634)
         k = np.floor(y + _F(0.5))
@@ -123,26 +152,15 @@ def _integers_of(like, size):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _pair_barriers(i, begin, end, pair_j, pair_c, energy, p, x, forth, back):
-    """Barriers of a site's pairs, p_i (1 - p_j) and p_j (1 - p_i), a row for each pair."""
+def _barriers(i, begin, end, to, c, energy, p, x, forth, back):
+    """Barriers of some of a site's hops, p_i (1 - p_j) and p_j (1 - p_i), a row for each hop."""
     one = p.dtype.type(1.0)
     for m in range(begin, end):
-        j, c, row = pair_j[m], pair_c[m], np.uint64(m - begin)
+        j, repulsion, row = to[m], c[m], np.uint64(m - begin)
         for s in range(energy.shape[1]):
-            x[row, s] = energy[j, s] - energy[i, s] + c * (p[j, s] - p[i, s])
+            x[row, s] = energy[j, s] - energy[i, s] + repulsion * (p[j, s] - p[i, s])
             forth[row, s] = p[i, s] * (one - p[j, s])
             back[row, s] = p[j, s] * (one - p[i, s])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back):
-    one = p.dtype.type(1.0)
-    for m in range(begin, end):
-        i, k, row = lead_i[m], lead_k[m], np.uint64(m - begin)
-        for s in range(energy.shape[1]):
-            x[row, s] = volts[k, s] - energy[i, s]
-            forth[row, s] = p[i, s]
-            back[row, s] = one - p[i, s]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -164,59 +182,52 @@ def _fluxes(begin, end, g, x, boltzmann, forth, back):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _take(begin, end, source, target, flux, out, into):
-    """What leaves `source` of `out` arrives at `target` of `into`."""
+def _take(i, begin, end, to, flux, rate):
+    """What leaves site i arrives at the hops' other ends."""
     for m in range(begin, end):
-        i, j, row = source[m], target[m], np.uint64(m - begin)
+        j, row = to[m], np.uint64(m - begin)
         for s in range(flux.shape[1]):
-            into[j, s] += flux[row, s]
-            out[i, s] -= flux[row, s]
+            rate[j, s] += flux[row, s]
+            rate[i, s] -= flux[row, s]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def balances(hops, energy, volts, p, rate, outflow, floats, bits):
-    """`kernel.balance` of every column: fills `rate` with F_i and `outflow` with minus the currents into the device.
+def balances(hops, energy, p, rate, floats, bits):
+    """`kernel.imbalance` of every column, from the energies of the nodes: fills `rate`.
 
     `floats` is room for four (PER_SITE, columns), `bits` of int64 for one.
     """
-    first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
+    first, to, g, c = hops
     width = p.shape[1]
     room = floats[: 4 * PER_SITE * width].reshape(4, PER_SITE, width)
     x, boltzmann, forth, back = room[0], room[1], room[2], room[3]
     rate[:] = 0.0
-    outflow[:] = 0.0
-    for i in range(p.shape[0]):
+    for i in range(first.size - 1):
         for begin in range(first[i], first[i + 1], PER_SITE):
             end = min(begin + PER_SITE, first[i + 1])
-            _pair_barriers(np.uint64(i), begin, end, pair_j, pair_c, energy, p, x, forth, back)
+            _barriers(np.uint64(i), begin, end, to, c, energy, p, x, forth, back)
             used = (end - begin) * width
             _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
             _exponentials(boltzmann.reshape(x.size)[:used], bits[:used])
-            _fluxes(begin, end, pair_g, x, boltzmann, forth, back)
-            _take(begin, end, pair_i, pair_j, forth, rate, rate)
-    for begin in range(0, lead_i.size, PER_SITE):
-        end = min(begin + PER_SITE, lead_i.size)
-        _lead_barriers(begin, end, lead_i, lead_k, volts, energy, p, x, forth, back)
-        used = (end - begin) * width
-        _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
-        _exponentials(boltzmann.reshape(x.size)[:used], bits[:used])
-        _fluxes(begin, end, lead_g, x, boltzmann, forth, back)
-        _take(begin, end, lead_i, lead_k, forth, rate, outflow)
+            _fluxes(begin, end, g, x, boltzmann, forth, back)
+            _take(np.uint64(i), begin, end, to, forth, rate)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _renew(equations, volts, p, shift, adjoint, inverse):
     """Jacobian, inverse and what follows from them at a centre."""
-    hops, fixed, phi, coulomb = equations
-    entries = hops.pair_j.size + hops.lead_i.size
-    work = Work(np.empty(entries), np.empty(entries), np.empty(entries, np.int64), np.empty(entries), np.empty(entries))
-    balance(
-        hops, fixed + np.dot(phi, volts) + np.dot(coulomb, p), volts, p, np.empty(p.size), np.empty(volts.size), work
+    hops, fixed, phi, coulomb, _ = equations
+    n, electrodes = phi.shape
+    nodes, bare = np.full(n + electrodes, 0.5), np.empty(n + electrodes)
+    nodes[:n], bare[:n], bare[n:] = p, fixed + np.dot(phi, volts), volts
+    work, energy, rate = (
+        Work(np.empty(hops.to.size), np.empty(hops.to.size)),
+        np.empty(nodes.size),
+        np.empty(nodes.size),
     )
-    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
-    inverse[:] = np.linalg.inv(rate_p)
-    shift[:] = -np.dot(inverse, rate_v)
-    adjoint[:] = -np.dot(current_p, inverse)
+    imbalance(hops, coulomb, bare, nodes, energy, rate, work)
+    found, tangent, back = linearised(hops, coulomb, phi, nodes, work)
+    inverse[:], shift[:], adjoint[:] = found, tangent, back
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -289,8 +300,8 @@ def _broyden(steps, m, step):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _move(p, step):
     zero, one = p.dtype.type(0.0), p.dtype.type(1.0)
-    for i in range(p.shape[0]):
-        for s in range(p.shape[1]):
+    for i in range(step.shape[0]):
+        for s in range(step.shape[1]):
             p[i, s] = min(max(p[i, s] + step[i, s], zero), one)
 
 
@@ -341,20 +352,17 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
     hops, phi, coulomb = equations
     energy_there, volts_there, p_there, adjoint, inverse = centre
     kind = p.dtype
-    n, width = p.shape
-    electrodes = volts.shape[0]
+    electrodes, width = volts.shape
+    n = p.shape[0] - electrodes
     floats, bits = np.empty(4 * PER_SITE * width, kind), _integers(p, PER_SITE * width)
-    rate, flow, steps = (
-        np.empty((n, width), kind),
-        np.empty((electrodes, width), kind),
-        np.empty((PASSES, n, width), kind),
-    )
+    rate, steps = np.empty((n + electrodes, width), kind), np.empty((PASSES, n, width), kind)
     before, miss_before = np.zeros((electrodes, width), kind), np.zeros(width, kind)
     column, done, away = np.arange(width), np.zeros(width, np.bool_), np.empty((n, width), kind)
     way = volts.copy()
     for k in range(electrodes):
         way[k] -= volts_there[k]
-    bare = np.dot(phi, way)
+    bare = np.empty((n + electrodes, width), kind)
+    bare[:n], bare[n:] = np.dot(phi, way), volts
     for i in range(n):
         bare[i] += energy_there[i]
     currents[:] = np.nan
@@ -363,20 +371,21 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
         for i in range(n):
             for s in range(p.shape[1]):
                 away[i, s] = p[i, s] - p_there[i]
-        energy = bare + np.dot(coulomb, away)
-        balances(hops, energy, volts, p, rate, flow, floats, bits)
+        energy = bare.copy()
+        energy[:n] += np.dot(coulomb, away)
+        balances(hops, energy, p, rate, floats, bits)
         spent += p.shape[1] / width
-        correction = np.dot(adjoint, rate)
-        miss, size = _largest(correction), _largest(flow)
-        corrected = correction - flow
+        correction = np.dot(adjoint, rate[:n])
+        miss, size = _largest(correction), _largest(rate[n:])
+        corrected = correction - rate[n:]
         count = _judge(corrected, before, miss_before, size, miss, tolerance, done)
         for s in range(column.size):
             if done[s]:
-                found[:, column[s]] = p[:, s]
+                found[:, column[s]] = p[:n, s]
                 currents[:, column[s]] = corrected[:, s]
         if count == column.size:
             break
-        step = np.dot(inverse, rate)
+        step = np.dot(inverse, rate[:n])
         for i in range(n):
             for s in range(step.shape[1]):
                 step[i, s] = -step[i, s]
@@ -385,16 +394,16 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
         before, miss_before = corrected, miss
         if count > 0 and 4 * (column.size - count) <= 3 * column.size:
             left = np.nonzero(~done)[0]
-            column, volts, p, bare = column[left], _columns(volts, left), _columns(p, left), _columns(bare, left)
+            column, p, bare = column[left], _columns(p, left), _columns(bare, left)
             before, miss_before, done = _columns(before, left), miss[left], np.zeros(left.size, np.bool_)
-            rate, flow = np.empty((n, left.size), kind), np.empty((electrodes, left.size), kind)
+            rate = np.empty((n + electrodes, left.size), kind)
             away, fewer = np.empty((n, left.size), kind), np.empty((PASSES, n, left.size), kind)
             for k in range(m + 1):
                 fewer[k] = _columns(steps[k], left)
             steps = fewer
     for s in range(column.size):
         if not done[s]:
-            found[:, column[s]] = p[:, s]
+            found[:, column[s]] = p[:n, s]
     return spent
 
 
@@ -432,7 +441,7 @@ def solve(voltages, params, state, memory, out, single):
     everywhere if a voltage is none.
     """
     equations = stepper.equations_of(params)
-    hops, fixed, phi, coulomb = equations
+    hops, fixed, phi, coulomb, coulomb_single = equations
     n, electrodes = phi.shape
     thermal, width = params[stepper.THERMAL_V], voltages.shape[1]
     volts, middle = voltages / thermal, np.empty(electrodes)
@@ -445,11 +454,11 @@ def solve(voltages, params, state, memory, out, single):
     c = _centre(equations, middle, params, state, memory)
     if c < 0:
         return
-    p, found, currents = np.empty((n, width)), np.empty((n, width)), np.empty((electrodes, width))
+    p, found, currents = np.full((n + electrodes, width), 0.5), np.empty((n, width)), np.empty((electrodes, width))
     past = last_volts[: electrodes * width].reshape(electrodes, width)
     way = volts - past
     if memory[LAST] == c and memory[KNOWN] == width and np.max(np.abs(way)) < NEAR:
-        p[:] = last_p[: n * width].reshape(n, width)
+        p[:n] = last_p[: n * width].reshape(n, width)
     else:
         for k in range(electrodes):
             way[k] = volts[k] - kept_volts[c, k]
@@ -458,11 +467,10 @@ def solve(voltages, params, state, memory, out, single):
     _move(p, np.dot(kept_shift[c], way))
     energy, tolerance = fixed + np.dot(phi, kept_volts[c]) + np.dot(coulomb, kept_p[c]), params[stepper.TOLERANCE]
     if single and tolerance >= SINGLE:
-        g, c_, lead_g = hops.pair_g.astype(np.float32), hops.pair_c.astype(np.float32), hops.lead_g.astype(np.float32)
-        rates = Hops(hops.first, hops.pair_i, hops.pair_j, g, c_, hops.lead_i, hops.lead_k, lead_g)
+        rates = Hops(hops.first, hops.to, hops.g.astype(np.float32), hops.c.astype(np.float32))
         centre = (energy.astype(np.float32), kept_volts[c].astype(np.float32), kept_p[c].astype(np.float32),
                   kept_adjoint[c].astype(np.float32), kept_inverse[c].astype(np.float32))  # fmt: skip
-        some = (rates, phi.astype(np.float32), coulomb.astype(np.float32))
+        some = (rates, phi.astype(np.float32), coulomb_single)
         spent = _together(some, volts.astype(np.float32), p.astype(np.float32), centre, tolerance, found,
                           currents)  # fmt: skip
     else:

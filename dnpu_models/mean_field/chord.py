@@ -69,22 +69,30 @@ def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, 
     arrays, coulomb, fixed, phi = equations
     hops = Hops(*arrays)
     n, electrodes = phi.shape
-    entries = hops.pair_j.size + hops.lead_i.size
-    floats = np.empty((4, entries))
-    work = Work(floats[0], floats[1], np.empty(entries, dtype=np.int64), floats[2], floats[3])
-    rate, energy, step, bare, steps = np.empty(n), np.empty(n), np.empty(n), fixed.copy(), np.empty((MAX_CHORD, n))
+    work = Work(np.empty(hops.to.size), np.empty(hops.to.size))
+    nodes, rate, energy, bare = (
+        np.full(n + electrodes, 0.5),
+        np.empty(n + electrodes),
+        np.empty(n + electrodes),
+        np.empty(n + electrodes),
+    )
+    step, steps = np.empty(n), np.empty((MAX_CHORD, n))
     way = volts - last_volts
     known = np.all(p == last_p)
+    bare[n:] = volts
     for i in range(n):
+        bare[i] = fixed[i]
         for k in range(electrodes):
             bare[i] += phi[i, k] * volts[k]
+        nodes[i] = p[i]
         if known:
             for k in range(electrodes):
-                p[i] += shift[i, k] * way[k]
-            p[i] = min(max(p[i], 0.0), 1.0)
+                nodes[i] += shift[i, k] * way[k]
+            nodes[i] = min(max(nodes[i], 0.0), 1.0)
     before = np.inf
     for m in range(MAX_CHORD):
-        imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
+        p[:] = nodes[:n]
+        imbalance(hops, coulomb, bare, nodes, energy, rate, work)
         for i in range(n):
             step[i] = -rate[i]
         substitute(columns, pivots, step)
@@ -92,14 +100,15 @@ def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, 
         largest = np.max(np.abs(step))
         if not largest < min(0.5, 0.5 * before if m > 2 else 2.0 * before):
             return -m - 1, np.inf
-        move(p, step)
+        move(nodes, step)
         if largest < SETTLED or (largest < 10.0 * SETTLED and largest * largest < 0.1 * SETTLED * before):
             break  # what is left is smaller than this step as this is smaller than the one before
         before = largest
     else:
         return -MAX_CHORD, np.inf
+    p[:] = nodes[:n]
     for k in range(electrodes):
-        current[k] += np.dot(current_p[k], step)
+        current[k] = np.dot(current_p[k], step) - rate[n + k]
     square = np.dot(way, way)
     if square > 0.0:
         for i in range(n):
@@ -110,4 +119,4 @@ def settle(equations, volts, p, columns, pivots, current_p, last_volts, last_p, 
                 shift[i, k] += wrong * way[k] / square
     last_p[:] = p
     last_volts[:] = volts
-    return m + 1, np.max(np.abs(rate))
+    return m + 1, np.max(np.abs(rate[:n]))

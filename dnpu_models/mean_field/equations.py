@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,18 +85,17 @@ class RateEquations:
     def of(cls, network: DopantNetwork) -> Self:
         """Equations of a network."""
         kt = network.thermal_energy_eV
-        i, j = np.nonzero(np.triu(network.hop_prefactors_Hz))
-        site, electrode = np.nonzero(network.electrode_prefactors_Hz)
         coulomb = np.ascontiguousarray(network.coulomb_eV / kt)
-        hops = kernel_module.Hops(
-            np.searchsorted(i, np.arange(network.n_sites + 1)).astype(np.int64),
-            i.astype(np.uint64),
-            j.astype(np.uint64),
-            network.hop_prefactors_Hz[i, j] / network.attempt_rate_Hz,
-            coulomb[i, j].copy(),
-            site.astype(np.uint64),
-            electrode.astype(np.uint64),
-            network.electrode_prefactors_Hz[site, electrode] / network.attempt_rate_Hz,
+        rates = (
+            network.hop_prefactors_Hz / network.attempt_rate_Hz,
+            network.electrode_prefactors_Hz / network.attempt_rate_Hz,
+        )
+        i, j = np.nonzero(np.triu(rates[0]))
+        site, electrode = np.nonzero(rates[1])
+        hops = kernel_module.rows_of(
+            list(zip(i.tolist(), j.tolist(), rates[0][i, j].tolist(), coulomb[i, j].tolist(), strict=True)),
+            list(zip(site.tolist(), electrode.tolist(), rates[1][site, electrode].tolist(), strict=True)),
+            network.n_sites,
         )
         return cls(
             hops,
@@ -108,7 +107,7 @@ class RateEquations:
         )
 
     @cached_property
-    def arrays(self) -> tuple[tuple[FloatArray, ...], FloatArray, FloatArray, FloatArray]:
+    def arrays(self) -> tuple[tuple[NDArray[Any], ...], FloatArray, FloatArray, FloatArray]:
         """Plain tuple for `chord.settle`."""
         return tuple(self.hops), self.coulomb, self.fixed, self.phi
 
@@ -124,29 +123,40 @@ class RateEquations:
 
     def work(self) -> kernel_module.Work:
         """Scratch for the kernels."""
-        entries = len(self.hops.pair_j) + len(self.hops.lead_i)
-        floats = np.empty((4, entries))
-        return kernel_module.Work(floats[0], floats[1], np.empty(entries, dtype=np.int64), floats[2], floats[3])
+        return kernel_module.Work(*np.empty((2, len(self.hops.to))))
 
     def bare(self, volts: FloatArray) -> FloatArray:
-        """Energies without the holes' Coulomb term, (n_sites,)."""
-        return np.asarray(self.fixed + self.phi @ volts)
+        """Energies of the nodes without the holes' Coulomb term, (n_sites + n_electrodes,)."""
+        return np.concatenate([self.fixed + self.phi @ volts, volts])
+
+    def nodes(self, p: FloatArray) -> FloatArray:
+        """Occupations of the nodes, a copy, from those of the sites."""
+        return np.concatenate([p, np.full(self.phi.shape[1], 0.5)])
 
     def balance(
         self, volts: FloatArray, p: FloatArray, work: kernel_module.Work | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """F (n_sites,) and the particle currents into the device (n_electrodes,)."""
-        rate, current = np.empty(len(p)), np.empty(len(volts))
-        energy = self.bare(volts) + self.coulomb @ p
-        kernel_module.balance(self.hops, energy, volts, p, rate, current, self.work() if work is None else work)
-        return rate, current
+        bare = self.bare(volts)
+        energy, rate = np.empty((2, len(bare)))
+        work = self.work() if work is None else work
+        kernel_module.balance(self.hops, self.coulomb, bare, self.nodes(p), energy, rate, work)
+        return rate[: len(p)], -rate[len(p) :]
 
     def derivatives(self, volts: FloatArray, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """dF/dp, dF/dV, dI/dp and dI/dV."""
         work = self.work()
         self.balance(volts, p, work)
-        result: tuple[FloatArray, ...] = kernel_module.jacobian(self.hops, self.coulomb, self.phi, p, work)
+        result: tuple[FloatArray, ...] = kernel_module.jacobian(self.hops, self.coulomb, self.phi, self.nodes(p), work)
         return result[0], result[1], result[2], result[3]
+
+    def relaxed(
+        self, volts: FloatArray, start: FloatArray, wanted: float, limit: int
+    ) -> tuple[FloatArray, FloatArray, FloatArray, int]:
+        """Where `kernel.relax` leads from the occupations `start`, F and the currents there, and what it returns."""
+        n, p, rate = len(start), self.nodes(start), np.empty(len(start) + len(volts))
+        steps = kernel_module.relax(self.hops, self.coulomb, self.bare(volts), p, rate, self.work(), wanted, limit)
+        return p[:n], rate[:n], -rate[n:], steps
 
     def linearise(self, volts: FloatArray, p: FloatArray) -> Linearisation | None:
         """First order at a state; None if dF/dp is singular."""

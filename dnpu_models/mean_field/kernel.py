@@ -9,6 +9,10 @@ With p_i the mean occupation of site i, E_i the Hartree energy and C_ij = K/(r_i
     J_ik = g_ik [ p_i min(1, e^-(V_k - E_i)) - (1 - p_i) min(1, e^(V_k - E_i)) ]   (site to electrode k),
     dp_i/dt = F_i = -sum_j J_ij - sum_k J_ik,                  I_k = -sum_i J_ik   (into the device).
 
+A reservoir always gives and always takes. So electrode k is a node like the sites, behind them, of energy V_k, C = 0,
+occupation 1/2 and twice the rate: 2 g p_i (1 - 1/2) = g p_i, 2 g (1 - p_i)/2 = g (1 - p_i). What flows into that node
+is -I_k. Arrays "of nodes" hold sites and electrodes.
+
 `relax` follows dp/dt = F to a stationary state; `chord` improves one that is nearly right with a kept factorisation.
 """
 
@@ -18,7 +22,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from dnpu_models.interface.vectors import WIDTH
+from dnpu_models.mean_field.inverse import inverse
+from dnpu_models.mean_field.vector_fluxes import add_fluxes
 from inmateria.checks import FloatArray
 
 MAX_BRISK = 60
@@ -28,8 +36,6 @@ MAX_RELAXATION = 1000
 SETTLED = 1e-11
 """Change of an occupation that counts as none."""
 
-_LOG2E = 1.4426950408889634
-_LN2 = 0.6931471805599453
 BRISK = 0.3
 """Change of an occupation that a step of the relaxation aims at, at first."""
 CAREFUL = 0.15
@@ -41,55 +47,48 @@ _EXACT = 1e-18  # ... and else
 
 
 class Hops(NamedTuple):
-    """Possible hops; pairs of sites stand in the order of their first site."""
+    """Possible hops, each once, in the row of a site at one of its ends.
 
-    first: FloatArray  # (n_sites + 1) of int64: pairs first[i] to first[i + 1] begin at site i
-    pair_i: FloatArray  # of uint64, the first site, as what follows for every pair
-    pair_j: FloatArray  # of uint64, the second site
-    pair_g: FloatArray
-    pair_c: FloatArray
-    lead_i: FloatArray  # of uint64, the site, as what follows for every pair of a site and an electrode
-    lead_k: FloatArray  # of uint64
-    lead_g: FloatArray
+    Rows are filled to multiples of `WIDTH` by hops of a site to itself, which move nothing.
+    """
+
+    first: NDArray[np.int64]
+    """Row i begins at first[i] and ends before first[i + 1], (n_sites + 1,)."""
+    to: NDArray[np.uint32]
+    """The node at the other end."""
+    g: FloatArray
+    """Rate without the barrier's factor; of hops to an electrode, twice."""
+    c: FloatArray
 
 
 class Work(NamedTuple):
-    """Scratch, an entry for each pair and lead; barriers and Boltzmann factors are what `jacobian` needs."""
+    """Of every hop, what `balance` leaves and `slopes` needs."""
 
     barrier: FloatArray
-    boltzmann: FloatArray
-    bits: FloatArray  # int64
-    forth: FloatArray
-    back: FloatArray
+    factor: FloatArray
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def exp_of_negative(x, bits):
-    """Replace x <= 0 by exp(x), within 1e-14 relative; written so that the compiler vectorises it.
+def rows_of(pairs: list[tuple[int, int, float, float]], leads: list[tuple[int, int, float]], sites: int) -> Hops:
+    """`Hops` of pairs (i, j, g, c) of sites and leads (i, k, g) to electrodes.
 
-    exp(x) = 2^k e^f with k = round(x log2 e) and |f| <= ln(2)/2; the polynomial is Taylor's up to f^13/13!.
+    Site by site, in whose row the pairs with later sites stand is chosen so that the row is full, if that can be.
     """
-    for m in range(x.size):
-        y = max(x[m], -700.0) * _LOG2E
-        k = np.floor(y + 0.5)
-        f = (y - k) * _LN2
-        s = f * (1.0 / 6227020800.0) + 1.0 / 479001600.0
-        s = s * f + 1.0 / 39916800.0
-        s = s * f + 1.0 / 3628800.0
-        s = s * f + 1.0 / 362880.0
-        s = s * f + 1.0 / 40320.0
-        s = s * f + 1.0 / 5040.0
-        s = s * f + 1.0 / 720.0
-        s = s * f + 1.0 / 120.0
-        s = s * f + 1.0 / 24.0
-        s = s * f + 1.0 / 6.0
-        s = s * f + 0.5
-        s = s * f + 1.0
-        x[m] = s * f + 1.0
-        bits[m] = (np.int64(k) + 1023) << 52
-    scale = bits.view(np.float64)
-    for m in range(x.size):
-        x[m] *= scale[m]
+    rows: list[list[tuple[int, float, float]]] = [[] for _ in range(sites)]
+    for i, k, g in leads:
+        rows[i].append((sites + k, 2.0 * g, 0.0))
+    later: list[list[tuple[int, float, float]]] = [[] for _ in range(sites)]
+    for i, j, g, c in pairs:
+        later[min(i, j)].append((max(i, j), g, c))
+    for i, row in enumerate(rows):
+        lacking, many = -len(row) % WIDTH, len(later[i])
+        own = lacking + (max(many // 2 - lacking, 0) // WIDTH) * WIDTH if lacking <= many else many
+        row += later[i][:own]
+        for j, g, c in later[i][own:]:
+            rows[j].append((i, g, c))
+        row += [(i, 0.0, 0.0)] * (-len(row) % WIDTH)
+    to, g, c = (np.array(column) for column in zip(*[hop for row in rows for hop in row], strict=True))
+    first = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return Hops(first.astype(np.int64), to.astype(np.uint32), g.astype(float), c.astype(float))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -107,214 +106,133 @@ def add_product(out, matrix, x):
             out[k] += a * p[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _pairs(pair_i, pair_j, pair_c, energy, p, x, forth, back):
-    """Barriers of the pairs and p_i (1 - p_j), p_j (1 - p_i); one loop: those of single sites are short."""
-    for m in range(pair_i.size):
-        i, j = pair_i[m], pair_j[m]
-        q, r = p[i], p[j]
-        x[m] = energy[j] - energy[i] + pair_c[m] * (r - q)
-        forth[m] = q * (1.0 - r)
-        back[m] = r * (1.0 - q)
+@njit(inline="always")
+def imbalance(hops, coulomb, bare, p, energy, rate, work):
+    """Fill `rate` with what flows into each node at the occupations `p`, `energy` and `work`.
 
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _leads(lead_i, lead_k, energy, volts, p, x, forth, back):
-    """The same of the leads: a reservoir always gives and always takes."""
-    for m in range(lead_i.size):
-        i = lead_i[m]
-        x[m] = volts[lead_k[m]] - energy[i]
-        forth[m] = p[i]
-        back[m] = 1.0 - p[i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _minus_size(x, out):
-    for m in range(x.size):
-        out[m] = -abs(x[m])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _fluxes(g, x, boltzmann, forth, back):
-    """Replace `forth` by the fluxes."""
-    for m in range(g.size):
-        up = boltzmann[m] if x[m] > 0.0 else 1.0
-        down = 1.0 if x[m] > 0.0 else boltzmann[m]
-        forth[m] = g[m] * (forth[m] * up - back[m] * down)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _sums(first, pair_j, lead_i, lead_k, flux, rate, current):
+    `bare` are energies without the holes' Coulomb term.
+    """
+    n = coulomb.shape[0]
+    energy[:] = bare
+    add_product(energy[:n], coulomb, p[:n])
     rate[:] = 0.0
-    current[:] = 0.0
-    for i in range(rate.size):
-        out = 0.0
-        for m in range(first[i], first[i + 1]):
-            out += flux[m]
-            rate[pair_j[m]] += flux[m]
-        rate[i] -= out
-    pairs = pair_j.size
-    for m in range(lead_i.size):
-        rate[lead_i[m]] -= flux[pairs + m]
-        current[lead_k[m]] -= flux[pairs + m]
+    add_fluxes(hops.first, hops.to, hops.g, hops.c, energy, p, rate, work.barrier, work.factor)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def balance(hops, energy, volts, p, rate, current, work):
-    """Fill `rate` with F_i, `current` with the currents into the device and `work` with barriers and factors.
-
-    The loops stand in functions of their own: then the compiler sees that they can be vectorised.
-    """
-    first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g = hops
-    x, boltzmann, bits, forth, back = work
-    pairs = pair_j.size
-    _pairs(pair_i, pair_j, pair_c, energy, p, x, forth, back)
-    _leads(lead_i, lead_k, energy, volts, p, x[pairs:], forth[pairs:], back[pairs:])
-    _minus_size(x, boltzmann)
-    exp_of_negative(boltzmann, bits)
-    _fluxes(pair_g, x, boltzmann, forth, back)
-    _fluxes(lead_g, x[pairs:], boltzmann[pairs:], forth[pairs:], back[pairs:])
-    _sums(first, pair_j, lead_i, lead_k, forth, rate, current)
-
-
-@njit(inline="always")
-def imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work):
-    """`balance` at the occupations `p`; fills `energy` too: `bare`, without the holes' Coulomb term, and that term.
-
-    Becomes part of its callers: a call with so many arrays takes 5 % of the time of an iteration.
-    """
-    energy[:] = bare
-    add_product(energy, coulomb, p)
-    balance(hops, energy, volts, p, rate, current, work)
+def balance(hops, coulomb, bare, p, energy, rate, work):
+    """`imbalance`, to be called from Python."""
+    imbalance(hops, coulomb, bare, p, energy, rate, work)
 
 
 @njit(inline="always")
 def move(p, step):
-    """Add `step` to the occupations, which stay between 0 and 1."""
-    for i in range(p.size):
+    """Add `step` to the occupations of the sites, which stay between 0 and 1."""
+    for i in range(step.size):
         p[i] = min(max(p[i] + step[i], 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def slopes(hops, p, work, by_x, by_i, by_j):
-    """Derivatives of every flux, pairs first, by its barrier x, p_i and p_j, from what `balance` left in `work`."""
-    first, _, pair_j, pair_g, pair_c, lead_i, _, lead_g = hops
-    barrier, factor = work.barrier, work.boltzmann
-    pairs = pair_j.size
-    for i in range(p.size):
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _slopes(hops, p, work, negligible, by_energy, by_p):
+    """Derivatives of what flows into the nodes: by their energies, and by occupations at fixed energies.
+
+    Fills (nodes, nodes) and as many rows of (rows, sites) as there are. A hop whose flux depends on its barrier less
+    than by the part `negligible` of what it depends on the occupations is left out of the first.
+    """
+    first, to, g, c = hops
+    barrier, factor = work
+    rows, n = by_p.shape
+    by_energy[:] = 0.0
+    by_p[:] = 0.0
+    for i in range(n):
         for m in range(first[i], first[i + 1]):
-            j = pair_j[m]
+            j = to[m]
             uphill = barrier[m] > 0.0
-            boltzmann = factor[m]
-            up = pair_g[m] * (boltzmann if uphill else 1.0)
-            down = pair_g[m] * (1.0 if uphill else boltzmann)
-            by_x[m] = -p[i] * (1.0 - p[j]) * up if uphill else -p[j] * (1.0 - p[i]) * down
-            # x depends on p_i and p_j through pair_c, on all others through the energies
-            by_i[m] = (1.0 - p[j]) * up + p[j] * down - by_x[m] * pair_c[m]
-            by_j[m] = -p[i] * up - (1.0 - p[i]) * down + by_x[m] * pair_c[m]
-    for m in range(lead_i.size):
-        q = p[lead_i[m]]
-        boltzmann = factor[pairs + m]
-        by_x[pairs + m] = -lead_g[m] * boltzmann * (q if barrier[pairs + m] > 0.0 else 1.0 - q)
-        by_i[pairs + m] = lead_g[m] * (boltzmann + 1.0)
+            up = g[m] * (factor[m] if uphill else 1.0)
+            down = g[m] * (1.0 if uphill else factor[m])
+            by_x = -p[i] * (1.0 - p[j]) * up if uphill else -p[j] * (1.0 - p[i]) * down
+            # x depends on p_i and p_j through c, on all others through the energies
+            by_i = (1.0 - p[j]) * up + p[j] * down - by_x * c[m]
+            by_j = -p[i] * up - (1.0 - p[i]) * down + by_x * c[m]
+            if -by_x > negligible * min(by_i, -by_j):
+                by_energy[i, i] += by_x
+                by_energy[j, j] += by_x
+                by_energy[i, j] -= by_x
+                by_energy[j, i] -= by_x
+            by_p[i, i] -= by_i
+            if j < rows:
+                by_p[j, i] += by_i
+            if j < n:
+                by_p[i, j] -= by_j
+                by_p[j, j] += by_j
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def rate_by_p(hops, coulomb, by_x, by_i, by_j, negligible, rate_p):
-    """Fill `rate_p` with dF/dp = dF/dp at fixed energies + dF/dE . C, from the `slopes`; see `_ROUGH`."""
-    n = coulomb.shape[0]
-    first, _, pair_j, _, _, lead_i, _, _ = hops
-    pairs = pair_j.size
-    rate_p[:] = 0.0
-    for i in range(n):
-        here, own = rate_p[i], coulomb[i]
-        for m in range(first[i], first[i + 1]):
-            j = pair_j[m]
-            if -by_x[m] > negligible * min(by_i[m], -by_j[m]):
-                there, other, slope = rate_p[j], coulomb[j], by_x[m]
-                for k in range(n):
-                    change = slope * (own[k] - other[k])
-                    here[k] += change
-                    there[k] -= change
-            rate_p[i, i] -= by_i[m]
-            rate_p[i, j] -= by_j[m]
-            rate_p[j, i] += by_i[m]
-            rate_p[j, j] += by_j[m]
-    for m in range(lead_i.size):
-        i = lead_i[m]
-        here, own, slope = rate_p[i], coulomb[i], by_x[pairs + m]
+def _add_sparse_product(out, sparse, matrix):
+    """Add sparse . matrix to `out`, whose rows may be fewer; most of `sparse` is 0."""
+    n = matrix.shape[0]
+    some, x = np.zeros(n + 3, np.int64), np.empty(n + 3)
+    for i in range(out.shape[0]):
+        count, row, here = 0, sparse[i], out[i]
         for k in range(n):
-            here[k] += slope * own[k]
-        rate_p[i, i] -= by_i[pairs + m]
+            some[count], x[count] = k, row[k]
+            count += row[k] != 0.0
+        x[count : count + 3] = 0.0
+        some[count : count + 3] = 0
+        for m in range(0, count, 4):
+            a, b, c, d = x[m], x[m + 1], x[m + 2], x[m + 3]
+            p, q, r, s = matrix[some[m]], matrix[some[m + 1]], matrix[some[m + 2]], matrix[some[m + 3]]
+            for k in range(here.size):
+                here[k] += a * p[k] + b * q[k] + c * r[k] + d * s[k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def jacobian(hops, coulomb, phi, p, work):
-    """Derivatives of the balance, from what `balance` left in `work`.
+    """Derivatives of the balance at the nodes' occupations `p`, from what `imbalance` left in `work`.
 
     Returns ``(dF/dp (n, n), dF/dV (n, k), dI/dp (k, n), dI/dV (k, k))`` for n sites and k electrodes.
     """
     n, electrodes = phi.shape
-    first, _, pair_j, _, _, lead_i, lead_k, _ = hops
-    pairs = pair_j.size
-    by_x = np.empty(work.barrier.size)
-    by_i = np.empty(work.barrier.size)
-    by_j = np.empty(pairs)
-    slopes(hops, p, work, by_x, by_i, by_j)
-    rate_p = np.empty((n, n))
-    rate_by_p(hops, coulomb, by_x, by_i, by_j, _EXACT, rate_p)
-    rate_v = np.zeros((n, electrodes))
-    current_p = np.zeros((electrodes, n))
-    current_v = np.zeros((electrodes, electrodes))
-    for i in range(n):
-        for m in range(first[i], first[i + 1]):
-            j = pair_j[m]
-            for k in range(electrodes):
-                change = by_x[m] * (phi[i, k] - phi[j, k])
-                rate_v[i, k] += change
-                rate_v[j, k] -= change
-    for lead in range(lead_i.size):
-        i = lead_i[lead]
-        k = lead_k[lead]
-        slope = by_x[pairs + lead]  # of the flux i -> k by x = V_k - E_i
-        current_p[k, i] -= by_i[pairs + lead]
-        rate_v[i, k] -= slope
-        current_v[k, k] -= slope
-        for m in range(n):
-            current_p[k, m] += slope * coulomb[i, m]
-        for m in range(electrodes):
-            rate_v[i, m] += slope * phi[i, m]
-            current_v[k, m] += slope * phi[i, m]
-    return rate_p, rate_v, current_p, current_v
+    by_energy, by_p = np.empty((n + electrodes, n + electrodes)), np.empty((n + electrodes, n))
+    _slopes(hops, p, work, _EXACT, by_energy, by_p)
+    _add_sparse_product(by_p, by_energy, coulomb)
+    by_v = by_energy[:, n:].copy()  # electrodes' energies are their voltages
+    _add_sparse_product(by_v, by_energy, phi)
+    return by_p[:n].copy(), by_v[:n].copy(), (-by_p[n:]).copy(), (-by_v[n:]).copy()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
+def linearised(hops, coulomb, phi, p, work):
+    """(dF/dp)^-1 (n, n), dp/dV (n, k) and the adjoint -(dI/dp) (dF/dp)^-1 (k, n), as `jacobian`."""
+    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
+    found = inverse(rate_p)
+    return found, -np.dot(found, rate_v), -np.dot(current_p, found)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relax(hops, coulomb, bare, p, rate, work, wanted, limit):
     """Follow dp/dt = F(p) from `p` to its end, by implicit Euler steps that grow as the relaxation dies.
 
     The steps stay short while occupations move: Newton's method alone can cycle around a kink of the rates. Leaves the
-    stationary occupations in `p`, the imbalance in `rate`, currents in `current`; `bare` is the energy without the
-    holes' Coulomb term; `wanted` is the change of an occupation that a step aims at, `limit` the most steps.
-    Returns the number of Jacobians, negative if it did not end.
+    stationary occupations of the nodes in `p`, the imbalance and minus the currents in `rate`; `bare` are energies of
+    nodes without the holes' Coulomb term; `wanted` is the change of an occupation that a step aims at, `limit` the most
+    steps. Returns the number of Jacobians, negative if it did not end.
     """
-    n = p.size
+    n = coulomb.shape[0]
     dt = 1.0
-    energy = np.empty(n)
-    imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
-    by_x = np.empty(work.barrier.size)
-    by_i = np.empty(work.barrier.size)
-    by_j = np.empty(hops.pair_j.size)
-    system = np.empty((n, n))
+    energy = np.empty(p.size)
+    imbalance(hops, coulomb, bare, p, energy, rate, work)
+    by_energy, system = np.empty((p.size, p.size)), np.empty((n, n))
     previous = np.zeros(n)
     size_before = 0.0
     speed_before = 0.0
     careful = 0
     for count in range(1, limit + 1):
-        slopes(hops, p, work, by_x, by_i, by_j)
-        rate_by_p(hops, coulomb, by_x, by_i, by_j, _ROUGH, system)
+        _slopes(hops, p, work, _ROUGH, by_energy, system)
+        _add_sparse_product(system, by_energy, coulomb)
         for i in range(n):
             system[i, i] -= 1.0 / dt
-        step = np.linalg.solve(system, -rate)
+        step = np.linalg.solve(system, -rate[:n])
         largest = np.max(np.abs(step))
         if not np.isfinite(largest):
             return -count
@@ -322,8 +240,8 @@ def relax(hops, coulomb, bare, volts, p, rate, current, work, wanted, limit):
             dt *= 0.2
             continue
         move(p, step)
-        imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
-        if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate)) < 1e-15)):
+        imbalance(hops, coulomb, bare, p, energy, rate, work)
+        if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate[:n])) < 1e-15)):
             return count
         size = np.sqrt(np.dot(step, step))
         turn = np.dot(step, previous) / max(size * size_before, 1e-300)

@@ -152,22 +152,17 @@ class MeanField(NetworkModel):
 
     def _relaxed(self, volts: FloatArray, start: FloatArray) -> tuple[MeanFieldSolution, bool]:
         """Where the relaxation from `start` ends, and whether it has ended: briskly first, then carefully."""
-        equations = self._equations
-        rate, current, bare = np.empty(len(start)), np.empty(len(volts)), equations.bare(volts)
         jacobians = 0
         for wanted, limit in (
             (kernel_module.BRISK, kernel_module.MAX_BRISK),
             (kernel_module.CAREFUL, kernel_module.MAX_RELAXATION),
         ):
-            p = start.copy()
             with one_blas_thread():
-                steps = kernel_module.relax(
-                    equations.hops, equations.coulomb, bare, volts, p, rate, current, equations.work(), wanted, limit
-                )
+                p, rate, current, steps = self._equations.relaxed(volts, start, wanted, limit)
             jacobians += abs(steps)
             if steps > 0:
                 break
-        solution = MeanFieldSolution(p, current * equations.current_A, float(np.abs(rate).max()), jacobians)
+        solution = MeanFieldSolution(p, current * self._equations.current_A, float(np.abs(rate).max()), jacobians)
         return solution, steps > 0
 
     @cached_property
@@ -489,24 +484,14 @@ class MeanField(NetworkModel):
 
     def kernel(self, voltages: Any, *, seed: int = 0) -> SteppableKernel:
         """Compiled form for co-simulation, settled at `voltages` (V, (n_electrodes,)); `seed` is not needed."""
-        net, equations = self.network, self._equations
-        volts = self._setting(voltages)
+        equations, volts = self._equations, self._setting(voltages)
         p = self._cold(volts).occupations
-        n, k = net.n_sites, net.n_electrodes
-        pairs, leads = len(equations.hops.pair_j), len(equations.hops.lead_i)
-        # in the order of `stepper.HEADER`
-        header = np.array([n, k, pairs, leads, self.tolerance, net.thermal_energy_eV, equations.current_A])
-        hops = [array.view(np.float64) for array in equations.hops]
-        params = np.concatenate([header, *hops, equations.fixed, equations.phi.ravel(), equations.coulomb.ravel()])
-        state = np.zeros(stepper.state_size(n, k, pairs, leads) + batch.memory_size(n, k))
-        at = stepper.STATE_HEADER
-        state[at : at + n] = p
-        state[at + 4 * n : at + 4 * n + k] = volts
+        params = stepper.params_of(equations, self.tolerance)
         return SteppableKernel(
             stepper.evaluate,
             memoryless.advance,
             params,
-            state,
+            stepper.start_state(params, volts, p, batch.memory_size(*equations.phi.shape)),
             self._linearised(volts, p).conductances * equations.conductance_S,
             (f"{stepper.__name__}:c_evaluate", memoryless.C_ADVANCE),
             (f"{batch.__name__}:c_many", f"{batch.__name__}:c_many_single"),

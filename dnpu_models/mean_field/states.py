@@ -49,10 +49,7 @@ class StationaryState:
 
 
 def _relaxed(equations: RateEquations, volts: FloatArray, start: FloatArray) -> FloatArray | None:
-    p, rate, current, bare = start.copy(), np.empty(len(start)), np.empty(len(volts)), equations.bare(volts)
-    steps = kernel_module.relax(
-        equations.hops, equations.coulomb, bare, volts, p, rate, current, equations.work(), kernel_module.CAREFUL, 300
-    )
+    p, _, _, steps = equations.relaxed(volts, start, kernel_module.CAREFUL, 300)
     return p if steps > 0 else None
 
 

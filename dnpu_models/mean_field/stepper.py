@@ -10,20 +10,40 @@ Everything a call needs lies in two flat float64 arrays, `params` (constant) and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, c_function, evaluate_at
 from dnpu_models.mean_field.chord import MAX_CHORD, broyden
-from dnpu_models.mean_field.kernel import CAREFUL, MAX_RELAXATION, Hops, Work, imbalance, jacobian, move, relax
+from dnpu_models.mean_field.equations import RateEquations
+from dnpu_models.mean_field.kernel import (
+    CAREFUL,
+    MAX_RELAXATION,
+    Hops,
+    Work,
+    add_product,
+    imbalance,
+    linearised,
+    move,
+    relax,
+)
+from dnpu_models.mean_field.vector_fluxes import add_fluxes
+from inmateria.checks import FloatArray
 
 # header of `params`
-N_SITES, N_ELECTRODES, N_PAIRS, N_LEADS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(8)
-# header of `state`: whether a factorisation is there, counters, then arrays
-READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, THETA, UNMEASURED, STATE_HEADER = range(9)
+N_SITES, N_ELECTRODES, N_HOPS, TOLERANCE, THERMAL_V, CURRENT_A, HEADER = range(7)
+# header of `state`: whether a factorisation is there, counters, then arrays, occupations of the nodes first
+READY, SOLVES, ITERATIONS, REFRESHES, FAILED, EXCESS, THETA, UNMEASURED, SINCE, USUAL, STATE_HEADER = range(11)
 
+SINGLE = 1e-6
+"""Tolerance from which on single precision tells well enough what holes that moved do to the energies."""
 REFRESH_COST = 60.0
 """A Jacobian with its inverse costs about this many iterations: it is renewed when as many were spent on its age."""
+FRESH = 8
+"""Solutions behind a Jacobian's first that tell how many iterations are needed even so."""
 SAFETY, LEAST_THETA, BRISK = 5.0, 0.1, 0.1
 """theta (`batch`) is taken times `SAFETY`, and as `LEAST_THETA` at least; a correction counts as the part `BRISK` of
 the one before it at least."""
@@ -33,16 +53,37 @@ MAX_REFRESH = 6
 """Jacobians per solution before the kernel relaxes from where it stands."""
 
 
-@njit(cache=True, nogil=True)
-def state_size(n, electrodes, pairs, leads):
-    """Length of `state` for `evaluate`."""
-    return STATE_HEADER + 4 * n + 5 * electrodes + n * n + 2 * n * electrodes + 5 * (pairs + leads) + MAX_CHORD * n
+def _words(array: NDArray[Any]) -> FloatArray:
+    """An array's bytes as float64, filled up with zeros."""
+    content = array.tobytes()
+    return np.frombuffer(content + b"\0" * (-len(content) % 8))
+
+
+def params_of(equations: RateEquations, tolerance: float) -> FloatArray:
+    """`params` of rate equations."""
+    hops, (n, electrodes), coulomb = equations.hops, equations.phi.shape, equations.coulomb
+    header = [n, electrodes, len(hops.to), tolerance, equations.thermal_V, equations.current_A]
+    arrays = (*hops, equations.fixed, equations.phi, coulomb, coulomb.astype(np.float32))
+    return np.concatenate([np.array(header, dtype=float), *(_words(array) for array in arrays)])
+
+
+def start_state(params: FloatArray, volts: FloatArray, p: FloatArray, more: int) -> FloatArray:
+    """`state` at the sites' occupations `p` and voltages in kT/e, with room for `more` words behind it."""
+    state = np.zeros(state_size_of(params) + more)
+    nodes = len(p) + len(volts)
+    state[STATE_HEADER : STATE_HEADER + len(p)] = p
+    state[STATE_HEADER + len(p) : STATE_HEADER + nodes] = 0.5
+    ends = STATE_HEADER + 4 * nodes
+    state[ends : ends + len(volts)] = volts
+    return state
 
 
 @njit(cache=True, nogil=True)
 def state_size_of(params):
-    """The same of a device whose `params` are given."""
-    return state_size(int(params[N_SITES]), int(params[N_ELECTRODES]), int(params[N_PAIRS]), int(params[N_LEADS]))
+    """Length of `state` for `evaluate`."""
+    n, electrodes, hops = int(params[N_SITES]), int(params[N_ELECTRODES]), int(params[N_HOPS])
+    of_sites = 4 + 2 + 2 * electrodes + MAX_CHORD
+    return STATE_HEADER + of_sites * n + 9 * electrodes + 2 * hops + (n * n + 1) // 2
 
 
 # Both become part of `evaluate`: handed back by a call, so many arrays took 4 % of its time.
@@ -50,69 +91,81 @@ def state_size_of(params):
 
 @njit(inline="always")
 def equations_of(params):
-    """Hops, fixed energies, unit potentials and Coulomb energies, as they lie in `params`."""
+    """Hops, fixed energies, unit potentials, and Coulomb energies in double and in single precision."""
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])
-    pairs = int(params[N_PAIRS])
-    leads = int(params[N_LEADS])
+    hops = int(params[N_HOPS])
     at = HEADER
     first = params[at : at + n + 1].view(np.int64)
     at += n + 1
-    pair_i = params[at : at + pairs].view(np.uint64)
-    at += pairs
-    pair_j = params[at : at + pairs].view(np.uint64)
-    at += pairs
-    pair_g = params[at : at + pairs]
-    at += pairs
-    pair_c = params[at : at + pairs]
-    at += pairs
-    lead_i = params[at : at + leads].view(np.uint64)
-    at += leads
-    lead_k = params[at : at + leads].view(np.uint64)
-    at += leads
-    lead_g = params[at : at + leads]
-    at += leads
+    to = params[at : at + hops // 2].view(np.uint32)
+    at += hops // 2
+    g = params[at : at + hops]
+    at += hops
+    c = params[at : at + hops]
+    at += hops
     fixed = params[at : at + n]
     at += n
     phi = params[at : at + n * electrodes].reshape(n, electrodes)
     at += n * electrodes
     coulomb = params[at : at + n * n].reshape(n, n)
-    return Hops(first, pair_i, pair_j, pair_g, pair_c, lead_i, lead_k, lead_g), fixed, phi, coulomb
+    at += n * n
+    coulomb_single = params[at : at + (n * n + 1) // 2].view(np.float32)[: n * n].reshape(n, n)
+    return Hops(first, to, g, c), fixed, phi, coulomb, coulomb_single
 
 
 @njit(inline="always")
 def _followed(params, state):
-    """Arrays of `state`: those of sites and of electrodes, (dF/dp)^-1, dp/dV, the adjoint, scratch, steps."""
+    """Arrays of `state`: of nodes, of electrodes and of sites; dp/dV, the adjoint, (dF/dp)^-1, transposed; the rest."""
     n = int(params[N_SITES])
     electrodes = int(params[N_ELECTRODES])
-    entries = int(params[N_PAIRS]) + int(params[N_LEADS])
-    sites = state[STATE_HEADER : STATE_HEADER + 4 * n].reshape(4, n)
-    at = STATE_HEADER + 4 * n
+    hops = int(params[N_HOPS])
+    at = STATE_HEADER
+    nodes = state[at : at + 4 * (n + electrodes)].reshape(4, n + electrodes)
+    at += 4 * (n + electrodes)
     ends = state[at : at + 5 * electrodes].reshape(5, electrodes)
     at += 5 * electrodes
-    inverse = state[at : at + n * n].reshape(n, n)
-    at += n * n
-    shift = state[at : at + n * electrodes].reshape(n, electrodes)
+    held = state[at : at + 2 * n].reshape(2, n)
+    at += 2 * n
+    shift = state[at : at + n * electrodes].reshape(electrodes, n)
     at += n * electrodes
-    adjoint = state[at : at + n * electrodes].reshape(electrodes, n)
+    adjoint = state[at : at + n * electrodes].reshape(n, electrodes)
     at += n * electrodes
-    scratch = state[at : at + 5 * entries].reshape(5, entries)
-    work = Work(scratch[0], scratch[1], scratch[2].view(np.int64), scratch[3], scratch[4])
-    at += 5 * entries
+    inverse = state[at : at + (n * n + 1) // 2].view(np.float32)[: n * n].reshape(n, n)
+    at += (n * n + 1) // 2
+    work = Work(state[at : at + hops], state[at + hops : at + 2 * hops])
+    at += 2 * hops
     steps = state[at : at + MAX_CHORD * n].reshape(MAX_CHORD, n)
-    return sites, ends, inverse, shift, adjoint, work, steps
+    return nodes, ends, held, shift, adjoint, inverse, work, steps
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _linearise(hops, coulomb, phi, p, work, inverse, shift, adjoint, state):
-    """Renew the inverse Jacobian and what follows from it."""
-    rate_p, rate_v, current_p, _ = jacobian(hops, coulomb, phi, p, work)
-    inverse[:, :] = np.linalg.inv(rate_p)
-    shift[:, :] = -np.dot(inverse, rate_v)
-    adjoint[:, :] = -np.dot(current_p, inverse)
-    state[READY] = 1.0
-    state[EXCESS] = 0.0
-    state[REFRESHES] += 1.0
+def _linearise(equations, p, bare, energy, rate, work, held, shift, adjoint, inverse):
+    """Renew the inverse Jacobian, what follows from it, and what single precision counts from."""
+    hops, coulomb, phi = equations
+    n = coulomb.shape[0]
+    imbalance(hops, coulomb, bare, p, energy, rate, work)
+    held[0] = p[:n]
+    held[1] = energy[:n] - bare[:n]
+    found, tangent, back = linearised(hops, coulomb, phi, p, work)
+    inverse[:, :] = found.T
+    shift[:, :] = tangent.T
+    adjoint[:, :] = back.T
+
+
+@njit(inline="always")
+def _imbalance_since(hops, coulomb, bare, p, held, energy, rate, work):
+    """`imbalance` from the energies at `held` and, in single precision, what holes that moved since do to them."""
+    n = coulomb.shape[0]
+    change, moved = np.zeros(n, np.float32), np.empty(n, np.float32)
+    for i in range(n):
+        moved[i] = p[i] - held[0, i]
+    add_product(change, coulomb, moved)
+    energy[:] = bare
+    for i in range(n):
+        energy[i] += held[1, i] + change[i]
+    rate[:] = 0.0
+    add_fluxes(hops.first, hops.to, hops.g, hops.c, energy, p, rate, work.barrier, work.factor)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,10 +175,11 @@ def evaluate(t, voltages, params, state, out):
     Quasi-static: `t` does not matter, and the result does not depend on the path within the tolerance, which is a
     fraction of the largest current. Writes NaN where `relax` finds no stationary state either.
     """
-    hops, fixed, phi, coulomb = equations_of(params)
-    sites, ends, inverse, shift, adjoint, work, steps = _followed(params, state)
-    p, rate, energy, bare = sites[0], sites[1], sites[2], sites[3]
+    hops, fixed, phi, coulomb, coulomb_single = equations_of(params)
+    nodes, ends, held, shift, adjoint, inverse, work, steps = _followed(params, state)
+    p, rate, energy, bare = nodes[0], nodes[1], nodes[2], nodes[3]
     v_last, volts, current, correction, corrected = ends[0], ends[1], ends[2], ends[3], ends[4]
+    n, single = fixed.size, params[TOLERANCE] >= SINGLE
     if not np.all(np.isfinite(voltages)):  # linear algebra would raise, and an exception is lost in a callback
         state[FAILED] += 1.0
         out[:] = np.nan
@@ -136,10 +190,18 @@ def evaluate(t, voltages, params, state, out):
         for k in range(volts.size):
             out[k] = corrected[k] * params[CURRENT_A]
         return
-    bare[:] = fixed + np.dot(phi, volts)
-    way, p_last = volts - v_last, p.copy()
+    bare[:n] = fixed + np.dot(phi, volts)
+    bare[n:] = volts
+    way, p_last, step, push, short = (
+        volts - v_last,
+        p[:n].copy(),
+        np.zeros(n),
+        np.empty(n, np.float32),
+        np.empty(n, np.float32),
+    )
     if state[READY] > 0.0:  # predict: p + dp/dV (V - V_last)
-        move(p, np.dot(shift, way))
+        add_product(step, shift, way)
+        move(p, step)
     v_last[:] = volts
     state[SOLVES] += 1.0
     state[UNMEASURED] += 1.0
@@ -147,12 +209,18 @@ def evaluate(t, voltages, params, state, out):
     refreshes = 0
     before = 0.0
     while True:
-        imbalance(hops, coulomb, bare, volts, p, energy, rate, current, work)
+        if single and state[READY] > 0.0:
+            _imbalance_since(hops, coulomb_single, bare, p, held, energy, rate, work)
+        else:
+            imbalance(hops, coulomb, bare, p, energy, rate, work)
         stale = state[READY] == 0.0 or state[EXCESS] > REFRESH_COST
         done = False
         if state[READY] > 0.0:
+            for k in range(current.size):
+                current[k] = -rate[n + k]
             largest = np.max(np.abs(current))
-            correction[:] = np.dot(adjoint, rate)
+            correction[:] = 0.0
+            add_product(correction, adjoint, rate[:n])
             miss = np.max(np.abs(correction))
             if before > 0.0:
                 moved = 0.0
@@ -170,34 +238,42 @@ def evaluate(t, voltages, params, state, out):
             if refreshes >= MAX_REFRESH or not np.isfinite(np.max(np.abs(rate))):
                 if not np.isfinite(np.max(np.abs(rate))):
                     p[:] = 0.5
-                relaxed = relax(hops, coulomb, bare, volts, p, rate, current, work, CAREFUL, MAX_RELAXATION)
+                relaxed = relax(hops, coulomb, bare, p, rate, work, CAREFUL, MAX_RELAXATION)
                 if relaxed < 0 or refreshes > MAX_REFRESH:
                     state[FAILED] += 1.0
                     state[READY] = 0.0
                     out[:] = np.nan
                     return
-            _linearise(hops, coulomb, phi, p, work, inverse, shift, adjoint, state)
+            _linearise((hops, coulomb, phi), p, bare, energy, rate, work, held, shift, adjoint, inverse)
+            state[READY] = 1.0
+            state[EXCESS], state[SINCE], state[USUAL] = 0.0, 0.0, 0.0
+            state[REFRESHES] += 1.0
             refreshes += 1
             chord = 0
             before = 0.0
-        step = -np.dot(inverse, rate)
+        for i in range(n):
+            short[i] = -rate[i]
+        push[:] = 0.0
+        add_product(push, inverse, short)
+        step[:] = push
         broyden(steps, chord, step)
         move(p, step)
         if done:
             break
         chord += 1
         state[ITERATIONS] += 1.0
-        if chord > 2:
-            state[EXCESS] += 1.0
+    if state[SINCE] > FRESH:
+        state[EXCESS] = max(state[EXCESS] + chord - state[USUAL], 0.0)
+    elif state[SINCE] > 0.0:
+        state[USUAL] += chord / FRESH
+    state[SINCE] += 1.0
     square = np.dot(way, way)
-    if square > 0.0:
-        for i in range(p.size):  # the tangent through both solutions, changed least
-            wrong = p[i] - p_last[i]
-            for k in range(way.size):
-                wrong -= shift[i, k] * way[k]
-            wrong /= square
-            for k in range(way.size):
-                shift[i, k] += wrong * way[k]
+    if square > 0.0:  # the tangent through both solutions, changed least
+        step[:] = p_last - p[:n]
+        add_product(step, shift, way)
+        for k in range(way.size):
+            for i in range(n):
+                shift[k, i] -= step[i] * (way[k] / square)
     for k in range(volts.size):
         out[k] = corrected[k] * params[CURRENT_A]
 

@@ -18,9 +18,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dnpu_models.interface.vectors import WIDTH
 from dnpu_models.monte_carlo.hop_tables import HopTables
 from dnpu_models.monte_carlo.row_kernel import EMPTY, SAMPLES, STOP_AT, TIME, TRIES, site_energies
-from dnpu_models.monte_carlo.vector_rates import WIDTH, rates_into
+from dnpu_models.monte_carlo.vector_rates import rates_into
 from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 

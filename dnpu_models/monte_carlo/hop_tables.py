@@ -26,7 +26,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dnpu_models.monte_carlo.vector_rates import BLOCKS, LANES, LARGEST_CODE, WIDTH
+from dnpu_models.interface.vectors import WIDTH
+from dnpu_models.monte_carlo.vector_rates import BLOCKS, LANES, LARGEST_CODE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 

@@ -28,11 +28,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dnpu_models.interface.vectors import WIDTH
 from dnpu_models.monte_carlo.hop_tables import HopTables
 from dnpu_models.monte_carlo.vector_rates import (
     BLOCKS,
     LANES,
-    WIDTH,
     add_scaled,
     fetch_codes,
     grow_bounds,

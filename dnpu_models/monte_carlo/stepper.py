@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, advance_at, c_function, evaluate_at
+from dnpu_models.interface.vectors import WIDTH
 from dnpu_models.monte_carlo.hop_tables import HopTables
 from dnpu_models.monte_carlo.recording import mirror
 from dnpu_models.monte_carlo.row_kernel import (
@@ -34,7 +35,7 @@ from dnpu_models.monte_carlo.row_kernel import (
     group_count,
     run_rows,
 )
-from dnpu_models.monte_carlo.vector_rates import LANES, WIDTH
+from dnpu_models.monte_carlo.vector_rates import LANES
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
+from dnpu_models.interface import vectors
 from dnpu_models.master_equation.model import MasterEquation
 from dnpu_models.monte_carlo import graph_kernel, row_kernel, vector_rates
 from dnpu_models.monte_carlo.hop_tables import HopTables, hop_tables
@@ -24,7 +25,7 @@ from inmateria.errors import ConvergenceError
 from inmateria.random_words import next_word, uniform
 
 FALSE_ALARM = 1e-4
-WIDTH, LANES, BLOCKS = vector_rates.WIDTH, vector_rates.LANES, vector_rates.BLOCKS
+WIDTH, LANES, BLOCKS = vectors.WIDTH, vector_rates.LANES, vector_rates.BLOCKS
 
 Array = NDArray[np.float64]
 
@@ -85,7 +86,7 @@ def test_eight_rates_at_a_time_are_the_formula() -> None:
         out = np.empty(count)
         for function, barrier in ((_into, own - energy[source] - k), (_from, energy[source] - own - k)):
             total = function(g, k, source, energy, own, out)
-            exact = g * np.exp(-np.clip(barrier, 0.0, vector_rates.LARGEST))
+            exact = g * np.exp(-np.clip(barrier, 0.0, vectors.LARGEST))
             np.testing.assert_allclose(out, exact, rtol=1e-13)
             assert total == pytest.approx(exact.sum(), rel=1e-13)
 
