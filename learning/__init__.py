@@ -5,7 +5,7 @@ A *task* says what the outputs should be (`BooleanTask`, `ClassificationTask`, `
 it came from: `central_difference` and `adjoint` ask the device model, `digital_lock_in` demodulates its computed
 response, `spice_lock_in` reads the netlist's lock-ins in ngspice. The trainer `learn` restarts the closed loop of
 `circuits.HomodyneLoop` as experimenters do and counts what it used; `search` runs the baselines that it has to beat at
-equal numbers of device evaluations: random search, finite differences, SPSA, differential evolution.
+equal numbers of device evaluations: random search, finite differences, SPSA, differential evolution, CMA-ES.
 
 Multiplexed gradient descent trains any cost: `MultiplexedDescent` by `MgdSettings`, with every perturbation code;
 `train_many` runs it on a `SigmoidNetwork` and a `SampleSet` from many starts, `gradient_angles` shows how well it reads

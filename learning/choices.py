@@ -10,5 +10,7 @@ LayerName = Literal["rlc", "dnpu", "identity"]
 """What samples go through in physics-aware training."""
 PassMode = Literal["pat", "in-silico", "ideal"]
 """What runs forwards there, and what backwards."""
+Polarity = Literal["free", "fixed"]
+"""Whether less current may stand for a higher target."""
 OnFailure = Literal["skip", "stop"]
 """What follows when the layer gives no answer to a sample."""

@@ -41,7 +41,7 @@ from learning.bench.bench import Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, joined_bench, make_device
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
-from learning.tasks.task import Task, at_swing
+from learning.tasks.task import Task, at_swing, with_polarity
 from netlists.includes import files_read
 from netlists.reader import Part, load_part
 from netlists.user_part import user_part
@@ -266,7 +266,7 @@ class Design(Section):
         InputError
             If the bench has another number of inputs.
         """
-        task = bench.task(self.named_task())
+        task = with_polarity(bench.task(self.named_task()), self.task.polarity)
         return task if self.task.swing is None else at_swing(task, (self.task.swing,) * len(bench.inputs))
 
     def settings(self, task: Task) -> HgeSettings:
@@ -290,7 +290,7 @@ class Design(Section):
         chosen = {**task.training, **{name: value for name, value in given.items() if value is not None}}
         amplitudes, rates = self.dither.amplitude, learning.rates
         return HgeSettings(
-            amplitude_V=amplitudes[0] if len(amplitudes) == 1 else amplitudes,
+            amplitude_V=amplitudes[0] if amplitudes is not None and len(amplitudes) == 1 else amplitudes,
             rates=rates if rates == "auto" or len(rates) > 1 else rates[0],
             anneal_to=learning.anneal_to,
             dither_to=self.dither.anneal_to,

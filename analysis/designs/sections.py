@@ -15,6 +15,7 @@ from circuits.homodyne.engines import EngineName
 from circuits.parts.component_errors import Extreme
 from circuits.parts.temperature import NOMINAL_K
 from inmateria.errors import InputError
+from learning.choices import Polarity
 
 
 def refuse(problem: str, fix: str) -> PydanticCustomError:
@@ -149,15 +150,18 @@ class TaskSection(Section):
     """A task of `learning.tasks.library`, or a file (.csv, .npz), relative to the design."""
     swing: PositiveVolts | None = None
     """Difference of input levels; a share of each input's range that suits the task if left out."""
+    polarity: Polarity = "free"
+    """Whether less current may stand for a higher target."""
 
 
 class DitherSection(Section):
     """[dither]: the tones."""
 
-    amplitude: Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)] = (
-        0.01,
-    )
-    """Peak; one for all trained electrodes, or one for each."""
+    amplitude: (
+        Annotated[tuple[PositiveVolts, ...], BeforeValidator(_as_list), Field(min_length=1, strict=False)] | None
+    ) = None
+    """Peak; one for all trained electrodes, or one for each; 5 mV with ideal parts and 10 mV with real ones if left
+    out."""
     spacing: Hertz = 10.0
     """Of the ruler that the tones stand on: their common divisor."""
     base: Hertz | None = None

@@ -57,7 +57,7 @@ def process_engine(name: str) -> LoopEngine:
 def random_setting(experiment: Experiment, seed: int) -> FloatArray:
     """The setting that belongs to a seed: controls, V, (n,); the dither's room is kept free."""
     bench, settings = experiment.bench, experiment.settings
-    peaks = np.asarray(bench.plan(settings.amplitude_V).amplitudes_V)
+    peaks = np.asarray(bench.plan(settings.peaks_V).amplitudes_V)
     low, high = bench.limits_V.T
     return np.clip(bench.random_controls(settings.spread, np.random.default_rng(seed)), low + peaks, high - peaks)
 
@@ -146,7 +146,7 @@ class GradientMeasure:
             with_noise(bench, density),
             process_engine(engine),
             controls,
-            settings.amplitude_V,
+            settings.peaks_V,
             points_per_cycle=POINTS_PER_CYCLE,
             seed=_noise_seed(design, point),
             like=settings,
@@ -212,7 +212,7 @@ class LossGradientMeasure(GradientMeasure):
             loop = as_measured(loop, simulator)
         measured, exact, _ = loss_gradients(
             experiment, replace(loop, device=with_noise(bench, density).device), controls,
-            experiment.settings.amplitude_V, simulator, points_per_cycle=POINTS_PER_CYCLE,
+            experiment.settings.peaks_V, simulator, points_per_cycle=POINTS_PER_CYCLE,
             seed=_noise_seed(design, point),
         )  # fmt: skip
         ohm, sequence = loop.stage.transimpedance_ohm, loop.sequence

@@ -4,8 +4,8 @@
 
 A setting: two of the seven electrodes beside the output are the inputs, drawn at random; every voltage is uniform over
 the electrode's range (chip: as measured; devices: +-0.75 V), an input's over that range less half a swing on either
-side; the inputs then swing by 0.5 V about theirs. A setting is a gate if `BooleanTask.score` says `learned`: margin at
-least 0.2 of the whole swing, separation at least 0.5 nA. High current is 1; a gate and its inverse are counted apart.
+side; the inputs then swing by 0.5 V about theirs. A setting is a gate if its margin is at least 0.2 of the whole swing
+and its separation at least 0.5 nA. High current is 1; a gate and its inverse are counted apart.
 
 Negative slopes: share of dI/dV < 0 per electrode, I the current out at the output. The local one is exact (chip and
 mean field, at the bias); the secant is that over the swing of 0.5 V, for all three.
@@ -32,10 +32,10 @@ from scipy.stats import beta, norm
 
 from inmateria import GATES, BooleanTask, ChipSurrogate, DopantNetwork, KineticMonteCarlo, MeanField
 from learning.tasks.boolean import MARGIN_MIN
-from learning.tasks.task import SEPARATION_MIN_A
 
 Array = NDArray[np.float64]
 TASKS = [BooleanTask(gate) for gate in GATES]
+SEPARATION_MIN_A = 0.5e-9
 SWING_V = TASKS[0].swing_V
 LEVELS_V = TASKS[0].levels_V
 RANGE_V = 0.75
@@ -63,7 +63,7 @@ def patterns(volts: Array, inputs: Array) -> Array:
 
 
 def learned(outputs: Array) -> Array:
-    """Which gates four outputs (..., 4) in A are, (..., 6): `BooleanTask.score(...).learned` for many at once."""
+    """Which gates four outputs (..., 4) in A are, (..., 6): margin and separation for many at once."""
     swing, result = np.ptp(outputs, axis=-1), []
     for task in TASKS:
         high = task.target_values > 0.5

@@ -1,7 +1,8 @@
-"""Gates by method: homodyne gradient extraction and four baselines; same devices, clock and budget.
+"""Gates by method: homodyne gradient extraction and five baselines; same devices, clock and budget.
 
     python docs/studies/gate_table.py --seeds 20 --out gates.jsonl            # devices of random networks (mean field)
     python docs/studies/gate_table.py --chip dnpu_chip.npz --seeds 100 --out chip.jsonl       # a chip, so many starts
+    python docs/studies/gate_table.py --polarity fixed --swing 0.6 --seeds 20 --out fixed.jsonl
     python docs/studies/gate_table.py --table --out gates.jsonl
 
 One device evaluation is one pattern presented for one slot (0.11 s), for every method. A cell (method, gate, seed)
@@ -13,7 +14,9 @@ order.
 """
 
 import argparse
+import itertools
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,20 +25,18 @@ import numpy as np
 from scipy.stats import beta
 
 from dnpu_models.surrogate.chip import ChipSurrogate
-from inmateria import GATES, Bench, Experiment, HgeSettings, default_bench, learn, search
+from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, default_bench, learn, search
 from inmateria.errors import ConvergenceError
 from learning.bench.devices import CHIP_INPUTS
+from learning.choices import Polarity
 from learning.homodyne.results import evaluations_to_first
 from learning.searches.methods import DESCENT
+from learning.tasks.boolean import MARGIN_MIN
+from learning.tasks.task import Task
 
 ATTEMPT = 4 * (22 + 4 * 3 + 1 + 12 + 2)  # looks, moves, slopes at the start, passes, measuring before and after
 BUDGET = 10 * ATTEMPT
-HGE = {
-    "hge": HgeSettings(restarts=10),
-    "hge, fixed dither": HgeSettings(restarts=10, anneal_to=1.0),
-}
-BASELINES = ("random", "differences", "spsa", "evolution")
-METHODS = (*HGE, *BASELINES)
+METHODS = ("hge", "random", "differences", "spsa", "evolution", "cmaes")
 
 
 def interval(successes: int, trials: int) -> tuple[float, float]:
@@ -45,23 +46,23 @@ def interval(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def cell(bench: Bench, gate: str, method: str, seed: int, engine: str) -> dict[str, object]:
+def cell(bench: Bench, task: Task, method: str, seed: int, engine: str, budget: int) -> dict[str, object]:
     """One method at one gate of one device; anew with other random numbers where the mean field finds no state."""
     for again in range(5):
         try:
-            return {**_cell(bench, gate, method, seed, engine, again), "again": again}
+            return {**_cell(bench, task, method, seed, engine, budget, again), "again": again}
         except ConvergenceError as error:
-            print(f"seed {seed}, {gate} by {method}: {error}", flush=True)
+            print(f"seed {seed}, {task.name} by {method}: {error}", flush=True)
     raise RuntimeError("the device has no state at too many settings")
 
 
-def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: int) -> dict[str, object]:
-    task, begin = bench.task(gate), time.perf_counter()
-    rng = np.random.default_rng([seed, list(GATES).index(gate), METHODS.index(method), again])
-    row: dict[str, object] = {"method": method, "gate": gate, "seed": seed, "budget": BUDGET}
-    if method in HGE:
-        experiment = Experiment(bench, task, HGE[method])
-        result = learn(experiment, rng=rng, engine=engine, device_evaluations=BUDGET)  # type: ignore[arg-type]
+def _cell(bench: Bench, task: Task, method: str, seed: int, engine: str, budget: int, again: int) -> dict[str, object]:
+    begin = time.perf_counter()
+    rng = np.random.default_rng([seed, list(GATES).index(task.name), METHODS.index(method), again])
+    row: dict[str, object] = {"method": method, "gate": task.name, "seed": seed, "budget": budget}
+    if method == "hge":
+        experiment = Experiment(bench, task, HgeSettings(restarts=10))
+        result = learn(experiment, rng=rng, engine=engine, device_evaluations=budget)  # type: ignore[arg-type]
         row |= {
             "engine": engine,
             "success": result.success,
@@ -74,7 +75,7 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
         found = search(
             Experiment(bench, task, HgeSettings(**DESCENT)),
             method,  # type: ignore[arg-type]
-            device_evaluations=BUDGET,
+            device_evaluations=budget,
             rng=rng,
         )
         row |= {
@@ -88,8 +89,9 @@ def _cell(bench: Bench, gate: str, method: str, seed: int, engine: str, again: i
 
 
 def run(
-    bench_of: Callable[[int], Bench], seeds: range, gates: list[str], methods: list[str], out: Path, engine: str
-) -> None:
+    bench_of: Callable[[int], Bench], seeds: range, gates: list[str], methods: list[str], out: Path, engine: str,
+    budget: int, swing: float | None, polarity: Polarity, margin: float,
+) -> None:  # fmt: skip
     done = set()
     if out.exists():
         done = {(r["method"], r["gate"], r["seed"]) for r in map(json.loads, out.read_text().splitlines())}
@@ -99,42 +101,54 @@ def run(
             continue
         bench = bench_of(seed)
         for method, gate in wanted:
-            row = cell(bench, gate, method, seed, engine)
+            share = BooleanTask.swing_share if swing is None else swing
+            task = BooleanTask(gate, bench.swings_V(share), polarity, margin)
+            row = {
+                **cell(bench, task, method, seed, engine, budget),
+                "polarity": polarity,
+                "swing": share,
+                "margin_min": margin,
+            }
             with out.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
-        print(f"seed {seed} done", flush=True)
+        print(f"seed {seed} done", file=sys.stderr, flush=True)
 
 
 def table(out: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    budgets = (ATTEMPT, 2 * ATTEMPT, 4 * ATTEMPT, BUDGET)
+    budgets = [b for b in (ATTEMPT, 2 * ATTEMPT, 4 * ATTEMPT, BUDGET) if b <= rows[0]["budget"]]
     print("fraction learned (95 %) within so many device evaluations; hge as it is run, 'first' as the baselines count")
-    print(f"{'gate':5} {'method':24} {'n':>3}  " + "  ".join(f"{b:^17d}" for b in budgets) + "  median  restarts")
-    for gate in GATES:
-        for method in METHODS:
-            part = [r for r in rows if r["gate"] == gate and r["method"] == method]
-            if not part:
-                continue
-            counts = {"": [r["evaluations"] if r["success"] else np.inf for r in part]}
-            if method in HGE:
-                counts[", first"] = [np.inf if r["first"] is None else r["first"] for r in part]
-            for suffix, spent in counts.items():
-                cells = []
-                for budget in budgets:
-                    wins = sum(s <= budget for s in spent)
-                    low, high = interval(wins, len(part))
-                    cells.append(f"{wins / len(part):.2f} ({low:.2f}-{high:.2f})")
-                median = float(np.median(spent))
-                starts = np.mean([r["restarts"] for r in part])
-                print(
-                    f"{gate:5} {method + suffix:24} {len(part):3d}  " + "  ".join(f"{c:^17}" for c in cells)
-                    + f"  {median:6.0f}  {starts:.1f}"
-                )  # fmt: skip
+    print(f"{'gate':5} {'method':11} {'n':>3}  " + "  ".join(f"{b:^17d}" for b in budgets) + "  median  restarts")
+    gates = [gate for gate in GATES if any(r["gate"] == gate for r in rows)]
+    for gate, method in itertools.product([*gates, "all"] if len(gates) > 1 else gates, METHODS):
+        part = [r for r in rows if gate in (r["gate"], "all") and r["method"] == method]
+        if not part:
+            continue
+        counts = {"": [r["evaluations"] if r["success"] else np.inf for r in part]}
+        if method == "hge":
+            counts[", first"] = [np.inf if r["first"] is None else r["first"] for r in part]
+        for suffix, spent in counts.items():
+            cells = []
+            for budget in budgets:
+                wins = sum(s <= budget for s in spent)
+                low, high = interval(wins, len(part))
+                cells.append(f"{wins / len(part):.2f} ({low:.2f}-{high:.2f})")
+            median = float(np.median(spent))
+            starts = np.mean([r["restarts"] for r in part])
+            print(
+                f"{gate:5} {method + suffix:11} {len(part):3d}  " + "  ".join(f"{c:^17}" for c in cells)
+                + f"  {median:6.0f}  {starts:.1f}"
+            )  # fmt: skip
     for method in METHODS:
         part = [r for r in rows if r["method"] == method and r["success"]]
         if part:
-            figures = [np.median([r[key] for r in part]) for key in ("margin", "separation_A")]
-            print(f"{method:20} median margin {figures[0]:.2f}, separation {1e9 * figures[1]:.2f} nA, where learned")
+            margins, apart_A = ([r[key] for r in part] for key in ("margin", "separation_A"))
+            median, least = np.median(margins), np.min(margins)
+            few = np.mean(np.array(margins) < 0.3)
+            print(
+                f"{method:11} where learned: margin {median:.2f} in the median, {least:.2f} at least, {few:.2f} of "
+                f"them below 0.3; separation {1e9 * np.median(apart_A):.2f} nA"
+            )
 
 
 def chip_bench(path: Path) -> Bench:
@@ -151,6 +165,10 @@ if __name__ == "__main__":
     parser.add_argument("--engine", default="averaged")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--gates", nargs="*", default=list(GATES), choices=list(GATES))
+    parser.add_argument("--budget", type=int, default=BUDGET, help="device evaluations of a cell")
+    parser.add_argument("--swing", type=float, help="of the inputs, as a share of their ranges")
+    parser.add_argument("--polarity", choices=["free", "fixed"], default="free")
+    parser.add_argument("--margin", type=float, default=MARGIN_MIN, help="least margin that counts as learned")
     parser.add_argument("--chip", type=Path)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -159,6 +177,7 @@ if __name__ == "__main__":
         chip = None if options.chip is None else chip_bench(options.chip)
         run(
             lambda seed: default_bench(seed, tolerance=1e-5) if chip is None else chip,
-            numbers, options.gates, options.methods, options.out, options.engine,
+            numbers, options.gates, options.methods, options.out, options.engine, options.budget, options.swing,
+            options.polarity, options.margin,
         )  # fmt: skip
     table(options.out)

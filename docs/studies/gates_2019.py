@@ -15,8 +15,9 @@ dE/dw is the sum over the patterns of dE/dI (exact) times dI/dw (a digital lock-
 the published 1e-5 nA^2/Hz. Where a sample reaches the amplifier's clip, the attempt begins anew from another start, at
 most `RESTARTS` times; its passes count from there. Not known and chosen here: starts (as ours, middle 0.6 of the
 ranges), polarity (as wired, positive current out of the device), the clip (4 V at 39.5 nA/V, the chip's amplification).
-Ours: the averaged loop with the package's settings, one step a pass too. Both are drawn with one measure, 2 (1 - c)
-for outputs of at least 0.5 nA rms (`settled_loss`), and judged by one rule, that of `GateScore`.
+Ours: the averaged loop with the package's settings, one step a pass too, at several swings of the inputs, with the same
+fixed polarity. All are drawn with one measure, 2 (1 - c) for outputs of at least 0.5 nA rms (`settled_loss`), and
+judged by one rule, that of `GateScore`.
 
 The network's electrodes end at +-1 V. Logic of -1.2 V lies outside; `--low` sets another level.
 """
@@ -35,7 +36,6 @@ from inmateria import GATES, Bench, BooleanTask, Experiment, HgeSettings, defaul
 from inmateria.errors import ConvergenceError
 from learning.bench.devices import CHIP_INPUTS
 from learning.settled_loss import settled_loss
-from learning.tasks.task import SEPARATION_MIN_A
 
 LOW_V, HIGH_V = -1.2, 0.6
 TONES_HZ = 8.0 * np.arange(1, 6)
@@ -43,6 +43,7 @@ AMPLITUDES_V = np.array([0.07, 0.03, 0.03, 0.005, 0.005])
 WINDOW_S, STEP, PASSES = 0.125, 0.03, 50
 WHITE_NA2_PER_HZ = 1e-5
 CLIP_NA, RESTARTS = 158.0, 20
+LEAST_RMS_A = HgeSettings.least_rms_A
 
 Made = tuple[list[float], bool, int]
 
@@ -103,22 +104,22 @@ def attempt_2019(bench: Bench, gate: str, rng: np.random.Generator, low_V: float
             raise Clipped
         slopes = 2 / AMPLITUDES_V * (read @ sines) / samples
         mean = read.mean(axis=1)
-        losses.append(settled_loss(1e-9 * mean, targets, 1.0, SEPARATION_MIN_A))
+        losses.append(settled_loss(1e-9 * mean, targets, 1.0, LEAST_RMS_A))
         _, d_outputs = loss_2019(mean, task.target_values)
         w = np.clip(w - STEP * (d_outputs @ slopes), low + AMPLITUDES_V, high - AMPLITUDES_V)
     still = outputs(w[None])[:, 0]
-    losses.append(settled_loss(1e-9 * still, targets, 1.0, SEPARATION_MIN_A))
+    losses.append(settled_loss(1e-9 * still, targets, 1.0, LEAST_RMS_A))
     return losses, task.score(1e-9 * still, 1.0, bench.noise_A()).learned
 
 
-def run_ours(bench: Bench, gate: str, rng: np.random.Generator, _low_V: float) -> tuple[list[float], bool, int]:
-    """One attempt with the package's settings."""
-    task = bench.task(gate)
+def run_ours(bench: Bench, gate: str, rng: np.random.Generator, swing: float) -> tuple[list[float], bool, int]:
+    """One attempt with the package's settings, inputs swinging by a share of their ranges."""
+    task = BooleanTask(gate, bench.swings_V(swing), "fixed")
     attempt = learn(Experiment(bench, task, HgeSettings(restarts=1)), rng=rng, engine="averaged").attempts[0]
     stage, targets = attempt.loop.stage, np.array(task.targets_V)
     losses = [
         settled_loss(readings.outputs_V(attempt.loop, attempt.run, k) / stage.transimpedance_ohm, targets,
-                     stage.polarity, SEPARATION_MIN_A)
+                     stage.polarity, LEAST_RMS_A)
         for k in range(attempt.loop.sequences + 2)
     ]  # fmt: skip
     return losses, attempt.final.learned, 0
@@ -133,17 +134,17 @@ def check_slopes() -> None:
     np.testing.assert_allclose(exact, quotients, rtol=1e-6)
 
 
-def one_start(method: Callable[..., Made], bench: Bench, gate: str, seeds: list[int], low_V: float) -> Made:
+def one_start(method: Callable[..., Made], bench: Bench, gate: str, seeds: list[int], level: float) -> Made:
     """`method` from one start; anew with other random numbers where the mean field finds no state."""
     for again in range(5):
         try:
-            return method(bench, gate, np.random.default_rng([*seeds, again] if again else seeds), low_V)
+            return method(bench, gate, np.random.default_rng([*seeds, again] if again else seeds), level)
         except ConvergenceError as error:
             print(f"{gate}, seeds {seeds}: {error}", flush=True)
     raise RuntimeError("the device has no state at too many settings")
 
 
-def main(chip: Path | None, starts: int, low_V: float, picture: Path | None) -> None:
+def main(chip: Path | None, starts: int, low_V: float, swings: list[float], picture: Path | None) -> None:
     check_slopes()
     if chip is None:
         bench = default_bench(tolerance=1e-5)
@@ -152,21 +153,25 @@ def main(chip: Path | None, starts: int, low_V: float, picture: Path | None) -> 
         bench = Bench(device, device.measured[0], tuple(device.terminals.index(name) for name in CHIP_INPUTS))
     figure = new_figure(figsize=(10, 6))
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    print(f"gate   learned in {starts} starts: ours, 2019   median loss at the end: ours, 2019   2019 restarted, lost")
+    methods: list[tuple[Callable[..., Made], float, str]] = [
+        *((run_ours, swing, f"swing {swing:g}, limiter, gain control") for swing in swings),
+        (run_2019, low_V, f"2019, {PASSES} passes"),
+    ]
+    names = ", ".join([*(f"{swing:g}" for swing in swings), "2019"])
+    print(f"gate   learned in {starts} starts ({names}); median loss at the end; 2019 restarted, lost")
     for axis, (number, gate) in zip(axes.flat, enumerate(GATES), strict=True):
-        line = []
-        for which, (method, colour, name) in enumerate(
-            ((run_ours, "tab:blue", "30 passes, limiter, gain control"), (run_2019, "tab:orange", "2019, 50 passes"))
-        ):
-            made = [one_start(method, bench, gate, [k, number, which], low_V) for k in range(starts)]
+        learned, ends = [], []
+        for which, (method, level, name) in enumerate(methods):
+            made = [one_start(method, bench, gate, [k, number, which], level) for k in range(starts)]
             paths = np.array([losses for losses, *_ in made])
-            axis.plot(paths.T, color=colour, lw=0.4, alpha=0.4)
-            axis.plot(np.nanmedian(paths, axis=0), color=colour, lw=2, label=name)
-            line.append((sum(learned for _, learned, _ in made), np.nanmedian(paths[:, -1])))
-        (ours, end), (theirs, end_theirs) = line
-        axis.set_title(f"{gate}: learned {ours}, 2019 {theirs} of {starts}", fontsize=9)
+            axis.plot(paths.T, color=f"C{which}", lw=0.4, alpha=0.4)
+            axis.plot(np.nanmedian(paths, axis=0), color=f"C{which}", lw=2, label=name)
+            learned.append(sum(there for _, there, _ in made))
+            ends.append(np.nanmedian(paths[:, -1]))
+        axis.set_title(f"{gate}: learned {', '.join(map(str, learned))} of {starts}", fontsize=9)
         restarts, lost = sum(count for *_, count in made), int(np.isnan(paths[:, -1]).sum())
-        print(f"{gate:5} {ours:18d} {theirs:6d} {end:22.2f} {end_theirs:8.2f} {restarts:22d} {lost:6d}", flush=True)
+        shown = "".join(f"{count:5d}" for count in learned) + "   " + "".join(f"{end:7.2f}" for end in ends)
+        print(f"{gate:5} {shown} {restarts:6d} {lost:4d}", flush=True)
     for axis in axes[-1]:
         axis.set_xlabel("iteration (pass over the patterns)")
     for axis in axes[:, 0]:
@@ -181,6 +186,7 @@ if __name__ == "__main__":
     parser.add_argument("--chip", type=Path)
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--low", type=float, default=LOW_V, help="low logic level of the configuration of 2019, V")
+    parser.add_argument("--swings", type=float, nargs="+", default=[0.25, 0.6], help="ours, shares of the ranges")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    main(options.chip, options.starts, options.low, options.picture)
+    main(options.chip, options.starts, options.low, options.swings, options.picture)

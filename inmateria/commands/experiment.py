@@ -29,9 +29,11 @@ from learning.bench.devices import (
     make_device,
     parse_electrodes,
 )
+from learning.choices import Polarity
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
+from learning.tasks.task import at_swing, with_polarity
 from lockin.collisions import collisions
 from lockin.plan import plan_frequencies
 
@@ -54,6 +56,7 @@ def requested_experiment(
     chopped: bool = False,
     rates: str = "auto",
     electronics_noise: bool = False,
+    polarity: Polarity = "free",
     tolerance: float = 1e-5,
 ) -> tuple[Experiment, int]:
     """The experiment of a command's options, or of its design with those in place that were said; and the seed.
@@ -65,7 +68,7 @@ def requested_experiment(
         Options that stand on the command line.
     task : str or None
         None only where there may be a design.
-    restarts, level, loss, chopped, rates, electronics_noise
+    restarts, level, loss, chopped, rates, electronics_noise, polarity
         What the command takes of these, where no design says it.
     tolerance : float
         Of a mean field followed in a transient.
@@ -78,10 +81,12 @@ def requested_experiment(
     named, amplitude_V = named_task(task), options.amplitude
     device = DeviceOptions(options.device, options.device_seed, options.electrodes, count=options.devices)
     bench, facts = make_bench(device, options.frequencies, tolerance, named.inputs)
-    if not (np.isfinite(amplitude_V) and amplitude_V > 0):
+    if amplitude_V is not None and not (np.isfinite(amplitude_V) and amplitude_V > 0):
         raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
     _check_step(options.max_step)
-    fitted = bench.task(named)
+    fitted = with_polarity(bench.task(named), polarity)
+    if options.swing is not None:
+        fitted = at_swing(fitted, (options.swing,) * len(bench.inputs))
     settings = HgeSettings(
         amplitude_V=amplitude_V,
         max_step_s=options.max_step,
@@ -98,6 +103,8 @@ def requested_experiment(
 
 DESIGN_KEYS = {
     "gate": "task.name",
+    "swing": "task.swing",
+    "polarity": "task.polarity",
     "device": "device.model",
     "device_seed": "device.seed",
     "devices": "device.count",
@@ -276,18 +283,7 @@ def planned_loop(experiment: Experiment, engine: str) -> HomodyneLoop:
     """A training's loop as it will be, checked before the device is asked anything: level, length, room for starts."""
     check_level(experiment, engine)
     loop = rehearsal(experiment)
-    low, high = loop.control_limits_V
-    start_low, start_high = experiment.bench.start_limits_V(experiment.settings.spread)
-    spare = np.minimum(start_low - low, high - start_high)
-    k = int(np.argmin(spare))
-    if spare[k] < 0:
-        raise InputError(
-            "amplitude",
-            max(loop.dither.amplitudes_V),
-            f"leaves less of {loop.range_of(k)} than the starts of {start_low[k]:.3g} to {start_high[k]:.3g} V "
-            "with their logic swing",
-            f"take at most {np.floor(1e4 * (loop.dither.amplitudes_V[k] + spare[k])) / 1e4:g} V",
-        )
+    _ = experiment.start_limits_V  # refuses what leaves no room for starts
     return loop
 
 

@@ -284,7 +284,7 @@ def _measure(
             bench,
             engine,
             controls,
-            settings.amplitude_V,
+            settings.peaks_V,
             points_per_cycle=points,
             seed=seed,
             like=settings,
@@ -292,7 +292,7 @@ def _measure(
         if not has_exact_slopes(bench.device):
             return measured, monte_carlo_difference(bench, controls, seed=seed, hops=DIFFERENCE_HOPS), run, loop
         return measured, adjoint(bench, controls), run, loop
-    amplitude_V = settings.amplitude_V
+    amplitude_V = settings.peaks_V
     own_step = replace(experiment, settings=replace(settings, max_step_s=None))
     closed = build_loop(own_step, controls, 1.0, bench.outputs_A(controls, experiment.task))
     if settings.parts:

@@ -17,6 +17,7 @@ from inmateria.commands.options import (
     Level,
     Loss,
     Out,
+    PolarityRule,
     Rates,
     Restarts,
 )
@@ -62,6 +63,7 @@ class Options(ExperimentOptions):
     chopped: Chopped = False
     rates: Rates = "auto"
     electronics_noise: ElectronicsNoise = False
+    polarity: PolarityRule = "free"
     method: Annotated[
         str,
         typer.Option(help=f"hge, {', '.join(METHODS)}; several, with commas, are compared."),
@@ -88,6 +90,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     experiment, frame.seed = requested_experiment(
         options, frame.said, options.gate, restarts=options.restarts, level=options.level, loss=options.loss,
         chopped=options.chopped, rates=options.rates, electronics_noise=options.electronics_noise,
+        polarity=options.polarity,
     )  # fmt: skip
     if methods == ("hge",):
         return run_learning(experiment, options.engine, options.evaluations, frame)
@@ -314,7 +317,7 @@ def _tell(summary: dict[str, Any], words: str, frame: Frame) -> None:
     verdict = "learned" if summary["success"] else "not learned"
     if summary["gate"] is not None:
         currents = ", ".join(f"{k}: {1e9 * v:.2f}" for k, v in summary["currents_A"].items())
-        told = f"outputs (nA): {currents}; margin {summary['margin']:.2f} of the swing"
+        told = f"outputs (nA): {currents}; {words}"
     else:
         held = "".join(f", held-out {name} {value:.2f}" for name, value in summary["test"].items())
         told = f"{words}{held}"

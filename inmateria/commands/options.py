@@ -11,6 +11,7 @@ import typer
 from circuits.choices import LevelName, LossName
 from circuits.homodyne.engines import EngineName
 from inmateria.commands.frame import Json
+from learning.choices import Polarity
 from learning.tasks.library import NAMES
 
 TASKS = ", ".join(NAMES)
@@ -40,6 +41,16 @@ Frequencies = Annotated[
     str | None, typer.Option(help="Tones in Hz, one per trained electrode, e.g. '260,270,300,360,440,490,510'.")
 ]
 Amplitude = Annotated[float, typer.Option(help="Peak dither amplitude, V.")]
+LoopAmplitude = Annotated[
+    float | None,
+    typer.Option(help="Peak dither amplitude, V; 0.005 with ideal parts and 0.01 with real ones if left out."),
+]
+Swing = Annotated[
+    float | None, typer.Option(help="Difference of the input levels, V; a quarter of the range, say, if left out.")
+]
+PolarityRule = Annotated[
+    Polarity, typer.Option("--polarity", help="free: less current may stand for 1 if that suits a setting; fixed: not.")
+]
 MaxStep = Annotated[float | None, typer.Option(help="Largest time step, s.")]
 Restarts = Annotated[int, typer.Option(help="Attempts at most.", min=1)]
 Engine = Annotated[EngineName, typer.Option(help="ngspice, its compiled twin, or the loop averaged over its dither.")]
@@ -90,5 +101,6 @@ class ExperimentOptions:
     devices: Devices = 1
     electrodes: Electrodes = None
     frequencies: Frequencies = None
-    amplitude: Amplitude = 0.01
+    amplitude: LoopAmplitude = None
+    swing: Swing = None
     max_step: MaxStep = None

@@ -57,7 +57,8 @@ def run_search(
     # looks and steps of a design are the loop's own, baselines keep theirs
     descent: dict[str, Any] = {**DESCENT, **task.training, "spread": settings.spread}
     searched = replace(experiment, settings=HgeSettings(**descent))
-    own = SearchSettings(probe_V=float(np.max(settings.amplitude_V)))
+    given = settings.amplitude_V
+    own = SearchSettings() if given is None else SearchSettings(probe_V=float(np.max(given)))
     found: dict[str, dict[str, Any]] = {}
     traces: dict[str, Trace] = {}
     for name in methods:

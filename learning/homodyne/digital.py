@@ -85,7 +85,7 @@ class DigitalLoop:
     Parameters
     ----------
     experiment : Experiment
-        Bench, task, and of its settings `amplitude_V`, `sequences`, `learning_rate`, `rates` (r_k; "auto": by the first
+        Bench, task, and of its settings `peaks_V`, `sequences`, `learning_rate`, `rates` (r_k; "auto": by the first
         pass's slopes), `step_V`,
         `anneal_to`, `least_rms_A`.
     start_V : array_like, shape (n_trained,)
@@ -144,7 +144,7 @@ class DigitalLoop:
 
     @property
     def _window_s(self) -> float:
-        return float(self.experiment.bench.plan(self.experiment.settings.amplitude_V).common_period_s)
+        return float(self.experiment.bench.plan(self.experiment.settings.peaks_V).common_period_s)
 
     @property
     def ohm(self) -> float:
@@ -325,7 +325,7 @@ class Descent:
         self._volts_per_A = loop.ohm
         rates = self._settings.rates
         self._rates: FloatArray | None = None if rates == "auto" else np.asarray(rates, dtype=float)
-        tones = bench.plan(self._settings.amplitude_V)
+        tones = bench.plan(self._settings.peaks_V)
         self._amplitudes_V = np.array(tones.amplitudes_V)
         window = round(tones.common_period_s * loop.rate_Hz)
         settle_s = 0.1 * tones.common_period_s if loop.settle_s is None else loop.settle_s

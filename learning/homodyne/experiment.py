@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,29 @@ class Experiment:
         settings = self.settings
         return len(self.task.points) * (settings.looks + min(settings.candidates, settings.looks) * self.moves)
 
+    @cached_property
+    def start_limits_V(self) -> tuple[FloatArray, FloatArray]:
+        """Between which starts are drawn: the middle `spread` of each range, within the loop's rails, V, (n_trained,).
+
+        Raises
+        ------
+        InputError
+            If dither and logic swing leave nothing of a range.
+        """
+        loop = middle_loop(self)
+        rails = loop.control_limits_V
+        low, high = (np.clip(end, *rails) for end in self.bench.start_limits_V(self.settings.spread))
+        k = int(np.argmin(high - low))
+        if high[k] <= low[k]:
+            problem = f"leaves nothing of {loop.range_of(k)} beside its dither of {loop.dither.amplitudes_V[k]:.3g} V"
+            raise InputError("swing", max(self.task.swings_V), problem, "make swing or dither smaller")
+        return low, high
+
+    def random_controls(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Random settings, uniform within `start_limits_V`: control voltages, V, (count, n_trained)."""
+        low, high = self.start_limits_V
+        return rng.uniform(low, high, (count, len(low)))
+
     @property
     def moves(self) -> int:
         """How often an operator follows slopes from a look: the settings', or never on a device that has none."""
@@ -81,7 +105,7 @@ def build_loop(experiment: Experiment, controls_V: FloatArray, polarity: float, 
         inputs=bench.inputs,
         trained=bench.trained,
         start_V=controls_V,
-        dither=bench.plan(settings.amplitude_V),
+        dither=bench.plan(settings.peaks_V),
         sequence=bench.sequence(task.levels_V, task.targets_V),
         rates=1.0 if settings.rates == "auto" else settings.rates,
         stage=stage.measured_at(np.asarray(outputs_A) * stage.transimpedance_ohm),

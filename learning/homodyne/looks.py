@@ -61,7 +61,7 @@ class Operator:
         self._slopes_S = cache(lambda look: experiment.bench.slopes_S(look.controls_V, experiment.task))
 
     def looks(self, settings_V: FloatArray) -> list[Look]:
-        """What is seen at settings (m, n_trained), each read with the polarity that suits it better.
+        """What is seen at settings (m, n_trained), each read with the sign that suits it best.
 
         Raises
         ------
@@ -70,8 +70,7 @@ class Operator:
         """
         bench, task = self._experiment.bench, self._experiment.task
         seen = zip(settings_V, bench.many_outputs_A(settings_V, task), strict=True)
-        return [self._seen(controls, outputs, 1.0 if task.correlation(outputs) >= 0 else -1.0)
-                for controls, outputs in seen]  # fmt: skip
+        return [self._seen(controls, outputs, task.sign(outputs)) for controls, outputs in seen]
 
     def look(self, controls_V: FloatArray, polarity: float) -> Look:
         """What is seen at one setting, with this polarity; errors as `looks`."""

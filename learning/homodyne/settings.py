@@ -12,7 +12,9 @@ from circuits.homodyne.loop import Peaks
 from circuits.homodyne.options import LoopOptions, check_rates
 from inmateria.checks import count, positive
 from inmateria.errors import InputError
-from learning.tasks.task import SEPARATION_MIN_A
+
+IDEAL_PEAK_V, REAL_PEAK_V = 0.005, 0.01
+"""Dither of a loop of ideal parts and of real ones, unless it is given; measured, see docs/decisions.md."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class HgeSettings(LoopOptions):
 
     Parameters
     ----------
-    amplitude_V : float or tuple of float
-        Peak dither at the start, of all controls or of each.
+    amplitude_V : float or tuple of float, optional
+        Peak dither at the start, of all controls or of each; see `peaks_V` for what it is by default.
     looks : int
         Random settings looked at before an attempt, with the dither on.
     candidates, moves : int
@@ -46,7 +48,7 @@ class HgeSettings(LoopOptions):
         As `LoopOptions`; `circuits.parts.levels.loop_fields` gives electronics other than ideal.
     """
 
-    amplitude_V: Peaks = 0.01
+    amplitude_V: Peaks | None = None
     _: KW_ONLY
     sequences: int = 12
     step_V: float = 0.1
@@ -54,14 +56,14 @@ class HgeSettings(LoopOptions):
     candidates: int = 4
     moves: int = 3
     spread: float = 0.6
-    least_rms_A: float = SEPARATION_MIN_A
+    least_rms_A: float = 0.5e-9
     restarts: int = 20
     rates: float | Sequence[float] | Literal["auto"] = "auto"
     max_step_s: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for peak in np.ravel(self.amplitude_V).tolist():
+        for peak in np.ravel(self.peaks_V).tolist():
             positive("amplitude_V", peak, "V")
         positive("least_rms_A", self.least_rms_A, "A")
         for name in ("looks", "candidates", "restarts"):
@@ -71,3 +73,14 @@ class HgeSettings(LoopOptions):
             check_rates(self.rates)
         if not 0 < self.spread <= 1:
             raise InputError("spread", self.spread, "must lie in (0, 1]", "change it")
+
+    @property
+    def peaks_V(self) -> Peaks:
+        """Peak dither at the start, V: `amplitude_V`, or by default 5 mV, with real parts 10 mV.
+
+        Small dither shows the slopes where the loop stands, and not those around; but offsets of real parts add 2/alpha
+        of them to a slope.
+        """
+        if self.amplitude_V is not None:
+            return self.amplitude_V
+        return REAL_PEAK_V if self.parts else IDEAL_PEAK_V

@@ -65,11 +65,11 @@ def choose_start(experiment: Experiment, rng: np.random.Generator, *, take_found
     ConvergenceError
         If the device has no state at one of the settings.
     InputError
-        If every setting fulfils the task, and none may be taken.
+        If every setting fulfils the task, and none may be taken; if there is no room for starts.
     """
-    bench, task, settings = experiment.bench, experiment.task, experiment.settings
-    operator, patterns, noise_A = Operator(experiment), len(task.points), bench.noise_A()
-    seen = operator.looks(np.stack([bench.random_controls(settings.spread, rng) for _ in range(settings.looks)]))
+    task, settings = experiment.task, experiment.settings
+    operator, patterns, noise_A = Operator(experiment), len(task.points), experiment.bench.noise_A()
+    seen = operator.looks(experiment.random_controls(settings.looks, rng))
     there = [bool(task.fulfilled(look.outputs_A, noise_A)) for look in seen]
     found = patterns * (there.index(True) + 1) if any(there) else None
     if found is not None and take_found:

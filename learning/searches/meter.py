@@ -27,14 +27,18 @@ class SearchSettings:
         Finite differences: change of a control. SPSA: amplitude of the perturbation of all at once.
     population : int
         Differential evolution: members.
+    sigma : float
+        CMA-ES: standard deviation of the first draws, as a share of each control's range.
     """
 
     probe_V: float = 0.01
     population: int = 25
+    sigma: float = 0.2
 
     def __post_init__(self) -> None:
         positive("probe_V", self.probe_V, "V")
         count("population", self.population, 5)
+        positive("sigma", self.sigma, "of the range")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +143,13 @@ class Meter:
         return outputs
 
     def loss(self, outputs_A: FloatArray, polarity: float | None = None) -> float:
-        """The loss of measured outputs, with the better polarity by default."""
-        signs, least_rms_A = (1.0, -1.0) if polarity is None else (polarity,), self.experiment.least_rms_A
+        """The loss of measured outputs, by default with the best polarity that the task allows."""
+        signs, least_rms_A = self.task.signs if polarity is None else (polarity,), self.experiment.least_rms_A
         return float(min(settled_loss(outputs_A, self.targets, sign, least_rms_A) for sign in signs))
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
-        """Random settings from the middle of the ranges, as the trainer draws its starts, V, (count, n_trained)."""
-        return np.stack([self.bench.random_controls(self.experiment.settings.spread, rng) for _ in range(count)])
+        """Random settings as the trainer draws its starts, V, (count, n_trained)."""
+        return self.experiment.random_controls(count, rng)
 
     def look(self, rng: np.random.Generator) -> tuple[FloatArray, float]:
         """Start of a descent, chosen as the trainer does: of `looks` random settings the one with the best loss."""
@@ -153,13 +157,17 @@ class Meter:
         least_rms_A = self.experiment.least_rms_A
         settings = self.draw(self.experiment.settings.looks, rng)
         outputs = self.measure_many(settings)
-        promise = [(bool(np.std(row) >= least_rms_A), abs(self.task.correlation(row))) for row in outputs]
+        signs = [self.task.sign(row) for row in outputs]
+        promise = [
+            (bool(np.std(row) >= least_rms_A), sign * self.task.correlation(row))
+            for row, sign in zip(outputs, signs, strict=True)
+        ]
         chosen = max(range(len(promise)), key=lambda k: promise[k])
-        return settings[chosen], 1.0 if self.task.correlation(outputs[chosen]) >= 0 else -1.0
+        return settings[chosen], signs[chosen]
 
     def _note(self, controls: FloatArray, outputs: FloatArray) -> None:
         self.used += len(outputs)
-        scored = [(self.task.score(outputs, sign, self.noise_A), sign) for sign in (1.0, -1.0)]
+        scored = [(self.task.score(outputs, sign, self.noise_A), sign) for sign in self.task.signs]
         score, polarity = max(scored, key=lambda s: (s[0].learned, s[0].quality))
         rank = score.learned, score.quality
         if self.best is None or rank > self.best[0]:

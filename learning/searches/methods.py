@@ -7,6 +7,7 @@ METHODS = {
     "differences": "finite_differences",
     "spsa": "spsa",
     "evolution": "differential_evolution",
+    "cmaes": "cma_es",
 }
 """What a user calls a baseline, and its function in `optimisers`."""
 

@@ -5,7 +5,7 @@ differences measure one control after the other, n + 1 settings a step. SPSA (si
 approximation, Spall 1992) takes two settings a step, for any number of controls: with signs d_k = +-1 drawn anew for
 every step, dL/dV_k ~ d_k (L(w + c d) - L(w - c d)) / (2c), unbiased to second order in c, with all other controls'
 slopes as noise. Differential evolution (Storn and Price 1997) is scipy's, as these devices were trained before by
-evolution.
+evolution. CMA-ES (covariance matrix adaptation, Hansen and Ostermeier 2001) is that of the package cmaes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from cmaes import CMA
 from scipy import optimize
 
 from inmateria.checks import FloatArray
@@ -39,6 +40,20 @@ def differential_evolution(meter: Meter, rng: np.random.Generator) -> None:
             lambda controls: meter.loss(meter.measure(controls)), meter.limits_V, init=first, maxiter=10_000, tol=1e-3,
             polish=False, seed=rng,
         )  # fmt: skip
+
+
+def cma_es(meter: Meter, rng: np.random.Generator) -> None:
+    """Adapt a normal distribution, first around a look chosen as the trainer chooses its own; anew where it shrank."""
+    limits = meter.limits_V
+    ranges = np.ptp(limits, axis=1)
+    while True:
+        start, _ = meter.look(rng)
+        # in shares of each control's range, in which one standard deviation suits all
+        adapted = CMA(start / ranges, meter.settings.sigma, limits / ranges[:, None], seed=int(rng.integers(2**31)))
+        while not adapted.should_stop():
+            drawn = [adapted.ask() for _ in range(adapted.population_size)]
+            losses = [meter.loss(row) for row in meter.measure_many(ranges * np.stack(drawn))]
+            adapted.tell(list(zip(drawn, losses, strict=True)))
 
 
 def finite_differences(meter: Meter, rng: np.random.Generator) -> None:

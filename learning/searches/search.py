@@ -3,7 +3,7 @@
 An optimiser gets a `Meter` and asks it for the outputs at a setting. The meter counts: one pattern presented is one
 device evaluation and takes one slot (ramp, waiting, window), for the baselines as for the trainer. Readings carry the
 published noise of one window. A search ends at the first measured setting that is the task learned, by the rule of the
-trainer and with either polarity, or when the budget is used up.
+trainer and with a polarity that it allows, or when the budget is used up.
 
 The loss is that of `learning.trace`. A new method is a function in `optimisers`, and a line in `methods.METHODS`.
 """
@@ -36,7 +36,7 @@ def search(
     ----------
     experiment : Experiment
         Descents look, draw and step as its settings say of the loop.
-    method : {"random", "differences", "spsa", "evolution"}
+    method : {"random", "differences", "spsa", "evolution", "cmaes"}
     device_evaluations : int
         Budget of pattern presentations; at least one setting is measured.
     rng : numpy.random.Generator

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.choices import Polarity
 from learning.tasks.gates import GATES
-from learning.tasks.task import Points, Task, enough_A
+from learning.tasks.task import Points, Task, apart, enough_A
 
 PATTERNS = ("00", "01", "10", "11")
 MARGIN_MIN = 0.2
@@ -31,13 +32,16 @@ class GateScore:
     correlation : float
         Pearson correlation of outputs (after polarity) and wanted levels.
     learned : bool
-        Margin at least 0.2, separation at least 0.5 nA and at least five standard deviations of the noise.
+        Margin at least the task's `margin_min`, separation at least ten standard deviations of the noise.
+    noise_A : float
+        Standard deviation of the outputs' noise, A.
     """
 
     separation_A: float
     margin: float
     correlation: float
     learned: bool
+    noise_A: float = 0.0
 
     @property
     def quality(self) -> float:
@@ -50,7 +54,7 @@ class GateScore:
 
     def words(self) -> str:
         """Margin and separation."""
-        return f"margin {self.margin:.2f}, separation {1e9 * self.separation_A:.2f} nA"
+        return f"margin {self.margin:.2f} of the swing, separation {apart(self.separation_A, self.noise_A)}"
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,15 @@ class BooleanTask(Task):
     swing_V : float or tuple of float
         Difference of the two logic levels, of both inputs or of each; they stand at +- half of it around each
         input's trained bias.
+    polarity : {"free", "fixed"}
+        As `Task`.
+    margin_min : float
+        Least margin that counts as learned.
 
     Raises
     ------
     InputError
-        For an unknown gate or a swing that is not positive.
+        For an unknown gate or polarity, a swing that is not positive, or a margin that is not from 0 to 1.
     """
 
     swing_share: ClassVar[float] = 0.25
@@ -77,6 +85,8 @@ class BooleanTask(Task):
     swing_V: float | tuple[float, ...] = 0.5
     name: str = field(init=False)
     targets: tuple[float, ...] = field(init=False)
+    polarity: Polarity = "free"
+    margin_min: float = MARGIN_MIN
     points: Points = field(init=False, default=((-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)))
 
     def __post_init__(self) -> None:
@@ -86,6 +96,8 @@ class BooleanTask(Task):
         object.__setattr__(self, "gate", name)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "targets", tuple(map(float, GATES[name])))
+        if not 0 <= self.margin_min <= 1:
+            raise InputError("margin_min", self.margin_min, "must lie from 0 to 1", "0.2 is usual")
         self._check_points()
 
     @property
@@ -100,18 +112,21 @@ class BooleanTask(Task):
         separation = float(high.min() - low.max())
         swing = float(np.ptp(outputs))
         margin = separation / swing if swing > 0 else -1.0
-        learned = bool(_learned(separation, swing, noise_A))
-        return GateScore(separation, margin, self.correlation(outputs), learned)
+        learned = bool(self._learned(separation, swing, noise_A))
+        return GateScore(separation, margin, self.correlation(outputs), learned, noise_A)
 
     def fulfilled(self, currents_A: FloatArray, noise_A: float = 0.0) -> NDArray[np.bool_]:
-        """Whether outputs (A, (..., 4)) make the gate, with either polarity, as `GateScore` rules; shape (...)."""
+        """Whether outputs (A, (..., 4)) make the gate by the rule of `GateScore`, as `Task.fulfilled`; shape (...)."""
         outputs = np.asarray(currents_A, dtype=float)
         high, low = outputs[..., self.target_values > 0.5], outputs[..., self.target_values < 0.5]
-        separation = np.maximum(high.min(axis=-1) - low.max(axis=-1), low.min(axis=-1) - high.max(axis=-1))
-        return _learned(separation, np.ptp(outputs, axis=-1), noise_A)
+        separation = high.min(axis=-1) - low.max(axis=-1)
+        if self.polarity == "free":
+            separation = np.maximum(separation, low.min(axis=-1) - high.max(axis=-1))
+        return self._learned(separation, np.ptp(outputs, axis=-1), noise_A)
 
-
-def _learned(separation_A: float | FloatArray, swing_A: float | FloatArray, noise_A: float) -> NDArray[np.bool_]:
-    """The rule of `GateScore.learned`."""
-    enough = np.asarray(separation_A) >= enough_A(noise_A)
-    return np.asarray(enough & (np.asarray(separation_A) >= MARGIN_MIN * np.asarray(swing_A)))
+    def _learned(
+        self, separation_A: float | FloatArray, swing_A: float | FloatArray, noise_A: float
+    ) -> NDArray[np.bool_]:
+        """The rule of `GateScore.learned`."""
+        enough = np.asarray(separation_A) >= enough_A(noise_A)
+        return np.asarray(enough & (np.asarray(separation_A) >= self.margin_min * np.asarray(swing_A)))

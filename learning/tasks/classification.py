@@ -19,11 +19,10 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning.tasks.task import Points, Task, as_points, as_values, enough_A, random_points
+from learning.choices import Polarity
+from learning.tasks.task import Points, Task, apart, as_points, as_values, enough_A, random_points
 
 ACCURACY_MIN = 0.9
-SEPARATION_MIN_A = 0.2e-9
-"""Least difference of the classes' mean outputs."""
 RING = (0.5, 0.7)
 """Radius of the disc, and the ring's inner one."""
 SPHERE = (0.7, 0.9)
@@ -45,7 +44,9 @@ class ClassificationScore:
     correlation : float
         Pearson correlation of outputs (after polarity) and classes.
     learned : bool
-        Accuracy at least 0.9, separation at least 0.2 nA and at least five standard deviations of the noise.
+        Accuracy at least 0.9, separation at least ten standard deviations of the noise.
+    noise_A : float
+        Standard deviation of the outputs' noise, A.
     """
 
     accuracy: float
@@ -53,6 +54,7 @@ class ClassificationScore:
     separation_A: float
     correlation: float
     learned: bool
+    noise_A: float = 0.0
 
     @property
     def quality(self) -> float:
@@ -70,7 +72,9 @@ class ClassificationScore:
 
     def words(self) -> str:
         """Accuracy and separation."""
-        return f"accuracy {self.accuracy:.2f}, classes' means {1e9 * self.separation_A:.2f} nA apart"
+        return (
+            f"accuracy {self.accuracy:.2f}, difference of the classes' means {apart(self.separation_A, self.noise_A)}"
+        )
 
 
 def fit_threshold(outputs: FloatArray, classes: FloatArray) -> tuple[float, float]:
@@ -105,6 +109,8 @@ class ClassificationTask(Task):
         Difference of input levels that -1 and 1 stand for.
     test_points, test_targets : array_like
         Held out from training.
+    polarity : {"free", "fixed"}
+        As `Task`.
 
     Raises
     ------
@@ -118,6 +124,7 @@ class ClassificationTask(Task):
     swing_V: float | tuple[float, ...] = 0.5
     test_points: Points = ()
     test_targets: tuple[float, ...] = ()
+    polarity: Polarity = "free"
 
     def __post_init__(self) -> None:
         self._take_points()
@@ -131,8 +138,8 @@ class ClassificationTask(Task):
         outputs = polarity * np.asarray(currents_A, dtype=float)
         threshold, accuracy = fit_threshold(outputs, self.target_values)
         separation = float(outputs[self.target_values > 0.5].mean() - outputs[self.target_values < 0.5].mean())
-        learned = accuracy >= ACCURACY_MIN and separation >= enough_A(noise_A, SEPARATION_MIN_A)
-        return ClassificationScore(accuracy, threshold, separation, self.correlation(outputs), bool(learned))
+        learned = accuracy >= ACCURACY_MIN and separation >= enough_A(noise_A)
+        return ClassificationScore(accuracy, threshold, separation, self.correlation(outputs), bool(learned), noise_A)
 
     def test_facts(
         self, currents_A: FloatArray, test_currents_A: FloatArray, polarity: float = 1.0

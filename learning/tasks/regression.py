@@ -14,7 +14,8 @@ import numpy as np
 
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
-from learning.tasks.task import Points, Task, as_points, as_values, enough_A
+from learning.choices import Polarity
+from learning.tasks.task import Points, Task, apart, as_points, as_values, enough_A
 
 ERROR_MAX = 0.3
 
@@ -33,14 +34,16 @@ class RegressionScore:
     correlation : float
         Pearson correlation of outputs (after polarity) and targets.
     learned : bool
-        Error at most 0.3 (correlation at least 0.954), range at least 0.5 nA and at least five standard deviations of
-        the noise.
+        Error at most 0.3 (correlation at least 0.954), range at least ten standard deviations of the noise.
+    noise_A : float
+        Standard deviation of the outputs' noise, A.
     """
 
     error: float
     separation_A: float
     correlation: float
     learned: bool
+    noise_A: float = 0.0
 
     @property
     def quality(self) -> float:
@@ -53,7 +56,7 @@ class RegressionScore:
 
     def words(self) -> str:
         """Error and range."""
-        return f"error {self.error:.2f} of the curve's deviation, range {1e9 * self.separation_A:.2f} nA"
+        return f"error {self.error:.2f} of the curve's deviation, range {apart(self.separation_A, self.noise_A)}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class RegressionTask(Task):
         Difference of input levels that -1 and 1 stand for.
     test_points, test_targets : array_like
         Held out from training.
+    polarity : {"free", "fixed"}
+        As `Task`.
 
     Raises
     ------
@@ -86,6 +91,7 @@ class RegressionTask(Task):
     swing_V: float | tuple[float, ...] = 0.5
     test_points: Points = ()
     test_targets: tuple[float, ...] = ()
+    polarity: Polarity = "free"
 
     def __post_init__(self) -> None:
         self._take_points()
@@ -98,7 +104,7 @@ class RegressionTask(Task):
         error = float(np.sqrt(max(0.0, 1.0 - correlation**2))) if correlation > 0 else 1.0
         reach = correlation * float(np.std(outputs)) * float(np.ptp(self.targets_V))
         learned = error <= ERROR_MAX and reach >= enough_A(noise_A)
-        return RegressionScore(error, reach, correlation, bool(learned))
+        return RegressionScore(error, reach, correlation, bool(learned), noise_A)
 
     def test_facts(
         self, currents_A: FloatArray, test_currents_A: FloatArray, polarity: float = 1.0

@@ -7,23 +7,24 @@ baselines ask `score`. Points held out from training are measured once, at the e
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inmateria.checks import FloatArray, positive
 from inmateria.errors import InputError
+from learning.choices import Polarity
 
-SEPARATION_MIN_A = 0.5e-9
-"""Least difference of output currents that counts."""
-NOISE_FACTOR = 5.0
-"""It must be as many standard deviations of the noise, too."""
-
+NOISE_FACTOR = 10.0
+"""Least difference of outputs that counts, in standard deviations of a window's noise: a threshold halfway then
+misreads one window in 3.5 million, by 1 - Phi(5)."""
+POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 Points = tuple[tuple[float, ...], ...]
 
 
@@ -72,6 +73,10 @@ class Task(ABC):
     test_points, test_targets
         Held-out points, not shown in training, within the range of those that are (the rails of the controls leave
         room for their levels); none for gates.
+    polarity : {"free", "fixed"}
+        Whether less current may stand for a higher target, if that suits a setting better, as an output stage can turn
+        its signal over; "fixed": more current always stands for a higher target. With a free polarity a gate and its
+        inverse are one task.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Task(ABC):
     swing_V: float | tuple[float, ...]
     test_points: Points = ()
     test_targets: tuple[float, ...] = ()
+    polarity: Polarity = "free"
     swing_share: ClassVar[float] = 0.4
     """Swing of an input that suits the task, as a fraction of its range."""
     training: ClassVar[Mapping[str, Any]] = {"looks": 64, "sequences": 60, "spread": 0.45}
@@ -90,10 +96,10 @@ class Task(ABC):
         """Score the patterns' output currents (A), noise of standard deviation `noise_A`."""
 
     def fulfilled(self, currents_A: FloatArray, noise_A: float = 0.0) -> NDArray[np.bool_]:
-        """Whether outputs (A, (..., n_patterns)) are the task learned, with either polarity; shape (...)."""
+        """Whether outputs (A, (..., n_patterns)) are the task learned, with a polarity that is allowed; shape (...)."""
         outputs = np.asarray(currents_A, dtype=float)
         flat = outputs.reshape(-1, outputs.shape[-1])
-        found = [any(self.score(row, sign, noise_A).learned for sign in (1.0, -1.0)) for row in flat]
+        found = [any(self.score(row, sign, noise_A).learned for sign in self.signs) for row in flat]
         return np.array(found, dtype=bool).reshape(outputs.shape[:-1])
 
     def test_facts(
@@ -103,6 +109,15 @@ class Task(ABC):
         return {}
 
     # -- derived ---------------------------------------------------------------------------------------------------
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """Signs that the outputs may be read with."""
+        return (1.0,) if self.polarity == "fixed" else (1.0, -1.0)
+
+    def sign(self, currents_A: FloatArray) -> float:
+        """The sign that suits the patterns' outputs (A) best."""
+        return -1.0 if self.polarity == "free" and self.correlation(currents_A) < 0 else 1.0
 
     @property
     def target_values(self) -> FloatArray:
@@ -158,7 +173,9 @@ class Task(ABC):
             object.__setattr__(self, targets, as_values(targets, getattr(self, targets)))
 
     def _check_points(self) -> None:
-        """Refuse points and swings that are none; for the constructors."""
+        """Refuse points, swings and polarities that are none; for the constructors."""
+        if self.polarity not in POLARITIES:
+            raise InputError("polarity", self.polarity, "is none", f"choose {' or '.join(POLARITIES)}")
         for field, points, wanted in (
             ("points", self.points, self.targets),
             ("test_points", self.test_points, self.test_targets),
@@ -191,9 +208,21 @@ def at_swing(task: AnyTask, swing_V: float | tuple[float, ...]) -> AnyTask:
     return replace(task, swing_V=swing_V)  # type: ignore[type-var]
 
 
-def enough_A(noise_A: float, least_A: float = SEPARATION_MIN_A) -> float:
-    """Least difference of currents that counts at this noise, A."""
-    return max(least_A, NOISE_FACTOR * noise_A)
+def with_polarity(task: AnyTask, polarity: Polarity) -> AnyTask:
+    """The same task with another rule of polarity."""
+    return replace(task, polarity=polarity)  # type: ignore[type-var]
+
+
+def enough_A(noise_A: float) -> float:
+    """Least difference of currents that counts at this noise, A; without noise the least that is none."""
+    return max(NOISE_FACTOR * noise_A, sys.float_info.min)
+
+
+def apart(difference_A: float, noise_A: float) -> str:
+    """A difference of outputs in words, with what is wrong if it drowns in the noise."""
+    told = f"{1e9 * difference_A:.2f} nA"
+    drowns = 0 <= difference_A < enough_A(noise_A)
+    return f"{told}, which the noise of a window ({1e12 * noise_A:.1f} pA) hides" if drowns else told
 
 
 def as_points(field: str, values: Any) -> Points:

@@ -107,7 +107,7 @@ def test_where_none_may_be_taken_the_start_never_fulfils_the_gate(bench: Bench) 
     """And the same draws hold settings that fulfil it: they are left out, by the looks and by the moves."""
     settings, left_out = HgeSettings(looks=6, candidates=2, moves=2), 0
     for seed in range(4):
-        experiment = Experiment(bench, BooleanTask("AND"), settings)
+        experiment = Experiment(bench, BooleanTask("AND", margin_min=0.5), settings)
         start = choose_start(experiment, np.random.default_rng(seed), take_found=False)
         assert not experiment.task.fulfilled(start.outputs_A, bench.noise_A())
         assert start.looked == 4 * (6 + 2 * 2)

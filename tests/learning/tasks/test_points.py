@@ -73,8 +73,10 @@ def test_when_classes_are_learned() -> None:
     assert task.score(good).accuracy == 1
     assert task.score(-good, polarity=-1.0).learned
     assert not task.score(good, polarity=-1.0).learned
-    assert not task.score(0.19 * good).learned  # too small
-    assert not task.score(good, noise_A=0.21e-9).learned
+    assert task.score(good, noise_A=0.099e-9).learned
+    assert not task.score(good, noise_A=0.101e-9).learned  # ten standard deviations
+    assert "hides" in task.score(good, noise_A=0.101e-9).words()
+    assert not task.score(0.0 * good).learned
     one_wrong, two_wrong = good.copy(), good.copy()
     one_wrong[:1] = 1e-9
     two_wrong[:2] = 1e-9
@@ -115,7 +117,8 @@ def test_when_a_curve_is_learned() -> None:
         found = task.score(outputs)
         assert found.error == pytest.approx(share / np.hypot(1, share), rel=0.03)
         assert found.learned is learned
-    assert not task.score(0.1 * affine, polarity=-1.0).learned  # 0.4 nA
+    assert task.score(0.1 * affine, polarity=-1.0, noise_A=0.0399e-9).learned  # a range of 0.399 nA
+    assert not task.score(0.1 * affine, polarity=-1.0, noise_A=0.0400e-9).learned
     held = 30e-9 - 2e-9 * np.array(task.test_targets)
     assert task.test_facts(affine, held, -1.0)["error"] == pytest.approx(0, abs=1e-7)
     assert task.test_facts(affine, held + 2e-9, -1.0)["error"] == pytest.approx(1 / np.std(task.test_targets))

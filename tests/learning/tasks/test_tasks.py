@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from inmateria.errors import InputError
 from learning.tasks.boolean import BooleanTask
 from learning.tasks.gates import GATES
+from learning.tasks.task import enough_A
 
 TRUTH = {
     "AND": lambda a, b: a and b,
@@ -67,19 +69,35 @@ def test_margin_must_be_a_fifth_of_the_swing() -> None:
         assert score.learned is learned
 
 
-def test_separation_must_be_half_a_nanoampere() -> None:
-    task = BooleanTask("AND")
-    for separation, learned in ((0.501e-9, True), (0.499e-9, False)):
-        score = task.score(2e-8 + separation * task.target_values)
-        assert score.separation_A == pytest.approx(separation)
-        assert score.learned is learned
-
-
-def test_separation_must_be_five_standard_deviations_of_the_noise() -> None:
+def test_separation_must_be_ten_standard_deviations_of_the_noise() -> None:
     task = BooleanTask("OR")
     outputs = 2e-8 + 2e-9 * task.target_values
-    assert task.score(outputs, noise_A=0.399e-9).learned
-    assert not task.score(outputs, noise_A=0.401e-9).learned
+    readable, hidden = task.score(outputs, noise_A=0.199e-9), task.score(outputs, noise_A=0.201e-9)
+    assert readable.learned
+    assert not hidden.learned
+    assert "hides" not in readable.words()
+    assert "separation 2.00 nA, which the noise of a window (201.0 pA) hides" in hidden.words()
+    small = 1e-3 * outputs  # a chip of small currents, quietly read
+    assert task.score(small, noise_A=0.199e-12).learned
+    assert not task.score(0.0 * outputs).learned  # nothing moves
+
+
+def test_a_threshold_halfway_misreads_one_window_in_millions_at_the_least_separation() -> None:
+    noise_A = 7e-12
+    assert norm.sf(0.5 * enough_A(noise_A) / noise_A) == pytest.approx(1 / 3.5e6, rel=0.01)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_fixed_polarity_asks_for_more_current_where_the_gate_is_high(gate: str) -> None:
+    free, fixed = BooleanTask(gate), BooleanTask(gate, polarity="fixed")
+    ideal = 1e-9 * free.target_values
+    rows = np.stack([ideal, -ideal])
+    assert free.fulfilled(rows).tolist() == [True, True]
+    assert fixed.fulfilled(rows).tolist() == [True, False]
+    assert [free.sign(row) for row in rows] == [1.0, -1.0]
+    assert [fixed.sign(row) for row in rows] == [1.0, 1.0]
+    with pytest.raises(InputError, match="free or fixed"):
+        BooleanTask(gate, polarity="wired")  # type: ignore[arg-type]
 
 
 def test_names_are_case_blind_and_nonsense_is_refused() -> None:
