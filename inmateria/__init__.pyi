@@ -126,6 +126,10 @@ from learning.homodyne.holding import leave_on as leave_on
 from learning.homodyne.results import Attempt as Attempt
 from learning.homodyne.results import FailedAttempt as FailedAttempt
 from learning.homodyne.results import TrainingResult as TrainingResult
+from learning.homodyne.robustness import Disturbances as Disturbances
+from learning.homodyne.robustness import Disturbed as Disturbed
+from learning.homodyne.robustness import Robustness as Robustness
+from learning.homodyne.robustness import robustness as robustness
 from learning.homodyne.settings import HgeSettings as HgeSettings
 from learning.homodyne.training import learn as learn
 from learning.searches.meter import SearchSettings as SearchSettings

@@ -9,14 +9,11 @@ phases, <tia>, <d^2>, <d sin theta_k>, <d^2 sin theta_k>:
     <E sin theta_k> = e^2c (<d^2 sin theta_k> + 2 u <d sin theta_k>) - 2 t p e^c <d sin theta_k>
 
 The last one is what channel k's low-pass gets; low-passes, averagers, limiters and integrators are those of the twin,
-taken in groups of steps (`averaged_kernel.group_map`). How the averages are found depends on the device:
-
-- One that answers many settings in one call (`SteppableKernel.many`: the chip) is asked along the window, six times a
-  cycle of the highest tone, where the controls are expected to go, and again where they went if that is elsewhere.
-  Products of up to four tones then have their true mean; beats of the tones within the window are there too.
-  Where they go is foreseen by the same equations, with the averages of the pattern's last window.
-- Any other is asked at a lattice of phases (`averaged_kernel.lattice`), 32 settings a window, shifted from window to
-  window so that what the lattice leaves out averages away. Beats are those of its averages and slopes.
+taken in groups of steps (`averaged_kernel.group_map`). The averages are those of the window itself: the device is asked
+along it, ten times a cycle of the highest tone, where the controls are expected to go, and again where they went if
+that is elsewhere. Products of several tones then have their true mean, and beats of the tones within the window are
+there too; averages over all combinations of phases have neither (docs/decisions.md, "Averages along the window").
+Where the controls go is foreseen by the same equations, with the averages of the pattern's last window.
 
 Where the gate opens and closes, oscillations are cut off at some phase; what straight lines between a few nodes a cycle
 miss of that is added in closed form (`averaged_kernel.edge`).
@@ -57,20 +54,13 @@ from inmateria.threads import one_blas_thread
 
 STILL = 1e-4
 """Change of a static device's currents in one step at fixed voltages, at most, as a fraction."""
-LEAST_POINTS = 32
 LEAST_NODES = 160
 """Nodes of a window where the tones ask for fewer."""
-NODES_PER_CYCLE = 6
-"""So that products of three tones are no whole number of cycles between nodes."""
-GROUPS_ALONG, GROUPS_ON_LATTICE = 2, 8
-"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at. Groups cost little
-where the device is not asked at their nodes."""
-
-
-def lattice_points(tones: int, wanted: int | None = None) -> int:
-    """Quadrature points a window: a power of 2, enough for as many tones to be orthogonal."""
-    least = max(LEAST_POINTS if wanted is None else wanted, 4 * tones)
-    return 1 << math.ceil(math.log2(least))
+NODES_PER_CYCLE = 10
+"""So that products of five tones are no whole number of cycles between nodes."""
+GROUPS = 4
+"""Groups of steps, at least, in the low-passes' time: between them the limiters are not looked at. With 2,
+paths are 2 % off, with 4 0.7, with 8 0.3 (a device of second order)."""
 
 
 def run_averaged(loop: HomodyneLoop, *, points: int | None = None) -> Transient:
@@ -130,21 +120,17 @@ def _schedule(loop: HomodyneLoop, constants: LoopConstants, channels: ChannelCon
     )
 
 
-def _quadrature(loop: HomodyneLoop, wanted: int | None, many: bool, tones: Tones) -> compiled.Quadrature:
+def _nodes(loop: HomodyneLoop, wanted: int | None, tones: Tones) -> compiled.Nodes:
     """Where the device is asked in each window, as often as is `wanted`, or as seldom as is allowed."""
-    sequence, n = loop.sequence, loop.dither.n
-    if loop.mode == "learn":
-        nodes = NODES_PER_CYCLE * max(loop.dither.frequencies_Hz) * sequence.window_s + 1
-        points = 0 if wanted is None and many else lattice_points(n, wanted)
-        vector = np.array([pow(5, k, max(points, 1)) for k in range(n)], dtype=np.int64)
-    else:
-        nodes = loop.window_steps if wanted is None else wanted
-        points, vector = 0, np.zeros(0, dtype=np.int64)
-    least = GROUPS_ON_LATTICE if points > 0 else GROUPS_ALONG
-    groups = least * sequence.window_s / (loop.filter_poles * loop.filter_s)
-    nodes = compiled.GROUP * math.ceil(max(nodes / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
+    sequence = loop.sequence
+    if wanted is None and loop.mode != "learn":
+        wanted = loop.window_steps
+    if wanted is None:
+        wanted = math.ceil(NODES_PER_CYCLE * max(loop.dither.frequencies_Hz) * sequence.window_s) + 1
+    groups = GROUPS * sequence.window_s / (loop.filter_poles * loop.filter_s)
+    nodes = compiled.GROUP * math.ceil(max(wanted / compiled.GROUP, LEAST_NODES / compiled.GROUP, groups - 1e-9))
     angles = tones.omega[:, None] * np.linspace(0.0, sequence.window_s, nodes + 1)
-    return compiled.Quadrature(points, vector, np.sin(angles), np.cos(angles))
+    return compiled.Nodes(np.sin(angles), np.cos(angles))
 
 
 def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transient:
@@ -154,13 +140,11 @@ def _integrate(loop: HomodyneLoop, wanted: int | None, begin: float) -> Transien
     _refuse_change(loop, device)
     constants, sides = constants_of(loop)
     schedule, tones = _schedule(loop, constants, sides[0]), tones_of(loop)
-    quadrature = _quadrature(loop, wanted, kernel.many is not None and not kernel.costly, tones)
-    names, groups = waveforms(loop), (quadrature.sines.shape[1] - 1) // compiled.GROUP
+    nodes = _nodes(loop, wanted, tones)
+    names, groups = waveforms(loop), (nodes.sines.shape[1] - 1) // compiled.GROUP
     record = np.empty((1 + len(names) + terminals, len(schedule.starts_s) * (groups + 1) + 1))
     tally = np.zeros(1)
-    written = compiled.integrate(
-        device, schedule, quadrature, tones, start_state(loop), constants, sides, tally, record
-    )
+    written = compiled.integrate(device, schedule, nodes, tones, start_state(loop), constants, sides, tally, record)
     if written < 0:
         when = schedule.starts_s[-written - 1]
         raise ConvergenceError("device", "NaN", f"gave no current near {when:.6g} s", "check its voltages")

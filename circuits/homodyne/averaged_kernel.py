@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from circuits.homodyne.equations import advance, ask, limited, limited_at, pole_words, soak
 from inmateria.checks import FloatArray
 
-GROUP = 16
+GROUP = 8
 """Steps of a window between two evaluations of the limiters."""
 ATTEMPTS = 4
-NEAR, NEAR_LATTICE = 0.02, 0.1
+NEAR = 0.1
 """A window is done again with the device asked where the controls went, if that is farther off than this part of the
 dither from where they were expected; so many times at most."""
 GAP_STEPS = 2
@@ -53,15 +53,12 @@ class Schedule(NamedTuple):
     """Which of the channels' constants hold in each: 1 where the dither's sign is minus."""
 
 
-class Quadrature(NamedTuple):
-    """Where in a window the device is asked: at all nodes, or at `points` of a lattice, if those are more than 0."""
+class Nodes(NamedTuple):
+    """Where in a window the device is asked, evenly in time."""
 
-    points: int
-    vector: NDArray[np.int64]
-    """Of the lattice, odd numbers, (n,)."""
     sines: FloatArray
     cosines: FloatArray
-    """Of the tones at the nodes, phases and start left out, (n, nodes + 1)."""
+    """Of the tones, phases and start left out, (n, nodes + 1)."""
 
 
 class Moments(NamedTuple):
@@ -398,33 +395,6 @@ def take_moments(tia, sines, amplitudes, where, points, rows, scalars):
         rows[EVEN, k] = even / points
 
 
-@njit(cache=True)
-def lattice(vector, number, points, sines, times):
-    """Dither phases and times of a window's quadrature points; a different shift in each window, `number`.
-
-    A rank-1 lattice with odd `vector` and an even number of points: point m + points/2 has the opposite sines and the
-    same time as point m, so that all even terms cancel exactly; products of two sines are orthogonal exactly.
-    """
-    half = points // 2
-    for k in range(vector.size):
-        shift = (number * _irrational(k)) % 1.0
-        for m in range(half):
-            value = math.sin(2.0 * math.pi * (vector[k] * m / points + shift))
-            sines[k, m] = value
-            sines[k, m + half] = -value
-    jump = int(0.618 * half) | 1
-    shift = (number * 0.7548776662466927) % 1.0
-    for m in range(half):
-        times[m] = ((m * jump) % half + shift) / half
-        times[m + half] = times[m]
-
-
-@njit(cache=True)
-def _irrational(k):
-    """Fractional parts of square roots of different squarefree numbers: steps of the shifts from window to window."""
-    return math.sqrt(k * (k + 1) + 2.0) % 1.0
-
-
 @njit(cache=True, error_model="numpy")
 def _go_on(at, state, constants, channels, taken):
     """Where the controls will be if the averager stands still, at the ends of the groups."""
@@ -435,17 +405,6 @@ def _go_on(at, state, constants, channels, taken):
             taken[group, k] = min(
                 max(control[k] + speed * at.length_s * group / groups, channels.low_V[k]), channels.high_V[k]
             )
-
-
-@njit(cache=True, error_model="numpy")
-def _sample(way, times, where):
-    """The way, known on the nodes, at some times."""
-    nodes = way.shape[1] - 1
-    for m in range(times.size):
-        s = min(int(times[m] * nodes), nodes - 1)
-        part = times[m] * nodes - s
-        for k in range(way.shape[0]):
-            where[k, m] = way[k, s] + part * (way[k, s + 1] - way[k, s])
 
 
 @njit(cache=True, error_model="numpy")
@@ -509,16 +468,16 @@ def _waves(n, nodes, length, tones, taus):
 
 
 @njit(cache=True, error_model="numpy")
-def _turn(start, tones, quadrature, waves):
+def _turn(start, tones, at, waves):
     """Fill the waves of the tones over a window that begins at `start`."""
-    n, nodes = waves.turn.shape[1], quadrature.sines.shape[1] - 1
+    n, nodes = waves.turn.shape[1], at.sines.shape[1] - 1
     turn_sin, turn_cos = waves.turn[0], waves.turn[1]
     sines = waves.sines.reshape(n, nodes + GROUP)
     for k in range(n):
         turn_sin[k] = math.sin(tones.omega[k] * start + tones.phase[k])
         turn_cos[k] = math.cos(tones.omega[k] * start + tones.phase[k])
         for m in range(nodes + 1):
-            sines[k, m] = quadrature.sines[k, m] * turn_cos[k] + quadrature.cosines[k, m] * turn_sin[k]
+            sines[k, m] = at.sines[k, m] * turn_cos[k] + at.cosines[k, m] * turn_sin[k]
     products(turn_sin, turn_cos, waves.rest, waves.partial)
 
 
@@ -552,25 +511,23 @@ def _tia(device, levels, where, phase, dither, tones, volts, out, constants, cha
 
 
 @njit(cache=True, error_model="numpy")
-def integrate(device, schedule, quadrature, tones, state, constants, sides, tally, record):
+def integrate(device, schedule, at_nodes, tones, state, constants, sides, tally, record):
     """All windows, one after the other. Returns the rows written; minus the window's number less 1 where it failed.
 
     One function of some ninety lines: most of them hand on one window's room to the steps above.
     """
     control, filters, averages, slow = state.control, state.filters, state.averages, state.slow
     n, patterns, terminals = control.size, schedule.targets_V.size, schedule.levels_V.shape[1]
-    nodes, points, closed = quadrature.sines.shape[1] - 1, quadrature.points, constants.closed
-    groups = nodes // GROUP
-    asked = points if points > 0 else nodes + 1
+    nodes, closed = at_nodes.sines.shape[1] - 1, constants.closed
+    groups, asked = nodes // GROUP, nodes + 1
     channels = sides[0]
     waves = _waves(n, nodes, schedule.length_s, tones, channels.taus_s)
     sines, series, taken = waves.sines.reshape(n, nodes + GROUP), waves.series.reshape(nodes + GROUP), waves.taken
-    times, way, where = np.empty(asked), np.zeros((n, nodes + 1)), np.zeros((n, asked))
-    phase = np.zeros((n, asked)) if points > 0 else sines
+    way = np.zeros((n, asked))
     volts, out = np.zeros((terminals, asked)), np.zeros((terminals, asked))
     known, seen = np.zeros((patterns, ROWS, n)), np.zeros((patterns, SCALARS))
     visited = np.zeros(patterns, np.bool_)
-    nothing, near = np.zeros(n), (NEAR if points == 0 else NEAR_LATTICE) * np.max(channels.amplitude_V)
+    nothing, near = np.zeros(n), NEAR * np.max(channels.amplitude_V)
     kept_control, kept_filters, kept_averages, kept_slow = control.copy(), filters.copy(), averages.copy(), slow.copy()
     now, rate, row = 0.0, 0.0, 0
     for number in range(schedule.starts_s.size):
@@ -580,9 +537,7 @@ def integrate(device, schedule, quadrature, tones, state, constants, sides, tall
         before, channels = channels, sides[schedule.sides[number]]
         soak(at.start_s - (schedule.starts_s[number - 1] if number > 0 else 0.0), state, channels)
         _gaps(now, at, previous, schedule, state, constants, before, channels)
-        _turn(at.start_s, tones, quadrature, waves)
-        if points > 0:
-            lattice(quadrature.vector, number, points, phase, times)
+        _turn(at.start_s, tones, at_nodes, waves)
         kept_control[:], kept_filters[:], kept_averages[:], kept_slow[:] = control, filters, averages, slow
         dither = schedule.scales[number] * channels.amplitude_V
         moments, written = Moments(known[pattern], seen[pattern]), record[:, row : row + groups + 1]
@@ -600,24 +555,15 @@ def integrate(device, schedule, quadrature, tones, state, constants, sides, tall
             _retrace(taken, way)
             visited[pattern] = True
         for attempt in range(ATTEMPTS):
-            if points > 0:
-                _sample(way, times, where)
-            else:
-                where = way
-            levels = schedule.levels_V[pattern]
-            tia = _tia(device, levels, where, phase, dither, tones, volts, out, constants, channels)
+            tia = _tia(device, schedule.levels_V[pattern], way, sines, dither, tones, volts, out, constants, channels)
             tally[0] += asked
-            take_moments(tia, phase, dither, where, asked if points > 0 else nodes, rows, scalars)
+            take_moments(tia, sines, dither, way, nodes, rows, scalars)
             if not math.isfinite(scalars[MEAN]):
                 return -number - 1
             if not closed:
                 rows[BY_CONTROL] = 0.0
-            lacking, even = 0.0, nothing
-            if points > 0:
-                lacking, even = _from_moments(rows, scalars, dither, sines, series), rows[EVEN]
-            else:
-                _along(tia, rows[BY_CONTROL], where, series)
-            window(at, waves, moments, lacking, even, state, constants, channels, written)
+            _along(tia, rows[BY_CONTROL], way, series)
+            window(at, waves, moments, 0.0, nothing, state, constants, channels, written)
             if not closed or attempt == ATTEMPTS - 1 or _retrace(taken, way) <= near:
                 break
             control[:], filters[:], averages[:], slow[:] = kept_control, kept_filters, kept_averages, kept_slow

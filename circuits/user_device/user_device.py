@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class UserDevice:
     def random(self) -> bool:
         """Whether the netlist holds sources of noise."""
         return _NOISE.search(self.netlist.text) is not None
+
+    def at_temperature(self, temperature_K: float) -> UserDevice:
+        """The same netlist at another temperature (K)."""
+        return replace(self, temperature_K=positive("temperature_K", temperature_K, "K"))
 
     def currents(self, voltages: Any) -> FloatArray:
         """Static currents into the terminals.

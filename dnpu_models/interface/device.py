@@ -18,6 +18,8 @@ capability      what it is used for                          who has it
 `random`        True: its kernel carries noise, another seed kinetic Monte Carlo, noisy device
                 gives other currents; no average to follow
 `estimate`      currents with standard errors, for a seed    kinetic Monte Carlo
+`at_tempera-    the same device at another temperature than  mean field, a user's netlist
+ture`           its `temperature_K`
 `measured`      the only terminals whose current is known    chip
 `output`,       names of the terminals for output and        a user's netlist
 `inputs`        inputs, where a command is told no others
@@ -74,8 +76,6 @@ class SteppableKernel:
         ``module:name`` of two C functions of the same signature that evaluate a static device at many settings in one
         call, in double and in single precision: the first argument is their number, voltages and currents are tables
         (n_terminals, number).
-    costly : bool
-        Whether a setting costs so much, even so, that averages are taken over as few as they allow.
     """
 
     evaluate: Callable[..., Any]
@@ -85,7 +85,6 @@ class SteppableKernel:
     conductances_S: FloatArray
     c_functions: tuple[str, str] | None = None
     many: tuple[str, str] | None = None
-    costly: bool = False
 
     def wrapped(self, module: str, evaluate: str, advance: str) -> tuple[str, str] | None:
         """`c_functions` of a wrapper, whose functions of these names make them from this kernel's; None without."""

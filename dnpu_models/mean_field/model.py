@@ -116,6 +116,15 @@ class MeanField(NetworkModel):
         self._equations = RateEquations.of(network)
         self._kept: list[_Kept] = []  # from the last warm starts, one for each thread
 
+    @property
+    def temperature_K(self) -> float:
+        """Of the network, K."""
+        return self.network.temperature_K
+
+    def at_temperature(self, temperature_K: float) -> MeanField:
+        """The same network at another temperature (K); errors as `DopantNetwork`."""
+        return MeanField(replace(self.network, temperature_K=temperature_K), tolerance=self.tolerance, warn=False)
+
     def solve(self, voltages: Any, *, start: FloatArray | None = None) -> MeanFieldSolution:
         """Stationary state at one set of electrode voltages.
 
@@ -495,5 +504,4 @@ class MeanField(NetworkModel):
             self._linearised(volts, p).conductances * equations.conductance_S,
             (f"{stepper.__name__}:c_evaluate", memoryless.C_ADVANCE),
             (f"{batch.__name__}:c_many", f"{batch.__name__}:c_many_single"),
-            costly=True,
         )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from learning.homodyne.experiment import Experiment
     from learning.homodyne.holding import Lasting
     from learning.homodyne.results import Attempt, FailedAttempt, TrainingResult
+    from learning.homodyne.robustness import Robustness
     from learning.homodyne.start import Start
     from learning.tasks.task import Task
 
@@ -176,8 +177,10 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     held_A = held_out_A(experiment, attempt.controls_V)
     summary = _summary(result, attempt, check, held_A)
     lasting = _lasting(experiment, attempt)
+    robust = _robust(experiment, attempt)
     hunts = None if attempt.stability is None else attempt.stability.doubt
     summary["hold"] = None if lasting is None else lasting_facts(lasting)
+    summary["robustness"] = None if robust is None else robust.facts()
     summary |= {
         "device": experiment.facts["device"],
         "design": experiment.facts["design"],
@@ -196,6 +199,8 @@ def run_learning(experiment: Experiment, engine: EngineName, evaluations: int | 
     frame.say(attempt.rest_words)
     if lasting is not None:
         frame.say(f"held, {lasting_words(lasting)} ({lasting.source})")
+    if robust is not None:
+        frame.say(f"{'margin' if summary['gate'] else 'quality'} {robust.words()}")
     for doubt in doubts_of(attempt.loop):
         stderr.print(f"doubt: {doubt}", markup=False)
     return content
@@ -234,6 +239,15 @@ def _lasting(experiment: Experiment, attempt: Attempt) -> Lasting | None:
         return hold_learned(experiment, attempt)
     with stderr.status("measuring how long the integrators hold"), Ngspice() as engine:
         return hold_learned(experiment, attempt, engine=engine)
+
+
+def _robust(experiment: Experiment, attempt: Attempt) -> Robustness | None:
+    """What noise, drift, offsets and temperature leave of what was learned; None of random currents, or of nothing."""
+    from learning.homodyne.robustness import robustness
+
+    if not attempt.final.learned or hasattr(attempt.loop.device, "estimate"):
+        return None
+    return robustness(experiment, attempt)
 
 
 def _figures(

@@ -13,7 +13,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from circuits.homodyne import readings
-from circuits.homodyne.averaged_kernel import lattice
 from circuits.homodyne.engines import Averaged, Twin
 from circuits.homodyne.loop import HomodyneLoop, OutputStage
 from circuits.homodyne.netlist import components
@@ -29,9 +28,10 @@ from dnpu_models.noise.spectrum import NoiseSpectrum
 from dnpu_models.surrogate.chip import ChipSurrogate
 from dnpu_models.surrogate.many import ROOM, ROWS, pieces, scratch_size
 from inmateria.errors import InputError
-from learning.bench.bench import Bench
+from learning.bench.bench import Bench, default_bench
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.settings import HgeSettings
+from learning.homodyne.start import choose_start, measured_loop
 from learning.homodyne.training import learn
 from lockin.averages import common_period_average
 from lockin.plan import plan_frequencies
@@ -132,16 +132,6 @@ def test_pieces_know_their_range() -> None:
         assert np.all(np.isnan(found))
 
 
-def test_lattice_is_orthogonal() -> None:
-    # <sin_j sin_k> = delta_jk/2 and <even products> with one more sine = 0, exactly, whatever the shift.
-    sines, times = np.empty((7, 32)), np.empty(32)
-    for number in range(5):
-        lattice(np.array([pow(5, k, 32) for k in range(7)]), number, 32, sines, times)
-        assert np.allclose(sines @ sines.T / 32, 0.5 * np.eye(7), atol=1e-12)
-        assert np.allclose(np.einsum("im,jm,km->ijk", sines, sines, sines), 0.0, atol=1e-12)
-        assert np.allclose(np.sort(times[:16]), (np.arange(16) + 16 * times.min()) / 16)
-
-
 @pytest.mark.parametrize("make", [chip, Quadratic])
 def test_an_opened_loop_reads_the_average_over_the_dither(make: Callable[[], Any]) -> None:
     loop = loop_of(make())
@@ -171,7 +161,7 @@ def test_the_path_is_the_twins(make: Callable[[], Any], poles: int) -> None:
     loop = loop_of(make(), filter_poles=poles, filter_s=0.0025 / poles, points_per_cycle=points)
     twin, averaged = Twin().run(loop), Averaged().run(loop)
     assert np.max(np.ptp(readings.controls_V(loop, twin), axis=0)) > 0.05
-    assert deviation(loop, averaged, twin) < 0.02  # seen: 0.008, 0.016 (two poles), 0.006 on the lattice
+    assert deviation(loop, averaged, twin) < 0.02  # seen: 0.008, 0.016 (two poles)
     for sequence in (0, 3, 7):
         assert np.allclose(
             readings.outputs_V(loop, averaged, sequence), readings.outputs_V(loop, twin, sequence), atol=2e-3
@@ -179,8 +169,7 @@ def test_the_path_is_the_twins(make: Callable[[], Any], poles: int) -> None:
     for name in ("v(baseline)", "v(gainlog)"):
         assert averaged[name][-1] == pytest.approx(twin[name][-1], rel=0.01)
     first, last = (readings.window_means(loop, r.time_s, r["v(loss)"], 6).mean() for r in (averaged, twin))
-    # The lattice knows no beats: 0.034 whatever the steps.
-    assert first == pytest.approx(last, rel=0.03 if make is chip else 0.04)
+    assert first == pytest.approx(last, rel=0.03 if make is chip else 0.04)  # seen: 0.032 of 5 mV
 
 
 def test_real_parts_are_the_twins_too() -> None:
@@ -200,12 +189,12 @@ def test_real_parts_are_the_twins_too() -> None:
         assert first == pytest.approx(last, rel=0.03, abs=2e-3)
 
 
-def test_a_lattice_stands_for_the_window() -> None:
-    # Steps that are small beside the dither: within a window the device is then one average and one set of slopes.
-    loop = loop_of(chip(), sequences=4, step_V=0.01)
-    along, lattice_ = Averaged().run(loop), Averaged(points=64).run(loop)
-    assert lattice_.statistics["evaluations"] < along.statistics["evaluations"]
-    assert deviation(loop, lattice_, along) < 0.05  # seen: 0.02
+def test_the_path_on_a_mean_field_is_the_twins() -> None:
+    """Steep controls' harmonics and beats weigh on what flat ones read; averages over phases alone were 39 % off."""
+    bench, rng = default_bench(1309, tolerance=1e-5), np.random.default_rng(1309)
+    experiment = Experiment(bench, bench.task("AND"), HgeSettings(sequences=4))
+    loop, _ = measured_loop(experiment, choose_start(experiment, rng), Averaged())
+    assert deviation(loop, Averaged().run(loop), Twin().run(loop)) < 0.03
 
 
 def test_a_wide_dither_asks_one_by_one_and_is_still_right() -> None:
