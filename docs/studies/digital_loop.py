@@ -22,9 +22,11 @@ from matplotlib.figure import Figure
 from scipy.stats import beta
 
 from analysis.plots.figure import COLOURS, new_figure, save
+from circuits.homodyne.engines import Averaged
 from inmateria import Bench, ChipSurrogate, DigitalLoop, Engine, Experiment, HgeSettings
 from learning.bench.devices import CHIP_INPUTS
-from learning.homodyne.start import choose_start
+from learning.homodyne.start import choose_start, measured_loop
+from learning.homodyne.training import judge
 
 SEED = 20270
 NOISE_A2_PER_HZ = 1e-23
@@ -55,7 +57,7 @@ def interval(found: int, tried: int) -> tuple[float, float]:
 def main(chip: Path, starts: int, picture: Path | None) -> None:
     device = ChipSurrogate.from_npz(chip)
     bench = Bench(device, device.measured[0], tuple(device.terminals.index(name) for name in CHIP_INPUTS))
-    experiment = Experiment(bench, bench.task("XOR"), HgeSettings())
+    experiment = Experiment(bench, bench.task("XOR"), HgeSettings(amplitude_V=0.01))
     chosen = [choose_start(experiment, np.random.default_rng([SEED, k]), take_found=False) for k in range(starts)]
 
     def loop(k: int, experiment: Experiment = experiment, **options: Any) -> DigitalLoop:
@@ -63,10 +65,16 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
         together = {**BASE, "transimpedance_ohm": TRANSIMPEDANCE_OHM, **options}
         return DigitalLoop(experiment, start.controls_V, start.polarity, **together)
 
-    short = loop(0, Experiment(bench, experiment.task, HgeSettings(sequences=3)))
+    short = loop(0, Experiment(bench, experiment.task, HgeSettings(amplitude_V=0.01, sequences=3)))
     with Engine() as engine:
         apart = np.abs(short.run(engine).controls_V - short.run().controls_V).max()
     print(f"largest difference of a control, ngspice and recurrence, 3 passes: {apart:g} V", flush=True)
+
+    analogue = 0
+    for start in chosen:
+        one, _ = measured_loop(experiment, start, Averaged())
+        analogue += judge(experiment, one, Averaged().run(one), start).final.learned
+    print(f"the analogue loop, averaged, learns {analogue} of {starts} from the same starts", flush=True)
 
     found: dict[str, list[tuple[float, int]]] = {}
     for axis, (label, settings) in AXES.items():

@@ -44,10 +44,10 @@ MOVED_V = 1e-6
 WITHIN = {"twin": 0.01, "averaged": 0.03}
 
 
-def default_design(seed: int) -> tuple[Experiment, str]:
+def default_design(seed: int, amplitude_V: float | None = None) -> tuple[Experiment, str]:
     """XOR and AND in turn on the network of a seed."""
     bench, gate = default_bench(seed), ("XOR", "AND")[seed % 2]
-    return Experiment(bench, bench.task(gate)), gate
+    return Experiment(bench, bench.task(gate), HgeSettings(amplitude_V=amplitude_V)), gate
 
 
 def random_design(chip: ChipSurrogate, seed: int) -> tuple[Experiment, str]:
@@ -151,6 +151,7 @@ def main() -> None:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chip", type=Path)
+    parser.add_argument("--amplitude", type=float, help="V, of the default designs' dither")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--designs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=1)
@@ -164,7 +165,7 @@ def main() -> None:
         for seed in seeds:
             if seed in done:
                 continue
-            experiment, words = default_design(seed) if chip is None else random_design(chip, seed)
+            experiment, words = default_design(seed, options.amplitude) if chip is None else random_design(chip, seed)
             try:
                 found = {"seed": seed, "design": words, **row(experiment, seed, ngspice, options.rounds)}
             except ConvergenceError as error:
