@@ -1,4 +1,4 @@
-"""Vector registers in compiled code: LLVM's own instructions, eight doubles at a time.
+"""Vector registers in compiled code: LLVM's own instructions, eight doubles or sixteen singles at a time.
 
 Numba leaves some loops scalar (a gather, or a trip count of eight, stops LLVM's vectoriser), which costs a factor of
 five. Written with these, LLVM maps them onto what the processor has (AVX-512, AVX2, NEON). All arrays are C-contiguous;
@@ -15,15 +15,23 @@ WIDTH = 8
 """Doubles per vector."""
 LARGEST = 700.0
 """Barriers (kT) are cut off here: exp(-700) = 1e-304."""
+_LARGEST_SINGLE = 87.0
 
 WORD, HALF = ir.IntType(64), ir.IntType(32)
 DOUBLES, WORDS = ir.VectorType(ir.DoubleType(), WIDTH), ir.VectorType(WORD, WIDTH)
+SINGLES, HALVES = ir.VectorType(ir.FloatType(), 2 * WIDTH), ir.VectorType(HALF, 2 * WIDTH)
 _TO_INTEGER = 6755399441055744.0  # 1.5 * 2^52: added to a small number, its low bits are that number's integer
+_TO_INTEGER_SINGLE = 12582912.0  # 1.5 * 2^23
+
+
+def constant(kind, value):
+    """A vector of one number."""
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def doubles(value):
-    """A vector of one number."""
-    return ir.Constant(DOUBLES, [value] * WIDTH)
+    """The same of doubles."""
+    return constant(DOUBLES, value)
 
 
 def integer(value):
@@ -41,31 +49,41 @@ def shuffle(builder, first, second, order):
     return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(HALF, len(order)), order))
 
 
-def spread(builder, scalar):
+def spread(builder, scalar, kind=DOUBLES):
     """A vector of one computed number."""
-    vector = builder.insert_element(ir.Constant(DOUBLES, ir.Undefined), scalar, lane(0))
-    return shuffle(builder, vector, vector, [0] * WIDTH)
+    vector = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, lane(0))
+    return shuffle(builder, vector, vector, [0] * kind.count)
+
+
+def _call(builder, name, *vectors):
+    """LLVM's own function of vectors of one kind."""
+    kind = vectors[0].type
+    function = ir.FunctionType(kind, [kind] * len(vectors))
+    name = f"llvm.{name}.v{kind.count}{'f64' if kind == DOUBLES else 'f32'}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), list(vectors))
 
 
 def fma(builder, a, b, c):
     """a b + c, rounded once."""
-    kind = ir.FunctionType(DOUBLES, [DOUBLES] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v8f64"), [a, b, c])
+    return _call(builder, "fma", a, b, c)
 
 
 def size(builder, x):
-    """|x| of doubles."""
-    kind = ir.FunctionType(DOUBLES, [DOUBLES])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fabs.v8f64"), [x])
+    """|x|."""
+    return _call(builder, "fabs", x)
 
 
 def boltzmann(builder, barrier):
-    """min(1, exp(-barrier)), within 1e-14 of itself.
+    """min(1, exp(-barrier)), within 1e-14 of itself; in single precision of |barrier|, within 2e-7.
 
     exp(-b) = 2^-n exp(r),   n = round(b log2 e),   r = n ln 2 - b,   |r| <= ln(2)/2,
 
-    with the Taylor series to r^11, in Estrin's order: its chain of dependent steps is half as long.
+    with the Taylor series to r^11 or r^7, in Estrin's order: its chain of dependent steps is half as long.
     """
+    return _boltzmann_single(builder, barrier) if barrier.type == SINGLES else _boltzmann(builder, barrier)
+
+
+def _boltzmann(builder, barrier):
     b = builder.select(builder.fcmp_ordered(">", barrier, doubles(0.0)), barrier, doubles(0.0))
     b = builder.select(builder.fcmp_ordered("<", b, doubles(LARGEST)), b, doubles(LARGEST))
     shifted = fma(builder, b, doubles(1.4426950408889634), doubles(_TO_INTEGER))
@@ -84,6 +102,25 @@ def boltzmann(builder, barrier):
     exponent = builder.sub(ir.Constant(WORDS, [1023] * WIDTH), builder.bitcast(shifted, WORDS))
     power = builder.bitcast(builder.shl(exponent, ir.Constant(WORDS, [52] * WIDTH)), DOUBLES)
     return builder.fmul(series, power)
+
+
+def _boltzmann_single(builder, barrier):
+    def number(value):
+        return constant(SINGLES, value)
+
+    b = size(builder, barrier)
+    b = builder.select(builder.fcmp_ordered("<", b, number(_LARGEST_SINGLE)), b, number(_LARGEST_SINGLE))
+    shifted = fma(builder, b, number(1.4426950408889634), number(_TO_INTEGER_SINGLE))
+    n = builder.fsub(shifted, number(_TO_INTEGER_SINGLE))
+    r = fma(builder, n, number(0.693145751953125), builder.fneg(b))  # ln 2 in two parts: the first times n is exact
+    r = fma(builder, n, number(1.42860682e-6), r)
+    r2 = builder.fmul(r, r)
+    low, middle = builder.fadd(r, number(1.0)), fma(builder, r, number(1 / 6), number(1 / 2))
+    high = fma(builder, r2, fma(builder, r, number(1 / 5040), number(1 / 720)),
+               fma(builder, r, number(1 / 120), number(1 / 24)))  # fmt: skip
+    series = fma(builder, r2, fma(builder, r2, high, middle), low)
+    exponent = builder.sub(constant(HALVES, 127), builder.bitcast(shifted, HALVES))
+    return builder.fmul(series, builder.bitcast(builder.shl(exponent, constant(HALVES, 23)), SINGLES))
 
 
 def data(context, builder, kind, value):

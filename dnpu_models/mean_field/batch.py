@@ -10,7 +10,7 @@ dp/dV, (dF/dp)^-1 and the adjoint, serves all of them:
 
 A setting is done when theta times its correction is within the tolerance. So are one or two passes saved that only
 show that the pass before had been enough. Every array is (n, settings): the products with the Coulomb energies and with
-the inverse are products of matrices, and what hops do is computed for all settings of a hop in one vectorised loop.
+the inverse are products of matrices, and what a hop does is computed for several settings in one vector.
 
 Afterwards the centre moves to the mean of what was found, and dp/dV becomes the one that fits it best (least change),
 so that inverses serve for some passes of a training. A few centres are kept, one for each pattern; the nearest is
@@ -21,14 +21,14 @@ taken. Settings that do not converge are solved one by one (`stepper.evaluate`),
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, float32, njit
-from numba.extending import overload
+from numba import carray, njit
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, as_float_pointer, c_function, load_float
 from dnpu_models.mean_field import stepper
 from dnpu_models.mean_field.kernel import Hops, Work, imbalance, linearised
+from dnpu_models.mean_field.vector_fluxes import LANES, add_fluxes_of_settings
 
-LANES = 32
+TOGETHER = 32
 """Settings that are solved together."""
 CENTRES = 8
 REACH = 8.0
@@ -45,10 +45,6 @@ BRISK = 0.1
 """A correction counts as this part of the one before, at least: near a fold it goes through zero, and back."""
 SINGLE = 1e-5
 """Tolerance from which on single precision does: it adds some 1e-6 of the largest current."""
-PER_SITE = 32
-"""Hops of one site that are computed together."""
-
-_F = np.float32
 
 # head of the memory: of each centre when it was used last (0: never) and passes spent on its age; then the time, the
 # centre used last, columns found with it, and counters: passes, Jacobians, settings solved by themselves
@@ -58,7 +54,7 @@ NOW, LAST, KNOWN, SPENT, RENEWED, ALONE, HEAD = range(2 * CENTRES, 2 * CENTRES +
 @njit(cache=True, nogil=True)
 def memory_size(n, electrodes):
     """Length of what `solve` keeps."""
-    return HEAD + CENTRES * (electrodes + n + 2 * n * electrodes + n * n) + LANES * (electrodes + n)
+    return HEAD + CENTRES * (electrodes + n + 2 * n * electrodes + n * n) + TOGETHER * (electrodes + n)
 
 
 @njit(inline="always")
@@ -75,142 +71,9 @@ def _kept(memory, n, electrodes):
     at += adjoint.size
     inverse = memory[at : at + CENTRES * n * n].reshape(CENTRES, n, n)
     at += inverse.size
-    last_volts = memory[at : at + LANES * electrodes]
-    last_p = memory[at + LANES * electrodes : at + LANES * (electrodes + n)]
+    last_volts = memory[at : at + TOGETHER * electrodes]
+    last_p = memory[at + TOGETHER * electrodes : at + TOGETHER * (electrodes + n)]
     return volts, p, shift, adjoint, inverse, last_volts, last_p
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def exp_of_negative(x, bits):
-    """Replace x <= 0 by exp(x), within 1e-14 relative; written so that the compiler vectorises it.
-
-    exp(x) = 2^k e^f with k = round(x log2 e) and |f| <= ln(2)/2; the polynomial is Taylor's up to f^13/13!.
-    """
-    for m in range(x.size):
-        y = max(x[m], -700.0) * 1.4426950408889634
-        k = np.floor(y + 0.5)
-        f = (y - k) * 0.6931471805599453
-        s = f * (1.0 / 6227020800.0) + 1.0 / 479001600.0
-        s = s * f + 1.0 / 39916800.0
-        s = s * f + 1.0 / 3628800.0
-        s = s * f + 1.0 / 362880.0
-        s = s * f + 1.0 / 40320.0
-        s = s * f + 1.0 / 5040.0
-        s = s * f + 1.0 / 720.0
-        s = s * f + 1.0 / 120.0
-        s = s * f + 1.0 / 24.0
-        s = s * f + 1.0 / 6.0
-        s = s * f + 0.5
-        s = s * f + 1.0
-        x[m] = s * f + 1.0
-        bits[m] = (np.int64(k) + 1023) << 52
-    scale = bits.view(np.float64)
-    for m in range(x.size):
-        x[m] *= scale[m]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def exp_of_negative_single(x, bits):
-    """`exp_of_negative` in single precision, within 2e-7 of e^x (1 + |x|); `bits` of int32."""
-    for m in range(x.size):
-        y = max(x[m], _F(-87.0)) * _F(1.4426950408889634)
-        k = np.floor(y + _F(0.5))
-        f = (y - k) * _F(0.6931471805599453)
-        s = f * _F(1.0 / 5040.0) + _F(1.0 / 720.0)
-        s = s * f + _F(1.0 / 120.0)
-        s = s * f + _F(1.0 / 24.0)
-        s = s * f + _F(1.0 / 6.0)
-        s = s * f + _F(0.5)
-        s = s * f + _F(1.0)
-        x[m] = s * f + _F(1.0)
-        bits[m] = (np.int32(k) + np.int32(127)) << np.int32(23)
-    scale = bits.view(np.float32)
-    for m in range(x.size):
-        x[m] *= scale[m]
-
-
-def _exponentials(x, bits):
-    """`exp_of_negative` in the precision of x."""
-
-
-@overload(_exponentials)
-def _exponentials_of(x, bits):
-    if x.dtype == float32:
-        return lambda x, bits: exp_of_negative_single(x, bits)
-    return lambda x, bits: exp_of_negative(x, bits)
-
-
-def _integers(like, size):
-    """Room for integers as wide as the numbers of `like`."""
-
-
-@overload(_integers)
-def _integers_of(like, size):
-    if like.dtype == float32:
-        return lambda like, size: np.empty(size, np.int32)
-    return lambda like, size: np.empty(size, np.int64)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _barriers(i, begin, end, to, c, energy, p, x, forth, back):
-    """Barriers of some of a site's hops, p_i (1 - p_j) and p_j (1 - p_i), a row for each hop."""
-    one = p.dtype.type(1.0)
-    for m in range(begin, end):
-        j, repulsion, row = to[m], c[m], np.uint64(m - begin)
-        for s in range(energy.shape[1]):
-            x[row, s] = energy[j, s] - energy[i, s] + repulsion * (p[j, s] - p[i, s])
-            forth[row, s] = p[i, s] * (one - p[j, s])
-            back[row, s] = p[j, s] * (one - p[i, s])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _minus_size(x, out):
-    for m in range(x.size):
-        out[m] = -abs(x[m])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _fluxes(begin, end, g, x, boltzmann, forth, back):
-    """Replace `forth` by the fluxes."""
-    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
-    for m in range(begin, end):
-        rate, row = g[m], np.uint64(m - begin)
-        for s in range(x.shape[1]):
-            up = boltzmann[row, s] if x[row, s] > zero else one
-            down = one if x[row, s] > zero else boltzmann[row, s]
-            forth[row, s] = rate * (forth[row, s] * up - back[row, s] * down)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _take(i, begin, end, to, flux, rate):
-    """What leaves site i arrives at the hops' other ends."""
-    for m in range(begin, end):
-        j, row = to[m], np.uint64(m - begin)
-        for s in range(flux.shape[1]):
-            rate[j, s] += flux[row, s]
-            rate[i, s] -= flux[row, s]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def balances(hops, energy, p, rate, floats, bits):
-    """`kernel.imbalance` of every column, from the energies of the nodes: fills `rate`.
-
-    `floats` is room for four (PER_SITE, columns), `bits` of int64 for one.
-    """
-    first, to, g, c = hops
-    width = p.shape[1]
-    room = floats[: 4 * PER_SITE * width].reshape(4, PER_SITE, width)
-    x, boltzmann, forth, back = room[0], room[1], room[2], room[3]
-    rate[:] = 0.0
-    for i in range(first.size - 1):
-        for begin in range(first[i], first[i + 1], PER_SITE):
-            end = min(begin + PER_SITE, first[i + 1])
-            _barriers(np.uint64(i), begin, end, to, c, energy, p, x, forth, back)
-            used = (end - begin) * width
-            _minus_size(x.reshape(x.size)[:used], boltzmann.reshape(x.size)[:used])
-            _exponentials(boltzmann.reshape(x.size)[:used], bits[:used])
-            _fluxes(begin, end, g, x, boltzmann, forth, back)
-            _take(np.uint64(i), begin, end, to, forth, rate)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -306,6 +169,14 @@ def _move(p, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _full(columns):
+    """Numbers of columns, the last one said again until `LANES` are full."""
+    result = np.full((columns.size + LANES - 1) // LANES * LANES, columns[-1])
+    result[: columns.size] = columns
+    return result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _columns(table, chosen):
     """Some columns of a table."""
     result = np.empty((table.shape[0], chosen.size), table.dtype)
@@ -352,12 +223,13 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
     hops, phi, coulomb = equations
     energy_there, volts_there, p_there, adjoint, inverse = centre
     kind = p.dtype
+    column = _full(np.arange(volts.shape[1]))
+    volts, p = _columns(volts, column), _columns(p, column)
     electrodes, width = volts.shape
     n = p.shape[0] - electrodes
-    floats, bits = np.empty(4 * PER_SITE * width, kind), _integers(p, PER_SITE * width)
     rate, steps = np.empty((n + electrodes, width), kind), np.empty((PASSES, n, width), kind)
     before, miss_before = np.zeros((electrodes, width), kind), np.zeros(width, kind)
-    column, done, away = np.arange(width), np.zeros(width, np.bool_), np.empty((n, width), kind)
+    done, away = np.zeros(width, np.bool_), np.empty((n, width), kind)
     way = volts.copy()
     for k in range(electrodes):
         way[k] -= volts_there[k]
@@ -373,7 +245,8 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
                 away[i, s] = p[i, s] - p_there[i]
         energy = bare.copy()
         energy[:n] += np.dot(coulomb, away)
-        balances(hops, energy, p, rate, floats, bits)
+        rate[:] = 0.0
+        add_fluxes_of_settings(hops.first, hops.to, hops.g, hops.c, energy, p, rate)
         spent += p.shape[1] / width
         correction = np.dot(adjoint, rate[:n])
         miss, size = _largest(correction), _largest(rate[n:])
@@ -392,8 +265,8 @@ def _together(equations, volts, p, centre, tolerance, found, currents):
         _broyden(steps, m, step)
         _move(p, step)
         before, miss_before = corrected, miss
-        if count > 0 and 4 * (column.size - count) <= 3 * column.size:
-            left = np.nonzero(~done)[0]
+        left = _full(np.nonzero(~done)[0])
+        if left.size < column.size:
             column, p, bare = column[left], _columns(p, left), _columns(bare, left)
             before, miss_before, done = _columns(before, left), miss[left], np.zeros(left.size, np.bool_)
             rate = np.empty((n + electrodes, left.size), kind)
@@ -433,7 +306,7 @@ def _learn(volts, found, centre_volts, centre_p, shift):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def solve(voltages, params, state, memory, out, single):
-    """Stationary currents (A, into the device) at up to `LANES` `voltages` (V), both (terminals, settings).
+    """Stationary currents (A, into the device) at up to `TOGETHER` `voltages` (V), both (terminals, settings).
 
     In single precision, for averages, where the tolerance is as coarse as `SINGLE` and that is asked for.
 
@@ -496,9 +369,9 @@ def solve(voltages, params, state, memory, out, single):
     past[:] = volts
     last_p[: n * width].reshape(n, width)[:] = found
     memory[LAST], memory[KNOWN] = c, width
-    memory[SPENT] += spent * width / LANES
+    memory[SPENT] += spent * width / TOGETHER
     memory[ALONE] += alone
-    memory[CENTRES + c] += max(spent - USUAL_PASSES, 0.0) * width / LANES + RENEWAL * alone
+    memory[CENTRES + c] += max(spent - USUAL_PASSES, 0.0) * width / TOGETHER + RENEWAL * alone
     if memory[CENTRES + c] > RENEWAL:
         _renew(equations, kept_volts[c], kept_p[c], kept_shift[c], kept_adjoint[c], kept_inverse[c])
         memory[CENTRES + c] = 0.0
@@ -512,8 +385,8 @@ def _many(settings, voltages, params, n_params, state, n_state, out, single):
     volts, found = carray(as_float_pointer(voltages), shape), carray(as_float_pointer(out), shape)
     words, known = carray(as_float_pointer(params), n_params), carray(as_float_pointer(state), n_state)
     memory = known[stepper.state_size_of(words) :]
-    for begin in range(0, shape[1], LANES):
-        end = min(begin + LANES, shape[1])
+    for begin in range(0, shape[1], TOGETHER):
+        end = min(begin + TOGETHER, shape[1])
         some = np.empty((terminals, end - begin))
         solve(volts[:, begin:end].copy(), words, known, memory, some, single)
         found[:, begin:end] = some

@@ -1,20 +1,23 @@
-"""Fluxes along all hops, eight at a time in vector registers: what the mean field's time goes into.
+"""Fluxes along all hops in vector registers: what the mean field's time goes into.
 
-Formulas in `kernel`; the layout is that of `kernel.Hops`. The eight hops of a vector share their first site, so that
-its energy and occupation are spread once, and what it loses is summed once.
+Formulas in `kernel`; the layout is that of `kernel.Hops`. At one setting a vector is eight hops of one site, so that
+its energy and occupation are spread once, and what it loses is summed once; at many it is one hop at some of them.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from numba import types
+from numba import float32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dnpu_models.interface.vectors import (
     DOUBLES,
+    SINGLES,
     WIDTH,
+    WORD,
     boltzmann,
+    constant,
     data,
     doubles,
     fma,
@@ -32,9 +35,9 @@ from dnpu_models.interface.vectors import (
 
 def _net(builder, x, factor, p_i, p_j):
     """p_i (1 - p_j) min(1, e^-x) - p_j (1 - p_i) min(1, e^x), where `factor` is e^-|x|."""
-    one = doubles(1.0)
+    one = constant(x.type, 1.0)
     forth, back = builder.fmul(p_i, builder.fsub(one, p_j)), builder.fmul(p_j, builder.fsub(one, p_i))
-    uphill = builder.fcmp_ordered(">", x, doubles(0.0))
+    uphill = builder.fcmp_ordered(">", x, constant(x.type, 0.0))
     forth = builder.fmul(forth, builder.select(uphill, factor, one))
     return builder.fsub(forth, builder.fmul(back, builder.select(uphill, one, factor)))
 
@@ -76,3 +79,50 @@ def add_fluxes(typingctx, first, to, g, c, energy, p, rate, barrier, factor):
         return context.get_dummy_value()
 
     return types.void(first, to, g, c, energy, p, rate, barrier, factor), codegen
+
+
+LANES = 2 * WIDTH
+"""The number of settings is a multiple of it."""
+
+
+@intrinsic
+def add_fluxes_of_settings(typingctx, first, to, g, c, energy, p, rate):
+    """`add_fluxes` of every column of energies, occupations and `rate`, all in double or all in single precision."""
+
+    def codegen(context, builder, signature, args):
+        kind, align = (SINGLES, 4) if signature.args[4].dtype == float32 else (DOUBLES, 8)
+        count = context.make_array(signature.args[0])(context, builder, args[0]).shape
+        shape = context.make_array(signature.args[4])(context, builder, args[4]).shape
+        width, sites = builder.extract_value(shape, 1), builder.sub(builder.extract_value(count, 0), integer(1))
+        starts, ends, rates, repulsion, energies, occupations, flow = (
+            data(context, builder, kind_, value) for kind_, value in zip(signature.args, args, strict=True)
+        )
+        total = cgutils.alloca_once(builder, kind)
+
+        def place(node, column):
+            return builder.add(builder.mul(node, width), column)
+
+        def everywhere(array, at):
+            return spread(builder, builder.load(builder.gep(array, [at])), kind)
+
+        some = cgutils.for_range_slice(builder, integer(0), width, integer(kind.count), inc=True)
+        with some as (column, _), cgutils.for_range(builder, sites) as row:
+            i = row.index
+            start, stop = (builder.load(builder.gep(starts, [builder.add(i, integer(k))])) for k in (0, 1))
+            here = place(i, column)
+            energy_i, p_i = (load(builder, array, here, kind, align) for array in (energies, occupations))
+            builder.store(constant(kind, 0.0), total)
+            with cgutils.for_range_slice(builder, start, stop, integer(1), inc=True) as (at, _):
+                there = place(builder.zext(builder.load(builder.gep(ends, [at])), WORD), column)
+                p_j = load(builder, occupations, there, kind, align)
+                x = builder.fsub(load(builder, energies, there, kind, align), energy_i)
+                x = fma(builder, everywhere(repulsion, at), builder.fsub(p_j, p_i), x)
+                net = _net(builder, x, boltzmann(builder, size(builder, x)), p_i, p_j)
+                flux = builder.fmul(everywhere(rates, at), net)
+                builder.store(builder.fadd(builder.load(total), flux), total)
+                store(builder, builder.fadd(load(builder, flow, there, kind, align), flux), flow, there, align)
+            left = builder.fsub(load(builder, flow, here, kind, align), builder.load(total))
+            store(builder, left, flow, here, align)
+        return context.get_dummy_value()
+
+    return types.void(first, to, g, c, energy, p, rate), codegen

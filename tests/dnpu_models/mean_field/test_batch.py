@@ -83,7 +83,7 @@ def test_a_dithered_path_is_followed_within_the_tolerance(network: DopantNetwork
 def test_more_settings_and_centres_than_are_solved_or_kept_together(network: DopantNetwork) -> None:
     rng = np.random.default_rng(6)
     centres = rng.uniform(-0.3, 0.3, (batch.CENTRES + 2, network.n_electrodes))
-    calls = [dithered(network, centre, batch.LANES + 5, rng) for centre in (*centres, centres[0])]
+    calls = [dithered(network, centre, batch.TOGETHER + 5, rng) for centre in (*centres, centres[0])]
     for volts, found in zip(calls, asked(network, calls), strict=True):
         assert np.quantile(errors(network, volts, found), 0.9) < TOLERANCE
 
