@@ -185,5 +185,4 @@ class JoinedDevices:
             conductances,
             first.wrapped(words.__name__, "c_evaluate", "c_advance"),
             many,
-            first.costly,
         )
