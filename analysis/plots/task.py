@@ -33,10 +33,10 @@ def plot_task(task: Task, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
 
 
 def _plot_classes(task: ClassificationTask, outputs_A: FloatArray, test_A: FloatArray) -> Figure:
-    points, wanted = np.array(task.levels_V), task.target_values > 0.5
+    points, wanted = np.array(task.levels_V)[:, : task.inputs], task.target_values > 0.5
     shown, colours = points, 1e9 * np.asarray(outputs_A)
     if len(test_A):
-        shown, colours = np.array(task.test_levels_V), 1e9 * np.asarray(test_A)
+        shown, colours = np.array(task.test_levels_V)[:, : task.inputs], 1e9 * np.asarray(test_A)
     span = np.percentile(colours, (2, 98))
     three = task.inputs == 3
     figure = new_figure(figsize=(7, 5.5))

@@ -67,6 +67,17 @@ def test_a_file_becomes_bench_task_and_settings(tmp_path: Path) -> None:
     np.testing.assert_allclose(tones / 20.0, np.round(tones / 20.0))
 
 
+def test_several_devices_are_joined_at_the_output_that_is_said() -> None:
+    said = {"device": {"seed": 3, "count": 2, "output": "e1", "inputs": ["e3", "e5"]}, "task": {"swing": "0.3 V"}}
+    experiment = experiment_of(Design.from_values(said | {"noise": {"density": "1e-5 nA^2/Hz"}}))
+    bench = experiment.bench
+    assert [device.network.seed for device in bench.device.device.devices] == [3, 4]  # type: ignore[attr-defined]
+    assert [bench.device.terminals[k] for k in (bench.output, *bench.inputs)] == ["out", "d0e3", "d0e5", "d1e3", "d1e5"]
+    assert (bench.device.noisy, np.ptp(experiment.task.levels_V, axis=0).tolist()) == ((0,), [0.3] * 4)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="KineticMonteCarlo has no exact slopes"):
+        Design.from_values({"device": {"model": "kmc", "count": 2}}).bench()
+
+
 def test_nothing_said_is_the_default_experiment() -> None:
     design = Design.from_values({})
     bench = design.bench()

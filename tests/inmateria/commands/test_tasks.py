@@ -35,6 +35,24 @@ def test_every_task_is_run_and_told(short: Short, chip: str, name: str, tmp_path
     assert f"held-out {figure}" in result.stderr
 
 
+def test_several_devices_learn_as_one(short: Short, chip: str, tmp_path: Path) -> None:
+    """Each sees the inputs on its own electrodes, all controls are trained, and figures show the inputs once."""
+    words = ["learn", "ring", "--device", chip, "--devices", "2", "--electrodes", "out:e1,e3", "--engine", "averaged"]
+    result = short(*words, "--restarts", "1", "--evaluations", "144", "--json", "--out", str(tmp_path))
+    assert result.code in (0, 1), result
+    document = result.document
+    device = document["device"]
+    assert (device["count"], device["output"]) == (2, "out")
+    assert device["inputs"] == ["d0e1", "d0e3", "d1e1", "d1e3"]
+    assert len(document["controls_V"]) == 14
+    assert (tmp_path / "task.png").exists()
+
+
+def test_devices_that_cannot_be_joined_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    result = in_process(capsys, "learn", "XOR", "--device", "kmc", "--devices", "2")
+    assert_refused(result, "devices", "join mean fields, chips or functions")
+
+
 @pytest.fixture
 def own_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.csv"
