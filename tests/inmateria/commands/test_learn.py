@@ -54,14 +54,14 @@ def check_learning_document(document: dict[str, Any], engine: str) -> None:
     assert isinstance(document["separation_A"], float)
     assert list(document["controls_V"]) == CONTROLS
     gradient = document["gradient"]
-    assert gradient["dither_V"] == pytest.approx([0.01] * len(gradient["dither_V"]))  # one sequence: nothing falls
+    assert gradient["dither_V"] == pytest.approx([0.005] * len(gradient["dither_V"]))  # one sequence: nothing falls
     assert gradient["parts"] == "ideal parts, as in the loop"
     assert gradient["engine"] == engine
     for of in ("loss", "output"):
         assert len(gradient[of]["cosines"]) == len(gradient[of]["relative_errors"]) == len(gradient["dither_V"])
         assert 0.95 < min(gradient[of]["cosines"]) <= 1
     assert document["dither"]["frequencies_Hz"] == [260, 270, 300, 360, 440, 490, 510]
-    assert document["dither"]["amplitudes_V"] == [0.01] * 7
+    assert document["dither"]["amplitudes_V"] == [0.005] * 7
     device = document["device"]
     assert (device["model"], device["preset"], device["seed"]) == ("meanfield", "tertilt2022", 0)
     for key in ("device_evaluations", "timepoints"):
