@@ -165,7 +165,7 @@ WRONG = [
     (["--device", "CHIP", "--electrodes", "out:e2,e6"], "electrodes", ["no 'e6'", "out, e1, e2, e3, e4, e5"]),
     (["--device", "CHIP", "--electrodes", "out:out,e1"], "electrodes", ["names out twice"]),
     (["--device", "CHIP", "--electrodes", "out:e1,e1"], "electrodes", ["names e1 twice"]),
-    (["--device", "CHIP", "--amplitude", "0.2"], "amplitude", ["0.2", "range", "take at most"]),
+    (["--device", "CHIP", "--swing", "5"], "amplitude", ["no room", "range of", "the swing"]),
     (["--device", "CHIP", "--amplitude", "2"], "amplitude", ["2.0", "no room", "range of"]),
     (["--device", "CHIP", "--frequencies", "260,270"], "frequencies", ["5 trained electrodes"]),
     (["--electrodes", "e2,e6"], "electrodes", ["'e2,e6'", "OUTPUT:INPUT,INPUT", "e0:e1,e2"]),
