@@ -37,6 +37,7 @@ TASKS = {"ring": ring, "sphere": sphere}
 
 def bench_of(device: str, acceptors: int, count: int, seed: int, inputs: int) -> Bench:
     """Devices side by side, all wired as one is."""
+    devices: list[MeanField | ChipSurrogate]
     if device == "meanfield":
         networks = [DopantNetwork.random(seed=seed + 1000 * d, acceptors=acceptors) for d in range(count)]
         devices = [MeanField(network, tolerance=1e-5, warn=False) for network in networks]
