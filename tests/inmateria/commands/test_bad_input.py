@@ -26,7 +26,7 @@ WRONG = [
     (["learn", "AND", "--frequencies", "a,b"], "frequencies", ["'a,b'", "numbers"]),
     (["learn", "AND", "--frequencies", ""], "frequencies", ["empty"]),
     (["learn", "AND", "--amplitude", "2"], "amplitude", ["2.0", "no room"]),
-    (["learn", "AND", "--amplitude", "0.3"], "amplitude", ["0.3", "take at most 0.1499 V"]),
+    (["learn", "AND", "--amplitude", "0.9"], "amplitude", ["0.9", "no room within e2's range", "the swing"]),
     (["learn", "AND", "--amplitude", "-0.1"], "amplitude", ["-0.1"]),
     (["learn", "AND", "--amplitude", "lots"], "amplitude", ["'lots'", "volt"]),
     (["learn", "AND", "--max-step", "1"], "max_step", ["too coarse", "510 Hz", "take at most 0.000245 s"]),

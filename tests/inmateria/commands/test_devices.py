@@ -88,7 +88,8 @@ def test_the_lock_ins_read_a_chips_gradient(
     np.testing.assert_allclose(document["ideal"], exact, rtol=1e-9)
     assert document["cosine"] > 0.9999
     assert document["device"] == {
-        "model": "chip", "preset": None, "seed": None, "file": str(chip_file), "output": "out", "inputs": ["e2", "e4"]
+        "model": "chip", "preset": None, "seed": None, "file": str(chip_file), "output": "out", "inputs": ["e2", "e4"],
+        "count": 1,
     }  # fmt: skip
     assert (tmp_path / "g" / "summary.json").exists()
 
