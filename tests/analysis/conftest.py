@@ -28,7 +28,8 @@ def small_bench() -> Bench:
 @pytest.fixture(scope="session")
 def small_attempt(small_bench: Bench) -> Attempt:
     """AND, three sequences, by the twin; the dither stays as it is."""
-    experiment = Experiment(small_bench, small_bench.task("AND"), HgeSettings(amplitude_V=0.01, sequences=3, dither_to=1.0))
+    settings = HgeSettings(amplitude_V=0.01, sequences=3, dither_to=1.0)
+    experiment = Experiment(small_bench, small_bench.task("AND"), settings)
     outputs = small_bench.outputs_A(START, experiment.task)
     loop = build_loop(experiment, START, 1.0, outputs)
     return judge(experiment, loop, Twin().run(loop), Start(START, 1.0, outputs, 4, None))

@@ -39,7 +39,8 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="module")
 def attempt(bench: Bench) -> Attempt:
-    experiment, outputs = Experiment(bench, TASK, HgeSettings(amplitude_V=0.01, sequences=3, step_V=0.05)), bench.outputs_A(START, TASK)
+    settings = HgeSettings(amplitude_V=0.01, sequences=3, step_V=0.05)
+    experiment, outputs = Experiment(bench, TASK, settings), bench.outputs_A(START, TASK)
     loop = build_loop(experiment, START, -1.0, outputs)
     return judge(experiment, loop, Twin().run(loop), Start(loop.start_V, -1.0, outputs, 4, None))
 
