@@ -41,7 +41,7 @@ from learning.bench.bench import Bench
 from learning.bench.devices import DeviceOptions, default_electrodes, is_netlist, joined_bench, make_device
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
-from learning.tasks.task import Task, at_swing, with_polarity
+from learning.tasks.task import Task
 from netlists.includes import files_read
 from netlists.reader import Part, load_part
 from netlists.user_part import user_part
@@ -266,8 +266,7 @@ class Design(Section):
         InputError
             If the bench has another number of inputs.
         """
-        task = with_polarity(bench.task(self.named_task()), self.task.polarity)
-        return task if self.task.swing is None else at_swing(task, (self.task.swing,) * len(bench.inputs))
+        return bench.task(self.named_task(), swing_V=self.task.swing, polarity=self.task.polarity)
 
     def settings(self, task: Task) -> HgeSettings:
         """How the loop learns, and its parts.

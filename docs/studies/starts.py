@@ -44,9 +44,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def attempts(variant: str, first: int, seeds: int, starts: dict[Any, Start], out: Path) -> None:
     """One attempt on each network by one variant, appended to the file as it is finished."""
-    settings = HgeSettings(**VARIANTS[variant])
+    settings, finished = HgeSettings(**VARIANTS[variant]), done(out)
     for seed in range(first, first + seeds):
-        if (variant, seed) in done(out):
+        if (variant, seed) in finished:
             continue
         bench = default_bench(seed, tolerance=1e-5)
         experiment = Experiment(bench, bench.task("XOR"), settings)

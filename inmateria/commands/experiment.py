@@ -33,7 +33,6 @@ from learning.choices import Polarity
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.settings import HgeSettings
 from learning.tasks.library import named_task
-from learning.tasks.task import at_swing, with_polarity
 from lockin.collisions import collisions
 from lockin.plan import plan_frequencies
 
@@ -84,9 +83,7 @@ def requested_experiment(
     if amplitude_V is not None and not (np.isfinite(amplitude_V) and amplitude_V > 0):
         raise InputError("amplitude", amplitude_V, "is no positive voltage", "give volts, e.g. 0.005")
     _check_step(options.max_step)
-    fitted = with_polarity(bench.task(named), polarity)
-    if options.swing is not None:
-        fitted = at_swing(fitted, (options.swing,) * len(bench.inputs))
+    fitted = bench.task(named, swing_V=options.swing, polarity=polarity)
     settings = HgeSettings(
         amplitude_V=amplitude_V,
         max_step_s=options.max_step,

@@ -16,8 +16,9 @@ from dnpu_models.network.network import DopantNetwork
 from dnpu_models.noise.spectrum import PUBLISHED_A2_PER_HZ
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
+from learning.choices import Polarity
 from learning.tasks.library import named_task
-from learning.tasks.task import Task, at_swing
+from learning.tasks.task import Task, at_swing, with_polarity
 from lockin.plan import DitherPlan, plan_frequencies
 from lockin.third_order import check_free, free_tones
 
@@ -138,8 +139,10 @@ class Bench:
         """Input swings of a share of each input's range, V: a gate's quarter is 0.5 V on the default device."""
         return tuple(float(share * np.ptp(self.device.limits_V[k])) for k in self.inputs)
 
-    def task(self, task: Task | str) -> Task:
+    def task(self, task: Task | str, *, swing_V: float | None = None, polarity: Polarity | None = None) -> Task:
         """A task, or the one of a name, with input levels that suit it and the device: see `Task.swing_share`.
+
+        Or with levels this far apart (V) at every input; and with another rule of polarity, if one is given.
 
         Raises
         ------
@@ -150,7 +153,9 @@ class Bench:
         here = len(self.inputs) // self.copies
         if found.inputs != here:
             raise InputError("task", found.name, f"has {found.inputs} inputs, the bench {here}", "name as many")
-        return at_swing(found, self.swings_V(found.swing_share))
+        swings_V = self.swings_V(found.swing_share) if swing_V is None else (swing_V,) * len(self.inputs)
+        fitted = at_swing(found, swings_V)
+        return fitted if polarity is None else with_polarity(fitted, polarity)
 
     def plan(self, amplitude_V: Peaks) -> DitherPlan:
         """The dither: tones of one peak amplitude (V), or one each.
