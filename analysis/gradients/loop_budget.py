@@ -73,6 +73,7 @@ def predict_loop(
         As `lockin.error_budget`, `channel_bias` and `LockInBank.front_end`.
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
+    listened_s = loop.shown * sequence.window_s  # to each pattern
     ohm, start = stage.transimpedance_ohm, loop.start_V
     parts = _parts_of(bench, loop, engine)
     rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
@@ -111,13 +112,13 @@ def predict_loop(
     if loop.parts and loop.mode == "loss" and loop.electronics_noise and isinstance(engine, Ngspice):
         front_end = _noise_of_loss(bench, loop, rest, engine)
     if loop.parts and loop.mode == "output" and isinstance(engine, Ngspice):
-        reading = Averaged(sequence.window_s, loop.stop_s)
+        reading = Averaged(listened_s, loop.stop_s)
         whole = _bank(bench, loop).front_end(
             engine.engine, rest[0], gated=True, noise=loop.electronics_noise, averaged=reading
         )
         front_end = FrontEnd(whole.transfer, noise_psd=whole.noise_psd, own_noise=whole.own_noise)
-    boxcar = LockInSettings(sequence.window_s, window="boxcar")
-    readout = Readout(plan, boxcar, sequence.window_s, front_end, psd=psd, correction=correction)
+    boxcar = LockInSettings(listened_s, window="boxcar")
+    readout = Readout(plan, boxcar, listened_s, front_end, psd=psd, correction=correction)
     heard_exactly = exact if parts is None else _slope_of_parts(bench, loop, parts)
     budget = error_budget(response, start, readout, exact=heard_exactly, samples=samples)
     added = {"offset": channel_bias(loop, engine, heard) / per_unit if loop.parts else np.zeros(plan.n)}
@@ -154,7 +155,7 @@ def _slope_of_parts(bench: Bench, loop: HomodyneLoop, parts: StaticLoss) -> Floa
 def _noise_of_loss(bench: Bench, loop: HomodyneLoop, rest_A: Sequence[float], engine: Ngspice) -> FrontEnd:
     """The electronics' noise in the gradient of the loss, V^2/Hz; its means over the patterns' windows are averaged."""
     patterns = loop.sequence.patterns
-    reading = Averaged(patterns * loop.sequence.window_s, loop.stop_s)
+    reading = Averaged(patterns * loop.shown * loop.sequence.window_s, loop.stop_s)
     behind = _bank(bench, loop).front_end(engine.engine, rest_A[0], noise=True, averaged=reading).noise_psd
     before = loss_noise(loop, engine.engine, rest_A, reading.open_s / reading.window_s)
     per_ampere = loop.stage.transimpedance_ohm

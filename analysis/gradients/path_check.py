@@ -171,11 +171,12 @@ def loss_gradients(
     engine: LoopEngine,
     *,
     points_per_cycle: float = 24.0,
+    windows: int = 1,
     seed: int = 0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient]:
     """d(loss)/dw by the opened loop's lock-ins, and exactly; the output stage held where its starting values put it.
 
-    `seed` draws the device's noise, where it has any.
+    Read is the mean over so many `windows` of each pattern; `seed` draws the device's noise, where it has any.
 
     The loss is E(y), y = polarity e^c (R I - baseline), for example (y - target)^2; exactly
     dE/dw_k = mean over patterns of E'(y) polarity e^c R dI/dw_k.
@@ -187,7 +188,7 @@ def loss_gradients(
         in its attributes.
     """
     bench, task = experiment.bench, experiment.task
-    opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle)
+    opened = loop.opened(controls_V, dither_V, "loss", points_per_cycle, windows)
     run = engine.run(opened, seed=seed)
     ohm = opened.stage.transimpedance_ohm
     outputs = bench.outputs_A(controls_V, task)

@@ -50,7 +50,7 @@ from circuits.parts.losses import LOSS_PARTS, Loss, make_loss
 from circuits.signals.patterns import PatternSequence
 from circuits.signals.sources import Drive, Sine, Table
 from dnpu_models.interface.device import InNetlists, Steppable
-from inmateria.checks import FloatArray, positive
+from inmateria.checks import FloatArray, count, positive
 from inmateria.errors import InputError
 from lockin.plan import DitherPlan
 from netlists.reader import Part
@@ -146,6 +146,8 @@ class HomodyneLoop(LoopOptions):
         Low-pass after each mixer; by default its time constant is a tenth of a window.
     averaged_sequences : float
         Time constant of the averager, in sequences.
+    windows : int
+        How many windows of each pattern an opened loop reads the mean of; chopped, of each sign.
     points_per_cycle : float
         Time-points per cycle of the highest tone.
     fixed_V : mapping
@@ -178,6 +180,7 @@ class HomodyneLoop(LoopOptions):
     filter_s: float = field(default=None)  # type: ignore[assignment]
     filter_poles: int = 1
     averaged_sequences: float = 1.0
+    windows: int = 1
     points_per_cycle: float = 10.0
     fixed_V: Mapping[int, float] = field(default_factory=dict)
     mode: Mode = "learn"
@@ -186,14 +189,16 @@ class HomodyneLoop(LoopOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count = len(self.device.terminals)
+        count("windows", self.windows)
+        terminals = len(self.device.terminals)
         start = np.array(self.start_V, dtype=float)
         object.__setattr__(self, "start_V", start)
         if self.filter_s is None:
             object.__setattr__(self, "filter_s", 0.1 * self.sequence.window_s)
         used = (self.output, *self.trained)
-        if len(set(used)) != len(used) or not all(0 <= k < count for k in (*used, *self.inputs)):
-            raise InputError("trained", self.trained, f"terminals must differ and lie in 0..{count - 1}", "change them")
+        if len(set(used)) != len(used) or not all(0 <= k < terminals for k in (*used, *self.inputs)):
+            problem = f"terminals must differ and lie in 0..{terminals - 1}"
+            raise InputError("trained", self.trained, problem, "change them")
         if self.output in self.inputs or len(set(self.inputs)) != self.sequence.inputs:
             problem = f"{self.sequence.inputs} inputs beside the output are required"
             raise InputError("inputs", self.inputs, problem, "change it")
@@ -226,8 +231,8 @@ class HomodyneLoop(LoopOptions):
 
     @property
     def shown(self) -> int:
-        """How often the sequence is shown: before, while and after learning; to an opened loop once, chopped twice."""
-        return self.sequences + 2 if self.mode == "learn" else 1 + self.chopped
+        """How often the sequence is shown: before, while and after learning; opened `windows` times, chopped twice."""
+        return self.sequences + 2 if self.mode == "learn" else self.windows * (1 + self.chopped)
 
     @property
     def max_step_s(self) -> float:
@@ -284,9 +289,17 @@ class HomodyneLoop(LoopOptions):
         return f"{self.device.terminals[terminal]}'s range of {low:.4g} to {high:.4g} V"
 
     def opened(
-        self, controls_V: FloatArray, amplitude_V: Peaks, mode: Mode, points_per_cycle: float = 24.0
+        self,
+        controls_V: FloatArray,
+        amplitude_V: Peaks,
+        mode: Mode,
+        points_per_cycle: float = 24.0,
+        windows: int = 1,
     ) -> HomodyneLoop:
-        """The same circuit with frozen controls and the stated dither amplitude (or amplitudes), reading slopes."""
+        """The same circuit with frozen controls and the stated dither amplitude (or amplitudes), reading slopes.
+
+        They are the mean over this many windows of each pattern.
+        """
         peaks = tuple(float(peak) for peak in np.broadcast_to(amplitude_V, self.dither.n))
         plan = DitherPlan(self.dither.frequencies_Hz, peaks, self.dither.phases_rad)
         return replace(
@@ -297,6 +310,7 @@ class HomodyneLoop(LoopOptions):
             component_errors=opened_errors(self.component_errors),
             stage=replace(self.stage, baseline_rate=0.0, gain_rate=0.0),
             points_per_cycle=points_per_cycle,
+            windows=windows,
             anneal_from=1.0,
             dither_from=1.0,
         )

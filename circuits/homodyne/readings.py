@@ -50,7 +50,7 @@ def gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
 
 
 def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
-    """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop: V/V, (n_trained,).
+    """The digital boxcar lock-in on the recorded v(tia) of an opened "output" loop, the mean over its windows: V/V.
 
     Raises
     ------
@@ -60,20 +60,23 @@ def digital_gradient(loop: HomodyneLoop, run: Transient) -> FloatArray:
     if AVERAGED in run.statistics:
         fix = "use `gradient`, or a run of ngspice or twin"
         raise InputError("run", "averaged", "has no tones in v(tia) to demodulate", fix)
-    start, stop = loop.sequence.windows()[-1]
     signal = run["v(tia)"] - run["v(baseline)"]
-    inside = (run.time_s >= start - 2 * loop.max_step_s) & (run.time_s < stop * (1 - 1e-12))
-    time = np.append(run.time_s[inside], stop)
-    values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
     settings = LockInSettings(loop.sequence.window_s, window="boxcar")
-    sign = loop.chop_signs[loop.sequence.patterns - 1]
-    return np.asarray(sign * demodulated(loop.dither, time, values, settings))
+    signs = loop.chop_signs[loop.sequence.patterns - 1 :: loop.sequence.patterns]
+    found = []
+    for number, sign in enumerate(signs):
+        start, stop = loop.sequence.windows(number)[-1]
+        inside = (run.time_s >= start - 2 * loop.max_step_s) & (run.time_s < stop * (1 - 1e-12))
+        time = np.append(run.time_s[inside], stop)
+        values = np.append(signal[inside], np.interp(stop, run.time_s, signal))
+        found.append(sign * demodulated(loop.dither, time, values, settings))
+    return np.asarray(np.mean(found, axis=0))
 
 
 def corrected_gradient(loop: HomodyneLoop, run: Transient) -> KeptCorrection:
     """`gradient`, and its correction of third order out of what the same lock-ins heard in the windows: V/V.
 
-    Of the loss it is the mean over all windows, as the reading is.
+    Both are means over all windows.
 
     Parameters
     ----------

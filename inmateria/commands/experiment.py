@@ -261,6 +261,9 @@ def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:
     if points <= POINTS_MAX:
         return
     what = f"makes {points:.2g} time-points of a transient of {loop.stop_s:.3g} s"
+    if loop.mode != "learn" and loop.windows > 1:
+        fits = int(loop.windows * POINTS_MAX / points)
+        raise InputError("windows", loop.windows, what, f"take {max(fits, 1)} at most")
     if max_step_s is not None:
         raise InputError("max_step", max_step_s, what, f"take at least {loop.stop_s / POINTS_MAX:.1g} s")
     raise InputError(

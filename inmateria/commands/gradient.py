@@ -55,6 +55,7 @@ class Options(ExperimentOptions):
             "that are free for it; as much as exceeds the noise.",
         ),
     ] = False
+    windows: Annotated[int, typer.Option(help="Read the mean over so many windows: noise falls with the root.")] = 1
 
 
 def run(options: Options, frame: Frame) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     peaks, max_step_s = np.array(planned.dither.amplitudes_V), settings.max_step_s
     controls = _controls(experiment, planned, options.of, at, frame.seed, peaks)
     points = POINTS_PER_CYCLE if max_step_s is None else planned.points_per_cycle
-    opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points)
+    opened = planned.opened(planned.start_V, peaks.tolist(), "loss", points, options.windows)
     check_points(experiment, opened)
     with frame.keeping():
         found = _read(experiment, options, controls, points, frame.seed, frame.folder)
@@ -99,6 +100,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             "controls_V": controls.tolist(),
             **found.facts(),
             "dither_V": float(peaks.max()),
+            "windows": options.windows,
             "frequencies_Hz": list(found.loop.dither.frequencies_Hz),
             "device": experiment.facts["device"],
             "design": experiment.facts["design"],
@@ -226,7 +228,7 @@ def _read(
         compilation_told(stderr),
     ):
         about = engine.version()
-        measured, ideal, run, loop = _measure(experiment, of, controls, points, engine, seed)
+        measured, ideal, run, loop = _measure(experiment, options, controls, points, engine, seed)
         if has_exact_slopes(bench.device):
             moved = float(ideal.attrs.get("output_offset_V", 0.0))
             correction: Correction = "whole" if options.corrected else "none"
@@ -269,7 +271,7 @@ def _controls(
 
 
 def _measure(
-    experiment: Experiment, of: SlopeOf, controls: FloatArray, points: float, engine: LoopEngine, seed: int
+    experiment: Experiment, options: Options, controls: FloatArray, points: float, engine: LoopEngine, seed: int
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:  # fmt: skip
     """The circuit's reading, the exact gradient, the transient and its loop."""
     from analysis.gradients.path_check import loss_gradients
@@ -279,13 +281,14 @@ def _measure(
     from learning.homodyne.training import as_measured
 
     bench, settings = experiment.bench, experiment.settings
-    if of == "output":
+    if options.of == "output":
         measured, _, run, loop = spice_lock_in(
             bench,
             engine,
             controls,
             settings.peaks_V,
             points_per_cycle=points,
+            windows=options.windows,
             seed=seed,
             like=settings,
         )
@@ -297,8 +300,10 @@ def _measure(
     closed = build_loop(own_step, controls, 1.0, bench.outputs_A(controls, experiment.task))
     if settings.parts:
         closed = as_measured(closed, engine)
-    measured, ideal, run = loss_gradients(experiment, closed, controls, amplitude_V, engine, points_per_cycle=points)
-    return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points)
+    measured, ideal, run = loss_gradients(
+        experiment, closed, controls, amplitude_V, engine, points_per_cycle=points, windows=options.windows
+    )
+    return measured, ideal, run, closed.opened(controls, amplitude_V, "loss", points, options.windows)
 
 
 def _told(budget: ErrorBudget) -> dict[str, Any]:

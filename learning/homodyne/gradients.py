@@ -115,6 +115,7 @@ def probe_loop(
     *,
     like: LoopOptions | None = None,
     points_per_cycle: float = 24.0,
+    windows: int = 1,
 ) -> HomodyneLoop:
     """The circuit of the learning loop, opened at frozen controls and fixed input levels, lock-ins on the output.
 
@@ -134,6 +135,7 @@ def probe_loop(
         stage=stage,
         mode="output",
         points_per_cycle=points_per_cycle,
+        windows=windows,
         **({} if like is None else _electronics(like)),
     )
 
@@ -155,18 +157,21 @@ def spice_lock_in(
     *,
     like: LoopOptions | None = None,
     points_per_cycle: float = 24.0,
+    windows: int = 1,
     seed: int = 0,
 ) -> tuple[xr.DataArray, xr.DataArray, Transient, HomodyneLoop]:
     """The netlist's lock-ins in one transient of an engine that has the dither: ngspice or the twin.
 
-    `like` as in `probe_loop`.
+    `like` as in `probe_loop`; read is the mean over so many `windows`.
 
     Returns
     -------
     tuple
         The netlist's reading, the digital lock-in's on the recorded output waveform, the transient and its loop.
     """
-    loop = probe_loop(bench, controls_V, amplitude_V, levels_V, like=like, points_per_cycle=points_per_cycle)
+    loop = probe_loop(
+        bench, controls_V, amplitude_V, levels_V, like=like, points_per_cycle=points_per_cycle, windows=windows
+    )
     with running(engine) as chosen:
         run = chosen.run(loop, seed=seed)
     ohm = loop.stage.transimpedance_ohm

@@ -23,11 +23,14 @@ RUNS = 12
 
 
 @pytest.mark.slow
-def test_scatter_of_an_opened_loops_readings_is_that_of_the_budget(small_bench: Bench, engine: Engine) -> None:
+@pytest.mark.parametrize("windows", [1, 3])
+def test_scatter_of_an_opened_loops_readings_is_that_of_the_budget(
+    windows: int, small_bench: Bench, engine: Engine
+) -> None:
     """44 degrees of freedom; 1e-5 for other seeds. The gate and the mixers are heard from the start of the run to its
     end: by the window alone the ratio would be some 2."""
     settings = HgeSettings(electronics_noise=True, **loop_fields("macro"))
-    loop = probe_loop(small_bench, AT, 0.02, like=settings, points_per_cycle=12)
+    loop = probe_loop(small_bench, AT, 0.02, like=settings, points_per_cycle=12, windows=windows)
     exact = np.asarray(adjoint(small_bench, AT))
     budget = predict_loop(small_bench, loop, exact, Ngspice(engine), device_A2_per_Hz=0.0)
     ohm = loop.stage.transimpedance_ohm

@@ -264,6 +264,16 @@ def check_scatter(loop: HomodyneLoop, runs: list[Transient]) -> None:
     assert agrees(digital, noise_variance(single, DENSITY, 0.01))
 
 
+def test_the_mean_over_windows_scatters_less(loop: HomodyneLoop) -> None:
+    """Of three windows: a third of one's variance, of the circuit and of the digital lock-in."""
+    several = loop.opened(loop.start_V, 0.01, "output", points_per_cycle=24.0, windows=3)
+    circuit, digital = scatter(several, [Twin().run(several, seed=k) for k in range(300)])
+    total = LockInSettings(6 * loop.sequence.window_s, window="boxcar")
+    single = LockInSettings(3 * loop.sequence.window_s, window="boxcar")
+    assert agrees(circuit, noise_variance(total, DENSITY, 0.01))
+    assert agrees(digital, noise_variance(single, DENSITY, 0.01))
+
+
 def test_gradients_of_the_twin_scatter_as_theory_says(loop: HomodyneLoop) -> None:
     check_scatter(loop, [Twin().run(loop, seed=k) for k in range(800)])
 

@@ -59,6 +59,8 @@ WRONG = [
     (["gradient", "--of", "loss", "--gate", "foo"], "gate", ["'foo'"]),
     (["gradient", "--of", "foo"], "of", ["'foo'", "output or loss"]),
     (["gradient", "--amplitude", "inf"], "amplitude", ["inf"]),
+    (["gradient", "--windows", "0"], "windows", ["0", "at least 1"]),
+    (["gradient", "--windows", "1000000"], "windows", ["1000000", "time-points", "at most"]),
     (
         ["gradient", "--corrected", "--frequencies", "260,270,300,360,440,490,510"],
         "frequencies",

@@ -202,6 +202,25 @@ def test_corrected_gradient(of: str, engine: str, capsys: pytest.CaptureFixture[
     assert not any("correction" in doubt for doubt in document["doubts"])
 
 
+@pytest.mark.parametrize("words", [[], ["--chopped"], ["--of", "loss"]])
+def test_windows_read_the_same_with_less_noise(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The lock-ins' mean, its correction and its budget, of 3 windows and of 1: the noise is 1/sqrt(3) of it."""
+    one, three = (
+        in_process(
+            capsys, "gradient", "--corrected", "--engine", "twin", *words, "--windows", windows, "--json"
+        ).document
+        for windows in ("1", "3")
+    )
+    assert (one["windows"], three["windows"]) == (1, 3)
+    assert three["simulated_s"] > 1.9 * one["simulated_s"]
+    size = np.linalg.norm(one["ideal"])
+    np.testing.assert_allclose(three["lockin"], one["lockin"], atol=1e-3 * size)
+    np.testing.assert_allclose(three["corrected"]["correction"], one["corrected"]["correction"], atol=1e-3 * size)
+    noises = [np.array(document["budget"]["noise_std"]) for document in (one, three)]
+    np.testing.assert_allclose(noises[1] * np.sqrt(3.0), noises[0])
+    np.testing.assert_allclose(three["budget"]["predicted"], one["budget"]["predicted"], rtol=1e-6, atol=1e-9 * size)
+
+
 def test_a_correction_that_adds_error_is_doubted(capsys: pytest.CaptureFixture[str]) -> None:
     """20 mV are beyond the kinks of the default device at this setting."""
     document = in_process(
