@@ -19,6 +19,7 @@ from analysis.designs.sections import (
     CornersSection,
     CriteriaSection,
     DeviceSection,
+    DisturbancesSection,
     DitherSection,
     ElectronicsSection,
     LearningSection,
@@ -73,6 +74,7 @@ class Design(Section):
     noise: NoiseSection = NoiseSection()
     tolerances: TolerancesSection = TolerancesSection()
     corners: CornersSection = CornersSection()
+    disturbances: DisturbancesSection = DisturbancesSection()
     criteria: CriteriaSection = CriteriaSection()
     verify: VerifySection = VerifySection()
 

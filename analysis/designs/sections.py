@@ -69,6 +69,9 @@ Cosine = Annotated[float, Quantity("1", low=-1.0, high=1.0)]
 Confidence = Annotated[float, Quantity("1", low=0.5, high=0.9999)]
 Drift = Annotated[float, Quantity("1/K")]
 Seconds = Annotated[float, Quantity("s", above=0.0)]
+SmallFraction = Annotated[float, Quantity("1", low=0.0, high=0.9999)]
+NotNegativeVolts = Annotated[float, Quantity("V", low=0.0)]
+TemperatureChange = Annotated[float, Quantity("K", low=0.0, high=100.0)]
 TemperatureRise = Annotated[float, Quantity("K", low=-100.0, high=100.0)]
 Ohms = Annotated[float, Quantity("ohm", above=0.0)]
 Volts = Annotated[float, Quantity("V")]
@@ -281,6 +284,19 @@ class CornersSection(Section):
     """All resistors and capacitors as large (slow) or as small (fast) as their tolerances allow."""
 
 
+class DisturbancesSection(Section):
+    """[disturbances]: what moves, one at a time, while the learned controls stand; asked by disturbed_margin_min."""
+
+    drift: SmallFraction = 0.01
+    """Share of each control, every one up or down."""
+    offset: NotNegativeVolts = 1e-3
+    """On each control, every one up or down."""
+    temperature: TemperatureChange = 5.0
+    """Of the device, up and down; not of a device that knows only its own."""
+    noise: Ratio = 1.0
+    """Factor on the noise of a window's mean."""
+
+
 class CriteriaSection(Section):
     """[criteria]: what a design must do to pass; what is left out is not asked."""
 
@@ -305,6 +321,8 @@ class CriteriaSection(Section):
     """Change of the electronics' temperature while the gate is held; offsets drift by it."""
     left_on_min: Seconds | None = None
     """How long the gate stays while the loop goes on at the rate and dither of its end."""
+    disturbed_margin_min: Cosine | None = None
+    """The margin that every disturbance has to leave."""
     yield_min: Fraction | None = None
     """Share of good boards: the lower end of its interval must reach this."""
     pass_probability_min: OpenFraction | None = None

@@ -49,7 +49,7 @@ _REFERENCES = {"dead": "a loop that does not learn", "ideal": "a loop of ideal p
 _SHARES = {
     "dither.anneal_to", "learning.anneal_to",
     "learning.spread", "tolerances.resistor", "tolerances.capacitor", "criteria.gradient_error_max",
-    "criteria.yield_min", "criteria.pass_probability_min", "verify.confidence", "verify.confirm",
+    "disturbances.drift", "criteria.yield_min", "criteria.pass_probability_min", "verify.confidence", "verify.confirm",
 }  # fmt: skip
 _DEGREES = {"electronics.temperature", "corners.temperature"}
 _NAMES = {
@@ -59,6 +59,7 @@ _NAMES = {
     "attempts_max": "Attempts",
     "hold_min": "Hold time",
     "left_on_min": "Left on",
+    "disturbed_margin_min": "Margin, disturbed",
     "gradient_cosine_min": "Gradient, cosine",
     "gradient_error_max": "Gradient, relative error",
     "operating_point": "Operating points",

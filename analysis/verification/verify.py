@@ -34,6 +34,7 @@ from analysis.verification.boards import (
 )
 from analysis.verification.corners import corner_sweep, corners
 from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
+from analysis.verification.disturbed import check_disturbed, check_temperature, disturbed_criteria
 from analysis.verification.fast import check_fast, fast_criteria
 from analysis.verification.holding import Holding, check_holding, holding_criteria
 from analysis.verification.nominal import (
@@ -51,6 +52,7 @@ from circuits.homodyne.engines import engine_kind, engine_named, with_dither
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment, middle_loop
 from learning.homodyne.results import Attempt
+from learning.homodyne.robustness import Robustness
 from learning.homodyne.training import learn
 from learning.tasks.boolean import BooleanTask
 
@@ -80,6 +82,8 @@ class Verification:
         The parts at resolved steps; None of a quick look, and where no part is an amplifier.
     holding : Holding or None
         How long the gate lasts; None where it is not asked and the integrators are ideal.
+    disturbed : Robustness or None
+        What disturbances leave of the margin; None where it is not asked, or nothing was learned.
     """
 
     design: Design
@@ -90,6 +94,7 @@ class Verification:
     boards: Boards | None
     fast: FastCheck | None = None
     holding: Holding | None = None
+    disturbed: Robustness | None = None
 
     @property
     def passed(self) -> bool:
@@ -152,8 +157,13 @@ def check_design(design: Design, *, quick: bool = False) -> None:
         raise InputError(
             "criteria.hold_warming", wanted.hold_warming, "is asked of no holding", "set criteria.hold_min, or drop it"
         )
+    if (moved := design.disturbances.model_fields_set) and wanted.disturbed_margin_min is None:
+        raise InputError(
+            "disturbances", sorted(moved), "are asked of no criterion",
+            "set criteria.disturbed_margin_min, or drop them",
+        )  # fmt: skip
     task = design.named_task()
-    for name in ("margin_min", "separation_min"):
+    for name in ("margin_min", "separation_min", "disturbed_margin_min"):
         if getattr(wanted, name) is not None and not isinstance(task, BooleanTask):
             raise InputError(f"criteria.{name}", getattr(wanted, name), "is asked of a task that is no gate", "drop it")
     if verify.samples and verify.devices > 1 and design.device.model not in ("meanfield", "kmc"):
@@ -215,6 +225,7 @@ def verify(
     fast = design.verify.engine
     own = fast if quick else "ngspice"
     experiment = experiment_of(design, noisy=engine_kind(own).has_dither)
+    check_temperature(design, experiment.bench)
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
         def run(name: str, what: str, sweep: Sweep) -> xr.Dataset:
@@ -232,6 +243,8 @@ def verify(
         holding = check_holding(design, nominal, quick)
         if holding is not None:
             criteria += holding_criteria(design, holding)
+        disturbed = check_disturbed(design, nominal)
+        criteria += disturbed_criteria(design, disturbed)
         if at_speed is not None:
             criteria += fast_criteria(at_speed)
         at_corners = xr.Dataset()
@@ -247,7 +260,7 @@ def verify(
             beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))
             boards = judge_boards(design, samples, beside, fast)
             criteria += board_criteria(design, boards, quick)
-    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed, holding)
+    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed, holding, disturbed)
 
 
 def _parts_told(told: Progress) -> Progress:

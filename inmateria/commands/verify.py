@@ -124,6 +124,7 @@ def facts(found: Verification) -> dict[str, Any]:
         },
         "fast_check": None if found.fast is None else fast_facts(found.fast),
         "holding": None if found.holding is None else _holding(found.holding),
+        "disturbed": None if found.disturbed is None else found.disturbed.facts(),
         "corners": _corners(found.design, found.corners),
         "boards": None if found.boards is None else _boards(found.boards, found.design.verify.engine),
     }

@@ -182,6 +182,12 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
         ),
         ({"verify": {"starts": 4}}, "verify.starts", "chance, even if all pass (p = 0.062); take 5 or more"),
         ({"criteria": {"hold_warming": "5 K"}}, "criteria.hold_warming", "asked of no holding"),
+        ({"disturbances": {"drift": "2 %"}}, "disturbances", "set criteria.disturbed_margin_min"),
+        (
+            {"task": {"name": "ring"}, "criteria": {"disturbed_margin_min": 0.3}},
+            "criteria.disturbed_margin_min",
+            "is no gate",
+        ),
         ({"task": {"name": "ring"}, "criteria": {"margin_min": 0.3}}, "criteria.margin_min", "is no gate"),
         ({"noise": {"density": "1e-5 nA^2/Hz"}}, "verify.engine", "knows no noise"),
         ({"electronics": {"level": "transistor"}}, "verify.engine", "choose ngspice"),
