@@ -8,7 +8,7 @@ next to nothing) and one of ideal parts, from the same starts: what luck alone p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from analysis.verification.passing import all_passing, passes
 from analysis.verification.yields import Sensitivity, sensitivities
 from circuits.homodyne.engines import engine_kind, with_dither
 from inmateria.checks import FloatArray
+from inmateria.errors import ConvergenceError
 from learning.homodyne.experiment import Experiment
 from learning.homodyne.results import Attempt
 from learning.homodyne.training import learn
@@ -174,7 +175,7 @@ class Boards:
         Which components go with a board's quality, averaged over the starts.
     confirmations : tuple of Confirmation
     worst : tuple of int
-        Board and start of the attempt that is drawn: of the board that passes least, its worst one.
+        Board and start of the attempt that is drawn: the worst that got to an end, of the board that passes least.
     worst_attempt : Attempt
     """
 
@@ -215,13 +216,13 @@ def wanted_probability(design: Design) -> float:
 
 
 def judge_boards(design: Design, samples: xr.Dataset, references: xr.Dataset, engine: str) -> Boards:
-    """Hold the boards' attempts against the criteria; the worst one is run again in `engine` for its waveforms."""
+    """Hold the boards' attempts against the criteria; the worst that gets to an end runs again for its waveforms."""
     passed = np.asarray(all_passing(design, samples))
     quality = _quality(samples)
-    worst_board = int(np.lexsort((quality.mean(axis=1), passed.sum(axis=1)))[0])
-    worst_start = int(np.argmin(quality[worst_board]))
-    drawn = with_dither(engine)
-    attempt = attempt_on(on_board(design, worst_board, drawn), design, worst_start, drawn).best
+    ran = np.asarray(samples["status"].values == 1)
+    order = np.lexsort((quality.mean(axis=1), passed.sum(axis=1)))
+    worst_first = [(int(k), int(start)) for k in order for start in np.argsort(quality[k]) if ran[k, start]]
+    worst, attempt = _run_again(design, worst_first, with_dither(engine))
     beside = np.asarray(all_passing(design, references))
     return Boards(
         samples,
@@ -230,9 +231,22 @@ def judge_boards(design: Design, samples: xr.Dataset, references: xr.Dataset, en
         {str(name): beside[row] for row, name in enumerate(references["reference"].values)},
         _sensitivities(design, len(passed), quality.mean(axis=1)),
         _confirmations(design, samples, passed),
-        (worst_board, worst_start),
+        worst,
         attempt,
     )
+
+
+def _run_again(design: Design, worst_first: Sequence[tuple[int, int]], engine: str) -> tuple[tuple[int, int], Attempt]:
+    """The first of these (board, start) that gets to an end once more, and its attempt."""
+    failure: ConvergenceError = ConvergenceError(
+        "verify.samples", len(worst_first), "have no attempt that got to an end", "read why in the stored reasons"
+    )
+    for number, start in worst_first:
+        try:
+            return (number, start), attempt_on(on_board(design, number, engine), design, start, engine).best
+        except ConvergenceError as error:
+            failure = error
+    raise failure
 
 
 def _quality(samples: xr.Dataset) -> FloatArray:

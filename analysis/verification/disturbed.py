@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.designs.design import Design
 from analysis.report.page import Criterion
 from analysis.verification.nominal import NominalRun
-from inmateria.errors import InputError
+from inmateria.errors import ConvergenceError, InputError
 from learning.bench.bench import Bench
 from learning.homodyne.robustness import Disturbances, Robustness, robustness
 
@@ -24,29 +24,33 @@ def check_temperature(design: Design, bench: Bench) -> None:
         )
 
 
-def check_disturbed(design: Design, nominal: NominalRun) -> Robustness | None:
-    """What is left of what the nominal design learned; None where nothing is asked, or nothing was learned.
+def check_disturbed(design: Design, nominal: NominalRun) -> tuple[Robustness | None, list[Criterion]]:
+    """What is left of what the nominal design learned, and whether that is as much as asked.
+
+    None and no criterion where nothing is asked; None and a criterion that is not met where nothing was learned, or the
+    device has no state where it is moved to.
 
     Raises
     ------
-    InputError, ConvergenceError
+    InputError
         As `learning.homodyne.robustness.robustness`.
     """
-    if design.criteria.disturbed_margin_min is None or not nominal.success:
-        return None
-    asked = design.disturbances
-    moved = Disturbances(asked.drift, asked.offset, asked.temperature, asked.noise)
-    return robustness(nominal.experiment, nominal.best, moved, seed=design.seed)
-
-
-def disturbed_criteria(design: Design, found: Robustness | None) -> list[Criterion]:
-    """Whether the margin stays as large as asked under every disturbance."""
-    least = design.criteria.disturbed_margin_min
+    least, asked = design.criteria.disturbed_margin_min, design.disturbances
     if least is None:
-        return []
-    worst = None if found is None else found.worst
-    told = "nothing was learned" if found is None else found.words()
-    if found is not None and all(row.name != "temperature" for row in found.rows):
+        return None, []
+
+    def judged(told: str, met: bool) -> list[Criterion]:
+        return [Criterion("disturbed_margin_min", f"at least {least:g}", told, met, "nominal, disturbed")]
+
+    if not nominal.success:
+        return None, judged("nothing was learned", False)
+    moved = Disturbances(asked.drift, asked.offset, asked.temperature, asked.noise)
+    try:
+        found = robustness(nominal.experiment, nominal.best, moved, seed=design.seed)
+    except ConvergenceError as error:
+        return None, judged(str(error), False)
+    worst = found.worst
+    told = f"{worst.worst:.3f} under {worst.told} ({found.words()})"
+    if all(row.name != "temperature" for row in found.rows):
         told += "; the device knows only its own temperature"
-    met = worst is not None and worst.worst >= least
-    return [Criterion("disturbed_margin_min", f"at least {least:g}", told, met, "nominal, disturbed")]
+    return found, judged(told, worst.worst >= least)

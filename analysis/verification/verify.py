@@ -34,7 +34,7 @@ from analysis.verification.boards import (
 )
 from analysis.verification.corners import corner_sweep, corners
 from analysis.verification.criteria import board_criteria, corner_criteria, nominal_criteria
-from analysis.verification.disturbed import check_disturbed, check_temperature, disturbed_criteria
+from analysis.verification.disturbed import check_disturbed, check_temperature
 from analysis.verification.fast import check_fast, fast_criteria
 from analysis.verification.holding import Holding, check_holding, holding_criteria
 from analysis.verification.nominal import (
@@ -243,8 +243,8 @@ def verify(
         holding = check_holding(design, nominal, quick)
         if holding is not None:
             criteria += holding_criteria(design, holding)
-        disturbed = check_disturbed(design, nominal)
-        criteria += disturbed_criteria(design, disturbed)
+        disturbed, left = check_disturbed(design, nominal)
+        criteria += left
         if at_speed is not None:
             criteria += fast_criteria(at_speed)
         at_corners = xr.Dataset()

@@ -8,8 +8,9 @@ import pytest
 
 from analysis.designs.design import Design
 from analysis.report.page import Criterion
-from analysis.verification.disturbed import check_disturbed, check_temperature, disturbed_criteria
+from analysis.verification.disturbed import check_disturbed, check_temperature
 from analysis.verification.nominal import NominalRun
+from inmateria.errors import ConvergenceError
 from learning.homodyne.robustness import Disturbances, robustness
 
 from ...learning.homodyne.test_holding import Tilted, attempt_at, or_task
@@ -34,21 +35,21 @@ def nominal(device: Tilted | None = None, control_V: float = CONTROL_V) -> Nomin
 
 
 def judged(asked: Design, run: NominalRun) -> Criterion:
-    (criterion,) = disturbed_criteria(asked, check_disturbed(asked, run))
+    _, (criterion,) = check_disturbed(asked, run)
     return criterion
 
 
 @pytest.mark.parametrize(("least", "passed"), [(WORST - 1e-3, True), (WORST + 1e-3, False)])
 def test_the_worst_disturbance_decides(least: float, passed: bool) -> None:
     asked, run = design(least, **SIZES), nominal(Warm())
-    found = check_disturbed(asked, run)
+    found, _ = check_disturbed(asked, run)
     assert found is not None
     direct = robustness(run.experiment, run.best, Disturbances(0.02, 4e-3, 6.0, 0.0), seed=asked.seed)
     assert found.facts() == direct.facts()
     assert found.worst.worst == pytest.approx(WORST)
     criterion = judged(asked, run)
     assert (criterion.name, criterion.where, criterion.passed) == ("disturbed_margin_min", "nominal, disturbed", passed)
-    assert "offset of 4 mV" in criterion.found
+    assert criterion.found.startswith("0.230 under offset of 4 mV (")
     assert "temperature by 6 K" in criterion.found
 
 
@@ -66,7 +67,20 @@ def test_nothing_learned_passes_nothing_and_nothing_asked_is_no_row() -> None:
     assert not failed.success
     criterion = judged(design(-1.0), failed)
     assert (criterion.passed, criterion.found) == (False, "nothing was learned")
-    assert disturbed_criteria(design(None), check_disturbed(design(None), nominal())) == []
+    assert check_disturbed(design(None), nominal()) == (None, [])
+
+
+class Frozen(Warm):
+    """Has no state at another temperature."""
+
+    def at_temperature(self, temperature_K: float) -> Warm:
+        raise ConvergenceError("temperature_K", temperature_K, "leaves the device without a state", "stay nearer")
+
+
+def test_a_device_without_a_state_fails_the_row_in_its_own_words() -> None:
+    criterion = judged(design(0.0, **SIZES), nominal(Frozen()))
+    assert not criterion.passed
+    assert "leaves the device without a state" in criterion.found
 
 
 @pytest.mark.parametrize(
