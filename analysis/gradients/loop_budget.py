@@ -73,7 +73,7 @@ def predict_loop(
         As `lockin.error_budget`, `channel_bias` and `LockInBank.front_end`.
     """
     sequence, stage, plan = loop.sequence, loop.stage, loop.dither
-    listened_s = loop.shown * sequence.window_s  # to each pattern
+    listened_s = loop.listened_s / sequence.patterns
     ohm, start = stage.transimpedance_ohm, loop.start_V
     parts = _parts_of(bench, loop, engine)
     rest = [float(bench.currents_A(start, levels)) for levels in sequence.levels_V]
@@ -155,7 +155,7 @@ def _slope_of_parts(bench: Bench, loop: HomodyneLoop, parts: StaticLoss) -> Floa
 def _noise_of_loss(bench: Bench, loop: HomodyneLoop, rest_A: Sequence[float], engine: Ngspice) -> FrontEnd:
     """The electronics' noise in the gradient of the loss, V^2/Hz; its means over the patterns' windows are averaged."""
     patterns = loop.sequence.patterns
-    reading = Averaged(patterns * loop.shown * loop.sequence.window_s, loop.stop_s)
+    reading = Averaged(loop.listened_s, loop.stop_s)
     behind = _bank(bench, loop).front_end(engine.engine, rest_A[0], noise=True, averaged=reading).noise_psd
     before = loss_noise(loop, engine.engine, rest_A, reading.open_s / reading.window_s)
     per_ampere = loop.stage.transimpedance_ohm

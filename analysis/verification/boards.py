@@ -21,7 +21,7 @@ from analysis.designs.experiment import board, experiment_of, parts_of, toleranc
 from analysis.sweeps.axes import Axis
 from analysis.sweeps.measures import OUTCOME, outcome, process_engine
 from analysis.sweeps.runner import Sweep
-from analysis.sweeps.store import Variable
+from analysis.sweeps.store import DONE, Variable
 from analysis.verification.holding import HELD, held_outcome
 from analysis.verification.pass_rates import PassRates, pass_rates
 from analysis.verification.passing import all_passing, passes
@@ -219,7 +219,7 @@ def judge_boards(design: Design, samples: xr.Dataset, references: xr.Dataset, en
     """Hold the boards' attempts against the criteria; the worst that gets to an end runs again for its waveforms."""
     passed = np.asarray(all_passing(design, samples))
     quality = _quality(samples)
-    ran = np.asarray(samples["status"].values == 1)
+    ran = np.asarray(samples["status"].values == DONE)
     order = np.lexsort((quality.mean(axis=1), passed.sum(axis=1)))
     worst_first = [(int(k), int(start)) for k in order for start in np.argsort(quality[k]) if ran[k, start]]
     worst, attempt = _run_again(design, worst_first, with_dither(engine))

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.designs.design import Design
+from analysis.sweeps.store import DONE
 
 
 def passes(design: Design, learned: Any, quality: Any, separation: Any, attempts: Any, held: Any = 1.0) -> Any:
@@ -29,4 +30,4 @@ def all_passing(design: Design, data: xr.Dataset) -> Any:
     """`passes` of stored outcomes; what failed to run does not pass."""
     columns = (data[name].values for name in ("learned", "quality", "separation", "attempts", "held"))
     with np.errstate(invalid="ignore"):
-        return passes(design, *columns) & (data["status"].values == 1)
+        return passes(design, *columns) & (data["status"].values == DONE)

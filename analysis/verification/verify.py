@@ -180,6 +180,8 @@ def check_design(design: Design, *, quick: bool = False) -> None:
             f"cannot show that boards learn by more than chance, even if all pass (p = {0.5**verify.starts:.2g})",
             f"take {math.floor(-math.log2(CHANCE_P)) + 1} or more; verify --quick takes fewer",
         )  # fmt: skip
+    if "temperature" in design.disturbances.model_fields_set:
+        check_temperature(design, experiment_of(design, noisy=False).bench)
 
 
 def boards_and_starts(design: Design, quick: bool) -> tuple[int, int]:
@@ -225,7 +227,6 @@ def verify(
     fast = design.verify.engine
     own = fast if quick else "ngspice"
     experiment = experiment_of(design, noisy=engine_kind(own).has_dither)
-    check_temperature(design, experiment.bench)
     with open_cluster(scheduler, workers) as cluster:  # first, so that one that does not answer is told of at once
 
         def run(name: str, what: str, sweep: Sweep) -> xr.Dataset:

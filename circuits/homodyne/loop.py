@@ -235,6 +235,11 @@ class HomodyneLoop(LoopOptions):
         return self.sequences + 2 if self.mode == "learn" else self.windows * (1 + self.chopped)
 
     @property
+    def listened_s(self) -> float:
+        """How long the windows are open over which slopes are read, s: of a pass, or all of an opened loop."""
+        return self.sequence.listening_s * (1 if self.mode == "learn" else self.shown)
+
+    @property
     def max_step_s(self) -> float:
         """Largest time step, s."""
         return 1.0 / (self.points_per_cycle * max(self.dither.frequencies_Hz))
@@ -491,8 +496,7 @@ class HomodyneLoop(LoopOptions):
 
         The averager sees the lock-in's mean over the whole period, the slope is its mean over the windows.
         """
-        duty = self.sequence.listening_s * (1 if self.mode == "learn" else self.shown)
-        per_slope = 2.0 / np.array(self.dither.amplitudes_V) / duty
+        per_slope = 2.0 / np.array(self.dither.amplitudes_V) / self.listened_s
         return np.asarray(per_slope * (self.learning_rate * self.sequence.period_s if self.mode == "learn" else 1.0))
 
     @property

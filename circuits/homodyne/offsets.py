@@ -132,7 +132,7 @@ def _bias(loop: HomodyneLoop, at: dict[str, Placement], k: int, heard_V: float) 
         ending /= 1.0 + 1j * omega * tau
         total -= tau * ending.imag
         charging += tau
-    duty = loop.sequence.listening_s * loop.shown
+    duty = loop.listened_s
     at_rest = mixer.figure("offset") * amplification + passed[1] * mixer.figure("xos")
     feed = mixer.figure("xfeed") * amplification + passed[1]
     if loop.chopped:

@@ -261,7 +261,7 @@ def check_points(experiment: Experiment, loop: HomodyneLoop) -> None:
     if points <= POINTS_MAX:
         return
     what = f"makes {points:.2g} time-points of a transient of {loop.stop_s:.3g} s"
-    if loop.mode != "learn" and loop.windows > 1:
+    if loop.windows > 1:
         fits = int(loop.windows * POINTS_MAX / points)
         raise InputError("windows", loop.windows, what, f"take {max(fits, 1)} at most")
     if max_step_s is not None:

@@ -182,6 +182,15 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
         ),
         ({"verify": {"starts": 4}}, "verify.starts", "chance, even if all pass (p = 0.062); take 5 or more"),
         ({"criteria": {"hold_warming": "5 K"}}, "criteria.hold_warming", "asked of no holding"),
+        (
+            {
+                "device": {"count": 2},
+                "criteria": {"disturbed_margin_min": 0.0},
+                "disturbances": {"temperature": "5 K"},
+            },
+            "disturbances.temperature",
+            "knows only its own; drop it",
+        ),
         ({"disturbances": {"drift": "2 %"}}, "disturbances", "set criteria.disturbed_margin_min"),
         (
             {"task": {"name": "ring"}, "criteria": {"disturbed_margin_min": 0.3}},
