@@ -211,9 +211,15 @@ def against_ideal(ideal: Sequence[ArrayLike], measured: Sequence[ArrayLike], nam
 
 
 def bars(
-    names: Sequence[str], groups: Mapping[str, ArrayLike], *, y_label: str, label: str, errors: ArrayLike | None = None
+    names: Sequence[str],
+    groups: Mapping[str, ArrayLike],
+    *,
+    y_label: str,
+    label: str,
+    errors: ArrayLike | None = None,
+    limit: float | None = None,
 ) -> Markup:
-    """Bars side by side, a group for each name; `errors` at the last of a group."""
+    """Bars side by side, a group for each name; `errors` at the last of a group, `limit` is a dotted line."""
 
     def draw(axes: Axes) -> None:
         places, width = np.arange(len(names)), 0.8 / len(groups)
@@ -225,6 +231,8 @@ def bars(
                 yerr=errors if last else None, ecolor=INK, capsize=3,
             )  # fmt: skip
         axes.axhline(0.0, color=MUTED, lw=0.8)
+        if limit is not None:
+            axes.axhline(limit, color=INK, ls=":", lw=1.6)
         axes.set_xticks(places, names)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel(y_label)

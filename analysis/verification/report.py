@@ -121,6 +121,7 @@ def verification_report(
             *_gradients(found.check),
             _budget(found),
             *_holding(found),
+            *_disturbed(found),
             *_fast(found),
             *(sweep_section(values, marks, caption) for values, marks, caption in maps),
             *_yield(found),
@@ -217,10 +218,14 @@ def _outcome(data: xr.Dataset, row: int) -> list[str]:
         float(data[name].values[row]) for name in ("quality", "separation", "attempts", "attempts_failed")
     )
     return [
-        f"{quality:.2f}".replace("-", "−") if np.isfinite(quality) else "",
-        f"{1e9 * separation:.2f} nA".replace("-", "−") if np.isfinite(separation) else "",
+        _signed(quality) if np.isfinite(quality) else "",
+        f"{_signed(1e9 * separation)} nA" if np.isfinite(separation) else "",
         f"{int(attempts)}{f' ({int(lost)} failed)' if lost > 0 else ''}" if np.isfinite(attempts) else "",
     ]
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _gradients(check: PathCheck) -> list[Section]:
@@ -277,6 +282,40 @@ def _holding(found: Verification) -> list[Section]:
         )  # fmt: skip
         blocks.append(Figure(figure, f"Separation of the gate, {name}; {one.source}."))
     return [Section("Holding", blocks)]
+
+
+def _disturbed(found: Verification) -> list[Section]:
+    """What each disturbance leaves of the margin, the controls where learning ended."""
+    if found.disturbed is None:
+        return []
+    left, least = found.disturbed, found.design.criteria.disturbed_margin_min
+    rows = [
+        [row.told, f"{len(row.quality)}", _signed(float(np.median(row.quality))), _signed(row.worst),
+         f"{100 * row.kept:.0f} %"]
+        for row in left.rows
+    ]  # fmt: skip
+    failed = [k for k, row in enumerate(left.rows) if least is not None and row.worst < least]
+    words = (
+        "The controls stand where learning ended; one disturbance at a time, of the device's static outputs. Drift and "
+        "offset in combinations of signs, up or down for each control; the margin is the task's. "
+        f"Undisturbed it is {_signed(left.quality)}."
+    )
+    worst = {"undisturbed": [left.quality] * len(rows), "at worst": [row.worst for row in left.rows]}
+    drawn = plots.bars(
+        [row.name for row in left.rows], worst, y_label="margin", label="margin under disturbances", limit=least
+    )
+    columns = ["disturbance", "cases", "margin: median", "at worst", "still learned"]
+    asked = "." if least is None else "; dotted: what is asked."
+    return [
+        Section(
+            "Disturbances",
+            [
+                Text(words),
+                Table(columns, rows, failed=failed),
+                Figure(drawn, f"Margin undisturbed, and in the worst case of each disturbance{asked}"),
+            ],
+        )
+    ]
 
 
 def _fast(found: Verification) -> list[Section]:
