@@ -42,6 +42,8 @@ CAREFUL = 0.15
 """... where that has not led to an end."""
 LEAVING = 0.4
 """Largest growth rate of an occupation's deviation from an unstable state, times the step."""
+REVERSED = -0.5
+"""Cosine between two steps, below which the second leads back to the unstable state that the first was leaving."""
 _ROUGH = 1e-12  # part of a hop's direct derivatives below which those by its barrier are left out while relaxing
 _EXACT = 1e-18  # ... and else
 
@@ -227,6 +229,7 @@ def relax(hops, coulomb, bare, p, rate, work, wanted, limit):
     size_before = 0.0
     speed_before = 0.0
     careful = 0
+    leaving = False
     for count in range(1, limit + 1):
         _slopes(hops, p, work, _ROUGH, by_energy, system)
         _add_sparse_product(system, by_energy, coulomb)
@@ -239,12 +242,16 @@ def relax(hops, coulomb, bare, p, rate, work, wanted, limit):
         if largest > wanted + 0.4 and dt > 1e-6:
             dt *= 0.2
             continue
+        size = np.sqrt(np.dot(step, step))
+        turn = np.dot(step, previous) / max(size * size_before, 1e-300)
+        if leaving and turn < REVERSED and dt > 1.0:
+            # Behind a kink lambda is larger, and lambda dt beyond 1: taken, this step would lead back to the state.
+            dt *= 0.3
+            continue
         move(p, step)
         imbalance(hops, coulomb, bare, p, energy, rate, work)
         if dt > 1e6 and (largest < SETTLED or (largest < 1e-7 and np.max(np.abs(rate[:n])) < 1e-15)):
             return count
-        size = np.sqrt(np.dot(step, step))
-        turn = np.dot(step, previous) / max(size * size_before, 1e-300)
         growth = min(max(wanted / max(largest, 1e-300), 0.3), 1000.0 if wanted > CAREFUL and largest < 1e-2 else 10.0)
         if largest > 1e-7 and turn < -0.2:
             # Just past a fold the flow creeps through a bottleneck, where long steps would only jump to and fro.
@@ -254,7 +261,8 @@ def relax(hops, coulomb, bare, p, rate, work, wanted, limit):
             growth = min(growth, 1.2)
             careful -= 1
         speed = size / dt
-        if largest > 1e-7 and turn > 0.5 and speed > speed_before:
+        leaving = largest > 1e-7 and turn > 0.5 and speed > speed_before
+        if leaving:
             # Leaving an unstable state along an eigenvector, a step of implicit Euler multiplies the speed by
             # 1/(1 - lambda dt): beyond lambda dt = 1 it would turn round and lead back, again and again.
             growth = min(growth, LEAVING / (1.0 - speed_before / speed))

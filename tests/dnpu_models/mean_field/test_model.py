@@ -163,10 +163,19 @@ def test_hard_settings_converge(models: list[MeanField], volts: list[float]) -> 
     np.testing.assert_allclose(followed.occupations, solution.occupations, atol=1e-8)
 
 
-def test_a_flow_that_passes_an_unstable_state_is_followed_to_its_end(models: list[MeanField]) -> None:
+@pytest.mark.parametrize(
+    "setting",
+    [
+        [0.003604, -0.361935, 0.287546, -0.545423, 0.102169, 0.180075, -0.278496, 0.186136],
+        [-0.00044045, -0.13500345, 0.26301445, -0.41787738, 0.08580616, -0.270081, 0.20275261, 0.15453934],
+    ],
+    ids=["steps that outgrow the flow", "a kink on the way"],
+)
+def test_a_flow_that_passes_an_unstable_state_is_followed_to_its_end(
+    models: list[MeanField], setting: list[float]
+) -> None:
     """Steps that grew beyond the flow's own speed turned round there and led back, again and again."""
-    volts = np.array([0.003604, -0.361935, 0.287546, -0.545423, 0.102169, 0.180075, -0.278496, 0.186136])
-    model = models[0]
+    volts, model = np.array(setting), models[0]
     solution = model.solve(volts)
     assert solution.imbalance < 1e-12
     state, *others = model.stationary_states(volts, starts=8)
