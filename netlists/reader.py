@@ -23,6 +23,7 @@ from netlists.lines import logical_lines
 from netlists.spice_numbers import format_number, parse_number
 
 _KEYS = ("part", "level", "summary", "equation", "source")
+_COMPONENT = "component"
 _FIGURE = re.compile(r"(param|limit|drift|most)\s+(\w+)\s*\[([^\]]*)\]\s*=\s*([^\s:]+)\s*:\s*(.+)", re.DOTALL)
 _PIN = re.compile(r"pin\s+(\w+)\s*:\s*(.+)", re.DOTALL)
 _TEXT = re.compile(r"(\w+)\s*:\s*(.+)", re.DOTALL)
@@ -109,6 +110,9 @@ class Part:
         What its use is limited to (`LIMITS`); typical changes of parameters per K; their largest magnitudes.
     own : tuple of Part
         Parts of a user's or of another vendor's that it places in their stead; made by `using`.
+    component : str
+        What one buys where the part is a component: number, maker, package and price class, with semicolons between;
+        empty where it is a circuit.
     """
 
     name: str
@@ -127,6 +131,7 @@ class Part:
     drifts: tuple[Parameter, ...] = ()
     maxima: tuple[Parameter, ...] = ()
     own: tuple[Part, ...] = ()
+    component: str = ""
 
     @property
     def headroom(self) -> float | None:
@@ -485,7 +490,7 @@ def parse_part(text: str, origin: str) -> Part:
             if found.name in (one.name for one in figures[match[1]]):
                 raise NetlistError(origin, entry, f"header gives {match[1]} {match[2]} twice", "keep one")
             figures[match[1]].append(found)
-        elif (match := _TEXT.fullmatch(entry)) and match[1] in _KEYS:
+        elif (match := _TEXT.fullmatch(entry)) and match[1] in (*_KEYS, _COMPONENT):
             if match[1] in fields:
                 raise NetlistError(origin, entry, f"header gives {match[1]!r} twice", "keep one")
             fields[match[1]] = match[2]
@@ -530,6 +535,7 @@ def parse_part(text: str, origin: str) -> Part:
         limits=tuple(figures["limit"]),
         drifts=tuple(figures["drift"]),
         maxima=tuple(figures["most"]),
+        component=fields.get(_COMPONENT, ""),
     )
 
 
