@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-LevelName = Literal["ideal", "macro", "transistor"]
+LevelName = Literal["ideal", "macro", "transistor", "board"]
 """How real the electronics are."""
 LossName = Literal["squared", "absolute", "hinge"]
 """What the loop descends."""

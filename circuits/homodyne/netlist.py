@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,7 @@ from circuits.parts.levels import CHOPPER
 from circuits.parts.losses import LOSS_PARTS
 from circuits.parts.operating_limits import check_limits
 from circuits.parts.placed_device import PlacedDevice, placed_device
-from circuits.parts.rc_values import pole_values
+from circuits.parts.rc_values import USUAL_OHM, nearest_rc, pole_values
 from circuits.signals.sources import Table
 from dnpu_models.interface.device import kernel_of
 from inmateria.errors import InputError
@@ -57,13 +59,29 @@ def _gate(loop: HomodyneLoop) -> Table:
     return loop.sequence.gate_table(None if loop.mode == "learn" else loop.shown)
 
 
+def _learning(loop: HomodyneLoop) -> Table:
+    """Scale of the integrators' rate; for those that a switch opens, pulses that last as large a share of each slot."""
+    if loop.part("integrator").level != "board":
+        return loop.learning
+    slot, edge = loop.sequence.slot_s, loop.sequence.edge_s
+    times, values = [0.0], [0.0]
+    for number in range(math.ceil(loop.stop_s / slot)):
+        start = number * slot
+        length = slot * float(loop.learning.at(np.array(start + 0.5 * slot)))
+        if length > 2.0 * edge:
+            times += [start, start + edge, start + length - edge, start + length]
+            values += [0.0, 1.0, 1.0, 0.0]
+    ahead = [k for k in range(1, len(times)) if times[k] > times[k - 1]]
+    return Table((0.0, *(times[k] for k in ahead)), (0.0, *(values[k] for k in ahead)))
+
+
 def _add_waveforms(assembly: Assembly, loop: HomodyneLoop, gate: Table) -> None:
     """Sources of what is known over time: gate, target, scales, levels; and the terminals that stand still."""
     source, sequence = assembly.source, loop.sequence
     source("gate", gate.source())
     source("target", sequence.target_table().source())
     source("envelope", loop.envelope.source())
-    source("learning", loop.learning.source())
+    source("learning", _learning(loop).source())
     if loop.chopped:
         source("chop", loop.chop.source())
     for which in range(sequence.inputs):
@@ -99,14 +117,14 @@ def _add_output_stage(assembly: Assembly, loop: HomodyneLoop) -> None:
     add, stage, scale, duty = assembly.add, loop.stage, float(loop.multiplier_V), loop.sequence.listening_s
     reach = stage.reach_V
     _add_amplifiers(assembly, loop)
-    add("integrator", "baseline", {"in": "u", "gate": "gate", "out": "baseline"}, rate=stage.baseline_rate / duty,
-        vmin=-reach, vmax=reach, v0=stage.baseline_V)  # fmt: skip
+    ends = {"in": "u", "gate": "gate", "out": "baseline"}
+    _add_integrator(assembly, "baseline", ends, stage.baseline_rate / duty, (-reach, reach), stage.baseline_V)
     assembly.source("level", stage.level_V**2 / scale)
     add("mixer", "power", {"a": "y", "b": "y", "out": "power"}, vscale=scale)
     add("difference", "short", {"a": "level", "b": "power", "out": "short"})
-    add("integrator", "agc", {"in": "short", "gate": "gate", "out": "gainlog"},
-        rate=scale * stage.gain_rate / duty / stage.level_V**2, vmin=stage.gain_limits[0],
-        vmax=stage.gain_limits[1], v0=stage.gain_log)  # fmt: skip
+    ends = {"in": "short", "gate": "gate", "out": "gainlog"}
+    rate = scale * stage.gain_rate / duty / stage.level_V**2
+    _add_integrator(assembly, "agc", ends, rate, stage.gain_limits, stage.gain_log)
 
 
 def _add_amplifiers(assembly: Assembly, loop: HomodyneLoop) -> None:
@@ -114,7 +132,8 @@ def _add_amplifiers(assembly: Assembly, loop: HomodyneLoop) -> None:
     add, stage = assembly.add, loop.stage
     add("transimpedance", "tia", {"in": f"el{loop.output}", "out": "tia"}, rf=stage.transimpedance_ohm)
     add("difference", "ac", {"a": "tia", "b": "baseline", "out": "u"})
-    add("variable_gain", "vga", {"in": "u", "control": "gainlog", "out": "y"}, gain=stage.polarity)
+    ends = {"in": "u", "control": "gainlog", "out": "y"}
+    assembly.add_signed("variable_gain", "vga", ends, "gain", gain=stage.polarity)
 
 
 def _add_loss(assembly: Assembly, loop: HomodyneLoop) -> None:
@@ -152,24 +171,40 @@ def _add_channel(assembly: Assembly, loop: HomodyneLoop, k: int, signal: str) ->
         averaging = pole_values(loop.part("lowpass"), loop.average_s)
         add("lowpass", f"avg{k}", {"in": f"m{k}_{loop.filter_poles}", "out": f"a{k}"}, **averaging)
         add("limiter", f"lim{k}", {"in": f"a{k}", "out": f"s{k}"}, gain=gain, vlimit=loop.step_V)
-        add("integrator", f"w{k}", {"in": f"s{k}", "gate": "learning", "out": f"w{k}"},
-            rate=-float(loop.control_rates[k]) / loop.sequence.period_s, vmin=float(low[k]), vmax=float(high[k]),
-            v0=float(loop.start_V[k]))  # fmt: skip
+        ends = {"in": f"s{k}", "gate": "learning", "out": f"w{k}"}
+        rate = -float(loop.control_rates[k]) / loop.sequence.period_s
+        _add_integrator(assembly, f"w{k}", ends, rate, (float(low[k]), float(high[k])), float(loop.start_V[k]))
     else:
         ends = {"in": f"m{k}_{loop.filter_poles}", "gate": "learning", "out": f"w{k}"}
         rate = gain / loop.reading_scale
-        add("integrator", f"w{k}", ends, rate=rate, vmin=-READING_V, vmax=READING_V, v0=0.0)
+        _add_integrator(assembly, f"w{k}", ends, rate, (-READING_V, READING_V), 0.0)
+
+
+def _add_integrator(
+    assembly: Assembly, reference: str, ends: Mapping[str, str], rate: float, rails_V: tuple[float, float], v0: float
+) -> None:
+    """An integrator; on a board one that a switch opens, whose resistor is no less than what op-amps drive."""
+    part, values = assembly.part("integrator"), {"rate": rate, "vmin": rails_V[0], "vmax": rails_V[1], "v0": v0}
+    if part.level == "board":
+        if rate == 0.0:  # it holds: its switch stays open, whatever the resistor
+            ends, values["rate"] = {**ends, "gate": "0"}, part.defaults["rate"]
+        elif abs(rate) * USUAL_OHM[0] * part.defaults["c"] > 1.0:
+            values["c"] = nearest_rc(1.0 / abs(rate)).capacitance_F
+    assembly.add_signed("integrator", reference, ends, "rate", **values)
 
 
 def _resting(loop: HomodyneLoop) -> str:
-    """Cards of the voltages at which the macro summing amplifiers begin: those at which they rest.
+    """Cards of the voltages at which the real summing amplifiers begin: those at which they rest.
 
     From 0 V their poles of 1 us, far below a time step, would ring past the device's ranges before they settle.
     """
-    if loop.part("dither_sum").level != "macro":
-        return ""
+    signs = {"macro": {"x": 1.0}, "board": {"x2.x": -1.0, "x3.x": 1.0}}.get(loop.part("dither_sum").level, {})
     at = loop.start_terminals_V
-    return "".join(f".ic v(xsum{k}.x)={format_number(at[t])}\n" for k, t in enumerate(loop.trained))
+    return "".join(
+        f".ic v(xsum{k}.{node})={format_number(sign * at[t])}\n"
+        for k, t in enumerate(loop.trained)
+        for node, sign in signs.items()
+    )
 
 
 def _add_leads(assembly: Assembly, loop: HomodyneLoop) -> str:
@@ -212,7 +247,7 @@ def channels_deck(loop: HomodyneLoop, heard_V: float, slope: float = 0.0) -> str
     tones = "+".join(f"({format_number(peak)})*v(ref{k})" for k, peak in enumerate(peaks))
     chop = "*v(chop)" if loop.chopped else ""
     heard = f"Bheard heard 0 V=v(gate)*({format_number(heard_V)}+({tones}){chop})\n"
-    assembly.source("learning", loop.learning.source())
+    assembly.source("learning", _learning(loop).source())
     if loop.chopped:
         assembly.source("chop", loop.chop.source())
     for k in range(loop.dither.n):

@@ -16,6 +16,19 @@ from netlists.reader import Part
 from netlists.spice_numbers import format_number
 
 
+RAILS = {"vp": "vp", "vn": "vn"}
+"""Pins of a board's parts for the supplies, and the nodes of the rails."""
+RAILS_PART = "rails"
+"""Name and reference of the part that makes them."""
+BOARD_ONLY = (RAILS_PART, "inverter")
+"""Parts that are at no other level."""
+
+
+def is_supplied(part: Part) -> bool:
+    """Whether a part has its supplies as pins."""
+    return RAILS.keys() <= {pin.name for pin in part.pins}
+
+
 @dataclass(frozen=True)
 class Placement:
     """A part at its place.
@@ -72,7 +85,7 @@ class Assembly:
 
     def part(self, name: str) -> Part:
         """The part that stands for a name."""
-        return chosen_part(self._parts, name)
+        return chosen_part(self._parts, name, "board" if name in BOARD_ONLY else "ideal")
 
     def add(self, name: str, reference: str, nodes: Mapping[str, str], **values: float) -> None:
         """Place a part.
@@ -84,10 +97,32 @@ class Assembly:
         """
         part = self.part(name)
         values = with_errors(reference, part, values, self._errors)
+        if is_supplied(part):
+            nodes = {**nodes, **RAILS}
+            if RAILS_PART not in self.placed and name != RAILS_PART:
+                self.add(RAILS_PART, RAILS_PART, {})
         self.placed[reference] = Placement(part, values, dict(nodes))
         part.instance(reference, nodes, **values)  # checks pins and values
         order = [nodes[pin.name] for pin in part.pins]
         self.circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
+
+    def add_signed(
+        self, name: str, reference: str, nodes: Mapping[str, str], sign: str, **values: float
+    ) -> None:
+        """Place a part whose parameter `sign` may have either sign, an inverter before it where it only inverts.
+
+        A board's integrator and its amplifier of variable gain do: their default is negative.
+
+        Raises
+        ------
+        InputError
+            As `add`.
+        """
+        if self.part(name).defaults[sign] < 0.0 < values[sign]:
+            turned = f"{reference}_in"
+            self.add("inverter", f"{reference}inv", {"in": nodes["in"], "out": turned})
+            nodes, values = {**nodes, "in": turned}, {**values, sign: -values[sign]}
+        self.add(name, reference, nodes, **values)
 
     def source(self, name: str, value: str | float) -> None:
         """A voltage source between ground and the node of its own name."""

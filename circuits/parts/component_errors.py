@@ -37,8 +37,14 @@ Extreme = Literal["slow", "fast"]
 
 _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("lowpass", "resistor", "tau", "scales"),
+    ("integrator", "resistor", "rtol", "is"),
     ("integrator", "resistor", "rate", "divides"),
     ("transimpedance", "resistor", "rf", "scales"),
+    ("dither_sum", "ratio", "rtol", "is"),
+    ("dither_sum", "ratio", "tolerance", "is"),
+    ("inverter", "ratio", "tolerance", "is"),
+    ("switching_mixer", "ratio", "tolerance", "is"),
+    ("limiter", "ratio", "tolerance", "is"),
     ("dither_sum", "ratio", "amplitude", "scales"),
     ("dither_sum", "ratio", "esum", "is"),
     ("difference", "ratio", "tolerance", "is"),
@@ -64,7 +70,12 @@ _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("mixer", "offset", "yos", "is"),
     ("mixer", "offset", "offset", "is"),
     ("switching_mixer", "offset", "offset", "is"),
+    ("switching_mixer", "offset", "vos", "is"),
+    ("inverter", "offset", "vos", "is"),
+    ("dither_sum", "offset", "vos", "is"),
     ("squared_error", "offset", "ios", "is"),
+    ("squared_error", "offset", "xos", "is"),
+    ("squared_error", "offset", "yos", "is"),
     ("squared_error", "offset", "offset", "is"),
     ("squared_error", "offset", "vos", "is"),
     ("absolute_error", "offset", "vos", "is"),
@@ -78,6 +89,7 @@ _EFFECTS: tuple[tuple[str, Kind, str, Effect], ...] = (
     ("integrator", "figure", "ron", "is"),
     ("integrator", "figure", "ileak", "is"),
     ("transimpedance", "figure", "ibias", "is"),
+    ("variable_gain", "figure", "ios", "is"),
     ("variable_gain", "figure", "egain", "is"),
     ("variable_gain", "figure", "eslope", "is"),
     ("variable_gain", "figure", "feed", "is"),
@@ -157,8 +169,8 @@ def components_of(reference: str, part: Part, values: Mapping[str, float]) -> tu
     known, found = {**part.defaults, **values}, []
     drifts, maxima = ({one.name: one.default for one in stated} for stated in (part.drifts, part.maxima))
     for name, kind, figure, effect in _EFFECTS:
-        if name != part.name:
-            continue
+        if name != part.name or (effect in ("scales", "divides") and "rtol" in known):
+            continue  # where resistors are of a series, an error beside `rtol` would be rounded away
         parameter = figure
         if figure == "ctol" and figure not in known:
             parameter, effect = _WITHOUT_CTOL[name]

@@ -9,8 +9,8 @@ from inmateria.errors import InputError
 from netlists.reader import Part, available, load_part
 
 LOOP_PARTS = (
-    "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "limiter", "lowpass", "mixer",
-    "squared_error", "switching_mixer", "transimpedance", "variable_gain",
+    "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "inverter", "limiter", "lowpass",
+    "mixer", "rails", "squared_error", "switching_mixer", "transimpedance", "variable_gain",
 )  # fmt: skip
 CHOPPER = "switching_mixer"
 """What changes the sign of a chopped loop's mixers back."""
@@ -20,8 +20,13 @@ MULTIPLEXED_PARTS = (
 )  # fmt: skip
 OPAMPS = tuple(name for name, _ in available() if name.startswith("opamp_"))
 """Op-amps below these parts: one's own may take their places."""
-MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0}
+MULTIPLIER_V = {"ideal": 1.0, "macro": 10.0, "transistor": 10.0, "board": 10.0}
 """Scale of the multipliers and amplitude of the references that suit the level's mixer, V."""
+SIMPLER = {
+    "ideal": ("ideal",), "macro": ("macro", "ideal"), "transistor": ("transistor", "macro", "ideal"),
+    "board": ("board", "macro", "ideal"),
+}  # fmt: skip
+"""Where a part of a level is looked for, one after the other."""
 
 
 Trimmed = Mapping[str, Mapping[str, float]]
@@ -34,7 +39,7 @@ def parts_at(level: str, *, trimmed: Trimmed | None = None, **others: str) -> di
     Parameters
     ----------
     level : str
-        ``"ideal"``, ``"macro"`` or ``"transistor"``.
+        ``"ideal"``, ``"macro"``, ``"transistor"`` or ``"board"``.
     trimmed : mapping, optional
         Other values of error parameters, e.g. ``{"mixer": {"offset": 1e-4}}`` for offsets trimmed by hand.
     **others : str
@@ -69,8 +74,10 @@ def _chosen(names: Sequence[str], level: str, trimmed: Trimmed, others: Mapping[
         wanted = others.get(name, level)
         if wanted not in MULTIPLIER_V:
             raise InputError("level", wanted, "is unknown", f"use one of: {', '.join(MULTIPLIER_V)}")
-        simpler = list(MULTIPLIER_V)[list(MULTIPLIER_V).index(wanted) :: -1]
-        part = load_part(name, next(at for at in simpler if (name, at) in known))
+        found = next((at for at in SIMPLER[wanted] if (name, at) in known), None)
+        if found is None:  # what only boards have
+            continue
+        part = load_part(name, found)
         if name in trimmed:
             parts[name] = part.with_defaults("trimmed", **trimmed[name])
         elif part.level != "ideal":

@@ -239,13 +239,17 @@ def _check_step(max_step_s: float | None) -> None:
         raise InputError("max_step", max_step_s, "is no positive time", "give seconds, e.g. 1e-4")
 
 
+EQUATIONS = ("ideal", "macro")
+"""Levels whose parts' equations the fast engines know."""
+
+
 def check_level(experiment: Experiment, engine: str) -> None:
     """Refuse a device and electronics that the engine does not know."""
     level, device = experiment.facts["level"], experiment.bench.device
     if hasattr(device, "netlist") and not engine_kind(engine).runs_netlist:
         problem = f"is a netlist, of which the {engine} loop knows no equations"
         raise InputError("device", device.netlist.source, problem, "use --engine ngspice")
-    if level == "transistor" and not engine_kind(engine).runs_netlist:
+    if level not in EQUATIONS and not engine_kind(engine).runs_netlist:
         raise InputError(
             "level", level, f"has parts whose equations the {engine} loop does not know", "use --engine ngspice"
         )

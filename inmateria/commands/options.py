@@ -58,7 +58,7 @@ Level = Annotated[
     LevelName,
     typer.Option(
         help="Electronics: ideal, equations; macro, with typical errors of real parts; transistor: mixers, limiters "
-        "and integrators of transistors, the rest macro."
+        "and integrators of transistors, the rest macro; board: circuits of parts that one buys, with supplies."
     ),
 ]
 Loss = Annotated[
