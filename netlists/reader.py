@@ -44,6 +44,10 @@ LIMITS = {
 slew rate; and between which temperatures its figures hold, where that is not all from -40 to 125 degC."""
 
 
+SUPPLIES = {"vp": "vp", "vn": "vn"}
+"""Pins for the supplies, of parts that have them, and the nodes where they are unless an instance says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """One terminal of a part.
@@ -132,6 +136,11 @@ class Part:
     maxima: tuple[Parameter, ...] = ()
     own: tuple[Part, ...] = ()
     component: str = ""
+
+    @property
+    def supplied(self) -> bool:
+        """Whether its supplies are pins."""
+        return SUPPLIES.keys() <= {pin.name for pin in self.pins}
 
     @property
     def headroom(self) -> float | None:
@@ -253,7 +262,7 @@ class Part:
         ref : str
             Name of the instance; an ``X`` is put before it unless it starts with one.
         nodes : mapping of str to str
-            Net for every pin, by pin name, in any order.
+            Net for every pin, by pin name, in any order; those of `SUPPLIES` may be left out.
         **params : float
             Parameters that differ from their defaults, in the units of `parameters`.
 
@@ -269,6 +278,7 @@ class Part:
             value not a finite number.
         """
         names = [pin.name for pin in self.pins]
+        nodes = {**(SUPPLIES if self.supplied else {}), **nodes}
         for name in nodes:
             if name not in names:
                 raise InputError(f"{self.subckt} pin", name, "is unknown", _choose(name, names))

@@ -29,6 +29,9 @@ def source_levels(loop: HomodyneLoop) -> dict[str, Levels]:
     if loop.chopped:
         found |= {"chop": (1.0, -1.0), "envelope": (1.0, -1.0)}
     found |= {f"ref{k}": (scale, scale) for k in range(loop.dither.n)}
+    if "rails" in loop.parts:
+        supply = loop.parts["rails"].defaults["vsupply"]
+        found |= {"vp": (supply, supply), "vn": (-supply, -supply)}
     return found | {f"bias{k}": (float(v), float(v)) for k, v in enumerate(loop.start_V)}
 
 

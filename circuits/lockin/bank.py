@@ -46,7 +46,7 @@ from netlists.reader import Part, available
 from netlists.spice_numbers import format_number
 
 POINTS_PER_CYCLE = 24
-BANK_PARTS = ("difference", "transimpedance", *LOCKIN_PARTS)
+BANK_PARTS = ("difference", "rails", "transimpedance", *LOCKIN_PARTS)
 _REFERENCES = 8
 """Values of the reference at which the mixer is asked, Chebyshev's nodes: its gain for a sine there, up to order 14."""
 _PER_DECADE = 40
@@ -208,7 +208,7 @@ class LockInBank:
         used = [*map(self._part, ("transimpedance", "difference"))]
         used += [block.part(name) for block in (self.blocks[0], *self.triples[:1]) for name in block.parts]
         used += [] if device is None else [device.part]
-        return preamble(used, self.temperature_K)
+        return preamble(used, self.temperature_K, by_name(self.parts).get("rails"))
 
     def deck(self, duration_s: float) -> str:
         """The netlist of a run; the device's terminals are ``el0``, ``el1`` ... and ``electrode``.

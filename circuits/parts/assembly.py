@@ -12,21 +12,12 @@ from circuits.parts.component_errors import with_errors
 from circuits.parts.placed_device import PlacedDevice
 from circuits.parts.preamble import preamble
 from circuits.parts.temperature import NOMINAL_K
-from netlists.reader import Part
+from netlists.reader import SUPPLIES, Part
 from netlists.spice_numbers import format_number
 
 
-RAILS = {"vp": "vp", "vn": "vn"}
-"""Pins of a board's parts for the supplies, and the nodes of the rails."""
-RAILS_PART = "rails"
-"""Name and reference of the part that makes them."""
-BOARD_ONLY = (RAILS_PART, "inverter")
+BOARD_ONLY = ("inverter",)
 """Parts that are at no other level."""
-
-
-def is_supplied(part: Part) -> bool:
-    """Whether a part has its supplies as pins."""
-    return RAILS.keys() <= {pin.name for pin in part.pins}
 
 
 @dataclass(frozen=True)
@@ -97,18 +88,14 @@ class Assembly:
         """
         part = self.part(name)
         values = with_errors(reference, part, values, self._errors)
-        if is_supplied(part):
-            nodes = {**nodes, **RAILS}
-            if RAILS_PART not in self.placed and name != RAILS_PART:
-                self.add(RAILS_PART, RAILS_PART, {})
+        if part.supplied:
+            nodes = {**SUPPLIES, **nodes}
         self.placed[reference] = Placement(part, values, dict(nodes))
         part.instance(reference, nodes, **values)  # checks pins and values
         order = [nodes[pin.name] for pin in part.pins]
         self.circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
 
-    def add_signed(
-        self, name: str, reference: str, nodes: Mapping[str, str], sign: str, **values: float
-    ) -> None:
+    def add_signed(self, name: str, reference: str, nodes: Mapping[str, str], sign: str, **values: float) -> None:
         """Place a part whose parameter `sign` may have either sign, an inverter before it where it only inverts.
 
         A board's integrator and its amplifier of variable gain do: their default is negative.
@@ -139,5 +126,5 @@ class Assembly:
         """
         parts = [placement.part for placement in self.placed.values()] + [device.part for device in devices]
         cards = "".join(device.cards for device in devices)
-        self.circuit.raw_spice = preamble(parts, self._temperature_K) + initial + cards
+        self.circuit.raw_spice = preamble(parts, self._temperature_K, self._parts.get("rails")) + initial + cards
         return self.circuit

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from circuits.ngspice.engine import OPTIONS, tolerances
 from circuits.parts.temperature import NOMINAL_K, ZERO_CELSIUS_K
-from netlists.reader import Part, library, needed
+from netlists.reader import Part, library, load_part, needed
 
 _SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
 """An element line of a diode, a transistor of any kind, or a compiled model."""
@@ -42,13 +42,25 @@ def options_of(parts: Iterable[Part]) -> str:
     return OPTIONS if all(part.level == "ideal" for part in used) else LOOSE
 
 
-def preamble(parts: Iterable[Part], temperature_K: float = NOMINAL_K) -> str:
-    """Text of a deck's parts, each once, the options that suit them, and their temperature, K.
+def preamble(parts: Iterable[Part], temperature_K: float = NOMINAL_K, rails: Part | None = None) -> str:
+    """Text of a deck's parts, each once, the options that suit them, their temperature, and the rails if they need any.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        All parts of the deck.
+    temperature_K : float, optional
+    rails : Part, optional
+        What makes the supplies of parts that have pins for them; by default `rails` of level board as it stands.
 
     Raises
     ------
     InputError, NetlistError
         As `netlists.reader.library`.
     """
-    used = list(parts)
-    return f"{library(used)}{options_of(used)}\n.temp {temperature_K - ZERO_CELSIUS_K:.10g}\n"
+    used, supplies = list(parts), ""
+    if any(part.supplied for part in used):
+        rails = rails or load_part("rails", "board")
+        used.append(rails)
+        supplies = f"{rails.instance('rails', {})}\n"
+    return f"{library(used)}{options_of(used)}\n.temp {temperature_K - ZERO_CELSIUS_K:.10g}\n{supplies}"
