@@ -27,8 +27,8 @@ from inmateria.spelling import nearest
 from netlists.spice_numbers import format_number
 
 
-def compose(loop: HomodyneLoop, *, device: bool = True) -> tuple[Circuit, dict[str, Placement]]:
-    """The circuit, and its parts by reference; see `circuit` and `placements`."""
+def compose(loop: HomodyneLoop, *, device: bool = True) -> Assembly:
+    """The circuit put together; see `circuit`, `placements` and `generators`."""
     title = "homodyne gradient extraction, " + ("closed loop" if loop.mode == "learn" else f"open, {loop.mode}")
     assembly = Assembly(title, loop.parts, loop.component_errors, loop.temperature_K)
     gate = _gate(loop)
@@ -49,9 +49,11 @@ def compose(loop: HomodyneLoop, *, device: bool = True) -> tuple[Circuit, dict[s
         if name not in known:
             close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
-    check_limits(parts, signal_peaks_V(loop))
+    rails = loop.parts.get("rails")
+    check_limits(parts, signal_peaks_V(loop), None if rails is None else rails.defaults["vsupply"])
     netlist = placed(loop) if device else None
-    return assembly.finish(initial, [] if netlist is None else [netlist]), parts
+    assembly.finish(initial, [] if netlist is None else [netlist])
+    return assembly
 
 
 def _gate(loop: HomodyneLoop) -> Table:
@@ -227,12 +229,17 @@ def circuit(loop: HomodyneLoop) -> Circuit:
     InputError
         For a part that lacks a parameter or is used outside of its limits, or errors of components that are not there.
     """
-    return compose(loop)[0]
+    return compose(loop).circuit
 
 
 def placements(loop: HomodyneLoop) -> dict[str, Placement]:
     """Every part of the circuit by its reference, with the values it has there; errors as `circuit`."""
-    return compose(loop, device=False)[1]
+    return compose(loop, device=False).placed
+
+
+def generators(loop: HomodyneLoop) -> tuple[str, ...]:
+    """Nodes that ideal sources hold: references, and what a clocked controller with DACs gives; errors as `circuit`."""
+    return tuple(compose(loop, device=False).sources)
 
 
 def channels_deck(loop: HomodyneLoop, heard_V: float, slope: float = 0.0) -> str:
@@ -280,7 +287,7 @@ def deck(loop: HomodyneLoop, *, device: bool = True) -> str:
 
     A device that is a netlist is left out where `device` is False.
     """
-    return str(compose(loop, device=device)[0])
+    return str(compose(loop, device=device).circuit)
 
 
 def nodes(loop: HomodyneLoop) -> list[str]:

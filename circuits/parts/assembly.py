@@ -15,7 +15,6 @@ from circuits.parts.temperature import NOMINAL_K
 from netlists.reader import SUPPLIES, Part
 from netlists.spice_numbers import format_number
 
-
 BOARD_ONLY = ("inverter",)
 """Parts that are at no other level."""
 
@@ -61,6 +60,8 @@ class Assembly:
         PySpice's.
     placed : dict of str to Placement
         Every part by its reference.
+    sources : list of str
+        Nodes that ideal sources hold.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Assembly:
     ) -> None:
         self.circuit = Circuit(title)
         self.placed: dict[str, Placement] = {}
+        self.sources: list[str] = []
         self._parts, self._errors, self._temperature_K = parts, errors or {}, temperature_K
 
     def part(self, name: str) -> Part:
@@ -113,6 +115,7 @@ class Assembly:
 
     def source(self, name: str, value: str | float) -> None:
         """A voltage source between ground and the node of its own name."""
+        self.sources.append(name)
         self.circuit.V(name, name, self.circuit.gnd, value if isinstance(value, str) else format_number(value))
 
     def resistor(self, name: str, one: str, other: str, ohm: float) -> None:

@@ -9,8 +9,8 @@ from inmateria.errors import InputError
 from netlists.reader import Part, available, load_part
 
 LOOP_PARTS = (
-    "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "inverter", "limiter", "lowpass",
-    "mixer", "rails", "squared_error", "switching_mixer", "transimpedance", "variable_gain",
+    "absolute_error", "device_leads", "difference", "dither_sum", "hinge", "integrator", "inverter", "limiter",
+    "lowpass", "mixer", "rails", "squared_error", "switching_mixer", "transimpedance", "variable_gain",
 )  # fmt: skip
 CHOPPER = "switching_mixer"
 """What changes the sign of a chopped loop's mixers back."""

@@ -7,7 +7,8 @@ A part's header states its limits (`netlists.reader.LIMITS`). At supplies of +-S
 
 R being all resistors at its output, tau/c of each low-pass; other parts have followers before theirs.
 Peaks are those of waveforms known before a run; what a signal of the circuit itself reaches, the part's rails limit
-while it runs. A part without ``vsupply``, such as an ideal one or a user's own, states nothing and is not looked at.
+while it runs. A part that has neither ``vsupply`` nor pins for its supplies, such as an ideal one or a user's own,
+states nothing and is not looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from circuits.parts.assembly import Placement
 
 
-def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) -> None:
+def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float], rails_V: float | None = None) -> None:
     """Refuse a circuit in which a part is used outside of its limits.
 
     Parameters
@@ -31,6 +32,8 @@ def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) 
         Parts by reference.
     peaks_V : mapping of str to float
         Largest magnitudes that nodes take, V, where they are known.
+    rails_V : float, optional
+        What stands at the supply pins of parts that have some, plus and minus, V.
 
     Raises
     ------
@@ -38,14 +41,17 @@ def check_limits(placed: Mapping[str, Placement], peaks_V: Mapping[str, float]) 
         ``supply``: the first part whose supply is not one of its own, else the first whose inputs or output do not fit;
         ``load``: the first whose output drives less than it can.
     """
-    supplied = {name: there for name, there in placed.items() if "vsupply" in there.part.defaults}
-    for reference, there in supplied.items():
-        _check_supply(reference, there)
-    for reference, there in supplied.items():
-        _check_signals(reference, there, peaks_V)
+    supplies = {name: there.figure("vsupply") for name, there in placed.items() if "vsupply" in there.part.defaults}
+    if rails_V is not None:
+        supplies |= {name: rails_V for name, there in placed.items() if there.part.supplied}
+    for reference, supply in supplies.items():
+        _check_supply(reference, placed[reference], supply)
+    for reference, supply in supplies.items():
+        _check_signals(reference, placed[reference], peaks_V, supply)
     loads = _loads_S(placed)
-    for reference, there in supplied.items():
-        _check_load(reference, there, loads.get(there.nodes.get("out", ""), 0.0))
+    for reference, supply in supplies.items():
+        there = placed[reference]
+        _check_load(reference, there, loads.get(there.nodes.get("out", ""), 0.0), supply)
 
 
 def _loads_S(placed: Mapping[str, Placement]) -> dict[str, float]:
@@ -58,17 +64,17 @@ def _loads_S(placed: Mapping[str, Placement]) -> dict[str, float]:
     return loads
 
 
-def _check_load(reference: str, there: Placement, load_S: float) -> None:
+def _check_load(reference: str, there: Placement, load_S: float, supply: float) -> None:
     limits = {limit.name: limit.default for limit in there.part.limits}
-    largest_V = there.figure("vsupply") - (there.part.headroom or 0.0)
+    largest_V = supply - (there.part.headroom or 0.0)
     least_ohm = max(limits.get("load", 0.0), largest_V / limits.get("current", math.inf))
     if load_S * least_ohm > 1.0 + 1e-9:
         problem = f"is too little for {there.part.name} {reference}, which drives {least_ohm:.4g} ohm or more"
         raise InputError("load", f"{1.0 / load_S:.4g} ohm", problem, "take a smaller capacitor behind it")
 
 
-def _check_supply(reference: str, there: Placement) -> None:
-    supply, name = there.figure("vsupply"), f"{there.part.name} {reference}"
+def _check_supply(reference: str, there: Placement, supply: float) -> None:
+    name = f"{there.part.name} {reference}"
     for limit in there.part.limits:
         told = f"{limit.default:g} V: {limit.description}"
         if limit.name == "supply_min" and supply < limit.default:
@@ -78,8 +84,8 @@ def _check_supply(reference: str, there: Placement) -> None:
             raise InputError("supply", f"{supply:g} V", f"is too much for {name}, which takes {told}", "lower it")
 
 
-def _check_signals(reference: str, there: Placement, peaks_V: Mapping[str, float]) -> None:
-    supply, name = there.figure("vsupply"), f"{there.part.name} {reference}"
+def _check_signals(reference: str, there: Placement, peaks_V: Mapping[str, float], supply: float) -> None:
+    name = f"{there.part.name} {reference}"
     room = [limit.default for limit in there.part.limits if limit.name == "input_headroom"]
     for pin, node in there.nodes.items():
         most = supply - (there.part.headroom or 0.0) if pin == "out" else supply - room[0] if room else math.inf
