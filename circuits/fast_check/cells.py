@@ -80,7 +80,9 @@ class Cell:
 
     @property
     def supply_V(self) -> float:
-        """The largest voltage of its own sources, or its figure `vsupply`; 15 V of those that say nothing."""
+        """What stands at its supply pins, the largest of its own sources, or its figure `vsupply`; else 15 V."""
+        if self.placement.part.supplied:
+            return self.inputs[self.placement.nodes["vp"]][1]
         numbers = [abs(float(text)) for text in self.opened.supplies if _is_number(text)]
         return max(numbers, default=self.placement.figure("vsupply") or 15.0)
 

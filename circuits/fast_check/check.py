@@ -25,6 +25,7 @@ from circuits.ngspice.engine import Engine, Vectors
 from circuits.parts.assembly import Placement
 from inmateria.checks import FloatArray
 from inmateria.errors import ConvergenceError, TrustWarning
+from netlists.reader import SUPPLIES
 
 SWEEP = ".ac dec 50 1 1e9"
 STEPS_PER_PERIOD, PERIODS, SLOW_PERIODS, TIME_CONSTANTS = 20, 100, 20, 10
@@ -353,7 +354,7 @@ class _Answers:
         """The first input beyond what the output can follow, and back."""
         cell, out = self.cell, self.cell.out.lower()
         given = {**cell.inputs, **cell.currents}
-        node = next(node for pin, node in cell.placement.nodes.items() if pin != OUT and node in given)
+        node = next(node for pin, node in cell.placement.nodes.items() if pin not in (OUT, *SUPPLIES) and node in given)
         low, limit = given[node][1], cell.supply_V
         edge = abs(given[node][0] - low) or 1.0
         high = limit if node in cell.inputs else 2.0 * limit * edge / max(self.gain, 1e-30)
@@ -402,9 +403,9 @@ class _Answers:
                   needed_V_per_s=needed, slew_V_per_s=slew, edge_s=edge_s)  # fmt: skip
 
     def _start_up(self) -> None:
-        """Inputs and supplies from nothing, where the part has supplies of its own."""
+        """Inputs and supplies from nothing, where the part has supplies of its own or pins for them."""
         cell, t, out = self.cell, self.event_s, self.cell.out.lower()
-        if not cell.opened.supplies:
+        if not (cell.opened.supplies or cell.placement.part.supplied):
             return
         ramp = 0.5 * t
         given = {**cell.inputs, **cell.currents}
