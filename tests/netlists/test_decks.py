@@ -60,7 +60,9 @@ def _mutants() -> list[object]:
                 variants[f"dead-{pin.name}"] = line + "\n" + dead
         first, second = part.pins[0].name, part.pins[1].name
         if (level, name) not in COMMUTE:
-            variants["swapped"] = line.replace(f" {first} {second} ", f" {second} {first} ") + "\n" + rest
+            swapped = re.sub(rf" {first} {second}\b", f" {second} {first}", line)
+            assert swapped != line
+            variants["swapped"] = swapped + "\n" + rest
         out = part.pins[-1].name
         variants["empty"] = line + f"\n.ends {part.subckt}\n"
         variants["renamed"] = body.replace(part.subckt, "someone_else")
@@ -136,6 +138,60 @@ ELSEWHERE = [  # the same at other levels, and for the parts that came later
     ("integrator", "transistor", "Q5 x n1 n2", "Q5 x n2 n1"),
     ("rlc_layer", "transistor", "L1 a b {l}", "L1 a 0 {l}"),
     ("rlc_layer", "transistor", "C1 b 0", "C1 a 0"),
+    ("opamp_op07", "board", "V(n)-V(inn)+", "V(inn)-V(n)+"),
+    ("opamp_op07", "board", "tanh({gm}*(V(n)-V(inn)+{psr}*(V(vp)-V(vn)-30)))", "({gm}*(V(n)-V(inn)+{psr}*(V(vp)-V(vn)-30)))"),
+    ("opamp_op07", "board", "V(vp)-V(vn)-30", "V(vp)+V(vn)-30"),
+    ("opamp_op07", "board", "V(vp)-V(vn)-30", "V(vp)-V(vn)"),
+    ("opamp_op07", "board", "-max(V(vn)+{headroom}-V(x),0)*(V(vn)+{headroom}-V(x))", ""),
+    ("opamp_op07", "board", "In inn 0", "In 0 inn"),
+    ("opamp_op07", "board", "Bp vp 0", "Bp 0 vp"),
+    ("opamp_op07", "board", "Bn 0 vn I={iq}+max(min({gout}*(V(out)-V(x))", "Bn 0 vn I={iq}+max(min({gout}*(V(x)-V(out))"),
+    ("opamp_tl072", "board", "Io inp n", "Io n inp"),
+    ("opamp_tl072", "board", "Ip inp 0", "Ip 0 inp"),
+    ("opamp_tl072", "board", "+{psr}*", "-{psr}*"),
+    ("opamp_tl072", "board", "Bn 0 vn", "Bn 0 vp"),
+    ("opamp_tl072", "board", "Bp vp 0 I={iq}+max(min({gout}*(V(x)-V(out)),{imax}),0)", "Bp vp 0 {iq}"),
+    ("opamp_tl072", "board", "ic={vstart}", "ic=0"),
+    ("multiplier_ad633", "board", "(V(x1,x2)+{xos})", "(V(x2,x1)+{xos})"),
+    ("multiplier_ad633", "board", "(V(y1,y2)+{yos})", "(V(y1)+{yos})"),
+    ("multiplier_ad633", "board", "(V(x1,x2)+{xos})*(V(y1,y2)+{yos})", "abs((V(x1,x2)+{xos})*(V(y1,y2)+{yos}))"),
+    ("multiplier_ad633", "board", "-{kx}*V(x1,x2)*V(x1,x2)", "+{kx}*V(x1,x2)*V(x1,x2)"),
+    ("multiplier_ad633", "board", "-{ky}*V(y1,y2)*V(y1,y2)", ""),
+    ("multiplier_ad633", "board", "+{xfeed}*V(x1,x2)", "-{xfeed}*V(x1,x2)"),
+    ("multiplier_ad633", "board", "+V(n)+V(z)", "+V(n)-V(z)"),
+    ("multiplier_ad633", "board", "-max(V(vn)+{headroom}-V(m),0)", "+max(V(vn)+{headroom}-V(m),0)"),
+    ("multiplier_ad633", "board", "Io 0 n", "Io n 0"),
+    ("multiplier_ad633", "board", "Bn 0 vn I={iq}+", "Bn 0 vn I="),
+    ("switch_dg419", "board", "exp({depth}*(1-V(y)))", "exp({depth}*V(y))"),
+    ("switch_dg419", "board", "I=V(d,nc)", "I=V(nc,d)"),
+    ("switch_dg419", "board", "Cq y d", "Cq y 0"),
+    ("switch_dg419", "board", "Cq y d {charge}", "Cq y d {charge}\nCd d 0 100p"),
+    ("switch_dg419", "board", "Ileak d vn", "Ileak vn d"),
+    ("switch_dg419", "board", "Ileak d vn", "Ileak d 0"),
+    ("switch_dg419", "board", "Iq vp vn", "Iq vn vp"),
+    ("vca_2180", "board", "Bo 0 out", "Bo out 0"),
+    ("vca_2180", "board", "V(ec)/", "-V(ec)/"),
+    ("vca_2180", "board", "(temper+273.15)", "(300.15)"),
+    ("vca_2180", "board", "min(V(ec)/({52.98e-3*(1+eslope)/298.15}*(temper+273.15)),10)",
+     "V(ec)/({52.98e-3*(1+eslope)/298.15}*(temper+273.15))"),
+    ("vca_2180", "board", "+I(Vn)", ""),
+    ("vca_2180", "board", "Vos v 0 {vos}", "Vos v 0 -{vos}"),
+    ("vca_2180", "board", "Iq vp vn", "Iq vn vp"),
+    ("clamp_bav199", "board", "is=2e-13", "is=2.5e-13"),
+    ("clamp_bav199", "board", "rs=1", "rs=1.25"),
+    ("clamp_bav199", "board", "xti=3", "xti=2"),
+    ("clamp_bav199", "board", "eg=1.11", "eg=1.2"),
+    ("diode_1n4148", "board", "n=1.75", "n=1.8"),
+    ("diode_1n4148", "board", "xti=3", "xti=3.75"),
+    ("diode_1n4148", "board", "rs=0.6", "rs=0.6 bv=5"),
+    ("rails", "board", "Vn 0 n", "Vn n 0"),
+    ("rails", "board", "Rn n vn", "Rn n vp"),
+    ("rails", "board", "Cn 0 vn {c}", "Cn 0 vp {c}"),
+    ("rails", "board", "Cp vp 0 {c} ic={vsupply}", "Cp vp 0 {c} ic=0"),
+    ("inverter", "board", "X1 0 s vp vn out", "X1 s 0 vp vn out"),
+    ("inverter", "board", "R1 in s {r}", "R1 in s {r*(1+tolerance)}"),
+    ("inverter", "board", "X1 0 s vp vn out", "X1 0 s vn vp out"),
+    ("inverter", "board", "R2 s out {r*(1+tolerance)}", "R2 s out {r*(1+tolerance)}\nRload in 0 1meg"),
 ]
 
 
