@@ -45,10 +45,24 @@ HELPERS = {
     "opamp_tl072": "inp inn out", "opamp_op07": "inp inn out", "output_stage": "drive out", "rlc_layer": "in out",
     "comparator": "inp inn out", "analog_switch": "a b control",
 }  # fmt: skip
+COMPONENTS = {  # of level board: what one buys, and the inverter before what only inverts
+    "opamp_tl072": "inp inn vp vn out", "opamp_op07": "inp inn vp vn out", "multiplier_ad633": "x1 x2 y1 y2 z vp vn w",
+    "switch_dg419": "no nc d control vp vn", "vca_2180": "in ec out vp vn", "clamp_bav199": "a k",
+    "diode_1n4148": "a k", "rails": "vp vn", "inverter": "in vp vn out",
+}  # fmt: skip
+BOARD = (
+    "difference", "dither_sum", "integrator", "limiter", "lowpass", "mixer", "squared_error", "switching_mixer",
+    "transimpedance", "variable_gain",
+)  # fmt: skip
 TRANSISTOR = ("integrator", "limiter", "mixer", "rlc_layer", "sigmoid")
 WITHOUT_MACRO = ("rlc_layer", "sigmoid")
 OTHER_DEFAULTS = {("macro", "integrator", "tclamp"), ("macro", "switching_mixer", "knee"),
-                  ("transistor", "integrator", "tclamp")}  # fmt: skip
+                  ("transistor", "integrator", "tclamp"),
+                  ("board", "integrator", "rate"), ("board", "variable_gain", "gain")}  # fmt: skip
+MISSING = {
+    ("board", "integrator", "tclamp"),
+    ("board", "switching_mixer", "knee"),
+}  # diodes and a switch set them there
 FIGURES = {  # op-amp figures that stand in other parts' files, times the noise gain there
     "difference": ("opamp_op07", {"vos": 1, "noise": 1, "gbw": 1}),
     "gain_offset": ("opamp_op07", {"vos": 1, "noise": 1, "gbw": 1}),
@@ -62,6 +76,19 @@ FIGURES = {  # op-amp figures that stand in other parts' files, times the noise 
     "integrator": ("opamp_op07", {"vos": 1, "ibias": 1}),
     "hinge": ("opamp_tl072", {"offset vos": 1, "vos": 2, "noise": 2, "bandwidth gbw": 0.5}),
     "absolute_error": ("opamp_tl072", {"offset vos": 1, "vos": 1, "noise": 2, "bandwidth gbw": 0.5}),
+}
+BOARD_FIGURES = {  # figures of components that stand in the files of circuits made of them
+    "difference": {"opamp_op07": ("vos",)},
+    "dither_sum": {"multiplier_ad633": ("xos", "yos"), "opamp_op07": ("vos",)},
+    "integrator": {"opamp_op07": ("vos", "ibias")},
+    "inverter": {"opamp_op07": ("vos",)},
+    "limiter": {"opamp_op07": ("vos",)},
+    "lowpass": {"opamp_op07": ("vos", "ibias")},
+    "mixer": {"multiplier_ad633": ("xos", "yos", "offset")},
+    "squared_error": {"multiplier_ad633": ("xos", "yos", "offset"), "opamp_op07": ("vos",)},
+    "switching_mixer": {"opamp_op07": ("vos",)},
+    "transimpedance": {"opamp_tl072": ("vos", "ibias")},
+    "variable_gain": {"vca_2180": ("egain", "eslope", "ios"), "opamp_op07": ("vos",)},
 }
 GOOD = """* part: amp
 * level: mine
@@ -102,6 +129,7 @@ def test_available_lists_every_file_and_each_has_a_deck():
     wanted = [(name, "ideal") for name in INTERFACES]
     macro = [name for name in (*INTERFACES, *HELPERS) if name not in WITHOUT_MACRO]
     wanted += [(name, "macro") for name in macro] + [(name, "transistor") for name in TRANSISTOR]
+    wanted += [(name, "board") for name in (*BOARD, *COMPONENTS)]
     assert available() == tuple(sorted(wanted, key=lambda part: (part[1], part[0])))
     for name, level in available():
         assert (FOLDER / level / f"{name}.cir").is_file()
@@ -109,13 +137,17 @@ def test_available_lists_every_file_and_each_has_a_deck():
 
 @pytest.mark.parametrize(("name", "level"), [part for part in available() if part[1] != "ideal"])
 def test_other_levels_take_the_ideal_parts_place(name, level):
+    """With the same pins; at level board the supplies are pins before the last one."""
     part = load_part(name, level)
     assert part.subckt == f"{name}_{level}"
-    if name in HELPERS:
-        assert [pin.name for pin in part.pins] == HELPERS[name].split()
+    helpers = COMPONENTS if level == "board" else HELPERS
+    if name in helpers:
+        assert [pin.name for pin in part.pins] == helpers[name].split()
         return
-    pins, defaults = INTERFACES[name]
-    assert [pin.name for pin in part.pins] == pins.split()
+    pins, known = INTERFACES[name]
+    *before, last = pins.split()
+    assert [pin.name for pin in part.pins] == [*before, *(["vp", "vn"] if level == "board" else []), last]
+    defaults = {key: value for key, value in known.items() if (level, name, key) not in MISSING}
     assert list(part.defaults)[: len(defaults)] == list(defaults)
     for key, value in defaults.items():
         if (level, name, key) not in OTHER_DEFAULTS:
@@ -137,8 +169,46 @@ def test_op_amp_figures_agree_with_the_op_amp(name):
             assert ours.get(here, 0.0) == pytest.approx(times * its.get(there, 0.0), rel=1e-9)
 
 
+@pytest.mark.parametrize("name", sorted(BOARD_FIGURES))
+def test_figures_of_a_boards_circuit_are_those_of_its_components(name):
+    part = load_part(name, "board")
+    for component, figures in BOARD_FIGURES[name].items():
+        used = load_part(component, "board")
+        for figure in figures:
+            assert part.defaults[figure] == used.defaults[figure]
+            for stated in ("drifts", "maxima"):
+                ours, its = ({one.name: one.default for one in getattr(p, stated)} for p in (part, used))
+                assert ours.get(figure) == its.get(figure)
+
+
+@pytest.mark.parametrize("name", [*BOARD, "inverter"])
+def test_a_boards_circuit_is_limited_by_the_narrowest_of_its_components(name):
+    part = load_part(name, "board")
+    used = [{one.name: one.default for one in load_part(n, "board").limits} for n in part.uses]
+    limits = {one.name: one.default for one in part.limits}
+    for limit, narrowest in (("supply_min", max), ("supply_max", min), ("input_headroom", max)):
+        assert limits[limit] == narrowest(of[limit] for of in used if limit in of)
+    for limit in ("current", "load", "slew"):  # of the component at its output, which is one of them
+        assert limits[limit] in [of[limit] for of in used if limit in of]
+
+
+@pytest.mark.parametrize("name", sorted(COMPONENTS))
+def test_what_one_buys_is_named_with_maker_package_and_class(name):
+    part = load_part(name, "board")
+    if name == "inverter":  # a circuit, as the blocks are
+        assert part.component == ""
+        assert not any(load_part(block, "board").component for block in BOARD)
+        return
+    number, maker, package, price = (text.strip() for text in part.component.split(";"))
+    assert number
+    assert maker
+    assert package
+    assert re.fullmatch("class [A-D]", price)
+
+
 def test_offsets_of_the_loops_macro_parts_drift_and_all_amplifiers_have_limits():
-    for part in (load_part(name, "macro") for name in LOOP_PARTS if name != "device_leads"):
+    macro = {name for name, level in available() if level == "macro"}
+    for part in (load_part(name, "macro") for name in LOOP_PARTS if name in macro - {"device_leads"}):
         drifting = {"vos", "offset", "xos", "yos", "ios", "ron"} & set(part.defaults)
         assert drifting == {one.name for one in part.drifts}
         limits = {one.name: one.default for one in part.limits}
@@ -187,6 +257,9 @@ def test_parse_of_a_users_part():
     assert part.parameters[0].description == "gain: of the input"
     assert part.defaults == {"g": 1e3, "rin": 1e6}
     assert part.text == GOOD
+    assert part.component == ""
+    bought = parse_part(GOOD.replace("* note: first", "* component: LM358P; any; DIP-8; class A"), "amp.lib")
+    assert bought.component == "LM358P; any; DIP-8; class A"
 
 
 def test_limits_drifts_and_largest_values_are_read():
@@ -208,6 +281,7 @@ def test_headroom_is_a_parts_own_or_that_of_its_opamp():
         ("* source: definition\n", "", "header has no 'source'"),
         ("* part: amp\n", "* part: amp\n* part: amp\n", "gives 'part' twice"),
         ("* note: second", "* remark: second", "is no header entry"),
+        ("* note: second", "* component: one\n* component: two", "gives 'component' twice"),
         ("* note: second", "* param x = 3 : no unit", "is no header entry"),
         ("= 1e3 :", "= 1e4 :", "differs from the .subckt line's 1000.0"),
         ("= 1e3 :", "= 1k :", "is not a plain number"),
@@ -295,7 +369,7 @@ def test_with_defaults_makes_another_part():
 def test_unknown_part_and_level_name_what_there_is():
     with pytest.raises(InputError, match="did you mean 'integrator'"):
         load_part("integrater")
-    with pytest.raises(InputError, match="use one of: ideal"):
+    with pytest.raises(InputError, match="use one of: board, ideal"):
         load_part("integrator", "imaginary")
 
 
