@@ -33,6 +33,9 @@ from circuits.signals.transient import Transient
 from dnpu_models.interface.device import follow_path
 from inmateria.checks import FloatArray
 
+SOON_S = 1e-3
+"""A time-point at the start: ngspice, whose first step is a tenth of the longest, found no state of a board's op-amps
+after a step of 0.2 s, and none after shorter ones either, from where that had led."""
 STEPS = 2000
 """Time steps of a measured hold."""
 NO_ABSORPTION = 1e-9
@@ -105,8 +108,9 @@ def measured_controls_V(
     way = readings.controls_V(loop, run)
     saved = [f"v(w{k})" for k in range(loop.dither.n)]
     held = engine.engine.transient(
-        held_deck(loop, run.time_s, way), stop_s=stop_s, max_step_s=stop_s / STEPS, save=saved
-    )
+        held_deck(loop, run.time_s, way), stop_s=stop_s, max_step_s=stop_s / STEPS, save=saved,
+        corners_s=(min(SOON_S, 0.1 * stop_s / STEPS),),
+    )  # fmt: skip
     moved = np.stack([held[name] - held[name][0] for name in saved], axis=1)
     return held.time_s, way[-1] + moved
 
