@@ -74,7 +74,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     planned = planned_loop(experiment, "ngspice")
     content: dict[str, Any] = {"gate": experiment.task.name}
     if options.bom is not None:
-        content["bill_of_materials"] = _write_bill(planned, options.bom, frame)
+        content["bill_of_materials"] = _write_bill(experiment, planned, options.bom, frame)
     if options.deck is not None:
         content |= _write_deck(experiment, planned, options, options.deck, frame)
     files = [str(path) for path in (options.deck, options.bom) if path is not None]
@@ -82,13 +82,13 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     return frame.document({**content, **about, "files": files, "wall_s": frame.wall_s})
 
 
-def _write_bill(planned: HomodyneLoop, path: Path, frame: Frame) -> dict[str, Any]:
+def _write_bill(experiment: Experiment, planned: HomodyneLoop, path: Path, frame: Frame) -> dict[str, Any]:
     """Write the bill of materials, and tell its sums."""
     from circuits.homodyne.netlist import generators, placements
     from circuits.parts.bill import CLASSES, bill_of
 
     if "rails" not in planned.parts:
-        raise InputError("level", "other than board", "has no bill of materials", "take --level board")
+        raise InputError("level", experiment.facts["level"], "has no bill of materials", "take --level board")
     bill, beside = bill_of(placements(planned), planned.parts["rails"]), generators(planned)
     text = io.StringIO()
     table = csv.DictWriter(text, list(bill.rows[0]), lineterminator="\n")
