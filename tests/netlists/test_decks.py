@@ -234,7 +234,6 @@ ELSEWHERE = [  # the same at other levels, and for the parts that came later
     ("integrator", "board", "R5 l vp", "R5 l vn"),
     ("integrator", "board", "ic={v0}", "ic=0"),
     ("integrator", "board", "Cparabsorb b s", "Cparabsorb b 0"),
-    ("integrator", "board", "Bforce 0 s", "Bforce s 0"),
     ("integrator", "board", "V(out)-V(s)-{v0}", "V(out)-{v0}"),
     ("rails", "board", "Vn 0 n", "Vn n 0"),
     ("rails", "board", "Rn n vn", "Rn n vp"),
