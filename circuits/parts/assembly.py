@@ -98,16 +98,17 @@ class Assembly:
         self.circuit.X(reference, part.subckt, *order, **{k: format_number(v) for k, v in values.items()})
 
     def add_signed(self, name: str, reference: str, nodes: Mapping[str, str], sign: str, **values: float) -> None:
-        """Place a part whose parameter `sign` may have either sign, an inverter before it where it only inverts.
+        """Place a part whose parameter `sign` may have either sign, an inverter before it where it has the other one.
 
-        A board's integrator and its amplifier of variable gain do: their default is negative.
+        A board's integrator only inverts, its amplifier of variable gain never does: their defaults have the sign.
 
         Raises
         ------
         InputError
             As `add`.
         """
-        if self.part(name).defaults[sign] < 0.0 < values[sign]:
+        part = self.part(name)
+        if part.level == "board" and part.defaults[sign] * values[sign] < 0.0:
             turned = f"{reference}_in"
             self.add("inverter", f"{reference}inv", {"in": nodes["in"], "out": turned})
             nodes, values = {**nodes, "in": turned}, {**values, sign: -values[sign]}

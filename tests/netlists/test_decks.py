@@ -180,7 +180,7 @@ ELSEWHERE = [  # the same at other levels, and for the parts that came later
     ("switch_dg419", "board", "Ileak d vn", "Ileak vn d"),
     ("switch_dg419", "board", "Ileak d vn", "Ileak d 0"),
     ("switch_dg419", "board", "Iq vp vn", "Iq vn vp"),
-    ("vca_2180", "board", "Bo 0 out", "Bo out 0"),
+    ("vca_2180", "board", "Bo out 0", "Bo 0 out"),
     ("vca_2180", "board", "V(ec)/", "-V(ec)/"),
     ("vca_2180", "board", "(temper+273.15)", "(300.15)"),
     ("vca_2180", "board", "(temper+273.15)),10)", "(temper+273.15)),11)"),

@@ -58,7 +58,7 @@ TRANSISTOR = ("integrator", "limiter", "mixer", "rlc_layer", "sigmoid")
 WITHOUT_MACRO = ("rlc_layer", "sigmoid")
 OTHER_DEFAULTS = {("macro", "integrator", "tclamp"), ("macro", "switching_mixer", "knee"),
                   ("transistor", "integrator", "tclamp"),
-                  ("board", "integrator", "rate"), ("board", "variable_gain", "gain")}  # fmt: skip
+                  ("board", "integrator", "rate")}  # fmt: skip
 MISSING = {
     ("board", "integrator", "tclamp"),
     ("board", "switching_mixer", "knee"),

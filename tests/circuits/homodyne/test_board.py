@@ -45,8 +45,8 @@ def test_an_inverter_stands_before_what_only_inverts(loop: HomodyneLoop) -> None
     assert "w0inv" not in placed  # descent is what an inverting integrator does
     for polarity in (1.0, -1.0):
         turned = placements(replace(loop, stage=replace(loop.stage, polarity=polarity)))
-        assert turned["vga"].figure("gain") == -1.0
-        assert ("vgainv" in turned) == (polarity > 0.0)
+        assert turned["vga"].figure("gain") == 1.0
+        assert ("vgainv" in turned) == (polarity < 0.0)
 
 
 def test_what_is_to_hold_is_switched_off(loop: HomodyneLoop) -> None:
