@@ -36,6 +36,7 @@ FINE = 1.0005
 """To what ratio a gain margin is found."""
 FINE_DEG = 0.01
 MOST_DEG = 180.0
+TOGETHER = "all together"
 LOCUS = 81
 """Factors of a locus."""
 
@@ -108,6 +109,13 @@ class LoopMargins:
         """The smallest gain margin of all, dB."""
         return min(self.stability.margin_dB, *(one.margin_dB for one in self.channels))
 
+    def below(self, least_dB: float) -> list[str]:
+        """What has a smaller gain margin than is asked: channels by their electrodes, and `TOGETHER`."""
+        # a stable loop gets the benefit of how exactly margins are found: rates = "auto" leaves 1 dB
+        found_to = 0.0 if self.stability.hunts_at(1.0) else 20.0 * math.log10(FINE)
+        known = {TOGETHER: self.stability.margin_dB, **{one.name: one.margin_dB for one in self.channels}}
+        return [name for name, margin_dB in known.items() if margin_dB < least_dB - found_to]
+
     @property
     def tightest(self) -> ChannelMargin:
         """The channel with the smallest gain margin; of a loop that hunts the one that would have to fall the farthest.
@@ -152,7 +160,7 @@ class LoopMargins:
         if hunts:
             return f"the loop hunts by {one.name}, whose rate has to fall to {one.gain_margin:.2g} of what it is"
         tightest = f"{one.name} is the tightest with {one.margin_dB:.1f} dB, {self._least_phase()}"
-        if self.least_dB < least_dB:
+        if self.below(least_dB):
             return f"the loop is stable, but not by {least_dB:g} dB: {tightest}. Lower its rate, or the learning rate"
         return f"the loop is stable; {tightest}"
 

@@ -55,6 +55,7 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
     from circuits.homodyne.engines import engine_named
     from circuits.homodyne.stability import Stability
     from inmateria.commands.experiment import from_design, planned_loop
+    from inmateria.commands.facts import margins_facts
     from learning.homodyne.start import choose_start, measured_loop
 
     if not math.isfinite(options.margin_min):
@@ -82,8 +83,8 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         about = engine.version()
     frame.write_dataset("stability.nc", _dataset(found))
     frame.write_figures(_figures)
-    below = _below(found, options.margin_min)
-    _tell(found, options.margin_min, below, experiment.task.name, frame)
+    below = found.below(options.margin_min)
+    _tell(found, options.margin_min, experiment.task.name, frame)
     told = {"file": options.design, "name": design.name, "sha256": design.digest}
     return frame.summary(
         {
@@ -95,15 +96,9 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
             "engine": options.engine,
             "ngspice": about,
             "start": _start_facts(start, [one.name for one in found.channels]),
-            **_facts(found),
+            **margins_facts(found),
         }
     )
-
-
-def _below(found: LoopMargins, least_dB: float) -> list[str]:
-    """What has a smaller gain margin than is asked: channels by their electrodes, and all together."""
-    together = ["all together"] if found.stability.margin_dB < least_dB else []
-    return together + [one.name for one in found.channels if one.margin_dB < least_dB]
 
 
 def _start_facts(start: Start, names: list[str]) -> dict[str, Any]:
@@ -115,34 +110,16 @@ def _start_facts(start: Start, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _facts(found: LoopMargins) -> dict[str, Any]:
-    """Margins as the document has them; null for what is no number."""
-    stability = found.stability
-    return {
-        "stability": {
-            "gain_margin": stability.gain_margin,
-            "margin_dB": stability.margin_dB,
-            "multiplier": stability.multiplier,
-            "period_s": stability.loop.sequence.period_s,
-            "decay_s": found.decay_s,
-            "still": found.still,
-        },
-        "tightest": found.tightest.name,
-        "channels": [
-            {**vars(one), "margin_dB": one.margin_dB, "curvature_per_V": float(curvature)}
-            for one, curvature in zip(found.channels, stability.curvatures_per_V, strict=True)
-        ],
-    }
-
-
-def _tell(found: LoopMargins, least_dB: float, below: list[str], task: str, frame: Frame) -> None:
+def _tell(found: LoopMargins, least_dB: float, task: str, frame: Frame) -> None:
     """A line a channel, and what it comes to."""
-    stability, width = found.stability, max(len(one.name) for one in found.channels)
+    from circuits.homodyne.channel_margins import TOGETHER
+
+    below, stability, width = found.below(least_dB), found.stability, max(len(one.name) for one in found.channels)
     for one in found.channels:
         mark = "[red]FAIL[/]" if one.name in below else "[green]pass[/]"
         frame.say(f"{mark} {one.name:{width}s}  {one.words()}")
-    mark = "[red]FAIL[/]" if "all together" in below else "[green]pass[/]"
-    frame.say(f"{mark} all together: {found.words()}")
+    mark = "[red]FAIL[/]" if TOGETHER in below else "[green]pass[/]"
+    frame.say(f"{mark} {TOGETHER}: {found.words()}")
     frame.say(f"{task}: {found.verdict(least_dB)}", markup=False)
     if stability.doubt is not None:
         stderr.print(f"doubt: {stability.doubt}", markup=False)
