@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("signed"))
     parser.add_argument("--only", help="rows whose name contains this")
+    parser.add_argument("--boards", type=int, default=100, help="of the template; an hour of one core")
     parser.add_argument("--workers", default="2")
     options = parser.parse_args()
     print("| design | verdict | what failed, or was refused |\n|---|---|---|")
@@ -130,6 +131,7 @@ def main() -> None:
             continue
         folder = options.out / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
+        design = design.replace("samples = 100", f"samples = {options.boards}")
         (folder / "design.toml").write_text(design, encoding="utf-8")
         (folder / "fault.lib").write_text(part, encoding="utf-8")
         command = [sys.executable, "-m", "inmateria", "verify", str(folder / "design.toml"), "--json"]
