@@ -34,6 +34,7 @@ def plot_margins(data: xr.Dataset) -> Figure:
         axes.axvline(0.0, color="black", lw=0.8)
         axes.set(xlabel=label, yticks=places, yticklabels=names, ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis="x", alpha=0.3)
+    phase.set_xlim(0.0, 180.0)
     turn = np.linspace(0.0, 2.0 * np.pi, 200)
     plane.plot(np.cos(turn), np.sin(turn), color="black", lw=0.8)
     real, imag, factor = data["multiplier_real"], data["multiplier_imag"], data["factor"].values

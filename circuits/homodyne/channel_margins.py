@@ -172,11 +172,11 @@ class LoopMargins:
     def locus(self) -> tuple[FloatArray, NDArray[np.complex128]]:
         """Multipliers as the tightest channel's rate grows, from nothing to twice as far as it may: factors, values.
 
-        Shapes (n,) and (n, modes); the values of one factor in no order.
+        Shapes (n,) and (n, modes); the values of one factor in no order. The rate as it is, 1, is among the factors.
         """
         edge = self.tightest.gain_margin or 1.0
         k = self.channels.index(self.tightest)
-        steps = np.linspace(0.0, 2.0 * max(edge, 1.0), LOCUS)
+        steps = np.union1d(np.linspace(0.0, 2.0 * max(edge, 1.0), LOCUS), 1.0)
         values = []
         for factor in steps:
             factors = np.ones(len(self.channels))

@@ -170,11 +170,15 @@ def test_patterns_in_turn_are_as_stable_as_the_equations_written_out(servo: floa
             assert bool(np.max(steps[-10:]) > np.max(steps[20:30])) == grows, (kind, factor)
 
 
+def modes(values: np.ndarray, count: int) -> np.ndarray:
+    """Factors that a sum of so many modes changes by in a pass: x[n] from the values before it, least squares."""
+    before = np.stack([values[count - 1 - j : len(values) - 1 - j] for j in range(count)], axis=1)
+    return np.roots(np.append(1.0, -np.linalg.lstsq(before, values[count:], rcond=None)[0]))
+
+
 def modulus_a_pass(swings: np.ndarray) -> float:
-    """Factor that a pair of modes, or a single one, changes by in a pass: x'' = p x' + q x, least squares."""
-    before, middle, after = swings[:-2], swings[1:-1], swings[2:]
-    p, q = np.linalg.lstsq(np.stack([middle, before], axis=1), after, rcond=None)[0]
-    return float(np.max(np.abs(np.roots([1.0, -p, -q]))))
+    """Factor that a pair of modes changes by in a pass."""
+    return float(np.max(np.abs(modes(swings, 2))))
 
 
 def still_loop(**changes: object) -> HomodyneLoop:
@@ -211,6 +215,23 @@ def test_an_engines_loop_dies_away_as_predicted_and_swings_up_beyond_a_channels_
         predicted = float(np.max(np.abs(values[np.abs(values - 1.0) > 1e-3])))
         assert measured == pytest.approx(predicted, rel=1e-3), factor
         assert [measured > 1.0, found.least_dB < 0.0, found.stability.doubt is not None] == [grows] * 3
+
+
+@pytest.mark.parametrize("kind", [Twin, Averaged])
+def test_baseline_and_gain_that_follow_are_in_the_margin(kind: type[LoopEngine]) -> None:
+    """Two patterns of their own outputs: the pair that swings is found among the four modes of the output's way."""
+    stage = OutputStage(baseline_rate=0.5, gain_rate=0.5, level_V=0.05)  # the level that the targets have
+    base = loop_at(5.0, rates=(0.5, 0.5), stage=stage, dither=DitherPlan((1600.0, 1840.0), (1e-3, 1e-3)))
+    held = replace(base, stage=replace(stage, baseline_rate=0.0, gain_rate=0.0))
+    margin = margins(base).channels[0].gain_margin
+    assert margin > 1.5 * margins(held).channels[0].gain_margin, "the servos would not show"
+    for factor, grows in ((0.95 * margin, False), (1.08 * margin, True)):
+        loop = at_factor(base, 0, factor)
+        found = modes((passes(loop, kind().run(loop)) @ SLOPES)[6:], 4)
+        predicted = margins(loop).stability.multipliers()
+        pairs = [values[np.argmax(values.imag)] for values in (found, predicted)]
+        assert abs(pairs[0] - pairs[1]) < 5e-3
+        assert [abs(pair) > 1.0 for pair in pairs] == [grows] * 2
 
 
 def test_ngspice_begins_to_hunt_where_the_channel_says(engine: Engine) -> None:
