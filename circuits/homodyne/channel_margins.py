@@ -4,6 +4,7 @@ The integrator of channel k follows its averager by w_k' = -(r_k learning_rate /
 rate alone, real or complex, deviations change by M(F) in a pass (`circuits.homodyne.stability`), and
 
     gain margin    the F >= 1 at which the first eigenvalue of M(F) leaves the unit circle
+    lower margin   the F < 1 at which one does, where the channel steadies others
     phase margin   the phi at which one of M(e^(-j phi)) does; -phi gives the conjugate eigenvalues
     crossover      how fast that one turns: its angle over a pass, whole turns a pass aside
 
@@ -58,6 +59,9 @@ class ChannelMargin:
         Phase that it may lag by, 180 deg at most; NaN of a loop that hunts.
     crossover_Hz : float
         How fast the deviation turns that grows beyond the phase margin; NaN where there is none.
+    lower_margin : float
+        Factor that its rate alone may fall to before a stable loop hunts, where this channel steadies others; 0 where
+        it may vanish, and NaN of a loop that hunts.
     time_constant_s : float
         Of the channel alone, in small steps; infinite where nothing depends on it.
     """
@@ -67,6 +71,7 @@ class ChannelMargin:
     gain_margin: float
     phase_margin_deg: float
     crossover_Hz: float
+    lower_margin: float
     time_constant_s: float
 
     @property
@@ -86,7 +91,8 @@ class ChannelMargin:
         phase = f"{self.phase_margin_deg:.0f} deg at {self.crossover_Hz:.2g} Hz"
         if math.isnan(self.crossover_Hz):
             phase = f"{MOST_DEG:.0f} deg or more"
-        return f"gain margin {gain}, phase margin {phase}; {alone}"
+        lower = f"hunts, too, at {self.lower_margin:.2g} of this rate; " if self.lower_margin > 0.0 else ""
+        return f"gain margin {gain}, phase margin {phase}; {lower}{alone}"
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ class LoopMargins:
             return f"the loop hunts by {one.name}, whose rate has to fall to {one.gain_margin:.2g} of what it is"
         tightest = f"{one.name} is the tightest with {one.margin_dB:.1f} dB, {self._least_phase()}"
         if self.below(least_dB):
-            return f"the loop is stable, but not by {least_dB:g} dB: {tightest}. Lower its rate, or the learning rate"
+            fix = "Lower the learning rate" if one.lower_margin > 0.0 else "Lower its rate, or the learning rate"
+            return f"the loop is stable, but not by {least_dB:g} dB: {tightest}. {fix}"
         return f"the loop is stable; {tightest}"
 
     def _least_phase(self) -> str:
@@ -205,9 +212,10 @@ def loop_margins(stability: Stability, told: Callable[[int, int], None] | None =
             ChannelMargin(
                 loop.device.terminals[terminal],
                 float(loop.control_rates[k]),
-                _most_that_stills(stability, k) if hunts else _gain_margin(stability, k),
+                _downwards(stability, k, hunts=True) if hunts else _gain_margin(stability, k),
                 phase_deg,
                 crossover_Hz,
+                math.nan if hunts else _downwards(stability, k, hunts=False),
                 loop.sequence.period_s / float(falls[k]) if falls[k] > 0.0 else math.inf,
             )
         )
@@ -233,10 +241,10 @@ def _gain_margin(stability: Stability, k: int) -> float:
     return _between(stability, k, low, high)
 
 
-def _most_that_stills(stability: Stability, k: int) -> float:
-    """The factor from 1 downwards at which a loop that hunts ceases to; 0 if it does not."""
+def _downwards(stability: Stability, k: int, *, hunts: bool) -> float:
+    """The factor from 1 downwards at which a loop that hunts ceases to, or another one begins; 0 if there is none."""
     low = high = 1.0
-    while _hunts(stability, k, low):
+    while _hunts(stability, k, low) == hunts:
         low, high = low / (STEP if low > 1.0 / FAR else 10.0), low
         if high <= MARGINS[0]:
             return 0.0
@@ -244,11 +252,12 @@ def _most_that_stills(stability: Stability, k: int) -> float:
 
 
 def _between(stability: Stability, k: int, low: float, high: float) -> float:
-    """Where between two factors the loop begins to hunt."""
+    """Where between two factors the loop begins to hunt, or ceases to: the side that is stable."""
+    above = _hunts(stability, k, high)
     while high > FINE * low:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if _hunts(stability, k, middle) else (middle, high)
-    return low
+        low, high = (low, middle) if _hunts(stability, k, middle) == above else (middle, high)
+    return low if above else high
 
 
 def _phase_margin(stability: Stability, k: int) -> tuple[float, float]:

@@ -124,9 +124,9 @@ UNLIKE = np.array([[0.5, 0.3], [0.2, -0.4]])
 """Slopes of two patterns that depend on the controls in different ways, V/V."""
 
 
-def written_out(loop: HomodyneLoop, factors: np.ndarray, passes_: int) -> np.ndarray:
+def written_out(loop: HomodyneLoop, slopes: np.ndarray, factors: np.ndarray, passes_: int) -> np.ndarray:
     """(w, m, a, b, c) of two channels after each pass, from the equations as they are documented, by Runge-Kutta."""
-    sequence, stage, n, slopes = loop.sequence, loop.stage, 2, UNLIKE
+    sequence, stage, n = loop.sequence, loop.stage, 2
     gain, heard_s = stage.polarity * np.exp(stage.gain_log), sequence.patterns * sequence.window_s
     rates = factors * loop.control_rates * loop.learning_rate / heard_s
 
@@ -165,9 +165,28 @@ def test_patterns_in_turn_are_as_stable_as_the_equations_written_out(servo: floa
         (tuple(turned), "phase"),
     ):
         for factor, grows in ((inside, False), (outside, True)):
-            states = written_out(loop, np.array([factor, 1.0]), 60)
-            steps = np.abs(np.diff(states[:, :2], axis=0)).sum(axis=1)  # what stands still, or creeps, is not in them
-            assert bool(np.max(steps[-10:]) > np.max(steps[20:30])) == grows, (kind, factor)
+            assert grows_written_out(loop, UNLIKE, np.array([factor, 1.0])) == grows, (kind, factor)
+
+
+def grows_written_out(loop: HomodyneLoop, slopes: np.ndarray, factors: np.ndarray) -> bool:
+    """Whether the steps of the controls grow: what stands still, or creeps, is not in them."""
+    states = written_out(loop, slopes, factors, 60)
+    steps = np.abs(np.diff(states[:, :2], axis=0)).sum(axis=1)
+    return bool(np.max(steps[-10:]) > np.max(steps[20:30]))
+
+
+def test_a_channel_that_steadies_another_may_not_fall_far_either() -> None:
+    """Slopes of two patterns where e2 undoes what e1 does too much of: without it the loop hunts."""
+    slopes = np.array([[-0.3, 0.3], [0.9, 0.2]])
+    stage = OutputStage(baseline_rate=0.5, gain_rate=0.0, gain_log=0.3)
+    loop = loop_at(8.7, rates=(0.24, 0.73), stage=stage)
+    found = loop_margins(Stability(loop, slopes))
+    steady = found.channels[1]
+    assert 0.0 < steady.lower_margin < 1.0 < steady.gain_margin
+    assert found.channels[0].lower_margin == 0.0
+    for share, grows in ((1.15, False), (0.85, True)):
+        assert grows_written_out(loop, slopes, np.array([1.0, share * steady.lower_margin])) == grows
+    assert "hunts, too, at" in steady.words()
 
 
 def modes(values: np.ndarray, count: int) -> np.ndarray:
@@ -269,7 +288,7 @@ def test_a_channel_that_is_too_fast_is_the_one_that_has_to_fall() -> None:
 def test_what_nothing_depends_on_has_every_margin() -> None:
     loop, slopes = still_loop(), np.tile(SLOPES * [1.0, 0.0], (2, 1))
     flat = loop_margins(Stability(loop, slopes)).channels[1]
-    assert flat == ChannelMargin("e2", 0.5, MARGINS[1], 180.0, pytest.approx(np.nan, nan_ok=True), np.inf)
+    assert flat == ChannelMargin("e2", 0.5, MARGINS[1], 180.0, pytest.approx(np.nan, nan_ok=True), 0.0, np.inf)
     assert "180 deg or more" in flat.words()
     assert "over 100 dB" in flat.words()
 
