@@ -28,6 +28,7 @@ COMMANDS = {
     "init": "Write a first design, with a comment on every key.",
     "part": "Judge a vendor's model: figures, data sheet, dialect.",
     "check": "Check a design's parts at resolved steps: margins, edges.",
+    "stability": "Gain and phase margins of the learning loop.",
     "verify": "Sign off a design: corners, samples, pass or fail.",
     "sweep": "Measure a design at every point of a grid.",
     "mgd": "Train a network by multiplexed gradient descent.",

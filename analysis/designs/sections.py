@@ -75,6 +75,7 @@ TemperatureChange = Annotated[float, Quantity("K", low=0.0, high=100.0)]
 TemperatureRise = Annotated[float, Quantity("K", low=-100.0, high=100.0)]
 Ohms = Annotated[float, Quantity("ohm", above=0.0)]
 Volts = Annotated[float, Quantity("V")]
+Decibels = Annotated[float, Quantity("dB", low=0.0, high=80.0)]
 Degrees = Annotated[float, Quantity("deg", above=0.0, high=90.0)]
 
 
@@ -315,6 +316,8 @@ class CriteriaSection(Section):
     """Of every part after an edge and a load step; left out: the wait between an edge and the window."""
     recovery_max: Seconds | None = None
     """Of every part after an overload; left out: likewise."""
+    loop_margin_min: Decibels | None = None
+    """Gain margin of every channel of the learning loop, and of all together, at the start of what counts."""
     hold_min: Seconds | None = None
     """How long the gate stays with the integrators' gates closed; as good as margin_min and separation_min ask."""
     hold_warming: TemperatureRise | None = None

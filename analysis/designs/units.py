@@ -13,7 +13,7 @@ from inmateria.errors import InputError
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", re.DOTALL)
 _EXAMPLES = {
     "V": "5 mV", "Hz": "10 Hz", "s": "100 ms", "A": "0.5 nA", "ohm": "10 kohm", "F": "10 nF", "K": "77 K",
-    "A^2/Hz": "1e-5 nA^2/Hz", "1": "5 %", "1/K": "50 ppm/K", "deg": "45 deg", "V/K": "0.3 uV/K",
+    "A^2/Hz": "1e-5 nA^2/Hz", "1": "5 %", "1/K": "50 ppm/K", "deg": "45 deg", "V/K": "0.3 uV/K", "dB": "3 dB",
 }  # fmt: skip
 
 
@@ -66,6 +66,8 @@ def quantity(field: str, value: Any, unit: str) -> float:
 
 
 def _converted(field: str, value: Any, number: float, written: str, unit: str, fix: str) -> float:
+    if unit == "dB" and written != unit:  # pint would take degrees and per cent for ratios
+        raise InputError(field, value, f"is in {written}, {unit} is required", fix)
     registry = _registry()
     from pint.errors import DimensionalityError, PintError
 

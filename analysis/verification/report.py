@@ -60,6 +60,7 @@ _NAMES = {
     "hold_min": "Hold time",
     "left_on_min": "Left on",
     "disturbed_margin_min": "Margin, disturbed",
+    "loop_margin_min": "Learning loop, gain margin",
     "gradient_cosine_min": "Gradient, cosine",
     "gradient_error_max": "Gradient, relative error",
     "operating_point": "Operating points",

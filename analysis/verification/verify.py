@@ -37,6 +37,7 @@ from analysis.verification.criteria import board_criteria, corner_criteria, nomi
 from analysis.verification.disturbed import check_disturbed, check_temperature
 from analysis.verification.fast import check_fast, fast_criteria
 from analysis.verification.holding import Holding, check_holding, holding_criteria
+from analysis.verification.loop_margin import check_loop_margin, check_loss
 from analysis.verification.nominal import (
     NOMINAL,
     NOMINAL_QUICK,
@@ -48,6 +49,7 @@ from analysis.verification.nominal import (
 from analysis.verification.pass_rates import pass_rates
 from analysis.verification.time_step import step_error
 from circuits.fast_check.check import FastCheck
+from circuits.homodyne.channel_margins import LoopMargins
 from circuits.homodyne.engines import engine_kind, engine_named, with_dither
 from inmateria.errors import InputError
 from learning.homodyne.experiment import Experiment, middle_loop
@@ -84,6 +86,8 @@ class Verification:
         How long the gate lasts; None where it is not asked and the integrators are ideal.
     disturbed : Robustness or None
         What disturbances leave of the margin; None where it is not asked, or nothing was learned.
+    loop_margins : LoopMargins or None
+        How far each channel is from hunting; None where it is not asked.
     """
 
     design: Design
@@ -95,6 +99,7 @@ class Verification:
     fast: FastCheck | None = None
     holding: Holding | None = None
     disturbed: Robustness | None = None
+    loop_margins: LoopMargins | None = None
 
     @property
     def passed(self) -> bool:
@@ -162,6 +167,7 @@ def check_design(design: Design, *, quick: bool = False) -> None:
             "disturbances", sorted(moved), "are asked of no criterion",
             "set criteria.disturbed_margin_min, or drop them",
         )  # fmt: skip
+    check_loss(design)
     task = design.named_task()
     for name in ("margin_min", "separation_min", "disturbed_margin_min"):
         if getattr(wanted, name) is not None and not isinstance(task, BooleanTask):
@@ -245,7 +251,8 @@ def verify(
         if holding is not None:
             criteria += holding_criteria(design, holding)
         disturbed, left = check_disturbed(design, nominal)
-        criteria += left
+        margins, steady = check_loop_margin(design, nominal)
+        criteria += left + steady
         if at_speed is not None:
             criteria += fast_criteria(at_speed)
         at_corners = xr.Dataset()
@@ -261,7 +268,9 @@ def verify(
             beside = run(f"references{suffix}", "dead and ideal loop", reference_sweep(design, starts))
             boards = judge_boards(design, samples, beside, fast)
             criteria += board_criteria(design, boards, quick)
-    return Verification(design, quick, nominal, at_corners, tuple(criteria), boards, at_speed, holding, disturbed)
+    return Verification(
+        design, quick, nominal, at_corners, tuple(criteria), boards, at_speed, holding, disturbed, margins
+    )
 
 
 def _parts_told(told: Progress) -> Progress:

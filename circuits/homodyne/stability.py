@@ -29,6 +29,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +44,19 @@ OUTSIDE = 1e-6
 """By how much an eigenvalue lies outside the unit circle that counts: directions in which nothing changes are at 1."""
 SLOW = 0.02
 """The same on the positive real axis, where nothing swings: what runs away by less a pass does not double in 30."""
+TURN = 2.0 * math.pi / 1000.0
+"""Angle a pass beyond which a mode swings where a channel has a phase, which turns what stands still a little, too."""
 MARGINS = (1e-5, 1e5)
 """Factors between which the margin is looked for."""
 SPARE = 10 ** (1.0 / 20.0)
 """Gain margin that `stable_rates` leaves, 1 dB; docs/decisions.md has what was measured with others."""
 WHOLE = 1.0
 """Slope of the normalised output, V/V, up to which a control has the whole rate; docs/studies/own_rates.py."""
+
+Factors = float | complex | NDArray[Any]
+"""On the rates of all controls, or of each, (n_trained,)."""
+Matrix = NDArray[Any]
+"""Real, or complex where factors are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +102,7 @@ class Stability:
     @cached_property
     def multiplier(self) -> float:
         """Largest modulus among the factors that deviations change by in a pass."""
-        return float(np.max(np.abs(self._multipliers(1.0))))
+        return float(np.max(np.abs(self.multipliers())))
 
     @cached_property
     def gain_margin(self) -> float:
@@ -126,33 +134,45 @@ class Stability:
             f'{self.curvatures_per_V[steepest]:.3g} /V along {name}; take rates = "auto", or a smaller learning rate'
         )
 
-    def hunts_at(self, factor: float) -> bool:
-        """Whether the loop hunts with all rates times this factor."""
-        values = self._multipliers(factor)
-        swings = np.abs(values.imag) > OUTSIDE * np.abs(values.real)
+    def hunts_at(self, factors: Factors) -> bool:
+        """Whether the loop hunts with the rates times these factors, complex ones for a phase: `multipliers`."""
+        values = self.multipliers(factors)
+        turn = OUTSIDE if np.isrealobj(factors) else TURN
+        swings = np.abs(values.imag) > turn * np.abs(values.real)
         return bool(np.any(np.abs(values) > 1.0 + np.where(swings | (values.real < 0.0), OUTSIDE, SLOW)))
 
-    def _multipliers(self, factor: float) -> NDArray[np.complex128]:
-        """Factors that deviations change by in a pass, all rates times this factor."""
-        with one_blas_thread():  # several, for matrices of some forty rows, wait for each other: ten times the time
-            return self._multipliers_on_one(factor)
+    def multipliers(self, factors: Factors = 1.0) -> NDArray[np.complex128]:
+        """Factors that deviations change by in a pass.
 
-    def _multipliers_on_one(self, factor: float) -> NDArray[np.complex128]:
+        Parameters
+        ----------
+        factors : float, complex or ndarray, shape (n_trained,)
+            On the rates, of all or of each.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Eigenvalues of M, in no order; -inf where they exceed all numbers.
+        """
+        with one_blas_thread():  # several, for matrices of some forty rows, wait for each other: ten times the time
+            return self._multipliers_on_one(factors)
+
+    def _multipliers_on_one(self, factors: Factors) -> NDArray[np.complex128]:
         sequence = self.loop.sequence
-        idle = expm(self._equations(None, factor) * (sequence.slot_s - sequence.window_s))
+        idle = expm(self._equations(None, factors) * (sequence.slot_s - sequence.window_s))
         whole = np.eye(len(idle))
         with np.errstate(over="ignore", invalid="ignore"):
             for pattern in range(sequence.patterns):
-                whole = expm(self._equations(pattern, factor) * sequence.window_s) @ idle @ whole
+                whole = expm(self._equations(pattern, factors) * sequence.window_s) @ idle @ whole
         if not np.all(np.isfinite(whole)):  # it grows beyond all numbers
-            return np.array([-np.inf], dtype=np.complex128)
+            return np.full(len(whole), -np.inf, dtype=np.complex128)
         return np.asarray(np.linalg.eigvals(whole), dtype=np.complex128)
 
-    def _equations(self, pattern: int | None, factor: float) -> FloatArray:
+    def _equations(self, pattern: int | None, factors: Factors) -> Matrix:
         """d/dt of (w, low-passes pole by pole, averagers, b, c) while a pattern is heard, or none is."""
         loop, stage, n = self.loop, self.loop.stage, self.loop.dither.n
         poles, heard_s = loop.filter_poles, loop.sequence.listening_s
-        matrix = np.zeros(((poles + 2) * n + 2,) * 2)
+        matrix: Matrix = np.zeros(((poles + 2) * n + 2,) * 2, dtype=float if np.isrealobj(factors) else complex)
         w, (b, c) = slice(0, n), (-2, -1)
         filters = [slice((k + 1) * n, (k + 2) * n) for k in range(poles + 1)]
         before: slice | None = None
@@ -161,7 +181,7 @@ class Stability:
             if before is not None:
                 matrix[one, before] = np.eye(n) / tau
             before = one
-        matrix[w, filters[-1]] = -np.diag(factor * loop.control_rates) * loop.learning_rate / heard_s
+        matrix[w, filters[-1]] = -np.diag(factors * loop.control_rates) * loop.learning_rate / heard_s
         if pattern is None:
             return matrix
         s, G = self.slopes[pattern], stage.polarity * np.exp(stage.gain_log)

@@ -1,6 +1,9 @@
-"""XOR on the default device with electronics of several levels, from the same starts; an attempt takes minutes.
+"""XOR on the default device with electronics of several levels, from the same starts.
 
 python docs/studies/levels_table.py --restarts 3
+
+"Before" is the start, found by slopes among settings that do not fulfil the task yet, as the circuit measures it with
+the dither off.
 """
 
 import argparse
@@ -35,13 +38,14 @@ def main() -> None:
         if options.only not in (None, name):
             continue
         settings = HgeSettings(amplitude_V=amplitude, restarts=options.restarts, **fields)
-        result = learn(Experiment(bench, task, settings), rng=np.random.default_rng([0, 4, 0]))
-        best = result.best.final
+        result = learn(Experiment(bench, task, settings), rng=np.random.default_rng([0, 4, 0]), take_found=False)
+        first, best = result.best.initial, result.best.final
         microseconds = [1e6 * a.run.statistics["seconds"] / a.run.statistics["points"] for a in result.attempts]
         print(
             f"{name:36s} {1e3 * amplitude:3.0f} mV  {'learned' if result.success else 'not learned':11s} "
-            f"attempts {len(result.attempts)}  margin {best.quality:5.2f}  separation {1e9 * best.separation_A:5.2f} nA"
-            f"  {np.median(microseconds):4.0f} us a point",
+            f"attempts {len(result.attempts)}  margin before {first.quality:5.2f}, after {best.quality:5.2f}  "
+            f"separation {1e9 * first.separation_A:5.2f}, {1e9 * best.separation_A:5.2f} nA  "
+            f"{np.median(microseconds):4.0f} us a point",
             flush=True,
         )
 

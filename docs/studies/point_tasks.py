@@ -1,6 +1,6 @@
 """Sphere, ring and curve on the measured chip: fraction learned by method, accuracy on held-out points, a figure.
 
-    python docs/studies/point_tasks.py --chip dnpu_chip.npz --starts 20 --picture docs/images/sphere_cube.png
+    python docs/studies/point_tasks.py --chip dnpu_chip.npz --starts 60 --picture docs/images/sphere_cube.png
 
 Every method gets the device evaluations of one attempt of homodyne gradient extraction (looks and presentations
 of every pattern) at each start. Settings and inputs were chosen on starts from 100 on.
@@ -67,7 +67,7 @@ def main(chip: Path, starts: int, picture: Path | None) -> None:
                 save(figure, picture)
 
 
-METHODS = ("hge", "random", "differences", "spsa", "evolution")
+METHODS = ("hge", "random", "differences", "spsa", "evolution", "cmaes")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -96,6 +96,7 @@ def at_supply(volts: float, reference_V: float) -> str:
     return f'supply = "{volts:g} V"\nreference = "{reference_V:g} V"'
 
 
+HOLD, BIASED = 'hold_min = "30 s"', "[electronics.values]\nintegrator = { ibias = 200e-9 }"
 OWN = PARTS + '{part} = {{ file = "fault.lib" }}'
 ROWS: dict[str, tuple[str, str]] = {
     "the template of inmateria init": (TEMPLATE, ""),
@@ -110,11 +111,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "a feedback capacitor that is missing": (loop(AND, OWN.format(part="transimpedance")), TIA.format(cf="1e-18")),
     "inputs of the multipliers exchanged": (loop(AND, OWN.format(part="mixer")), SWAPPED),
     "dead integrators": (loop(AND, OWN.format(part="integrator")), DEAD),
-    "macro AND, asked to hold 30 s": (loop(AND, criteria='hold_min = "30 s"'), ""),
-    "bias currents of 200 nA, asked to hold 30 s": (
-        loop(AND, "[electronics.values]\nintegrator = { ibias = 200e-9 }", criteria='hold_min = "30 s"'),
-        "",
-    ),
+    "macro AND, asked to hold 30 s": (loop(AND, criteria=HOLD), ""),
+    "AND, bias currents of 200 nA, asked to hold 30 s": (loop(AND, BIASED, criteria=HOLD), ""),
+    "macro XOR, asked to hold 30 s": (loop(XOR, criteria=HOLD), ""),
+    "XOR, bias currents of 200 nA, asked to hold 30 s": (loop(XOR, BIASED, criteria=HOLD), ""),
 }
 
 
@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("signed"))
     parser.add_argument("--only", help="rows whose name contains this")
+    parser.add_argument("--boards", type=int, default=100, help="of the template; an hour of one core")
     parser.add_argument("--workers", default="2")
     options = parser.parse_args()
     print("| design | verdict | what failed, or was refused |\n|---|---|---|")
@@ -130,6 +131,7 @@ def main() -> None:
             continue
         folder = options.out / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
+        design = design.replace("samples = 100", f"samples = {options.boards}")
         (folder / "design.toml").write_text(design, encoding="utf-8")
         (folder / "fault.lib").write_text(part, encoding="utf-8")
         command = [sys.executable, "-m", "inmateria", "verify", str(folder / "design.toml"), "--json"]

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.designs.units import written
 from analysis.gradients.path_check import PathCheck, Slopes
 from circuits.fast_check.check import FastCheck
+from circuits.homodyne.channel_margins import LoopMargins
 from circuits.homodyne.loop import HomodyneLoop
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -89,6 +90,26 @@ def settling_facts(attempt: Attempt) -> dict[str, Any]:
             "curvature_per_V": dict(zip(names, stability.curvatures_per_V.tolist(), strict=True)),
         },
         "settling": attempt.settling.facts(),
+    }
+
+
+def margins_facts(found: LoopMargins) -> dict[str, Any]:
+    """How far each channel of a loop is from hunting, and all together; null for what is no number."""
+    stability = found.stability
+    return {
+        "stability": {
+            "gain_margin": stability.gain_margin,
+            "margin_dB": stability.margin_dB,
+            "multiplier": stability.multiplier,
+            "period_s": stability.loop.sequence.period_s,
+            "decay_s": found.decay_s,
+            "still": found.still,
+        },
+        "tightest": found.tightest.name,
+        "channels": [
+            {**vars(one), "margin_dB": one.margin_dB, "curvature_per_V": float(curvature)}
+            for one, curvature in zip(found.channels, stability.curvatures_per_V, strict=True)
+        ],
     }
 
 

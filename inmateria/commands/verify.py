@@ -106,7 +106,7 @@ def _stopped(frame: Frame) -> Interrupted:
 
 def facts(found: Verification) -> dict[str, Any]:
     """What a verification found, as the document has it."""
-    from inmateria.commands.facts import failed_facts, fast_facts, path_facts
+    from inmateria.commands.facts import failed_facts, fast_facts, margins_facts, path_facts
 
     attempt = found.attempt
     return {
@@ -125,6 +125,7 @@ def facts(found: Verification) -> dict[str, Any]:
         "fast_check": None if found.fast is None else fast_facts(found.fast),
         "holding": None if found.holding is None else _holding(found.holding),
         "disturbed": None if found.disturbed is None else found.disturbed.facts(),
+        "loop_margins": None if found.loop_margins is None else margins_facts(found.loop_margins),
         "corners": _corners(found.design, found.corners),
         "boards": None if found.boards is None else _boards(found.boards, found.design.verify.engine),
     }

@@ -25,6 +25,7 @@ from inmateria.errors import InputError
         ("50 ppm/K", "1/K", 5e-5),
         ("0.3 uV/K", "V/K", 3e-7),
         ("3", "1", 3.0),
+        ("-2.5 dB", "dB", -2.5),
         (5e-3, "V", 5e-3),
         (7, "Hz", 7.0),
     ],
@@ -38,6 +39,8 @@ def test_quantities_are_si(text: str | float, unit: str, value: float) -> None:
     [
         ("5 mA", "V", "is in mA, V is required"),
         ("5 V", "1", "is in V, a plain number is required"),
+        ("3 deg", "dB", "is in deg, dB is required"),
+        ("10 %", "dB", "is in %, dB is required"),
         ("5 foo", "V", "has a unit that is unknown"),
         ("5 m(", "V", "has a unit that is unknown"),
         ("5", "V", "has no unit"),

@@ -197,6 +197,11 @@ def test_a_good_board_learns_within_the_restarts_that_a_design_allows() -> None:
             "criteria.disturbed_margin_min",
             "is no gate",
         ),
+        (
+            {"learning": {"loss": "hinge"}, "criteria": {"loop_margin_min": "3 dB"}},
+            "criteria.loop_margin_min",
+            "the hinge loss, which has no curvature",
+        ),
         ({"task": {"name": "ring"}, "criteria": {"margin_min": 0.3}}, "criteria.margin_min", "is no gate"),
         ({"noise": {"density": "1e-5 nA^2/Hz"}}, "verify.engine", "knows no noise"),
         ({"electronics": {"level": "transistor"}}, "verify.engine", "choose ngspice"),

@@ -38,6 +38,7 @@ offset = 1.0
 [criteria]
 margin_min = 0.2
 hold_min = "1 s"
+loop_margin_min = "0.5 dB"
 [verify]
 samples = 3
 starts = 2
@@ -155,7 +156,9 @@ def test_a_verification_passes_or_names_what_failed(run: Any, small: Path, tmp_p
     assert boards["yield"]["low"] <= boards["yield"]["value"] <= boards["yield"]["high"]
     assert set(boards["references"]) == {"dead", "ideal"}
     assert document["holding"]["held"]["lasts_s"] >= 1.0
-    assert "hold_min" in {one["name"] for one in document["criteria"]}
+    assert {"hold_min", "loop_margin_min"} <= {one["name"] for one in document["criteria"]}
+    margins = document["loop_margins"]
+    assert min(one["margin_dB"] for one in (margins["stability"], *margins["channels"])) >= 0.5
     assert "Hold time" in (tmp_path / "out" / "report.html").read_text()
     stored = xr.open_zarr(tmp_path / "out" / "samples-quick.zarr", consolidated=False)
     assert (stored.sizes["board"], stored.sizes["start"]) == (3, 2)
