@@ -19,9 +19,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dnpu_models.interface.vectors import WIDTH
-from dnpu_models.monte_carlo.hop_tables import HopTables
-from dnpu_models.monte_carlo.row_kernel import EMPTY, SAMPLES, STOP_AT, TIME, TRIES, site_energies
-from dnpu_models.monte_carlo.vector_rates import rates_into
+from dnpu_models.monte_carlo.hop_tables import EMPTY, HopTables
+from dnpu_models.monte_carlo.row_kernel import SAMPLES, STOP_AT, TIME, TRIES, site_energies
+from dnpu_models.monte_carlo.vector_rates import rates_at
 from inmateria.checks import FloatArray
 from inmateria.random_words import uniform
 
@@ -68,7 +68,7 @@ def graph(tables: HopTables, electrodes: int) -> Graph:
         event=np.zeros((CAPACITY, KEPT), dtype=np.int32),
         occupied=np.zeros(tables.sites, dtype=np.uint8),
         energy=np.zeros(tables.padded),
-        rates=np.zeros(tables.source.size + tables.contact_rate.size),
+        rates=np.zeros(WIDTH * tables.site_rows + tables.contact_rate.size),
         inflow=np.zeros(tables.padded),
     )
 
@@ -87,15 +87,15 @@ def state_rates(tables, base, v, key, occupied, energy, rates):
     t = tables
     for k in range(t.sites):
         occupied[k] = 1 if _holds(key, k) else 0
-    site_energies(t, base, occupied, energy)
+    site_energies(t, base, v, occupied, energy)
     total = 0.0
     for j in range(t.sites):
         empty = not _holds(key, j)
-        for vector in range(t.near[j], t.near[j + 1]):
-            at = vector * WIDTH
+        for row in range(t.first_row[j], t.first_row[j + 1]):
+            at = row * WIDTH
             if empty:
                 own = energy[j] + EMPTY
-                total += rates_into(t.prefactor, t.pair_coulomb, t.source, energy, at, own, rates, at)
+                total += rates_at(t.prefactor, t.pair_coulomb, t.source, energy, at, own, 1.0, rates, at)
             else:
                 for lane in range(WIDTH):
                     rates[at + lane] = 0.0
@@ -106,7 +106,7 @@ def state_rates(tables, base, v, key, occupied, energy, rates):
             if not _holds(key, k):
                 barrier = -(barrier - EMPTY)
             rate = t.contact_rate[m] * (np.exp(-barrier) if barrier > 0.0 else 1.0)
-            rates[t.source.size + m] = rate
+            rates[WIDTH * t.site_rows + m] = rate
             total += rate
     return total
 
@@ -114,13 +114,13 @@ def state_rates(tables, base, v, key, occupied, energy, rates):
 @njit(cache=True, nogil=True)
 def _expected_currents(tables, key, rates, inflow, weight, drift):
     """As `row_kernel.sample`, from all rates of a state."""
-    t, pairs = tables, tables.source.size
+    t, pairs = tables, WIDTH * tables.site_rows
     inflow[:] = 0.0
     for k in range(drift.size):
         drift[k] = 0.0
     for j in range(t.sites):
         if not _holds(key, j):
-            for p in range(t.near[j] * WIDTH, t.near[j + 1] * WIDTH):
+            for p in range(t.first_row[j] * WIDTH, t.first_row[j + 1] * WIDTH):
                 inflow[j] += rates[p]
                 inflow[np.int64(t.source[p])] -= rates[p]
     for c in range(t.contact_site.size):
@@ -200,12 +200,12 @@ def flush(g, tables, tally):
 @njit(cache=True, nogil=True)
 def _after(tables, key, event, charge):
     """The state that an event leads to, its charge counted."""
-    pairs = tables.source.size
+    pairs = WIDTH * tables.site_rows
     if event < pairs:
-        low, high = 0, tables.sites  # the destination owns the vectors near[low]:near[low + 1]
+        low, high = 0, tables.sites  # the destination owns the vectors first_row[low]:first_row[low + 1]
         while high - low > 1:
             middle = (low + high) // 2
-            if tables.near[middle] * WIDTH <= event:
+            if tables.first_row[middle] * WIDTH <= event:
                 low = middle
             else:
                 high = middle
@@ -284,7 +284,7 @@ def _go_to(g, tables, base, v, key, weight, tally):
 def walk(g, tables, base, v, words, hops, random_times, weight, tally):
     """Go on from the present state, as `run_graph`; times are left to be tallied."""
     total, events, upto, target, event, dwell = g.total, g.events, g.upto, g.target, g.event, g.dwell
-    pairs, charge, clock = tables.source.size, tally.charge, tally.clock
+    pairs, charge, clock = WIDTH * tables.site_rows, tally.charge, tally.clock
     lead = tables.contact_electrode
     s = g.states[1]
     made = 0

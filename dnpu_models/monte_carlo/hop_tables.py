@@ -1,17 +1,20 @@
-"""A network's hops as compiled trajectories want them: rows of sources by destination, contacts, bounds on growth.
+"""A network's hops as compiled trajectories want them: rows of eight events, bounds on their growth.
 
-Energies are in units of kT, rates in nu_0. Every event belongs to one *row*, which has a bound on its rate:
+Energies are in units of kT, rates in nu_0. A *place* is a site, or an electrode, whose number follows the sites'.
+Every event belongs to one *row* of eight, one vector, which has a bound on its rate:
 
-    near row of site j     hops into the empty site j from its 8 strongest neighbours,
-    far row of site j      hops into it from all others,
+    rows of site j         hops into the empty site j from its neighbours, the strongest first,
     leaving row of c       the hole on contact site c leaves to an electrode,
     entering row of c      a hole enters the empty contact site c.
 
-One event shifts all energies, x_k += d_k, with d_k = K_bk - K_ak for a hole that went from a to b. A rate
-g min(1, exp(x_i - x_j + K_ij)) then grows by no more than exp(d_i - d_j), or not at all if that is below 1. So for each
-event and row
+A row has a site k and a sign s, and its events' rates are   g min(1, exp(-s (x_k - x_i) + K_ki))   with the energies x
+of the site and of the other place; s = 1 where holes come into the site, -1 where they leave it.
 
-    growth = exp max(0, max_i d_i - d_j)   (i over the row's sources),   exp max(0, d_c) and exp max(0, -d_c)
+One event shifts all energies, x_k += d_k, with d_k = K_bk - K_ak for a hole that went from a to b (K = 0 at
+electrodes). A rate then grows by no more than exp(s (d_i - d_k)), or not at all if that is below 1. So for each event
+and row
+
+    growth = exp max(0, max_i s (d_i - d_k))   (i over the row's other places)
 
 bounds how much the row's rate can grow, whatever the state. It is kept as a code of one byte, rounded up, see
 `vector_rates.grow_bounds`.
@@ -32,7 +35,9 @@ from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 
 GROWTH_BYTES = 1 << 29
-"""Bounds on growth take a byte an event and row; above this limit there are none (about 900 sites)."""
+"""Bounds on growth take a byte an event and row; above this limit there are none (about 750 sites)."""
+EMPTY = 131072.0
+"""Energies of empty sites are lowered by this: an empty source then gives the rate exp(-700) = 0."""
 
 _MARGIN = 1.0 + 1e-6  # float32 rounds a bound by 6e-8 at each growth
 
@@ -43,41 +48,48 @@ class HopTables(NamedTuple):
     Attributes
     ----------
     sites, padded : int
-        Number of sites, and the same rounded up so that at least one place is free: its index pads rows.
-    leaving, entering, rows : int
-        Number of the first leaving and entering row, and of all rows (rounded up).
-    near, far : ndarray of int64, shapes (n_sites + 1,), (n_sites,)
-        Sources of site j: vectors ``near[j]:far[j]`` and ``far[j]:near[j + 1]`` of `WIDTH` pairs each.
-    source : ndarray of uint32, shape (n_pairs,)
-    prefactor, pair_coulomb : ndarray, shape (n_pairs,)
-        g_ij and K_ij/kT; g = 0 pads.
-    back_row : ndarray of int64, shape (n_pairs,)
+        Number of sites, and of places, rounded up so that at least one is free: the last pads rows.
+    site_rows, rows : int
+        Number of the sites' rows, and of all (rounded up). Behind the sites' rows each contact has two, leaving and
+        entering. The last two are free.
+    first_row : ndarray of int64, shape (n_sites + 1,)
+        Site j has the rows ``first_row[j]:first_row[j + 1]``.
+    contact_row : ndarray of int64, shape (n_sites,)
+        A contact site's leaving row, before its entering row; the free ones of other sites.
+    row_site : ndarray of int64, shape (rows,)
+    row_sign, row_lift : ndarray, shape (rows,)
+        s, and what is to be added to the energy of the row's site: `EMPTY` if it is empty before the row's events.
+    source : ndarray of uint32, shape (8 rows,)
+        The other place of each event.
+    prefactor, pair_coulomb : ndarray, shape (8 rows,)
+        g and K/kT; g = 0 pads.
+    back_row : ndarray of int64, shape (8 site_rows,)
         Row of the reverse hop, from the pair's destination into its source.
-    contact_of : ndarray of int64, shape (padded,)
-        Contact number of a site, or -1.
     contact_site, contact_start : ndarray of int64, shapes (n_contacts,), (n_contacts + 1,)
     contact_electrode : ndarray of int64, shape (n_leads,)
     contact_rate : ndarray, shape (n_leads,)
-    coulomb : ndarray, shape (n_sites, padded)
-        K_ij/kT, zero on the diagonal.
+        The same leads by contact.
+    coulomb : ndarray, shape (n_sites + 1, padded)
+        K_ij/kT, zero on the diagonal, at electrodes and in the last row, which stands for them.
     cap : ndarray of float32, shape (rows,)
         The sum of a row's prefactors: no rate is larger.
-    growth : ndarray of uint8, shape (n_pairs + 2 n_sites, rows) or (0, rows)
-        Codes by event: pairs, then holes that enter a site, then holes that leave it.
+    growth : ndarray of uint8, shape (n_pairs + 2 n_contacts, rows) or (0, rows)
+        Codes by event: the sites' pairs, then one for each row of a contact.
     """
 
     sites: int
     padded: int
-    leaving: int
-    entering: int
+    site_rows: int
     rows: int
-    near: NDArray[np.int64]
-    far: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    contact_row: NDArray[np.int64]
+    row_site: NDArray[np.int64]
+    row_sign: FloatArray
+    row_lift: FloatArray
     source: NDArray[np.uint32]
     prefactor: FloatArray
     pair_coulomb: FloatArray
     back_row: NDArray[np.int64]
-    contact_of: NDArray[np.int64]
     contact_site: NDArray[np.int64]
     contact_start: NDArray[np.int64]
     contact_electrode: NDArray[np.int64]
@@ -93,115 +105,108 @@ def _up(count: int, multiple: int) -> int:
 
 def hop_tables(network: DopantNetwork, *, growth: bool = True) -> HopTables:
     """Tables of a network; without bounds on growth if they would be too large, or are not wanted."""
-    n, padded = network.n_sites, _up(network.n_sites + 1, LANES)
+    n, padded = network.n_sites, _up(network.n_sites + network.n_electrodes + 1, LANES)
     rates = network.hop_prefactors_Hz / network.attempt_rate_Hz
-    coulomb = np.zeros((n, padded))
-    coulomb[:, :n] = network.coulomb_eV / network.thermal_energy_eV
-    near, far = np.zeros(n + 1, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    sources: list[NDArray[Any]] = []
+    leads = network.electrode_prefactors_Hz / network.attempt_rate_Hz
+    coulomb = np.zeros((n + 1, padded))
+    coulomb[:n, :n] = network.coulomb_eV / network.thermal_energy_eV
+    first_row = np.zeros(n + 1, dtype=np.int64)
+    first_row[1:] = np.cumsum(-(-(rates > 0).sum(axis=1) // WIDTH))
+    site_rows = int(first_row[n])
+    contact_site = np.nonzero((leads > 0).any(axis=1))[0]
+    free = site_rows + 2 * len(contact_site)
+    rows = _up(free + 2, LANES * BLOCKS)
+    free = rows - 2
+    contact_row = np.full(n, free, dtype=np.int64)
+    contact_row[contact_site] = site_rows + 2 * np.arange(len(contact_site))
+    row_site = np.full(rows, padded - 1, dtype=np.int64)
+    row_site[:site_rows] = np.repeat(np.arange(n), np.diff(first_row))
+    row_site[site_rows : site_rows + 2 * len(contact_site)] = np.repeat(contact_site, 2)
+    row_sign = np.ones(rows)
+    row_sign[site_rows : site_rows + 2 * len(contact_site) : 2] = -1.0
+    source = np.full((rows, WIDTH), padded - 1, dtype=np.int64)
+    prefactor, pair_coulomb = np.zeros((rows, WIDTH)), np.zeros((rows, WIDTH))
+    back_row = np.full((site_rows, WIDTH), free, dtype=np.int64)
+    row_of = np.full((n, n), free, dtype=np.int64)  # of the hop into a site from another
+
+    def fill(row: int, others: NDArray[Any], strengths: FloatArray) -> None:
+        source.reshape(-1)[row * WIDTH : row * WIDTH + len(others)] = others
+        prefactor.reshape(-1)[row * WIDTH : row * WIDTH + len(others)] = strengths
+
     for j in range(n):
         neighbours = np.nonzero(rates[j])[0]
         neighbours = neighbours[np.argsort(-rates[j, neighbours], kind="stable")]
-        vectors = _up(len(neighbours), WIDTH) // WIDTH
-        sources.append(np.concatenate([neighbours, np.full(vectors * WIDTH - len(neighbours), n)]))
-        near[j + 1] = near[j] + vectors
-        far[j] = min(near[j] + 1, near[j + 1])
-    source = np.concatenate(sources).astype(np.int64)
-    destination = np.repeat(np.arange(n), np.diff(near) * WIDTH)
-    real = source < n
-    prefactor, pair_coulomb = np.zeros(len(source)), np.zeros(len(source))
-    prefactor[real] = rates[destination[real], source[real]]
-    pair_coulomb[real] = coulomb[destination[real], source[real]]
-    place = np.full((n, n + 1), -1)
-    place[destination[real], source[real]] = np.nonzero(real)[0]
-    back = np.where(real, place[np.minimum(source, n - 1), destination], 0)
-    in_near = back < far[np.minimum(source, n - 1)] * WIDTH
-    back_row = np.where(real, np.where(in_near, source, padded + source), n)  # row n is free: it belongs to no site
-    leads = network.electrode_prefactors_Hz / network.attempt_rate_Hz
-    contact_site = np.nonzero((leads > 0).any(axis=1))[0]
-    site, electrode = np.nonzero(leads)
-    contact_of = np.full(padded, -1, dtype=np.int64)
-    contact_of[contact_site] = np.arange(len(contact_site))
-    contact_start = np.searchsorted(contact_of[site], np.arange(len(contact_site) + 1)).astype(np.int64)
-    leaving = 2 * padded
-    entering = leaving + _up(max(len(contact_site), 1), LANES)
-    rows = _up(entering + (entering - leaving), LANES * BLOCKS)
-    cap = np.zeros(rows)
-    for j in range(n):
-        cap[j] = prefactor[near[j] * WIDTH : far[j] * WIDTH].sum()
-        cap[padded + j] = prefactor[far[j] * WIDTH : near[j + 1] * WIDTH].sum()
+        fill(int(first_row[j]), neighbours, rates[j, neighbours])
+        row_of[j, neighbours] = first_row[j] + np.arange(len(neighbours)) // WIDTH
+    real = source[:site_rows] < n
+    others, own = source[:site_rows][real], np.broadcast_to(row_site[:site_rows, None], real.shape)[real]
+    pair_coulomb[:site_rows][real] = coulomb[own, others]
+    back_row[real] = row_of[others, own]
     for c, k in enumerate(contact_site):
-        cap[leaving + c] = cap[entering + c] = leads[k].sum()
+        electrodes = np.nonzero(leads[k])[0]
+        for row in (site_rows + 2 * c, site_rows + 2 * c + 1):
+            fill(row, n + electrodes, leads[k, electrodes])
+    site, electrode = np.nonzero(leads)
     tables = HopTables(
         sites=n,
         padded=padded,
-        leaving=leaving,
-        entering=entering,
+        site_rows=site_rows,
         rows=rows,
-        near=near,
-        far=far,
-        source=source.astype(np.uint32),
-        prefactor=prefactor,
-        pair_coulomb=pair_coulomb,
-        back_row=back_row.astype(np.int64),
-        contact_of=contact_of,
+        first_row=first_row,
+        contact_row=contact_row,
+        row_site=row_site,
+        row_sign=row_sign,
+        row_lift=np.where(row_sign > 0, EMPTY, 0.0),
+        source=source.astype(np.uint32).ravel(),
+        prefactor=prefactor.ravel(),
+        pair_coulomb=pair_coulomb.ravel(),
+        back_row=back_row.ravel(),
         contact_site=contact_site.astype(np.int64),
-        contact_start=contact_start,
+        contact_start=np.searchsorted(site, np.append(contact_site, n)).astype(np.int64),
         contact_electrode=electrode.astype(np.int64),
         contact_rate=leads[site, electrode],
         coulomb=coulomb,
-        cap=(cap * _MARGIN).astype(np.float32),
+        cap=(prefactor.sum(axis=1) * _MARGIN).astype(np.float32),
         growth=np.zeros((0, rows), dtype=np.uint8),
     )
-    events = len(source) + 2 * n
+    events = WIDTH * site_rows + 2 * len(contact_site)
     if not growth or events * rows > GROWTH_BYTES:
         return tables
     codes = np.zeros((events, rows), dtype=np.uint8)
-    _fill_growth(tables, destination, codes)
+    _fill_growth(tables, codes)
     return tables._replace(growth=codes)
 
 
 @njit(cache=True)
-def _code(exponent):
-    """Code of exp(exponent), rounded up, with a margin; beyond 1.8e6 the largest one, see `row_kernel.FLOOR`."""
+def code_of(exponent):
+    """Code of exp(exponent), rounded up, with a margin; see `vector_rates.grow_bounds`, and `row_kernel.FLOOR`."""
     if not exponent > 0.0:
         return np.uint8(0)
-    value = np.exp(min(exponent, 45.0)) * _MARGIN - 1.0 + 2.0**-11
-    high = 0
-    while value * 2.0 ** (11 - high) >= 2.0:
+    value = max(np.exp(min(exponent, 45.0)) * _MARGIN - 1.0, 2.0**-14)
+    high = 1
+    while value * 2.0 ** (15 - high) >= 2.0:
         high += 1
-    low = np.int64(np.ceil((value * 2.0 ** (11 - high) - 1.0) * 8.0))  # 8 carries over
+    low = np.int64(np.ceil((value * 2.0 ** (15 - high) - 1.0) * 8.0))  # 8 carries over
     return np.uint8(min(8 * high + low, LARGEST_CODE))
 
 
 @njit(cache=True)
-def _fill_growth(tables, destination, codes):
-    pairs = tables.source.size
-    n = tables.sites
-    shift = np.zeros(n)
+def _fill_growth(tables, codes):
+    t = tables
+    used = t.site_rows + 2 * t.contact_site.size
+    shift = np.zeros(t.padded)
     for event in range(codes.shape[0]):
-        if event < pairs:
-            source = np.int64(tables.source[event])
-            if source >= n:
-                continue
-            for k in range(n):
-                shift[k] = tables.coulomb[destination[event], k] - tables.coulomb[source, k]
-        elif event < pairs + n:
-            for k in range(n):
-                shift[k] = tables.coulomb[event - pairs, k]
-        else:
-            for k in range(n):
-                shift[k] = -tables.coulomb[event - pairs - n, k]
-        for j in range(n):
-            for row in range(2):
-                first = tables.near[j] if row == 0 else tables.far[j]
-                last = tables.far[j] if row == 0 else tables.near[j + 1]
-                most = 0.0
-                for p in range(first * WIDTH, last * WIDTH):
-                    if tables.source[p] < n:
-                        most = max(most, shift[np.int64(tables.source[p])] - shift[j])
-                codes[event, row * tables.padded + j] = _code(most)
-        for c in range(tables.contact_site.size):
-            moved = shift[tables.contact_site[c]]
-            codes[event, tables.leaving + c] = _code(max(0.0, moved))
-            codes[event, tables.entering + c] = _code(max(0.0, -moved))
+        pair = event < WIDTH * t.site_rows
+        row = event // WIDTH if pair else t.site_rows + event - WIDTH * t.site_rows
+        other = np.int64(t.source[event]) if pair else t.padded - 1
+        if pair and other >= t.sites:
+            continue  # pads
+        into, out_of = t.row_site[row], min(other, t.sites)
+        for k in range(t.sites):
+            shift[k] = t.row_sign[row] * (t.coulomb[into, k] - t.coulomb[out_of, k])
+        for other_row in range(used):
+            most, moved = 0.0, shift[t.row_site[other_row]]
+            for p in range(other_row * WIDTH, (other_row + 1) * WIDTH):
+                if t.prefactor[p] > 0.0:
+                    most = max(most, t.row_sign[other_row] * (shift[np.int64(t.source[p])] - moved))
+            codes[event, other_row] = code_of(most)

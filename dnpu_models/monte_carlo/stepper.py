@@ -22,28 +22,26 @@ from numpy.typing import NDArray
 
 from dnpu_models.interface.pointers import DEVICE_SIGNATURE, advance_at, c_function, evaluate_at
 from dnpu_models.interface.vectors import WIDTH
-from dnpu_models.monte_carlo.hop_tables import HopTables
+from dnpu_models.monte_carlo.hop_tables import EMPTY, HopTables
 from dnpu_models.monte_carlo.recording import mirror
 from dnpu_models.monte_carlo.row_kernel import (
     CLOCK_WORDS,
-    EMPTY,
     FOREVER,
     SAMPLE_AT,
     STOP_AT,
     Tally,
     Workspace,
-    group_count,
     run_rows,
+    sum_words,
 )
-from dnpu_models.monte_carlo.vector_rates import LANES
+from dnpu_models.monte_carlo.vector_rates import LANE_WORDS, LANES
 from dnpu_models.network.constants import ELEMENTARY_CHARGE
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 
 # words of the header: `HopTables`, then units
-N_SITES, N_PADDED, N_ELECTRODES, LEAVING, ENTERING, N_ROWS = range(6)
-N_PAIRS, N_CONTACTS, N_LEADS, N_EVENTS, LONGEST = range(6, 11)
-THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C, HEADER = range(11, 16)
+N_SITES, N_PADDED, N_ELECTRODES, SITE_ROWS, N_ROWS, N_CONTACTS, N_LEADS, N_EVENTS = range(8)
+THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C, HEADER = range(8, 13)
 WORDS = 4
 NOW, TRIED, STATE_HEADER = range(3)
 SAME_V, SAME_TIME = 1e-9, 1e-9
@@ -74,13 +72,10 @@ def start_state(words: NDArray[np.uint64], volts: FloatArray, currents: FloatArr
 def pack(network: DopantNetwork, tables: HopTables, middle: float) -> FloatArray:
     """`params` for `evaluate` and `advance`; `middle` is the kernels' zero of energy, kT."""
     phi, thermal_V = network.unit_potentials, network.thermal_energy_eV
-    longest = max(int(np.diff(tables.near).max(initial=1)) * WIDTH, phi.shape[1]) + WIDTH
     header = np.zeros(HEADER)
-    header[[N_SITES, N_PADDED, N_ELECTRODES, LEAVING, ENTERING, N_ROWS]] = (
-        tables.sites, tables.padded, phi.shape[1], tables.leaving, tables.entering, tables.rows,
-    )  # fmt: skip
-    header[[N_PAIRS, N_CONTACTS, N_LEADS, N_EVENTS, LONGEST]] = (
-        len(tables.source), len(tables.contact_site), len(tables.contact_rate), len(tables.growth), longest,
+    header[[N_SITES, N_PADDED, N_ELECTRODES, SITE_ROWS, N_ROWS, N_CONTACTS, N_LEADS, N_EVENTS]] = (
+        tables.sites, tables.padded, phi.shape[1], tables.site_rows, tables.rows,
+        len(tables.contact_site), len(tables.contact_rate), len(tables.growth),
     )  # fmt: skip
     header[[THERMAL_V, MIDDLE, ATTEMPTS_HZ, CHARGE_C]] = thermal_V, middle, network.attempt_rate_Hz, ELEMENTARY_CHARGE
     parts: list[NDArray[np.float64]] = [header, network.fixed_energies_eV / thermal_V, phi.ravel()]
@@ -93,23 +88,27 @@ def pack(network: DopantNetwork, tables: HopTables, middle: float) -> FloatArray
 @njit(cache=True, nogil=True)
 def _tables(params, at):
     """The `HopTables` that `pack` laid down from `at` on."""
-    sites, padded, rows = int(params[N_SITES]), int(params[N_PADDED]), int(params[N_ROWS])
-    pairs, contacts, leads = int(params[N_PAIRS]), int(params[N_CONTACTS]), int(params[N_LEADS])
-    events = int(params[N_EVENTS])
-    near = params[at : at + sites + 1].view(np.int64)
+    sites, padded = int(params[N_SITES]), int(params[N_PADDED])
+    site_rows, rows = int(params[SITE_ROWS]), int(params[N_ROWS])
+    contacts, leads, events = int(params[N_CONTACTS]), int(params[N_LEADS]), int(params[N_EVENTS])
+    first_row = params[at : at + sites + 1].view(np.int64)
     at += sites + 1
-    far = params[at : at + sites].view(np.int64)
+    contact_row = params[at : at + sites].view(np.int64)
     at += sites
-    source = params[at : at + pairs // 2].view(np.uint32)
-    at += pairs // 2
-    prefactor = params[at : at + pairs]
-    at += pairs
-    pair_coulomb = params[at : at + pairs]
-    at += pairs
-    back_row = params[at : at + pairs].view(np.int64)
-    at += pairs
-    contact_of = params[at : at + padded].view(np.int64)
-    at += padded
+    row_site = params[at : at + rows].view(np.int64)
+    at += rows
+    row_sign = params[at : at + rows]
+    at += rows
+    row_lift = params[at : at + rows]
+    at += rows
+    source = params[at : at + rows * WIDTH // 2].view(np.uint32)
+    at += rows * WIDTH // 2
+    prefactor = params[at : at + rows * WIDTH]
+    at += rows * WIDTH
+    pair_coulomb = params[at : at + rows * WIDTH]
+    at += rows * WIDTH
+    back_row = params[at : at + site_rows * WIDTH].view(np.int64)
+    at += site_rows * WIDTH
     contact_site = params[at : at + contacts].view(np.int64)
     at += contacts
     contact_start = params[at : at + contacts + 1].view(np.int64)
@@ -118,14 +117,14 @@ def _tables(params, at):
     at += leads
     contact_rate = params[at : at + leads]
     at += leads
-    coulomb = params[at : at + sites * padded].reshape(sites, padded)
-    at += sites * padded
+    coulomb = params[at : at + (sites + 1) * padded].reshape(sites + 1, padded)
+    at += (sites + 1) * padded
     cap = params[at : at + rows // 2].view(np.float32)
     at += rows // 2
     growth = params[at : at + events * rows // 8].view(np.uint8).reshape(events, rows)
     return HopTables(
-        sites, padded, int(params[LEAVING]), int(params[ENTERING]), rows, near, far, source, prefactor, pair_coulomb,
-        back_row, contact_of, contact_site, contact_start, contact_electrode, contact_rate, coulomb, cap, growth,
+        sites, padded, site_rows, rows, first_row, contact_row, row_site, row_sign, row_lift, source, prefactor,
+        pair_coulomb, back_row, contact_site, contact_start, contact_electrode, contact_rate, coulomb, cap, growth,
     )  # fmt: skip
 
 
@@ -155,11 +154,12 @@ def _follow(dt, voltages, params, block):
         occupied,
         np.zeros(padded),
         np.zeros(tables.rows, dtype=np.float32),
-        np.zeros((group_count(tables.rows) + 1) * LANES),
-        np.zeros(int(params[LONGEST])),
+        np.zeros(sum_words(tables.rows), dtype=np.float32),
+        np.zeros(sum_words(tables.rows) + LANES),
+        np.zeros(LANE_WORDS),
+        np.zeros(WIDTH),
         np.zeros(sites),
         np.zeros(padded),
-        np.zeros(electrodes),
     )
     clock = np.zeros(CLOCK_WORDS)
     clock[SAMPLE_AT] = np.inf

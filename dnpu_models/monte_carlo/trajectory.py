@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnpu_models.monte_carlo import graph_kernel, recording, reference, row_kernel
-from dnpu_models.monte_carlo.hop_tables import HopTables
+from dnpu_models.monte_carlo.hop_tables import EMPTY, HopTables
 from dnpu_models.network.network import DopantNetwork
 from inmateria.checks import FloatArray
 from inmateria.errors import InputError
@@ -46,7 +46,7 @@ class Energies(NamedTuple):
         base = network.fixed_energies_eV / kt + v @ network.unit_potentials.T
         low = min(float((base - network.coulomb_eV.sum(axis=1) / kt).min()), float(v.min()))
         high = max(float(base.max()), float(v.max()))
-        if high - low > 0.25 * row_kernel.EMPTY:
+        if high - low > 0.25 * EMPTY:
             problem = f"makes energies spread over {high - low:.3g} kT, too many for kinetic Monte Carlo"
             raise InputError("temperature_K", network.temperature_K, problem, "raise it")
         middle = 0.5 * (low + high)
@@ -109,7 +109,7 @@ class Trajectory:
         self.method, self._keep = method, keep
         self.occupied = occupied.astype(np.uint8)
         if isinstance(tables, HopTables):
-            self._work = row_kernel.workspace(tables, self.occupied, len(energies.v))
+            self._work = row_kernel.workspace(tables, self.occupied)
             self._graph = graph_kernel.graph(tables, len(energies.v)) if method == "graph" else None
         self._clock = np.zeros(row_kernel.CLOCK_WORDS)
         self._clock[[row_kernel.STOP_AT, row_kernel.SAMPLE_AT]] = np.inf
