@@ -21,7 +21,8 @@ def default_loop(level: str) -> HomodyneLoop:
 
 def test_every_source_of_the_circuit_has_levels_and_every_input_a_source_a_part_or_the_device() -> None:
     loop = default_loop("macro")
-    circuit, placed = compose(loop)
+    assembly = compose(loop)
+    circuit, placed = assembly.circuit, assembly.placed
     sources = {str(element.nodes[0]) for element in circuit.elements if element.name.startswith("V")}
     levels = source_levels(loop)
     assert sources <= set(levels)
