@@ -92,7 +92,11 @@ def user_part(
         if "vos" not in (*chosen.parameters, *built_in):
             wiring = {pin: "plus" if net == "inp" else net for pin, net in wiring.items()}
             offset, around = ["Voffset plus inp {vos}"], {*around, "vos"}
-        told = {name: like.defaults[name] for name in ("headroom", "vsupply") if name not in around}
+        told = {
+            name: like.defaults[name]
+            for name in ("headroom", "vsupply")
+            if name in like.defaults and name not in around
+        }
         if tied and "vsupply" in told:
             told["vsupply"] = max(abs(value) for value in tied.values())
         built_in = {**told, **built_in}

@@ -340,7 +340,7 @@ class Design(Section):
             if isinstance(part, str) and part in MULTIPLIER_V and name not in OPAMPS:
                 levels[name] = part
             elif isinstance(part, OwnPart):
-                like = load_part(name, "macro" if name in OPAMPS else "ideal")
+                like = load_part(name, _opamp_level(given.level) if name in OPAMPS else "ideal")
                 given_part = {
                     one: getattr(part, one) for one in ("subckt", "section", "pins", "supplies", "fixed", "dialect")
                 }
@@ -371,6 +371,11 @@ class Design(Section):
         if given.reference is not None:
             fields["multiplier_V"] = given.reference
         return {**fields, "parts": {**fields["parts"], **own}}
+
+
+def _opamp_level(level: str) -> str:
+    """Where the op-amps of a level's parts are: those of a board have their supplies as pins."""
+    return "board" if level == "board" else "macro"
 
 
 def _is_file_name(name: str) -> bool:

@@ -11,6 +11,7 @@ from circuits.fast_check.check import FastCheck, Requirements, Tones, check_part
 from circuits.homodyne.loop import HomodyneLoop
 from circuits.homodyne.netlist import placements
 from circuits.ngspice.engine import Engine
+from circuits.parts.levels import rails_of
 
 
 def source_levels(loop: HomodyneLoop) -> dict[str, Levels]:
@@ -29,9 +30,8 @@ def source_levels(loop: HomodyneLoop) -> dict[str, Levels]:
     if loop.chopped:
         found |= {"chop": (1.0, -1.0), "envelope": (1.0, -1.0)}
     found |= {f"ref{k}": (scale, scale) for k in range(loop.dither.n)}
-    if "rails" in loop.parts:
-        supply = loop.parts["rails"].defaults["vsupply"]
-        found |= {"vp": (supply, supply), "vn": (-supply, -supply)}
+    supply = rails_of(loop.parts).defaults["vsupply"]
+    found |= {"vp": (supply, supply), "vn": (-supply, -supply)}
     return found | {f"bias{k}": (float(v), float(v)) for k, v in enumerate(loop.start_V)}
 
 

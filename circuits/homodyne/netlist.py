@@ -15,7 +15,7 @@ from circuits.ngspice.cosimulation import CoSimulation
 from circuits.ngspice.implicit import coupling
 from circuits.parts.assembly import Assembly, Placement
 from circuits.parts.component_errors import Component, components_of
-from circuits.parts.levels import CHOPPER
+from circuits.parts.levels import CHOPPER, rails_of
 from circuits.parts.losses import LOSS_PARTS
 from circuits.parts.operating_limits import check_limits
 from circuits.parts.placed_device import PlacedDevice, placed_device
@@ -25,6 +25,9 @@ from dnpu_models.interface.device import kernel_of
 from inmateria.errors import InputError
 from inmateria.spelling import nearest
 from netlists.spice_numbers import format_number
+
+LEAST_BOUND_V = 0.5
+"""Least rail of a board's integrator, whose bounds are diodes of 0.42 V; its header says so."""
 
 
 def compose(loop: HomodyneLoop, *, device: bool = True) -> Assembly:
@@ -49,8 +52,7 @@ def compose(loop: HomodyneLoop, *, device: bool = True) -> Assembly:
         if name not in known:
             close = ", ".join(nearest(name, known, 3) or [*sorted(known)[:6], "..."])
             raise InputError("component_errors", name, "is no component of the circuit", f"choose from {close}")
-    rails = loop.parts.get("rails")
-    check_limits(parts, signal_peaks_V(loop), None if rails is None else rails.defaults["vsupply"])
+    check_limits(parts, signal_peaks_V(loop), rails_of(loop.parts).defaults["vsupply"])
     netlist = placed(loop) if device else None
     assembly.finish(initial, [] if netlist is None else [netlist])
     return assembly
@@ -188,6 +190,12 @@ def _add_integrator(
     """An integrator; on a board one that a switch opens, whose resistor is no less than what op-amps drive."""
     part, values = assembly.part("integrator"), {"rate": rate, "vmin": rails_V[0], "vmax": rails_V[1], "v0": v0}
     if part.level == "board":
+        if min(-rails_V[0], rails_V[1]) < LEAST_BOUND_V:
+            problem = (
+                f"of {reference} is {rails_V[0]:.3g} to {rails_V[1]:.3g} V: diodes bound it from {LEAST_BOUND_V} V on"
+            )
+            fix = 'take a smaller swing or a device of a wider range, or electronics.parts.integrator = "macro"'
+            raise InputError("range", list(rails_V), problem, fix)
         if rate == 0.0:  # it holds: its switch stays open, whatever the resistor
             ends, values["rate"] = {**ends, "gate": "0"}, part.defaults["rate"]
         elif abs(rate) * USUAL_OHM[0] * part.defaults["c"] > 1.0:

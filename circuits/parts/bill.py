@@ -138,7 +138,10 @@ def bill_of(placed: Mapping[str, Placement], rails: Part) -> Bill:
             place = ".".join((reference, *path))
             inside.add(f"x{place}".lower())
             drawn_A += component.defaults.get("iq", 0.0)
-            number, maker, package, price = component.component.split("; ")
+            bought = (
+                component.component if component.level == "board" else f"{component.subckt}; of one's own; any; any"
+            )
+            number, maker, package, price = bought.split("; ")
             many = re.search(r", (\d+) in a package", package)
             take("IC" if component.supplied else "D", number, place, maker=maker, price=price.removeprefix("class "),
                  package=re.sub(r", \d+ in a package", "", package), per_package=many[1] if many else 1)  # fmt: skip

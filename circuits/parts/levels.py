@@ -76,6 +76,8 @@ def _chosen(names: Sequence[str], level: str, trimmed: Trimmed, others: Mapping[
             raise InputError("level", wanted, "is unknown", f"use one of: {', '.join(MULTIPLIER_V)}")
         found = next((at for at in SIMPLER[wanted] if (name, at) in known), None)
         if found is None:  # what only boards have
+            if name in others:
+                raise InputError(f"parts.{name}", wanted, "is a level that this part does not have", "take board")
             continue
         part = load_part(name, found)
         if name in trimmed:
@@ -96,6 +98,11 @@ def loop_fields(level: str, *, trimmed: Trimmed | None = None, **others: str) ->
     parts = parts_at(level, trimmed=trimmed, **others)
     level = parts["mixer"].level if "mixer" in parts else "ideal"
     return {"parts": parts, "multiplier_V": MULTIPLIER_V[level]}
+
+
+def rails_of(parts: Mapping[str, Part]) -> Part:
+    """What makes the supplies of parts that have pins for them: the chosen one, or that of level board as it stands."""
+    return parts.get("rails") or load_part("rails", "board")
 
 
 def is_known(part: Part) -> bool:

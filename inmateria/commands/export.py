@@ -62,15 +62,17 @@ def run(options: Options, frame: Frame) -> dict[str, Any]:
         options, task = replace(options, design=options.gate), None
         said.discard("gate")
     if options.deck is None and options.bom is None:
-        raise InputError("deck", None, "is missing", "name the file to write, or --bom and a file")
+        raise InputError("deck", None, "is missing", "name the file to write, such as deck.cir, or --bom and a file")
     if options.deck is None and options.closed:
         raise InputError("closed", True, "is of a deck", "name the file to write the deck to")
     experiment, frame.seed = requested_experiment(
         options, said, task, restarts=options.restarts, level=options.level, chopped=options.chopped
     )
-    for path in (options.deck, options.bom):
+    for field, path in (("deck", options.deck), ("bom", options.bom)):
         if path is not None:
-            output_file(path)
+            if options.design is not None and path.resolve() == Path(options.design).resolve():
+                raise InputError(field, str(path), "is the design itself", "name another file")
+            output_file(path, field)
     planned = planned_loop(experiment, "ngspice")
     content: dict[str, Any] = {"gate": experiment.task.name}
     if options.bom is not None:
@@ -86,10 +88,12 @@ def _write_bill(experiment: Experiment, planned: HomodyneLoop, path: Path, frame
     """Write the bill of materials, and tell its sums."""
     from circuits.homodyne.netlist import generators, placements
     from circuits.parts.bill import CLASSES, bill_of
+    from circuits.parts.levels import rails_of
 
-    if "rails" not in planned.parts:
+    placed = placements(planned)
+    if not any(there.part.supplied for there in placed.values()):
         raise InputError("level", experiment.facts["level"], "has no bill of materials", "take --level board")
-    bill, beside = bill_of(placements(planned), planned.parts["rails"]), generators(planned)
+    bill, beside = bill_of(placed, rails_of(planned.parts)), generators(planned)
     text = io.StringIO()
     table = csv.DictWriter(text, list(bill.rows[0]), lineterminator="\n")
     table.writeheader()

@@ -150,9 +150,9 @@ def output_folder(path: Path | None) -> Iterator[Path | None]:
         raise
 
 
-def output_file(path: Path) -> None:
-    """Make sure that a file can be written, before any long work; nothing is left behind."""
-    with writing("deck", path):
+def output_file(path: Path, field: str) -> None:
+    """Make sure that the file of an option can be written, before any long work; nothing is left behind."""
+    with writing(field, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
         path.open("a").close()

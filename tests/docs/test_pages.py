@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
+
+from circuits.homodyne.engines import ENGINES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -34,6 +37,16 @@ def name(page: Path) -> str:
     return str(page.relative_to(DOCS.parent))
 
 
+@pytest.fixture
+def engines_as_they_were() -> Iterator[None]:
+    """A page that adds an engine adds it to this process's table, which other tests read."""
+    kept = dict(ENGINES)
+    yield
+    ENGINES.clear()
+    ENGINES.update(kept)
+
+
+@pytest.mark.usefixtures("engines_as_they_were")
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_blocks_run(page: Path, tmp_path: Path) -> None:
     if any("import torch" in block.text for block in pages.blocks(page)):

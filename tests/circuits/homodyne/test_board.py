@@ -21,6 +21,8 @@ from learning.homodyne.settings import HgeSettings
 from learning.homodyne.training import as_measured
 from netlists.reader import load_part
 
+from ...toys import OneOutput
+
 BOARD = loop_fields("board")
 
 
@@ -53,6 +55,20 @@ def test_what_is_to_hold_is_switched_off(loop: HomodyneLoop) -> None:
     still = placements(replace(loop, stage=replace(loop.stage, baseline_rate=0.0)))["baseline"]
     assert still.nodes["gate"] == "0"
     assert placements(loop)["baseline"].nodes["gate"] == "gate"
+
+
+def test_rails_that_diodes_cannot_bound_are_refused(loop: HomodyneLoop) -> None:
+    device = OneOutput(lambda volts: volts[..., 1])
+    device.limits_V = np.tile([-0.45, 0.45], (8, 1))
+    narrow = replace(loop, device=device)
+    with pytest.raises(InputError, match=r"range = .*: of w0 is .* V: diodes bound it from 0.5 V on; take a smaller"):
+        placements(narrow)
+
+
+def test_parts_that_only_boards_have_are_at_no_other_level() -> None:
+    for name in ("rails", "inverter"):
+        with pytest.raises(InputError, match=f"parts.{name} = 'macro': is a level that this part does not have"):
+            loop_fields("board", **{name: "macro"})
 
 
 def test_pulses_last_the_share_of_a_slot_that_the_rate_has(loop: HomodyneLoop) -> None:
