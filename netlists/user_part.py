@@ -92,7 +92,7 @@ def user_part(
         if "vos" not in (*chosen.parameters, *built_in):
             wiring = {pin: "plus" if net == "inp" else net for pin, net in wiring.items()}
             offset, around = ["Voffset plus inp {vos}"], {*around, "vos"}
-        told = {
+        told: dict[str, float] = {
             name: like.defaults[name]
             for name in ("headroom", "vsupply")
             if name in like.defaults and name not in around
