@@ -73,3 +73,15 @@ def read_as(text: str) -> float:
     if match is None:
         return math.nan
     return float(match[1].lower().replace("d", "e")) * _SUFFIXES.get((match[2] or "").lower(), 1.0)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with three digits and an SI prefix, such as ``"4.7 kohm"``."""
+    if value == 0.0:
+        return f"0 {unit}"
+    for factor, prefix in (
+        (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
+    ):  # fmt: skip
+        if abs(value) >= 0.9995 * factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.2e} {unit}"

@@ -13,6 +13,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from circuits.homodyne.loop import HomodyneLoop
+from netlists.spice_numbers import quantity
 
 _BOX_W, _BOX_H = 164, 74
 LEVELS = ("ideal", "macro", "transistor", "user")
@@ -37,18 +38,6 @@ class Stage:
     values: Sequence[str]
     level: str = ""
     each: int = 1
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value with three digits and an SI prefix, such as ``"4.7 kohm"``."""
-    if value == 0.0:
-        return f"0 {unit}"
-    for factor, prefix in (
-        (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"),
-    ):  # fmt: skip
-        if abs(value) >= 0.9995 * factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.2e} {unit}"
 
 
 def _range(values: Sequence[float], unit: str) -> str:

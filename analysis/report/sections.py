@@ -51,14 +51,15 @@ def truth_table_section(task: Task, cases: Mapping[str, ArrayLike], *, threshold
     ]
     if len(names) <= _SHOWN_PATTERNS:
         rows = [
-            [name, "high" if high[k] else "low", *(_signed(values[k]) for values in nano.values())]
+            [name, "high" if high[k] else "low", *(signed(values[k]) for values in nano.values())]
             for k, name in enumerate(names)
         ]
         blocks.append(Table(["inputs", "target", *(f"{case} (nA)" for case in nano)], rows))
     return Section("Truth table", blocks)
 
 
-def _signed(value: float, digits: int = 2) -> str:
+def signed(value: float, digits: int = 2) -> str:
+    """A number with so many digits behind the point, and a real minus."""
     return f"{value:.{digits}f}".replace("-", "−")
 
 

@@ -27,6 +27,7 @@ from analysis.report.sections import (
     learning_section,
     loop_section,
     reproduction_section,
+    signed,
     sweep_section,
     truth_table_section,
     waveform_section,
@@ -219,14 +220,10 @@ def _outcome(data: xr.Dataset, row: int) -> list[str]:
         float(data[name].values[row]) for name in ("quality", "separation", "attempts", "attempts_failed")
     )
     return [
-        _signed(quality) if np.isfinite(quality) else "",
-        f"{_signed(1e9 * separation)} nA" if np.isfinite(separation) else "",
+        signed(quality) if np.isfinite(quality) else "",
+        f"{signed(1e9 * separation)} nA" if np.isfinite(separation) else "",
         f"{int(attempts)}{f' ({int(lost)} failed)' if lost > 0 else ''}" if np.isfinite(attempts) else "",
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _gradients(check: PathCheck) -> list[Section]:
@@ -291,7 +288,7 @@ def _disturbed(found: Verification) -> list[Section]:
         return []
     left, least = found.disturbed, found.design.criteria.disturbed_margin_min
     rows = [
-        [row.told, f"{len(row.quality)}", _signed(float(np.median(row.quality))), _signed(row.worst),
+        [row.told, f"{len(row.quality)}", signed(float(np.median(row.quality))), signed(row.worst),
          f"{100 * row.kept:.0f} %"]
         for row in left.rows
     ]  # fmt: skip
@@ -299,7 +296,7 @@ def _disturbed(found: Verification) -> list[Section]:
     words = (
         "The controls stand where learning ended; one disturbance at a time, of the device's static outputs. Drift and "
         "offset in combinations of signs, up or down for each control; the margin is the task's. "
-        f"Undisturbed it is {_signed(left.quality)}."
+        f"Undisturbed it is {signed(left.quality)}."
     )
     worst = {"undisturbed": [left.quality] * len(rows), "at worst": [row.worst for row in left.rows]}
     drawn = plots.bars(

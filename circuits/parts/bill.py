@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from circuits.parts.assembly import Placement
 from inmateria.errors import EngineError
@@ -18,7 +19,7 @@ from inmateria.run_folder import run_folder
 from netlists.check import run_deck_file
 from netlists.lines import logical_lines
 from netlists.reader import Part, needed
-from netlists.spice_numbers import read_as
+from netlists.spice_numbers import quantity, read_as
 
 ERRORS = ("rtol", "ctol", "tolerance")
 """Parameters that say by how much a resistor or capacitor is off: 0 on a bill."""
@@ -27,7 +28,6 @@ WIRE_OHM = 1.0
 CLASSES = {"A": "below 1 EUR", "B": "1 to 5 EUR", "C": "5 to 20 EUR", "D": "above 20 EUR"}
 """Price classes of a single piece."""
 _ELEMENT = re.compile(r"^\s*\d+ : ([rc])\.(x\S+)\.(\S+) \S+ \S+\s+(\S+)", re.MULTILINE | re.IGNORECASE)
-_PREFIXES = ((1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
 
 
 @dataclass
@@ -127,43 +127,56 @@ def bill_of(placed: Mapping[str, Placement], rails: Part) -> Bill:
     items: dict[tuple[str, str], Item] = {}
     drawn_A, inside = 0.0, set()
 
-    def take(kind: str, value: str, place: str, **told: str | int) -> None:
-        maker, package, price = (str(told.get(key, "any")) for key in ("maker", "package", "price"))
-        item = items.setdefault((kind, value + package), Item(kind, value, maker, package, price))
-        item.places.append(place)
-        item.per_package = int(told.get("per_package", 1))
+    def take(
+        kind: str, place: str, *, value: str, package: str, price: str, maker: str = "any", per_package: int = 1
+    ) -> None:
+        new = Item(kind, value, maker, package, price, per_package=per_package)
+        items.setdefault((kind, value + package), new).places.append(place)
 
     for reference, there in built.items():
         for path, component in components_inside(there.part):
             place = ".".join((reference, *path))
             inside.add(f"x{place}".lower())
             drawn_A += component.defaults.get("iq", 0.0)
-            bought = (
-                component.component if component.level == "board" else f"{component.subckt}; of one's own; any; any"
-            )
-            number, maker, package, price = bought.split("; ")
-            many = re.search(r", (\d+) in a package", package)
-            take("IC" if component.supplied else "D", number, place, maker=maker, price=price.removeprefix("class "),
-                 package=re.sub(r", \d+ in a package", "", package), per_package=many[1] if many else 1)  # fmt: skip
+            take("IC" if component.supplied else "D", place, **_bought(component))
     for letter, reference, element, value in _values(built, inside):
         place = f"{reference}.{element.upper()}"
         if letter == "r" and value >= WIRE_OHM:
             exact = "0.1 %" if "tolerance" in built[reference].part.defaults else "1 %"
-            take("R", f"{_readable(value)}ohm", place, package=f"0207, metal film, E96, {exact}", price="A")
+            take("R", place, value=quantity(value, "ohm"), package=f"0207, metal film, E96, {exact}", price="A")
         elif letter == "c":
-            take("C", f"{_readable(value)}F", place, package="film or C0G, E12", price="A" if value < 1e-6 else "B")
+            farad = quantity(value, "F").replace("µ", "u")
+            take("C", place, value=farad, package="film or C0G, E12", price="A" if value < 1e-6 else "B")
     supplied = [item for item in items.values() if item.kind == "IC"]
     for item in supplied:
         for k in range(2 * item.quantity):
-            take("C", DECOUPLING, f"{item.value}:{k + 1}", package="X7R, beside a supply pin", price="A")
-    number, maker, package, price = rails.component.split("; ")
-    take("supply", number, "rails", maker=maker, package=package, price=price.removeprefix("class "))
+            take("C", f"{item.value}:{k + 1}", value=DECOUPLING, package="X7R, beside a supply pin", price="A")
+    take("supply", "rails", **_bought(rails))
     kinds = ("IC", "D", "R", "C", "supply")
     ranked = sorted(items.values(), key=lambda item: (kinds.index(item.kind), -item.quantity, item.value))
     missing = tuple(
         f"{reference} ({there.part.subckt})" for reference, there in placed.items() if reference not in built
     )
     return Bill(tuple(ranked), missing, rails.defaults["vsupply"], drawn_A)
+
+
+class _Bought(TypedDict):
+    value: str
+    maker: str
+    package: str
+    price: str
+    per_package: int
+
+
+def _bought(component: Part) -> _Bought:
+    """What one buys, as a component's header states it; of one's own part its name."""
+    own = f"{component.subckt}; of one's own; any; any"
+    number, maker, package, price = (component.component if component.level == "board" else own).split("; ")
+    many = re.search(r", (\d+) in a package", package)
+    return {
+        "value": number, "maker": maker, "package": package.replace(many[0], "") if many else package,
+        "price": price.removeprefix("class "), "per_package": int(many[1]) if many else 1,
+    }  # fmt: skip
 
 
 def components_inside(part: Part) -> Iterator[tuple[tuple[str, ...], Part]]:
@@ -201,9 +214,3 @@ def _values(built: Mapping[str, Placement], inside: set[str]) -> Sequence[tuple[
         reference = next(name for name in built if name.lower() == path[1:].split(".")[0])
         found.append((letter, reference, element, read_as(value)))
     return found
-
-
-def _readable(value: float) -> str:
-    """A value with a prefix, such as ``4.42 k``."""
-    factor, prefix = next((pair for pair in _PREFIXES if value >= 0.9995 * pair[0]), _PREFIXES[-1])
-    return f"{value / factor:.3g} {prefix}"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 
 from circuits.ngspice.engine import OPTIONS, tolerances
+from circuits.parts.levels import rails_of
 from circuits.parts.temperature import NOMINAL_K, ZERO_CELSIUS_K
-from netlists.reader import Part, library, load_part, needed
+from netlists.reader import Part, library, needed
 
 _SEMICONDUCTOR = re.compile(r"^[ \t]*[DJMNQZ]\w*[ \t]", re.MULTILINE | re.IGNORECASE)
 """An element line of a diode, a transistor of any kind, or a compiled model."""
@@ -60,7 +61,7 @@ def preamble(parts: Iterable[Part], temperature_K: float = NOMINAL_K, rails: Par
     """
     used, supplies = list(parts), ""
     if any(part.supplied for part in used):
-        rails = rails or load_part("rails", "board")
+        rails = rails or rails_of({})
         used.append(rails)
         supplies = f"{rails.instance('rails', {})}\n"
     return f"{library(used)}{options_of(used)}\n.temp {temperature_K - ZERO_CELSIUS_K:.10g}\n{supplies}"

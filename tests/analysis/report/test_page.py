@@ -16,7 +16,7 @@ import xarray as xr
 from analysis.gradients.path_check import check_path
 from analysis.report.page import Criterion, Figure, Report, Section, Table, Text, Waves, render_report, write_report
 from analysis.report.plots import curves
-from analysis.report.schematic import quantity, stages
+from analysis.report.schematic import stages
 from analysis.report.sections import (
     budget_section,
     gradient_section,
@@ -39,6 +39,7 @@ from learning.homodyne.settings import HgeSettings
 from learning.tasks.boolean import BooleanTask
 from lockin.error_budget import Readout, error_budget
 from lockin.settings import LockInSettings
+from netlists.spice_numbers import quantity
 
 from ..conftest import START
 
